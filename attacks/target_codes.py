@@ -1,0 +1,84 @@
+"""Rules that name the target code from images carrying the target label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attacks.base import AttackError, Knowledge, Pool, TargetCode
+from attacks.protocols import PoolName
+from datasets.base import IntArray, UInt8Array
+from datasets.seeds import generator
+from targets.hasher import sign_codes
+
+
+def members(pool: Pool, target: UInt8Array) -> IntArray:
+    """Return the rows of the pool whose label row equals the target's.
+
+    Raises:
+        AttackError: there is none.
+    """
+    rows = np.flatnonzero((pool.labels == target).all(axis=1))
+    if not len(rows):
+        shown = np.flatnonzero(target).tolist()
+        raise AttackError(
+            f"no image carries exactly the target labels {shown}; choose the policy 'frequent' "
+            "or a larger pool"
+        )
+    return rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomPoint(TargetCode):
+    """P2P: the code of one random image of the target label, one draw a query."""
+
+    pool: PoolName
+
+    def codes(self, knowledge: Knowledge, targets: UInt8Array, rows: IntArray, seed: int) -> Tensor:
+        """Return one member's code for each query."""
+        pool = knowledge.pool(self.pool)
+        picks = [
+            generator(seed, f"point/{knowledge.source}", int(row)).choice(members(pool, target))
+            for row, target in zip(rows, targets, strict=True)
+        ]
+        return pool.codes[np.array(picks, dtype=np.int64)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnchorCode(TargetCode):
+    """DHTA: the bitwise majority of the codes of ``n_t`` images of the target label (Eq. 7).
+
+    One draw per (source, target label row, seed), shared by all queries with that target.
+    """
+
+    pool: PoolName
+    replacement: bool
+    n_t: int = 9
+
+    def codes(
+        self,
+        knowledge: Knowledge,
+        targets: UInt8Array,
+        rows: IntArray,  # noqa: ARG002 - an anchor belongs to the label row, not to the query
+        seed: int,
+    ) -> Tensor:
+        """Return the anchor code of each query's target label row."""
+        pool = knowledge.pool(self.pool)
+        unique, inverse = np.unique(targets, axis=0, return_inverse=True)
+        anchors = torch.stack([self._anchor(knowledge.source, pool, row, seed) for row in unique])
+        return anchors[torch.from_numpy(inverse.reshape(-1))]
+
+    def _anchor(self, source: str, pool: Pool, target: UInt8Array, seed: int) -> Tensor:
+        candidates = members(pool, target)
+        if not self.replacement and len(candidates) < self.n_t:
+            raise AttackError(
+                f"an anchor code takes n_t = {self.n_t} different images but only "
+                f"{len(candidates)} carry the target labels {np.flatnonzero(target).tolist()}; "
+                "lower n_t or choose the policy 'frequent'"
+            )
+        draw = generator(seed, f"anchor/{source}/{target.tobytes().hex()}")
+        voters = draw.choice(candidates, self.n_t, replace=self.replacement)
+        return sign_codes(pool.codes[voters].sum(dim=0, dtype=torch.int64))

@@ -1,0 +1,1 @@
+"""What to run (suites, plan), how it runs (store, jobs, engines) and how it is measured."""

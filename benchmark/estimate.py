@@ -1,0 +1,118 @@
+"""About how long jobs take: network passes, times a measured speed.
+
+Speeds are remembered in the cache from finished jobs; what was never run is calibrated by a few
+passes of the network itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from benchmark.jobs import Job, Task
+from benchmark.plan import Plan
+from benchmark.records import canonical_json
+from benchmark.stages import Craft, DataTask, Encode, Hash, Pretrain, Train
+from benchmark.store import Store, read_json, write_json
+from datasets.base import RetrievalData
+from targets.backbones import Backbone
+
+_SMALL_JOB_SECONDS = 0.3
+_SPEEDS = "speeds.json"
+_FORWARD_AND_BACKWARD = 3  # in units of a forward pass
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a job's time is proportional to: forward passes of single images."""
+
+    backbone: Backbone
+    passes: int
+
+
+def work_of(task: Task, data: RetrievalData | None) -> Work | None:
+    """Return a task's work, or None for one that runs no network."""
+    if data is None:
+        return None
+    match task:
+        case Pretrain(backbone=backbone, recipe=recipe):
+            return Work(backbone, _FORWARD_AND_BACKWARD * recipe.epochs * len(data.train))
+        case Train(spec=spec):
+            passes = _FORWARD_AND_BACKWARD * spec.training.epochs * len(data.train)
+            return Work(spec.backbone, passes)
+        case Encode(spec=spec, split=split):
+            return Work(spec.backbone, len(data.split(split)))
+        case Craft(attack=attack, source=source, n_queries=queries):
+            steps = getattr(attack.crafting, "steps", 0)
+            return Work(source.backbone, queries * (_FORWARD_AND_BACKWARD * steps + 1))
+        case Hash(victim=victim, n_queries=queries):
+            return Work(victim.backbone, 2 * queries)
+    return None
+
+
+def estimate(plan: Plan, cache: Path, device: str) -> dict[str, float]:
+    """Return an estimate in seconds for every job of the plan."""
+    speeds = _remembered(cache)
+    seconds = {}
+    for key, job in plan.jobs.items():
+        data = _data_of(plan, job)
+        work = work_of(job.task, data)
+        if work is None or data is None:
+            seconds[key] = _SMALL_JOB_SECONDS
+            continue
+        rate = speeds.get(_speed_key(job, work, device))
+        if rate is None:
+            rate = _calibrate(work.backbone, data.side, job.task.cpu_threads, device)
+        seconds[key] = _SMALL_JOB_SECONDS + rate * work.passes
+    return seconds
+
+
+def remember(plan: Plan, store: Store, cache: Path, device: str) -> None:
+    """Keep the speeds of this plan's finished jobs for later estimates."""
+    seen: dict[str, list[float]] = defaultdict(list)
+    for job in plan.jobs.values():
+        work, record = work_of(job.task, _data_of(plan, job)), store.record(job.ref)
+        if work is not None and record is not None and work.passes:
+            seen[_speed_key(job, work, device)].append(
+                record["provenance"]["seconds"] / work.passes
+            )
+    medians = {key: statistics.median(rates) for key, rates in seen.items()}
+    write_json(cache / _SPEEDS, {**_remembered(cache), **medians})
+
+
+def _remembered(cache: Path) -> dict[str, float]:
+    stored: Mapping[str, float] = read_json(cache / _SPEEDS) or {}
+    return dict(stored)
+
+
+def _data_of(plan: Plan, job: Job) -> RetrievalData | None:
+    return plan.data[job.task.fingerprint] if isinstance(job.task, DataTask) else None
+
+
+def _speed_key(job: Job, work: Work, device: str) -> str:
+    data = getattr(job.task, "fingerprint", "")[:12]
+    backbone = canonical_json(work.backbone)
+    return f"{job.task.stage} {backbone} {data} {job.task.cpu_threads} {device}"
+
+
+@functools.cache
+def _calibrate(backbone: Backbone, side: int, threads: int, device: str) -> float:
+    """Return seconds a forward pass of one image, from a few forward and backward passes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    network = backbone.build(side)[0].to(device)
+    images = torch.zeros(8, 3, side, side, device=device)
+    elapsed = []
+    for _ in range(3):
+        began = time.perf_counter()
+        network(images).sum().backward()
+        elapsed.append(time.perf_counter() - began)
+    torch.set_num_threads(before)
+    return min(elapsed) / len(images) / _FORWARD_AND_BACKWARD

@@ -1,0 +1,92 @@
+"""The manifest of a run: its cells and jobs as plain data, so that reports need no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.records import canonical
+from benchmark.store import JobRef, Store, read_json, write_json
+
+if TYPE_CHECKING:
+    from benchmark.plan import Plan
+
+_NAME = "plan.json"
+
+
+class NoRunError(Exception):
+    """A folder that holds no run."""
+
+
+def write_manifest(plan: Plan, out: Path) -> None:
+    """Write what the plan crosses and which jobs fill each cell to ``plan.json``."""
+    cells = [
+        {
+            "row": dict(cell.row),
+            "jobs": {stage: job.key for stage, job in cell.jobs.items()},
+            "skipped": cell.skipped,
+        }
+        for cell in plan.cells
+    ]
+    jobs = {
+        key: {
+            "stage": job.task.stage,
+            "label": job.task.label,
+            "task": canonical(job.task),
+            "inputs": {role: ref.key for role, ref in job.inputs.items()},
+        }
+        for key, job in plan.jobs.items()
+    }
+    suite = plan.suite.model_dump(mode="json")
+    write_json(out / _NAME, {"suite": suite, "cells": cells, "jobs": jobs})
+
+
+def result_rows(out: Path) -> list[dict[str, Any]]:
+    """Return one row for every cell that ran, failed or was skipped.
+
+    Raises:
+        NoRunError: the folder has no manifest.
+    """
+    manifest = read_json(out / _NAME)
+    if manifest is None:
+        raise NoRunError(f"{out} holds no run (no {_NAME}); name an output folder with --out")
+    store = Store(out / "store")
+    rows = (_row(cell, manifest["jobs"], store) for cell in manifest["cells"])
+    return [row for row in rows if row is not None]
+
+
+def _row(cell: dict[str, Any], jobs: dict[str, Any], store: Store) -> dict[str, Any] | None:
+    row = dict(cell["row"])
+    if cell["skipped"] is not None:
+        return {**row, "status": "skipped", "reason": cell["skipped"]}
+    chain = {stage: JobRef(stage, key) for stage, key in cell["jobs"].items()}
+    row["job_key"] = chain["score"].key
+    for ref in chain.values():
+        record = store.record(ref)
+        if record is not None:
+            row.update(record["data"])
+            if ref.stage == "craft":
+                row["device"] = record["provenance"]["device"]
+    if store.record(chain["score"]) is not None:
+        return {**row, "status": "ok", "reason": ""}
+    for key in _upstream(chain["score"].key, jobs):
+        failure = store.failure(JobRef(jobs[key]["stage"], key))
+        if failure is not None:
+            row.update(failure["data"])
+            reason = f"{jobs[key]['label']}: {failure['reason']}"
+            return {**row, "status": failure["status"], "reason": reason}
+    return None
+
+
+def _upstream(key: str, jobs: dict[str, Any]) -> list[str]:
+    """Return the job and all it stands on, inputs first."""
+    ordered: dict[str, None] = {}
+
+    def visit(one: str) -> None:
+        for before in jobs[one]["inputs"].values():
+            if before not in ordered:
+                visit(before)
+        ordered[one] = None
+
+    visit(key)
+    return list(ordered)

@@ -1,0 +1,228 @@
+"""The store: the truth about what is done. Imports no torch.
+
+One folder a job, ``store/<stage>/<key>/``. A job writes, in this order and each atomically: a
+start marker, its tensors (safetensors), its done record with the tensors' SHA-256 and those of
+the inputs it read. A job is *current* when its record is there, its tensors match their hash and
+its inputs are still the ones it read; nothing else counts, least of all what a future said.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+logger = logging.getLogger(__name__)
+
+Arrays = dict[str, npt.NDArray[Any]]
+_TENSORS = "tensors.safetensors"
+_DONE = "done.json"
+_FAILED = "failed.json"
+
+
+class CorruptArtifactError(Exception):
+    """An artifact that does not match its recorded hash."""
+
+
+@dataclass(frozen=True)
+class JobRef:
+    """Where a job's files are: its stage and key."""
+
+    stage: str
+    key: str
+
+
+class Store:
+    """Atomic files under one folder, addressed by job."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, job: JobRef) -> Path:
+        """Return the job's folder (which need not exist)."""
+        return self.root / job.stage / job.key
+
+    # -- written by workers ----------------------------------------------------------------
+
+    def start(self, job: JobRef, run: str, about: Mapping[str, Any]) -> int:
+        """Write a start marker and return the attempt's number within this run, from 1."""
+        self.folder(job).mkdir(parents=True, exist_ok=True)
+        attempt = self.attempts(job, run) + 1
+        marker = self.folder(job) / f"start-{run}-{attempt}.json"
+        write_json(marker, {"attempt": attempt, "run": run, "time": time.time(), **about})
+        return attempt
+
+    def finish(
+        self,
+        job: JobRef,
+        arrays: Arrays,
+        data: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        provenance: Mapping[str, Any],
+    ) -> None:
+        """Write the tensors, then the done record; the job is done when this returns."""
+        content = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
+        write_bytes(self.folder(job) / _TENSORS, content)
+        record = {
+            "stage": job.stage,
+            "key": job.key,
+            "status": "ok",
+            "output": hashlib.sha256(content).hexdigest(),
+            "inputs": dict(inputs),
+            "data": dict(data),
+            "provenance": dict(provenance),
+        }
+        write_json(self.folder(job) / _DONE, record)
+        (self.folder(job) / _FAILED).unlink(missing_ok=True)
+
+    def fail(
+        self,
+        job: JobRef,
+        status: str,
+        reason: str,
+        *,
+        data: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, str] | None = None,
+    ) -> None:
+        """Record that an attempt ended without a result, and why.
+
+        An ``invalid`` attempt is a verdict that stands while its inputs do; a ``failed`` one is
+        tried again by the next run.
+        """
+        record = {
+            "stage": job.stage,
+            "key": job.key,
+            "status": status,
+            "reason": reason,
+            "data": dict(data or {}),
+            "inputs": dict(inputs or {}),
+        }
+        write_json(self.folder(job) / _FAILED, record)
+        (self.folder(job) / _DONE).unlink(missing_ok=True)
+
+    # -- read by everyone ------------------------------------------------------------------
+
+    def attempts(self, job: JobRef, run: str) -> int:
+        """Return how many attempts this run has started."""
+        return len(list(self.folder(job).glob(f"start-{run}-*.json")))
+
+    def record(self, job: JobRef) -> dict[str, Any] | None:
+        """Return the done record, or None; an unreadable one counts as none."""
+        return read_json(self.folder(job) / _DONE)
+
+    def failure(self, job: JobRef) -> dict[str, Any] | None:
+        """Return the record of the last failed attempt, or None."""
+        return read_json(self.folder(job) / _FAILED)
+
+    def arrays(self, job: JobRef) -> Arrays:
+        """Return a done job's tensors, after checking them against their hash.
+
+        Raises:
+            CorruptArtifactError: no record, no tensors, or other bytes than were written.
+        """
+        record = self.record(job)
+        path = self.folder(job) / _TENSORS
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise CorruptArtifactError(f"{path}: {error.strerror}") from error
+        if record is None or hashlib.sha256(content).hexdigest() != record["output"]:
+            raise CorruptArtifactError(f"{path} does not match its recorded SHA-256")
+        try:
+            arrays: Arrays = load(content)
+        except SafetensorError as error:
+            raise CorruptArtifactError(f"{path}: {error}") from error
+        return arrays
+
+    def is_current(self, job: JobRef, inputs: Mapping[str, str]) -> bool:
+        """Return whether the job is done from exactly these inputs, its tensors intact.
+
+        Damaged tensors are moved to quarantine, so that the job is made again.
+        """
+        record = self.record(job)
+        if record is None or record["inputs"] != dict(inputs):
+            return False
+        path = self.folder(job) / _TENSORS
+        try:
+            with path.open("rb") as file:
+                intact = hashlib.file_digest(file, "sha256").hexdigest() == record["output"]
+        except OSError:
+            intact = False
+        if not intact:
+            self.quarantine(job)
+        return intact
+
+    def is_invalid(self, job: JobRef, inputs: Mapping[str, str]) -> bool:
+        """Return whether the job was found invalid on exactly these inputs."""
+        failure = self.failure(job)
+        return (
+            failure is not None
+            and failure["status"] == "invalid"
+            and bool(failure["inputs"] == dict(inputs))
+        )
+
+    def output(self, job: JobRef) -> str:
+        """Return the SHA-256 of a done job's tensors, as its record has it."""
+        record = self.record(job)
+        if record is None:
+            raise CorruptArtifactError(f"{self.folder(job)} has no done record")
+        return str(record["output"])
+
+    def quarantine(self, job: JobRef) -> Path:
+        """Move a damaged job folder aside and return where it went."""
+        target = self.root / "quarantine" / f"{job.stage}-{job.key[:12]}-{time.time_ns()}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(self.folder(job), target)
+        logger.warning(
+            "%s %s: a damaged artifact was moved to %s and is computed again",
+            job.stage,
+            job.key[:12],
+            target,
+        )
+        return target
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part.
+
+    Temporary file in the same folder, fsync, rename; removed when anything goes wrong.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically; NaN is refused."""
+    text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False)
+    write_bytes(path, text.encode())
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return a JSON object, or None where the file is absent or damaged."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None

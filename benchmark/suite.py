@@ -1,0 +1,274 @@
+"""Suites: what to cross, as YAML checked before anything runs.
+
+An error names the place in the file, and the nearest right key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+
+from attacks.base import Attack, AttackError
+from attacks.protocols import PROTOCOLS
+from benchmark.registry import UnknownNameError, lookup, nearest, registry
+from datasets.draws import Policy
+from targets.hasher import Normalise
+from targets.recipe import Recipe
+
+Params = dict[str, Any]
+
+
+class SuiteError(Exception):
+    """A suite that cannot be run as written; the text names the place and the remedy."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str | int) else value
+
+
+class DatasetEntry(_Strict):
+    """A data set and its parameters."""
+
+    dataset: str
+    params: Params = {}
+
+
+class TargetEntry(_Strict):
+    """A group of targets: methods × backbones × code lengths with one recipe."""
+
+    method: list[str]
+    backbone: list[str]
+    bits: list[int] = Field(min_length=1)
+    backbone_params: Params = {}
+    method_params: Params = {}
+    normalise: Normalise = "none"
+    weights: str = "imagenet"
+    pretraining: Recipe = Recipe()
+    training: Recipe = Recipe()
+
+    _lists = field_validator("method", "backbone", "bits", mode="before")(_listed)
+
+
+class AttackEntry(_Strict):
+    """An attack, the hyper-parameters that differ from its protocol's, and where it runs."""
+
+    attack: str
+    params: Params = {}
+    sources: list[str] = ["*"]
+
+    _lists = field_validator("sources", mode="before")(_listed)
+
+
+class ComputeEntry(_Strict):
+    """How networks are run; part of every job's key."""
+
+    batch: int = Field(default=32, ge=1)
+    threads: int = Field(default=1, ge=1)
+    dtype: Literal["float32", "float64"] = "float32"
+
+
+class Suite(_Strict):
+    """A suite, as its file says."""
+
+    name: str
+    description: str = ""
+    datasets: list[DatasetEntry] = Field(min_length=1)
+    targets: list[TargetEntry] = Field(min_length=1)
+    attacks: list[AttackEntry] = Field(min_length=1)
+    protocols: list[str] = ["released"]
+    policies: list[Policy] = ["frequent"]
+    victims: list[str] = ["self"]  # "self", or globs of target names for transfer
+    queries: int | None = Field(default=None, ge=1)
+    n_t: int = Field(default=9, ge=1)
+    target_seeds: list[int] = [0]
+    seeds: int = Field(default=1, ge=1)
+    compute: ComputeEntry = ComputeEntry()
+
+    _lists = field_validator("protocols", "policies", "victims", mode="before")(_listed)
+
+    @field_validator("datasets", mode="before")
+    @classmethod
+    def _named_datasets(cls, value: Any) -> Any:
+        return [{"dataset": v} if isinstance(v, str) else v for v in _listed(value)]
+
+    @field_validator("attacks", mode="before")
+    @classmethod
+    def _named_attacks(cls, value: Any) -> Any:
+        items = value if isinstance(value, list) else [value]
+        return [{"attack": item} if isinstance(item, str) else item for item in items]
+
+
+def shipped() -> dict[str, Path]:
+    """Return the suites that come with the program, by name."""
+    folder = Path(str(resources.files("benchmark") / "suites"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_suite(name: str) -> Suite:
+    """Read a shipped suite by name, or a suite file by path.
+
+    Raises:
+        SuiteError: unknown name, unreadable file, or a fault in it.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else None
+    if path is None:
+        known = shipped()
+        if name not in known:
+            raise SuiteError(
+                f"unknown suite '{name}'{nearest(name, known)} A file is named by its path, "
+                "ending in .yaml."
+            )
+        path = known[name]
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SuiteError(f"{path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise SuiteError(f"{path} is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise SuiteError(f"{path}: a suite is a mapping of keys to values")
+    return parse_suite({"name": path.stem, **content}, str(path))
+
+
+def parse_suite(content: Mapping[str, Any], origin: str) -> Suite:
+    """Check a suite's content.
+
+    Raises:
+        SuiteError: every fault at once, each with its place.
+    """
+    try:
+        suite = Suite.model_validate(dict(content))
+    except ValidationError as error:
+        raise SuiteError("\n".join(f"{origin}: {line}" for line in faults(error))) from None
+    _check_names(suite, origin)
+    return suite
+
+
+def faults(error: ValidationError, inside: str = "") -> Iterator[str]:
+    """Yield one line a fault: its place, what is wrong, what was probably meant."""
+    for fault in error.errors():
+        place = inside
+        for step in fault["loc"]:
+            place += f"[{step}]" if isinstance(step, int) else f".{step}"
+        key = str(fault["loc"][-1]) if fault["loc"] else ""
+        if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            known = _fields_at(fault["loc"][:-1])
+            yield f"{place.lstrip('.')}: unknown key{nearest(key, known)}"
+        else:
+            yield f"{place.lstrip('.')}: {fault['msg']} (got {fault['input']!r})"
+
+
+def _fields_at(place: tuple[int | str, ...]) -> list[str]:
+    """Return the keys a suite knows at a place."""
+    sections: dict[str, Any] = {
+        "datasets": DatasetEntry,
+        "targets": TargetEntry,
+        "attacks": AttackEntry,
+        "compute": ComputeEntry,
+        "pretraining": Recipe,
+        "training": Recipe,
+    }
+    names = [step for step in place if isinstance(step, str)]
+    section = sections.get(names[-1], Suite) if names else Suite
+    if dataclasses.is_dataclass(section):
+        return [field.name for field in dataclasses.fields(section)]
+    return list(section.model_fields)
+
+
+def _check_names(suite: Suite, origin: str) -> None:
+    """Look every name up once, so that a typing error costs nothing."""
+    known, problems = registry(), []
+
+    def check(place: str, kind: str, name: str, names: Mapping[str, Any]) -> None:
+        try:
+            lookup(kind, name, names)
+        except UnknownNameError as error:
+            problems.append(f"{origin}: {place}: {error}")
+
+    for i, data in enumerate(suite.datasets):
+        check(f"datasets[{i}]", "data set", data.dataset, known.datasets)
+    for i, target in enumerate(suite.targets):
+        for method in target.method:
+            check(f"targets[{i}].method", "hashing method", method, known.methods)
+        for backbone in target.backbone:
+            check(f"targets[{i}].backbone", "backbone", backbone, known.backbones)
+    for i, entry in enumerate(suite.attacks):
+        check(f"attacks[{i}].attack", "attack", entry.attack, known.attacks)
+    for i, protocol in enumerate(suite.protocols):
+        check(f"protocols[{i}]", "protocol", protocol, PROTOCOLS)
+    if problems:
+        raise SuiteError("\n".join(problems))
+
+
+def construct(cls: type[Any], params: Params, place: str) -> Any:
+    """Build a plug-in from a suite's parameters.
+
+    Raises:
+        SuiteError: an unknown parameter or a bad value, with its place.
+    """
+    known = [field.name for field in dataclasses.fields(cls)]
+    for name in params:
+        if name not in known:
+            raise SuiteError(f"{place}.{name}: unknown parameter{nearest(name, known)}")
+    try:
+        return TypeAdapter(cls).validate_python(params)
+    except ValidationError as error:
+        raise SuiteError("\n".join(faults(error, place))) from None
+
+
+def hyper_parameters(attack: Attack) -> Params:
+    """Return an attack's hyper-parameters by flat name, its epsilon among them."""
+    parts = [part for part in (attack.target_code, attack.crafting) if part is not None]
+    flat: Params = {} if attack.epsilon is None else {"epsilon": attack.epsilon}
+    for part in parts:
+        for field in dataclasses.fields(part):
+            if field.name in flat:
+                raise AttackError(f"{attack.id}: two hyper-parameters are called '{field.name}'")
+            flat[field.name] = getattr(part, field.name)
+    return flat
+
+
+def override(attack: Attack, params: Params, place: str) -> Attack:
+    """Return the attack with some hyper-parameters replaced.
+
+    Raises:
+        SuiteError: an unknown hyper-parameter or a bad value, with its place.
+    """
+    known = hyper_parameters(attack)
+    changes: dict[str, Any] = {}
+    for name in params:
+        if name not in known:
+            raise SuiteError(
+                f"{place}.{name}: {attack.id} has no such hyper-parameter{nearest(name, known)}"
+            )
+    for role in ("target_code", "crafting"):
+        part = getattr(attack, role)
+        own = [field.name for field in dataclasses.fields(part)] if part is not None else []
+        new = {name: params[name] for name in own if name in params}
+        if new:
+            current = {name: getattr(part, name) for name in own}
+            changes[role] = construct(type(part), {**current, **new}, place)
+    if "epsilon" in params:
+        changes["epsilon"] = construct_value(float, params["epsilon"], f"{place}.epsilon")
+    try:
+        return dataclasses.replace(attack, **changes)
+    except AttackError as error:
+        raise SuiteError(f"{place}: {error}") from None
+
+
+def construct_value(kind: type[Any], value: Any, place: str) -> Any:
+    """Check a single value against a type."""
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        raise SuiteError("\n".join(faults(error, place))) from None

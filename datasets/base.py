@@ -1,0 +1,108 @@
+"""What a retrieval data set is: three splits of images with label rows.
+
+Images are uint8 RGB, ``[n, 3, side, side]``, read by row number so that a data set larger than
+memory can decode lazily; labels are {0, 1} uint8 matrices ``[n, C]``. The *fingerprint* is the
+SHA-256 of what the splits contain: it, and never a path, stands in the keys of jobs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+UInt8Array = npt.NDArray[np.uint8]
+IntArray = npt.NDArray[np.int64]
+SplitName = Literal["train", "query", "database"]
+SPLITS: tuple[SplitName, ...] = ("train", "query", "database")
+
+
+class DatasetError(Exception):
+    """A data set that cannot be read or does not fit the request; the text says what to do."""
+
+
+class Images(Protocol):
+    """A row-addressed source of uint8 RGB images."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    def read(self, rows: IntArray) -> UInt8Array:
+        """Return the images of the given rows, uint8 ``[len(rows), 3, side, side]``."""
+
+
+@dataclass(frozen=True)
+class ArrayImages:
+    """Images that already lie in one array (or memory map) ``[n, 3, side, side]``."""
+
+    array: UInt8Array
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def read(self, rows: IntArray) -> UInt8Array:
+        """Return a copy of the given rows."""
+        return np.ascontiguousarray(self.array[rows])
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images and their label rows, uint8 {0, 1} ``[n, C]``, in the same order."""
+
+    images: Images
+    labels: UInt8Array
+
+    def __post_init__(self) -> None:
+        if self.labels.ndim != 2 or len(self.images) != len(self.labels):
+            raise DatasetError(
+                f"{len(self.images)} images but a label matrix of shape {self.labels.shape}: "
+                "every image needs exactly one label row"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class RetrievalData:
+    """A data set as the protocol uses it: train the hasher, query it, search the database."""
+
+    name: str
+    classes: tuple[str, ...]
+    side: int
+    train: Split
+    query: Split
+    database: Split
+    fingerprint: str
+
+    def split(self, name: SplitName) -> Split:
+        """Return the split of that name."""
+        return {"train": self.train, "query": self.query, "database": self.database}[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec(ABC):
+    """How to obtain a data set: a frozen value whose fields are its parameters.
+
+    Subclasses in this package are collected by ``name``; the first docstring line is their help.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def load(self, cache: Path) -> RetrievalData:
+        """Return the data, building it under ``cache`` when that has not been done before."""
+
+
+def fingerprint(*arrays: npt.NDArray[np.generic]) -> str:
+    """SHA-256 over the shapes, dtypes and bytes of ``arrays``."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.shape}{array.dtype.str}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

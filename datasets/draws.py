@@ -1,0 +1,84 @@
+"""Target labels: which label row each query is to retrieve, drawn once for all attacks of a run.
+
+The target of query i is a function of (draw seed, policy, i) and of the eligible label rows, so
+a longer run extends a shorter one. Policies (the released codes of the field use all four, and
+differ by ten points of base rate, so every result row names its policy):
+
+* ``unique``: uniform over the database's unique label rows;
+* ``frequent``: uniform over those rows that more than ``n_t`` images of the anchor pool carry;
+* ``exclude-equal``: ``frequent``, without the query's own label row;
+* ``disjoint``: ``frequent``, without every row that shares a label with the query.
+
+The all-zero label row is never a target.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from datasets.base import DatasetError, UInt8Array
+from datasets.seeds import generator
+
+Policy = Literal["unique", "frequent", "exclude-equal", "disjoint"]
+
+
+def eligible_rows(
+    policy: Policy, database_labels: UInt8Array, pool_labels: UInt8Array, n_t: int
+) -> UInt8Array:
+    """Return the sorted unique label rows a target may be, before looking at any query.
+
+    Args:
+        policy: the rule.
+        database_labels: {0, 1} ``[n, C]``.
+        pool_labels: {0, 1} ``[m, C]``, the images anchor codes may come from.
+        n_t: votes of an anchor code; rows of ``frequent`` are carried by more images than this.
+
+    Returns:
+        uint8 ``[rows, C]``.
+    """
+    labels = database_labels if policy == "unique" else pool_labels
+    rows, counts = np.unique(labels, axis=0, return_counts=True)
+    keep = rows.any(axis=1)
+    if policy != "unique":
+        keep &= counts > n_t
+    if not keep.any():
+        largest = int(counts[rows.any(axis=1)].max(initial=0))
+        raise DatasetError(
+            f"policy {policy!r} finds no target: no label row is carried by more than "
+            f"{n_t} images (the largest group has {largest}); lower n_t or use policy 'unique'"
+        )
+    return np.ascontiguousarray(rows[keep], dtype=np.uint8)
+
+
+def draw_targets(
+    policy: Policy, rows: UInt8Array, query_labels: UInt8Array, *, seed: int
+) -> UInt8Array:
+    """Draw one target label row for every query, with replacement.
+
+    Args:
+        policy: the rule.
+        rows: eligible label rows from :func:`eligible_rows`, ``[rows, C]``.
+        query_labels: the queries' own label rows ``[q, C]``; only ``exclude-equal`` and
+            ``disjoint`` look at them.
+        seed: the draw seed.
+
+    Returns:
+        uint8 ``[q, C]``, prefix-stable in q.
+
+    Raises:
+        DatasetError: a query for which no row is eligible.
+    """
+    targets = np.empty((len(query_labels), rows.shape[1]), dtype=np.uint8)
+    for index, own in enumerate(query_labels):
+        candidates = rows
+        if policy == "exclude-equal":
+            candidates = rows[(rows != own).any(axis=1)]
+        elif policy == "disjoint":
+            candidates = rows[~(rows & own).any(axis=1)]
+        if not len(candidates):
+            raise DatasetError(f"policy {policy!r}: no eligible target label for query {index}")
+        pick = generator(seed, f"target/{policy}", index).integers(len(candidates))
+        targets[index] = candidates[pick]
+    return targets

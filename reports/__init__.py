@@ -1,0 +1,1 @@
+"""From stored results to a tidy table, leaderboards and figures. Imports no torch."""

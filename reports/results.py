@@ -1,0 +1,58 @@
+"""The tidy table: one row a cell, as a data frame and as results.csv and results.parquet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from benchmark.manifest import result_rows
+from benchmark.records import COLUMNS
+from benchmark.store import write_bytes
+
+_INTEGERS = (
+    "source_bits",
+    "victim_bits",
+    "target_seed",
+    "draw_seed",
+    "attack_seed",
+    "n_queries",
+    "n_no_relevant",
+    "batch",
+    "threads",
+)
+_TEXTS = (
+    "dataset",
+    "dataset_fingerprint",
+    "attack",
+    "title",
+    "params",
+    "overrides",
+    "source",
+    "victim",
+    "policy",
+    "protocol",
+    "status",
+    "reason",
+    "budget_class",
+    "dtype",
+    "device",
+    "job_key",
+)
+
+
+def load_results(out: Path) -> pd.DataFrame:
+    """Return the rows of an output folder, columns and types always the same."""
+    frame = pd.DataFrame(result_rows(out), columns=list(COLUMNS))
+    types: dict[str, str] = dict.fromkeys(COLUMNS, "float64")
+    types |= dict.fromkeys(_INTEGERS, "Int64")
+    types |= dict.fromkeys(_TEXTS, "string")
+    return frame.astype(types)
+
+
+def export_results(frame: pd.DataFrame, out: Path) -> list[Path]:
+    """Write ``results.csv`` and ``results.parquet`` and return their paths."""
+    csv, parquet = out / "results.csv", out / "results.parquet"
+    write_bytes(csv, frame.to_csv(index=False).encode())
+    write_bytes(parquet, frame.to_parquet(index=False))
+    return [csv, parquet]

@@ -1,0 +1,196 @@
+"""Leaderboards as Markdown and LaTeX: the same cells, two notations.
+
+Within a ranked budget class the best value of a t-MAP column is bold, the second underlined.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from tabulate import tabulate
+
+from reports.leaderboard import Board, Group, Line
+
+_MISSING = "\N{EN DASH}"
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "\N{EN DASH}": "--",
+}
+
+
+@dataclass(frozen=True)
+class Notation:
+    """How a text format escapes, and marks the best and the second."""
+
+    escape: Callable[[str], str]
+    best: Callable[[str], str]
+    second: Callable[[str], str]
+
+
+MARKDOWN = Notation(
+    escape=lambda text: re.sub(r"([|*_<>`\\\[\]])", r"\\\1", text),
+    best=lambda text: f"**{text}**",
+    second=lambda text: f"<u>{text}</u>",
+)
+LATEX = Notation(
+    escape=lambda text: re.sub(r"[\\&%$#_{}~^\u2013]", lambda match: _LATEX[match.group()], text),
+    best=lambda text: rf"\textbf{{{text}}}",
+    second=lambda text: rf"\underline{{{text}}}",
+)
+
+
+def _percent(value: float | None) -> str:
+    return _MISSING if value is None else f"{100 * value:.2f}"
+
+
+def _number(value: float | None, places: int) -> str:
+    return _MISSING if value is None else f"{value:.{places}f}"
+
+
+def _cells(group: Group, board: Board, notation: Notation) -> list[list[str]]:
+    """Return a group's lines as marked strings, in the order of :func:`_header`."""
+    columns = [[line.t_map.get(target) for line in group.lines] for target in board.targets]
+    columns.append([line.mean for line in group.lines])
+    marked = [_mark(column, group.ranked, notation) for column in columns]
+    return [
+        [
+            "" if line.rank is None else str(line.rank),
+            _name(line, notation),
+            *(column[number] for column in marked),
+            _percent(line.over_original),
+            _percent(line.gain),
+            _percent(line.map),
+            _number(line.perceptibility, 4),
+            _number(None if line.linf is None else 255 * line.linf, 2),
+            _number(line.seconds_per_image, 4),
+        ]
+        for number, line in enumerate(group.lines)
+    ]
+
+
+def _name(line: Line, notation: Notation) -> str:
+    settings = f" ({line.settings})" if line.settings else ""
+    note = f" [{line.note}]" if line.note else ""
+    return notation.escape(f"{line.attack}{settings}{note}")
+
+
+def _mark(values: Sequence[float | None], ranked: bool, notation: Notation) -> list[str]:
+    present = sorted({round(100 * value, 2) for value in values if value is not None}, reverse=True)
+    texts = []
+    for value in values:
+        text = notation.escape(_percent(value))
+        if ranked and value is not None and len(values) > 1:
+            place = present.index(round(100 * value, 2))
+            text = notation.best(text) if place == 0 else text
+            text = notation.second(text) if place == 1 else text
+        texts.append(text)
+    return texts
+
+
+def _header(board: Board) -> list[tuple[str, str]]:
+    """Return the two header rows, a pair a column."""
+    return [
+        ("", "#"),
+        ("", "Attack"),
+        *(("t-MAP (%)", target) for target in board.targets),
+        ("t-MAP (%)", "mean"),
+        ("gain (%)", "over Original"),
+        ("gain (%)", "of Prototype"),
+        ("", "MAP (%)"),
+        ("", "Perceptibility"),
+        ("", "L∞ · 255"),
+        ("", "s / image"),
+    ]
+
+
+def _shown(header: list[tuple[str, str]], rows: list[list[str]]) -> list[int]:
+    """Return the columns that say anything in some row."""
+    return [
+        number
+        for number in range(len(header))
+        if any(row[number] not in ("", _MISSING, "--") for row in rows)
+    ]
+
+
+def caption(board: Board) -> str:
+    """Return what a reader must know about a board in one sentence."""
+    several = "" if board.seeds == 1 else f", mean of {board.seeds} seeds"
+    return (
+        f"{board.dataset}: {board.n_queries} queries{several}, protocol {board.protocol}, target "
+        f"labels {board.policy}; t-MAP expected over random tie order, attacks ranked within "
+        "their budget class."
+    )
+
+
+def markdown(boards: Sequence[Board]) -> str:
+    """Return the leaderboards as one Markdown page."""
+    parts = ["# Leaderboard\n"]
+    for board in boards:
+        header = _header(board)
+        groups = [(group.title, _cells(group, board, MARKDOWN)) for group in board.groups]
+        shown = _shown(header, [row for _, rows in groups for row in rows])
+        body: list[list[str]] = []
+        for title, rows in groups:
+            blank = [""] * len(header)
+            blank[1] = f"*{title}*"
+            body += [[blank[i] for i in shown], *([row[i] for i in shown] for row in rows)]
+        names = [_markdown_header(header[i]) for i in shown]
+        parts.append(f"{caption(board)}\n")
+        parts.append(tabulate(body, names, tablefmt="pipe", disable_numparse=True) + "\n")
+        if board.problems:
+            parts.append("Cells without a result:\n")
+            parts += [f"- {MARKDOWN.escape(text)}" for text in board.problems]
+            parts.append("")
+    return "\n".join(parts)
+
+
+def _markdown_header(names: tuple[str, str]) -> str:
+    over, own = names
+    return f"{own} {over}".strip() if over.startswith("gain") else own
+
+
+def latex(boards: Sequence[Board]) -> str:
+    r"""Return the leaderboards as LaTeX tables; needs ``\usepackage{booktabs,multirow}``."""
+    return "\n".join(_latex_board(board) for board in boards)
+
+
+def _latex_board(board: Board) -> str:
+    header = [(LATEX.escape(over), _latex_symbol(own)) for over, own in _header(board)]
+    index: list[str] = []
+    rows: list[list[str]] = []
+    for group in board.groups:
+        cells = _cells(group, board, LATEX)
+        index += [LATEX.escape(group.title)] * len(cells)
+        rows += cells
+    shown = _shown(header, rows)
+    frame = pd.DataFrame(
+        [[row[i] for i in shown] for row in rows],
+        columns=pd.MultiIndex.from_tuples([header[i] for i in shown]),
+        index=pd.MultiIndex.from_arrays([index, range(len(index))]),
+    )
+    text: str = frame.style.hide(level=1, axis="index").to_latex(
+        hrules=True,
+        clines="skip-last;data",
+        multirow_align="t",
+        multicol_align="c",
+        column_format="l" + "".join("l" if header[i][1] == "Attack" else "r" for i in shown),
+        caption=LATEX.escape(caption(board)),
+        position="t",
+    )
+    return text.replace(r"\multirow[t]", r"\multirow[t]")
+
+
+def _latex_symbol(name: str) -> str:
+    return LATEX.escape(name).replace("L∞ · 255", r"$L_\infty \cdot 255$")

@@ -1,0 +1,330 @@
+"""The command line of the benchmark, and the only place where its rooms meet."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import platform
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import platformdirs
+import typer
+from filelock import FileLock, Timeout
+
+from benchmark.manifest import NoRunError
+from benchmark.store import read_json, write_json
+
+if TYPE_CHECKING:
+    from benchmark.engines import Slot
+    from benchmark.plan import Plan
+    from benchmark.schedule import Observer
+    from reports.report import Report
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Targeted attacks on deep-hashing image retrieval: run, resume, compare.",
+    epilog="Start with: run_benchmark.py run --suite demo",
+)
+
+EXIT_CELLS_MISSING = 3
+EXIT_USAGE = 2
+
+SuiteOption = Annotated[
+    str, typer.Option("--suite", "-s", help="A shipped suite's name, or a suite file (.yaml).")
+]
+OutOption = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Output folder. Default: results/<suite>.")
+]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Only these cells, like 'attack=dhta,source=DPSH-*-32': comma is and, repeated is or."
+    ),
+]
+SeedsOption = Annotated[
+    int | None, typer.Option(min=1, help="Draw and attack seeds 0 to N-1, instead of the suite's.")
+]
+CacheOption = Annotated[
+    Path | None, typer.Option(help="Where data sets are built. Default: the user's cache folder.")
+]
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    attacks = "attacks"
+    targets = "targets"
+    datasets = "datasets"
+    suites = "suites"
+
+
+class Device(StrEnum):
+    """Where jobs run."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+@app.command()
+def run(
+    suite: SuiteOption = "demo",
+    out: OutOption = None,
+    only: OnlyOption = None,
+    seeds: SeedsOption = None,
+    slots: Annotated[
+        int | None,
+        typer.Option(min=1, help="Jobs at a time. Default: one a GPU, or cores / threads a job."),
+    ] = None,
+    device: Annotated[Device, typer.Option(help="auto takes GPUs where there are any.")] = (
+        Device.auto
+    ),
+    cache: CacheOption = None,
+) -> None:
+    """Run a suite, or what is missing of it, and print its leaderboard.
+
+    Exits 0 when every cell is ok or skipped, 3 when some failed or are invalid. Stop it any time:
+    the same command continues where it stopped.
+    """
+    from benchmark.schedule import run_graph
+
+    with _usage_errors():
+        plan, folder, cache = _plan(suite, out, only, seeds, cache)
+    with _lock(folder):
+        _write_manifest(suite, plan, folder, partial=bool(only), seeds=seeds, cache=cache)
+        from benchmark.engines import LocalEngine
+        from benchmark.estimate import estimate, remember
+        from benchmark.store import Store
+
+        places = _slots(device, slots, plan.suite.compute.threads)
+        seconds = estimate(plan, cache, places[0].device)
+        began = time.monotonic()
+        _say(f"{len(plan.cells)} cells, {len(plan.jobs)} jobs, {len(places)} at a time -> {folder}")
+        try:
+            with _observer() as observer:
+                outcome = run_graph(
+                    plan.jobs,
+                    seconds,
+                    engine=LocalEngine(places),
+                    out=folder,
+                    cache=cache,
+                    observer=observer,
+                )
+        except KeyboardInterrupt:
+            _say(f"stopped; what is done is kept, and the same command continues in {folder}")
+            raise typer.Exit(130) from None
+        remember(plan, Store(folder / "store"), cache, places[0].device)
+        counts = Counter(outcome.status.values())
+        told = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
+        _say(f"jobs: {told}; {time.monotonic() - began:.1f} s")
+        report = _report(folder)
+    bad = ~report.results["status"].isin(["ok", "skipped"])
+    if bad.any():
+        _say(f"{int(bad.sum())} of {len(report.results)} cells failed or are invalid (see above)")
+        raise typer.Exit(EXIT_CELLS_MISSING)
+
+
+@app.command("plan")
+def plan_command(
+    suite: SuiteOption = "demo",
+    out: OutOption = None,
+    only: OnlyOption = None,
+    seeds: SeedsOption = None,
+    device: Annotated[Device, typer.Option(help="The device to estimate for.")] = Device.auto,
+    cache: CacheOption = None,
+) -> None:
+    """Show what a run would do: what is done, what is to do, and about how long it takes."""
+    from tabulate import tabulate
+
+    from benchmark.estimate import estimate
+    from benchmark.progress import span
+    from benchmark.store import Store
+
+    with _usage_errors():
+        plan, folder, cache = _plan(suite, out, only, seeds, cache)
+    places = _slots(device, None, plan.suite.compute.threads)
+    seconds = estimate(plan, cache, places[0].device)
+    store = Store(folder / "store")
+    done = {key for key, job in plan.jobs.items() if store.record(job.ref) is not None}
+    stages: dict[str, list[str]] = {}
+    for key, job in plan.jobs.items():
+        stages.setdefault(job.task.stage, []).append(key)
+    table = [
+        (
+            stage,
+            len(keys),
+            sum(key in done for key in keys),
+            span(sum(seconds[key] for key in keys if key not in done)) if set(keys) - done else "",
+        )
+        for stage, keys in stages.items()
+    ]
+    _say(tabulate(table, ["stage", "jobs", "done", "work to do"], tablefmt="simple"))
+    left = sum(seconds[key] for key in plan.jobs if key not in done)
+    _say(f"\n{len(plan.cells)} cells; output folder {folder}")
+    if left:
+        _say(
+            f"{len(plan.jobs) - len(done)} jobs to do, about {span(left / len(places))} on this "
+            f"machine ({len(places)} at a time)"
+        )
+    else:
+        _say("everything is done")
+
+
+@app.command()
+def report(
+    out: Annotated[Path, typer.Option("--out", "-o", help="An output folder.")],
+) -> None:
+    """Write the tables and figures of an output folder again, from what its store holds."""
+    with _usage_errors():
+        _report(out)
+
+
+@app.command("list")
+def list_command(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    protocol: Annotated[
+        str, typer.Option(help="Whose hyper-parameters to show attacks with.")
+    ] = "released",
+) -> None:
+    """List what a suite can name, with its parameters and defaults."""
+    from tabulate import tabulate
+
+    from benchmark.listing import listing
+
+    with _usage_errors():
+        header, rows = listing(kind.value, protocol)
+    _say(tabulate(rows, header, tablefmt="simple", maxcolwidths=[None] * (len(header) - 1) + [60]))
+
+
+def _plan(
+    suite: str, out: Path | None, only: list[str] | None, seeds: int | None, cache: Path | None
+) -> tuple[Plan, Path, Path]:
+    from benchmark.plan import make_plan
+    from benchmark.suite import load_suite
+
+    loaded = load_suite(suite)
+    if seeds is not None:
+        loaded = loaded.model_copy(update={"seeds": seeds})
+    folder = (out or Path("results") / loaded.name).resolve()
+    cache = (cache or platformdirs.user_cache_path("targeted-hashing-benchmark")).resolve()
+    return make_plan(loaded, cache, only or ()), folder, cache
+
+
+def _slots(device: Device, count: int | None, threads: int) -> list[Slot]:
+    import torch
+
+    from benchmark.engines import cpu_slots, gpu_slots
+
+    gpus = torch.cuda.device_count() if device is not Device.cpu else 0
+    if device is Device.cuda and not gpus:
+        raise typer.BadParameter("no GPU is available here", param_hint="--device")
+    if gpus:
+        return gpu_slots(min(gpus, count or gpus))
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return cpu_slots(count or max(1, cores // threads))
+
+
+def _write_manifest(
+    suite: str, plan: Plan, folder: Path, *, partial: bool, seeds: int | None, cache: Path
+) -> None:
+    """Describe the whole suite, also when only a part runs, so that no finished row is lost."""
+    from benchmark.manifest import write_manifest
+
+    whole = _plan(suite, folder, None, seeds, cache)[0] if partial else plan
+    write_manifest(whole, folder)
+
+
+def _report(folder: Path) -> Report:
+    from reports.report import write_report
+
+    written = write_report(folder)
+    _say("\n" + written.leaderboard)
+    _say("wrote " + ", ".join(str(path) for path in written.files))
+    return written
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold the output folder; a second run is refused at once and told who has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    holder = folder / ".holder.json"
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        told = json.dumps(read_json(holder) or {})
+        _fail(f"another run is writing to {folder} ({told}); wait for it or choose another --out")
+    try:
+        write_json(
+            holder, {"pid": os.getpid(), "host": platform.node(), "since": time.strftime("%F %T")}
+        )
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextlib.contextmanager
+def _usage_errors() -> Iterator[None]:
+    """Turn an error that is written for the user into its message and exit code 2."""
+    from attacks.base import AttackError
+    from benchmark.registry import UnknownNameError
+    from benchmark.suite import SuiteError
+    from datasets.base import DatasetError
+    from targets.backbones import TargetError
+
+    try:
+        yield
+    except (
+        AttackError,
+        DatasetError,
+        NoRunError,
+        SuiteError,
+        TargetError,
+        UnknownNameError,
+    ) as error:
+        _fail(str(error))
+
+
+@contextlib.contextmanager
+def _observer() -> Iterator[Observer]:
+    from rich.console import Console
+
+    from benchmark.progress import PlainObserver, RichObserver
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with RichObserver(console) as observer:
+            yield observer
+    else:
+        yield PlainObserver(_say)
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(EXIT_USAGE)
+
+
+def _say(message: str) -> None:
+    typer.echo(message)
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Run the command line."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Target hashers: networks that turn images into short binary codes, and their training."""

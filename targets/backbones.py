@@ -1,0 +1,148 @@
+"""Backbones: the networks below the hash layer, on torchvision, with the heads of the paper.
+
+A trunk maps pixels ``[n, 3, side, side]`` to features ``[n, width]``; its tensors carry
+torchvision's names, so ImageNet weights load by name. At sides other than 224 the first fully
+connected layer takes whatever map the convolutions leave.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+HashInit = Literal["linear", "normal"]
+
+
+class TargetError(Exception):
+    """A target hasher that cannot be built, loaded or trained; the text says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone(ABC):
+    """A trunk's recipe: a frozen value whose fields are its widths."""
+
+    name: ClassVar[str]
+    hash_init: ClassVar[HashInit] = "linear"
+    imagenet_file: ClassVar[str | None] = None  # the file's name in torchvision's cache
+
+    @abstractmethod
+    def trunk(self, side: int) -> nn.Module:
+        """Return the network, pixels ``[n, 3, side, side]`` to features ``[n, width]``."""
+
+    def build(self, side: int) -> tuple[nn.Module, int]:
+        """Return the trunk and its feature width.
+
+        Raises:
+            TargetError: images of this side are too small for the network.
+        """
+        try:
+            trunk = self.trunk(side)
+            width = _features(trunk, side)
+        except RuntimeError as error:
+            raise TargetError(f"{self.name} cannot take images of side {side}: {error}") from error
+        return trunk, width
+
+
+def _features(module: nn.Module, side: int) -> int:
+    """Return the number of features after flattening for one image of that side."""
+    training = module.training
+    with torch.no_grad():
+        shape: Tensor = module.eval()(torch.zeros(1, 3, side, side))
+    module.train(training)
+    return shape.flatten(1).shape[1]
+
+
+def _with_head(features: nn.Module, head: list[nn.Module]) -> nn.Sequential:
+    parts = [
+        ("features", features),
+        ("flatten", nn.Flatten()),
+        ("classifier", nn.Sequential(*head)),
+    ]
+    return nn.Sequential(OrderedDict(parts))
+
+
+def _kaiming(trunk: nn.Module) -> nn.Module:
+    """Initialise for ReLU. torch's default shrinks the signal: without batch norm, no training."""
+    for layer in trunk.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+    return trunk
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlexNet(Backbone):
+    """AlexNet with two fully connected layers of ``head_width`` (4096 in the paper)."""
+
+    name: ClassVar[str] = "AlexNet"
+    imagenet_file: ClassVar[str | None] = "alexnet-owt-7be5be79.pth"
+    head_width: int = 4096
+
+    def trunk(self, side: int) -> nn.Module:
+        """Return features and head: Dropout, FC, ReLU, Dropout, FC, ReLU."""
+        features = models.alexnet().features
+        first = nn.Linear(_features(features, side), self.head_width)
+        second = nn.Linear(self.head_width, self.head_width)
+        head = [nn.Dropout(), first, nn.ReLU(), nn.Dropout(), second, nn.ReLU()]
+        return _kaiming(_with_head(features, head))
+
+
+@dataclass(frozen=True, kw_only=True)
+class VGG11(Backbone):
+    """VGG11 with two fully connected layers of ``head_width`` (4096 in the paper)."""
+
+    name: ClassVar[str] = "VGG11"
+    imagenet_file: ClassVar[str | None] = "vgg11-8a719046.pth"
+    head_width: int = 4096
+
+    def trunk(self, side: int) -> nn.Module:
+        """Return features and head: FC, ReLU, Dropout, FC, ReLU, Dropout."""
+        features = models.vgg11().features
+        first = nn.Linear(_features(features, side), self.head_width)
+        second = nn.Linear(self.head_width, self.head_width)
+        head = [first, nn.ReLU(), nn.Dropout(), second, nn.ReLU(), nn.Dropout()]
+        return _kaiming(_with_head(features, head))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResNet18(Backbone):
+    """ResNet18 up to its average pooling (512 features)."""
+
+    name: ClassVar[str] = "ResNet18"
+    hash_init: ClassVar[HashInit] = "normal"
+    imagenet_file: ClassVar[str | None] = "resnet18-f37072fd.pth"
+
+    def trunk(self, side: int) -> nn.Module:  # noqa: ARG002 - global pooling takes any side
+        """Return the network without its classification layer."""
+        network: nn.Module = models.resnet18()
+        network.fc = nn.Identity()
+        return network
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tiny(Backbone):
+    """Four small convolutions for tests: trains in seconds, a checkpoint is under 250 kB."""
+
+    name: ClassVar[str] = "Tiny"
+    width: int = 16
+
+    def trunk(self, side: int) -> nn.Module:  # noqa: ARG002 - global pooling takes any side
+        """Return four strided blocks of conv, batch norm, ReLU, then max pooling."""
+        widths = [3, self.width, self.width * 2, self.width * 2, self.width * 4]
+        blocks = [
+            layer
+            for before, after in pairwise(widths)
+            for layer in (
+                nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(after),
+                nn.ReLU(),
+            )
+        ]
+        return nn.Sequential(*blocks, nn.AdaptiveMaxPool2d(1), nn.Flatten())

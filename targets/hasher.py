@@ -1,0 +1,87 @@
+"""The target hasher: pixels in [0, 1] in, hash codes out, normalisation inside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from targets.backbones import Backbone, TargetError
+from targets.losses import HashingMethod
+from targets.recipe import Recipe
+from targets.seeding import seeded
+
+Normalise = Literal["none", "imagenet"]
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetSpec:
+    """A target of the benchmark: hashing method × backbone × code length, and how it is made.
+
+    ``weights`` says where the trunk starts: ``imagenet`` (torchvision's file), ``labels``
+    (pretrained on the data set's own labels), ``none`` (random) or the path of a state dict.
+    """
+
+    method: HashingMethod
+    backbone: Backbone
+    bits: int
+    normalise: Normalise = "none"
+    weights: str = "imagenet"
+    training: Recipe = field(default_factory=Recipe)
+
+    def __post_init__(self) -> None:
+        if self.bits < 1:
+            raise TargetError(f"a code length is a positive number of bits, got {self.bits}")
+
+    @property
+    def name(self) -> str:
+        """The target's name in every table, like ``DPSH-ResNet18-32``."""
+        return f"{self.method.name}-{self.backbone.name}-{self.bits}"
+
+
+class Hasher(nn.Module):
+    """A trunk, a hash layer and tanh; the sign of the output is the hash code."""
+
+    scale: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, trunk: nn.Module, width: int, bits: int, normalise: Normalise) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.hash_layer = nn.Linear(width, bits)
+        shift, spread = (_IMAGENET_MEAN, _IMAGENET_STD) if normalise == "imagenet" else ((0,), (1,))
+        # Buffers, because a state dict that loses HashNet's scale gives wrong attack gradients.
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("mean", torch.tensor(shift, dtype=torch.float32).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(spread, dtype=torch.float32).view(1, -1, 1, 1))
+
+    @property
+    def bits(self) -> int:
+        """The code length K."""
+        return self.hash_layer.out_features
+
+    def forward(self, images: Tensor, alpha: float = 1.0) -> Tensor:
+        """Return tanh(alpha · scale · logit) in [-1, 1], ``[n, K]``, of pixels in [0, 1]."""
+        features = self.trunk((images - self.mean) / self.std)
+        return torch.tanh(alpha * self.scale * self.hash_layer(features))
+
+
+def sign_codes(outputs: Tensor) -> Tensor:
+    """Return hash codes in {-1, +1} as int8; sign(0) is +1."""
+    return torch.where(outputs >= 0, 1, -1).to(torch.int8)
+
+
+def build_hasher(spec: TargetSpec, side: int, *, seed: int) -> Hasher:
+    """Return the untrained hasher of a spec, its random weights drawn from ``seed``."""
+    with seeded(seed, f"init/{spec.name}"):
+        trunk, width = spec.backbone.build(side)
+        hasher = Hasher(trunk, width, spec.bits, spec.normalise)
+        if (spec.method.hash_init or spec.backbone.hash_init) == "normal":
+            nn.init.normal_(hasher.hash_layer.weight, 0.0, 0.01)
+            nn.init.zeros_(hasher.hash_layer.bias)
+    return hasher

@@ -1,0 +1,137 @@
+"""The one training loop: hash training of every method, and pretraining of trunks.
+
+Formulae of the ProS-GAN paper's released code: a memory of all training outputs, filled before
+the loss, dropout on, the last epoch kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from datasets.base import Split, UInt8Array
+from datasets.seeds import generator
+from targets.backbones import Backbone, TargetError
+from targets.hasher import Hasher, TargetSpec
+from targets.recipe import Recipe
+from targets.seeding import seeded
+
+Progress = Callable[[int, int, str], None]  # done, total, unit
+BatchLoss = Callable[[Tensor, Tensor], Tensor]  # pixels [n, 3, S, S], rows [n] -> scalar
+
+
+def to_pixels(images: UInt8Array, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return uint8 images as floating-point pixels in [0, 1] on the device."""
+    return torch.from_numpy(images).to(device).to(dtype) / 255
+
+
+def _optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    if recipe.optimiser == "adam":
+        return torch.optim.Adam(
+            network.parameters(), lr=rate, betas=(recipe.momentum, 0.999), weight_decay=decay
+        )
+    return torch.optim.SGD(
+        network.parameters(), lr=rate, momentum=recipe.momentum, weight_decay=decay
+    )
+
+
+def optimise(
+    network: nn.Module,
+    split: Split,
+    loss_of: BatchLoss,
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: torch.device,
+    progress: Progress,
+) -> list[float]:
+    """Train ``network`` in place and return the mean loss of each epoch.
+
+    Raises:
+        TargetError: the loss became NaN or infinite, with the epoch it happened in.
+    """
+    optimiser = _optimiser(network, recipe)
+    batches = -(-len(split) // recipe.batch)
+    curve: list[float] = []
+    network.train()
+    with seeded(seed, "training"):
+        for epoch in range(recipe.epochs):
+            order = generator(seed, "epoch-order", epoch).permutation(len(split))
+            total = 0.0
+            for index in range(batches):
+                rows = order[index * recipe.batch : (index + 1) * recipe.batch]
+                pixels = to_pixels(split.images.read(rows), device, torch.float32)
+                for group in optimiser.param_groups:
+                    group["lr"] = recipe.rate(epoch * batches + index, batches)
+                optimiser.zero_grad()
+                loss = loss_of(pixels, torch.from_numpy(rows).to(device))
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+                total += loss.item() * len(rows)
+                progress(epoch * batches + index + 1, recipe.epochs * batches, "step")
+            curve.append(total / len(split))
+            if not np.isfinite(curve[-1]):
+                raise TargetError(
+                    f"the training loss became {curve[-1]} in epoch {epoch + 1} of "
+                    f"{recipe.epochs}; lower learning_rate ({recipe.learning_rate})"
+                )
+    network.eval()
+    return curve
+
+
+def train_hasher(
+    hasher: Hasher,
+    spec: TargetSpec,
+    split: Split,
+    *,
+    seed: int,
+    device: torch.device,
+    progress: Progress,
+) -> list[float]:
+    """Train a hasher in place with its method's loss; returns the loss curve."""
+    labels = torch.from_numpy(np.array(split.labels)).to(device, torch.float32)
+    memory = torch.zeros(len(split), spec.bits, device=device)
+
+    def loss_of(pixels: Tensor, rows: Tensor) -> Tensor:
+        z: Tensor = hasher(pixels)
+        memory[rows] = z.detach()
+        similar = (labels[rows] @ labels.T > 0).to(z.dtype)
+        return spec.method.loss(z, memory, similar)
+
+    return optimise(
+        hasher, split, loss_of, spec.training, seed=seed, device=device, progress=progress
+    )
+
+
+def pretrain_trunk(
+    backbone: Backbone,
+    split: Split,
+    side: int,
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: torch.device,
+    progress: Progress,
+) -> tuple[nn.Module, list[float]]:
+    """Train a trunk on the data set's own labels; the stand-in for ImageNet weights.
+
+    Multi-label binary cross-entropy through a linear layer that is thrown away.
+
+    Returns:
+        The trunk and its loss curve.
+    """
+    with seeded(seed, f"pretrain/{backbone.name}"):
+        trunk, width = backbone.build(side)
+        network = nn.Sequential(trunk, nn.Linear(width, split.labels.shape[1])).to(device)
+    labels = torch.from_numpy(np.array(split.labels)).to(device, torch.float32)
+
+    def loss_of(pixels: Tensor, rows: Tensor) -> Tensor:
+        return binary_cross_entropy_with_logits(network(pixels), labels[rows])
+
+    curve = optimise(network, split, loss_of, recipe, seed=seed, device=device, progress=progress)
+    return trunk, curve

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
@@ -44,6 +44,23 @@ def gpu_slots(count: int) -> list[Slot]:
     return [Slot("cuda:0", {"CUDA_VISIBLE_DEVICES": str(index)}) for index in range(count)]
 
 
+class Engine(Protocol):
+    """Where jobs run: some slots, each taking one job at a time."""
+
+    slots: list[Slot]
+
+    def submit(
+        self, slot: int, function: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Future[Any]:
+        """Run a function on a free slot."""
+
+    def replace(self, slot: int) -> None:
+        """Give a slot a fresh worker, killing the old one."""
+
+    def close(self) -> None:
+        """End every worker."""
+
+
 class LocalEngine:
     """Worker processes of this machine, started when their slot is first used."""
 
@@ -51,7 +68,9 @@ class LocalEngine:
         self.slots = slots
         self._pools: dict[int, Any] = {}
 
-    def submit(self, slot: int, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Future:  # type: ignore[type-arg]
+    def submit(
+        self, slot: int, function: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Future[Any]:
         """Run a function on a free slot."""
         if slot not in self._pools:
             self._pools[slot] = ProcessPoolExecutor(

@@ -165,19 +165,26 @@ class _Planner:
     ) -> dict[str, Job]:
         """Return the jobs that fill one cell: craft once, hash and score on the victim."""
         chain = {"craft": self.craft(setting, attack, source)}
+        crafted = f"{attack.title} on {source.spec.name}"
         if not attack.code_only:
-            task = Hash(
+            hashing = Hash(
                 **self.source_data,
                 compute=self.compute,
                 victim=victim.spec,
                 n_queries=self.n_queries,
                 epsilon=attack.epsilon,
+                of=crafted,
             )
             chain["hash"] = self.job(
-                task, images=chain["craft"], target=self.train(victim, setting.target_seed)
+                hashing, images=chain["craft"], target=self.train(victim, setting.target_seed)
             )
+        scoring = Score(
+            **self.source_data,
+            n_queries=self.n_queries,
+            of=f"{crafted} against {victim.spec.name}",
+        )
         chain["score"] = self.job(
-            Score(**self.source_data, n_queries=self.n_queries),
+            scoring,
             codes=chain["craft"] if attack.code_only else chain["hash"],
             database=self.encode(victim, setting.target_seed, "database"),
             targets=self.draw(setting.protocol, setting.policy, setting.seed),

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmark.engines import LocalEngine
+from benchmark.engines import Engine
 from benchmark.jobs import Job, execute, revision
 from benchmark.store import Store, read_json
 
@@ -65,7 +65,7 @@ class _Loop:
     jobs: Mapping[str, Job]
     seconds: Mapping[str, float]
     store: Store
-    engine: LocalEngine
+    engine: Engine
     out: Path
     cache: Path
     observer: Observer
@@ -189,7 +189,7 @@ def run_graph(
     jobs: Mapping[str, Job],
     seconds: Mapping[str, float],
     *,
-    engine: LocalEngine,
+    engine: Engine,
     out: Path,
     cache: Path,
     observer: Observer,

@@ -286,11 +286,12 @@ class Hash(NetworkTask):
     victim: TargetSpec
     n_queries: int
     epsilon: float | None
+    of: str = field(metadata={"key": False})  # for people; the input's key says it already
 
     @property
     def label(self) -> str:
         """What a person calls this job."""
-        return f"hash with {self.victim.name}"
+        return f"hash {self.of} with {self.victim.name}"
 
     def run(self, context: Context) -> Output:
         """Store ``codes`` and ``codes_8bit`` int8 ``[q, K]``, ``mse``, ``l2``, ``linf`` ``[q]``."""
@@ -320,11 +321,12 @@ class Score(DataTask):
 
     stage: ClassVar[str] = "score"
     n_queries: int
+    of: str = field(metadata={"key": False})  # for people; the inputs' keys say it already
 
     @property
     def label(self) -> str:
         """What a person calls this job."""
-        return "score"
+        return f"score {self.of}"
 
     def run(self, context: Context) -> Output:
         """Store per-query average precisions against the target and the query's own labels."""

@@ -158,9 +158,10 @@ class Store:
         path = self.folder(job) / _TENSORS
         try:
             with path.open("rb") as file:
-                intact = hashlib.file_digest(file, "sha256").hexdigest() == record["output"]
+                found = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
-            intact = False
+            found = ""
+        intact = bool(found == record["output"])
         if not intact:
             self.quarantine(job)
         return intact

@@ -74,7 +74,7 @@ def _cells(group: Group, board: Board, notation: Notation) -> list[list[str]]:
             _percent(line.map),
             _number(line.perceptibility, 4),
             _number(None if line.linf is None else 255 * line.linf, 2),
-            _number(line.seconds_per_image, 4),
+            _MISSING if line.seconds_per_image is None else f"{line.seconds_per_image:.2g}",
         ]
         for number, line in enumerate(group.lines)
     ]
@@ -158,7 +158,7 @@ def markdown(boards: Sequence[Board]) -> str:
 
 def _markdown_header(names: tuple[str, str]) -> str:
     over, own = names
-    return f"{own} {over}".strip() if over.startswith("gain") else own
+    return f"gain {own} (%)" if over.startswith("gain") else own
 
 
 def latex(boards: Sequence[Board]) -> str:

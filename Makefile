@@ -1,0 +1,44 @@
+# The two commands that matter: `make bench` and `make test`. Everything runs in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: bench test lint format clean
+
+bench: $(VENV)/.installed
+	$(BIN)/python run_benchmark.py run --suite demo $(ARGS)
+
+test: $(VENV)/.developer
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.developer
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.developer
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than Python 3.11; run make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# torch and torchvision come first and together, so that pip picks a matching pair.
+$(VENV)/.torch: $(VENV)/.python
+	$(BIN)/pip install --quiet 'torch>=2.6' 'torchvision>=0.21'
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.torch pyproject.toml
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.developer: $(VENV)/.installed pyproject.toml
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@

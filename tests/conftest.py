@@ -1,0 +1,147 @@
+"""Shared fixtures: one cache, one smoke run, small untrained hashers, an engine in this process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmark.engines import Slot, cpu_slots
+from benchmark.jobs import Job
+from benchmark.plan import Plan, make_plan
+from benchmark.schedule import Outcome, run_graph
+from benchmark.suite import Suite, parse_suite
+from datasets.base import RetrievalData
+from datasets.digits import Digits
+from targets.backbones import Tiny
+from targets.hasher import Hasher, TargetSpec, build_hasher
+from targets.losses import DPSH
+
+ROOT = Path(__file__).parent.parent
+SMALL_DIGITS = {"n_train": 120, "n_query": 24, "n_database": 240, "side": 32}
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def digits(cache: Path) -> RetrievalData:
+    return Digits(**SMALL_DIGITS).load(cache)
+
+
+def untrained(bits: int = 12, dtype: torch.dtype = torch.float32) -> Hasher:
+    """Return a small hasher whose codes at least vary."""
+    spec = TargetSpec(method=DPSH(), backbone=Tiny(), bits=bits, weights="none")
+    return build_hasher(spec, 32, seed=3).to(dtype).eval().requires_grad_(False)
+
+
+def run_cli(*arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user does."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "run_benchmark.py"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=ROOT,
+        check=False,
+    )
+
+
+@dataclass(frozen=True)
+class SmokeRun:
+    """A finished run of the smoke suite. Tests read it; those that damage it copy it first."""
+
+    out: Path
+    printed: str
+
+
+@pytest.fixture(scope="session")
+def smoke(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> SmokeRun:
+    out = tmp_path_factory.mktemp("smoke")
+    done = run_cli("run", "--suite", "smoke", "--out", str(out), "--cache", str(cache))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return SmokeRun(out, done.stdout)
+
+
+class InlineEngine:
+    """Runs jobs in this process, so that a test can plant faults in what they use."""
+
+    def __init__(self) -> None:
+        self.slots: list[Slot] = cpu_slots(1)
+
+    def submit(
+        self, slot: int, function: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(function(*args, **kwargs))
+        return future
+
+    def replace(self, slot: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class Recorder:
+    """An observer that remembers which jobs ran."""
+
+    ran: list[str] = field(default_factory=list)
+
+    def begin(self, total: int, seconds: float) -> None: ...
+
+    def started(self, job: Job) -> None:
+        self.ran.append(job.task.label)
+
+    def progress(self, job: Job, done: int, total: int, unit: str) -> None: ...
+
+    def ended(self, job: Job, status: str, seconds: float, left: float) -> None: ...
+
+
+def small_suite(**changes: Any) -> Suite:
+    """Return a suite that runs in a second or two, untrained targets included."""
+    content: dict[str, Any] = {
+        "name": "small",
+        "datasets": [{"dataset": "digits", "params": SMALL_DIGITS}],
+        "targets": [
+            {
+                "method": "DPSH",
+                "backbone": "Tiny",
+                "bits": [12],
+                "weights": "none",
+                "training": {"epochs": 1, "learning_rate": 0.02},
+            }
+        ],
+        "attacks": ["original", {"attack": "dhta", "params": {"steps": 2, "rule": "l2"}}],
+        "queries": 10,
+        "n_t": 1,
+        "compute": {"batch": 4},
+    }
+    return parse_suite({**content, **changes}, "test")
+
+
+def run_inline(
+    suite: Suite, cache: Path, out: Path, observer: Recorder | None = None
+) -> tuple[Plan, Outcome]:
+    """Plan and run a suite in this process."""
+    from benchmark.manifest import write_manifest
+
+    plan = make_plan(suite, cache)
+    write_manifest(plan, out)
+    outcome = run_graph(
+        plan.jobs,
+        dict.fromkeys(plan.jobs, 1.0),
+        engine=InlineEngine(),
+        out=out,
+        cache=cache,
+        observer=observer or Recorder(),
+    )
+    return plan, outcome

@@ -1,0 +1,117 @@
+"""The store: keys, atomic writes, and what counts as done."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark.records import canonical_json, digest
+from benchmark.store import CorruptArtifactError, JobRef, Store, read_json, write_bytes, write_json
+
+JOB = JobRef("craft", "ab" * 20)
+
+
+@dataclass(frozen=True)
+class Point:
+    x: float
+    path: str = field(default="", metadata={"key": False})
+
+
+@dataclass(frozen=True)
+class Place:
+    x: float
+
+
+def finished(root: Path) -> Store:
+    store = Store(root)
+    store.start(JOB, "run", {})
+    arrays = {"codes": np.arange(6, dtype=np.int8).reshape(2, 3), "scalar": np.array(3.0)}
+    store.finish(JOB, arrays, {"t_map": 0.5}, {"target": "t"}, {})
+    return store
+
+
+def test_keys_tell_values_and_types_apart_but_not_paths() -> None:
+    values = [1, 1.0, "1", True, None, [1], {"a": 1}, Point(1.0), Place(1.0), Point(2.0)]
+    assert len({digest(value) for value in values}) == len(values)
+    assert digest(Point(1.0, "here")) == digest(Point(1.0, "there"))
+    assert canonical_json({"b": 1, "a": (1, 2)}) == '{"a":[1,2],"b":1}'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        digest(float("nan"))
+    with pytest.raises(TypeError, match="no canonical form"):
+        digest(object())
+
+
+def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
+    arrays = finished(tmp_path).arrays(JOB)
+    assert arrays["codes"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert arrays["scalar"].shape == ()
+
+
+def test_a_job_is_current_only_with_record_inputs_and_intact_tensors(tmp_path: Path) -> None:
+    store = finished(tmp_path)
+    assert store.is_current(JOB, {"target": "t"})
+    assert not store.is_current(JOB, {"target": "other"})
+    assert not store.is_current(JobRef("craft", "cd" * 20), {})
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "delete"])
+def test_damage_is_found_and_quarantined(tmp_path: Path, damage: str) -> None:
+    store = finished(tmp_path)
+    file = store.folder(JOB) / "tensors.safetensors"
+    content = bytearray(file.read_bytes())
+    if damage == "flip":
+        content[-1] ^= 4
+        file.write_bytes(bytes(content))
+    elif damage == "truncate":
+        file.write_bytes(bytes(content[:-3]))
+    else:
+        file.unlink()
+    with pytest.raises(CorruptArtifactError):
+        store.arrays(JOB)
+    assert not store.is_current(JOB, {"target": "t"})
+    assert not store.folder(JOB).exists()
+    assert list((tmp_path / "quarantine").iterdir())
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_litter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "record.json"
+    write_json(file, {"old": 1})
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_bytes(file, b"new")
+    assert read_json(file) == {"old": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_a_torn_record_counts_as_none(tmp_path: Path) -> None:
+    store = finished(tmp_path)
+    (store.folder(JOB) / "done.json").write_text('{"stage": "cra')
+    assert store.record(JOB) is None
+    assert not store.is_current(JOB, {"target": "t"})
+
+
+def test_attempts_are_counted_by_run(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert [store.start(JOB, "one", {}) for _ in range(2)] == [1, 2]
+    assert store.start(JOB, "two", {}) == 1
+    assert store.attempts(JOB, "one") == 2
+
+
+def test_an_invalid_verdict_stands_while_its_inputs_do(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.fail(JOB, "invalid", "too far", data={"linf": 0.5}, inputs={"images": "x"})
+    assert store.is_invalid(JOB, {"images": "x"})
+    assert not store.is_invalid(JOB, {"images": "y"})
+    store.fail(JOB, "failed", "no memory", inputs={"images": "x"})
+    assert not store.is_invalid(JOB, {"images": "x"})

@@ -1,0 +1,222 @@
+"""Hashers: the paper's heads, the losses against plain loops, weights from files."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchvision import models
+
+from benchmark.registry import registry
+from datasets.base import RetrievalData
+from targets.backbones import AlexNet, Backbone, ResNet18, TargetError, Tiny, VGG11
+from targets.checkpoints import load_hasher, load_state, read_trunk, state_arrays, weights_file
+from targets.hasher import TargetSpec, build_hasher, sign_codes
+from targets.losses import DPSH
+from targets.recipe import Recipe
+from targets.training import optimise, train_hasher
+from tests.conftest import untrained
+
+CPU = torch.device("cpu")
+
+
+def quiet(done: int, total: int, unit: str) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("backbone", "features", "parameters"),
+    [
+        # conv features + the two 4096-wide layers, and the hash layer's 32 · width + 32
+        (AlexNet(), 4096, 2_469_696 + (9216 + 1) * 4096 + 4097 * 4096),
+        (VGG11(), 4096, 9_220_480 + (25088 + 1) * 4096 + 4097 * 4096),
+        (ResNet18(), 512, 11_176_512),
+    ],
+)
+def test_paper_size_networks_have_the_paper_heads(
+    backbone: Backbone, features: int, parameters: int
+) -> None:
+    trunk, width = backbone.build(224)
+    assert width == features
+    assert sum(p.numel() for p in trunk.parameters()) == parameters
+
+
+@pytest.mark.parametrize("name", sorted(registry().backbones))
+@pytest.mark.parametrize("bits", [12, 24, 32, 48])
+def test_every_backbone_gives_codes_at_every_length(name: str, bits: int) -> None:
+    cls = registry().backbones[name]
+    backbone = cls(**({"head_width": 16} if name in ("AlexNet", "VGG11") else {}))
+    spec = TargetSpec(method=DPSH(), backbone=backbone, bits=bits, weights="none")
+    assert spec.name == f"DPSH-{name}-{bits}"
+    hasher = build_hasher(spec, 64, seed=0).eval()
+    with torch.no_grad():
+        images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+        outputs = hasher(images)
+    assert outputs.shape == (2, bits)
+    assert outputs.abs().max() <= 1
+    again = build_hasher(spec, 64, seed=0).eval()
+    assert all(torch.equal(a, b) for a, b in zip(hasher.parameters(), again.parameters()))
+
+
+def test_building_leaves_the_global_random_state_alone() -> None:
+    before = torch.random.get_rng_state()
+    untrained()
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_an_image_too_small_for_a_network_is_refused_by_name() -> None:
+    with pytest.raises(TargetError, match="AlexNet cannot take images of side 32"):
+        AlexNet(head_width=8).build(32)
+
+
+def test_sign_of_zero_is_plus_one() -> None:
+    assert sign_codes(torch.tensor([-0.5, -0.0, 0.0, 2.0])).tolist() == [-1, 1, 1, 1]
+
+
+def test_alpha_and_scale_multiply_the_logit() -> None:
+    hasher = untrained(dtype=torch.float64)
+    images = torch.rand(2, 3, 32, 32, dtype=torch.float64)
+    logit = torch.atanh(hasher(images))
+    hasher.scale.fill_(3.0)
+    assert torch.allclose(hasher(images, alpha=0.1), torch.tanh(0.3 * logit), atol=1e-9)
+
+
+def test_imagenet_normalisation_is_inside_the_hasher() -> None:
+    spec = TargetSpec(method=DPSH(), backbone=Tiny(), bits=8, weights="none")
+    plain = build_hasher(spec, 32, seed=0).eval()
+    inside = build_hasher(
+        TargetSpec(method=DPSH(), backbone=Tiny(), bits=8, weights="none", normalise="imagenet"),
+        32,
+        seed=0,
+    ).eval()
+    images = torch.rand(2, 3, 32, 32)
+    mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
+    std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+    assert torch.allclose(inside(images), plain((images - mean) / std), atol=1e-6)
+
+
+def test_dpsh_is_its_formula() -> None:
+    rng = np.random.default_rng(0)
+    z, memory = rng.uniform(-1, 1, (4, 6)), rng.uniform(-1, 1, (9, 6))
+    similar = rng.integers(0, 2, (4, 9)).astype(float)
+    total = 0.0
+    for i in range(4):
+        for j in range(9):
+            theta = 0.5 * sum(z[i, k] * memory[j, k] for k in range(6))
+            total -= similar[i, j] * theta - math.log(1 + math.exp(theta))
+        total += 50 * sum(((1 if v >= 0 else -1) - v) ** 2 for v in z[i])
+    loss = DPSH().loss(*(torch.from_numpy(a) for a in (z, memory, similar)))
+    assert loss.item() == pytest.approx(total / (9 * 4), rel=1e-12)
+
+
+def test_the_published_schedule_switches_one_epoch_late() -> None:
+    rates = [Recipe().rate(epoch * 7, 7) for epoch in range(100)]
+    assert rates[33] == 0.05
+    assert rates[34] == pytest.approx(0.005)
+    assert rates[66] == pytest.approx(0.005)
+    assert rates[67] == rates[99] == pytest.approx(0.0005)
+    assert Recipe(epochs=1).rate(0, 1) == 0.05  # the released code divides by zero here
+
+
+def test_training_lowers_the_loss_and_repeats_bit_by_bit(digits: RetrievalData) -> None:
+    spec = TargetSpec(
+        method=DPSH(),
+        backbone=Tiny(),
+        bits=12,
+        weights="none",
+        training=Recipe(epochs=4, learning_rate=0.02),
+    )
+    runs = []
+    for _ in range(2):
+        hasher = build_hasher(spec, 32, seed=1)
+        curve = train_hasher(hasher, spec, digits.train, seed=1, device=CPU, progress=quiet)
+        runs.append((curve, state_arrays(hasher)))
+    assert runs[0][0] == runs[1][0]
+    assert runs[0][0][-1] < runs[0][0][0]
+    assert all((runs[0][1][name] == runs[1][1][name]).all() for name in runs[0][1])
+
+
+def test_a_diverging_training_says_so(digits: RetrievalData) -> None:
+    network = torch.nn.Linear(1, 1)
+
+    def loss_of(pixels: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return network.weight.sum() * math.nan
+
+    with pytest.raises(TargetError, match="became nan in epoch 1 of 2"):
+        optimise(
+            network, digits.train, loss_of, Recipe(epochs=2), seed=0, device=CPU, progress=quiet
+        )
+
+
+def test_a_checkpoint_comes_back_whole_and_a_tiny_one_is_small() -> None:
+    spec = TargetSpec(method=DPSH(), backbone=Tiny(), bits=12, weights="none")
+    hasher = untrained()
+    hasher.scale.fill_(2.5)
+    arrays = state_arrays(hasher)
+    assert sum(array.nbytes for array in arrays.values()) < 250_000
+    back = load_hasher(spec, 32, arrays, device=CPU, dtype=torch.float32)
+    assert back.scale.item() == 2.5
+    images = torch.rand(3, 3, 32, 32)
+    assert torch.equal(back(images), hasher(images))
+    assert not any(p.requires_grad for p in back.parameters())
+
+
+def test_a_misfit_names_every_tensor() -> None:
+    arrays = state_arrays(untrained(bits=12))
+    arrays["stray"] = arrays.pop("hash_layer.bias")
+    with pytest.raises(TargetError) as caught:
+        load_state(untrained(bits=24), arrays, "file.pth")
+    for part in ("missing: hash_layer.bias", "left over: stray", "hash_layer.weight: shape (12"):
+        assert part in str(caught.value)
+
+
+def test_missing_imagenet_weights_say_where_to_put_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(TargetError) as caught:
+        weights_file(ResNet18(), "imagenet")
+    assert str(tmp_path / "checkpoints" / "resnet18-f37072fd.pth") in str(caught.value)
+    with pytest.raises(TargetError, match="no ImageNet weights"):
+        weights_file(Tiny(), "imagenet")
+    with pytest.raises(TargetError, match="no file"):
+        weights_file(Tiny(), str(tmp_path / "absent.pth"))
+
+
+@pytest.mark.parametrize("name", ["AlexNet", "VGG11", "ResNet18"])
+def test_a_torchvision_state_dict_fits_the_trunk(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    if name == "ResNet18":
+        reference, backbone, side = models.resnet18(), ResNet18(), 64
+        kept = {n: t for n, t in reference.state_dict().items() if not n.startswith("fc.")}
+    else:
+        # torchvision's classifiers are 4096 wide at side 224; here its feature part at side 64.
+        reference = models.alexnet() if name == "AlexNet" else models.vgg11()
+        backbone = AlexNet(head_width=8) if name == "AlexNet" else VGG11(head_width=8)
+        side = 64
+        trunk = backbone.build(side)[0].state_dict()
+        kept = {**trunk, **{f"features.{n}": t for n, t in reference.features.state_dict().items()}}
+    extra = {"fc.weight": torch.zeros(2, 2)} if name == "ResNet18" else {}
+    last = {"classifier.6.weight": torch.zeros(2, 2)} if name != "ResNet18" else {}
+    file = tmp_path / "weights.pth"
+    torch.save({**kept, **extra, **last}, file)
+    loaded = read_trunk(backbone, side, file).state_dict()
+    assert set(loaded) == set(kept)
+    assert all(torch.equal(loaded[n], kept[n]) for n in kept)
+
+
+def test_a_hostile_pickle_is_refused_and_not_executed(tmp_path: Path) -> None:
+    witness = tmp_path / "executed"
+
+    class Hostile:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (witness,))  # type: ignore[return-value]
+
+    file = tmp_path / "evil.pth"
+    file.write_bytes(pickle.dumps({"weight": Hostile()}))
+    with pytest.raises(TargetError, match="without executing it"):
+        read_trunk(Tiny(), 32, file)
+    assert not witness.exists()

@@ -19,8 +19,8 @@ import platformdirs
 import typer
 from filelock import FileLock, Timeout
 
-from benchmark.manifest import NoRunError
 from benchmark.store import read_json, write_json
+from datasets.errors import UserError
 
 if TYPE_CHECKING:
     from benchmark.engines import Slot
@@ -277,22 +277,9 @@ def _lock(folder: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _usage_errors() -> Iterator[None]:
     """Turn an error that is written for the user into its message and exit code 2."""
-    from attacks.base import AttackError
-    from benchmark.registry import UnknownNameError
-    from benchmark.suite import SuiteError
-    from datasets.base import DatasetError
-    from targets.backbones import TargetError
-
     try:
         yield
-    except (
-        AttackError,
-        DatasetError,
-        NoRunError,
-        SuiteError,
-        TargetError,
-        UnknownNameError,
-    ) as error:
+    except UserError as error:
         _fail(str(error))
 
 

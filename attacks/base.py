@@ -19,11 +19,12 @@ from torch import Tensor
 
 from attacks.protocols import PoolName, Protocol
 from datasets.base import IntArray, UInt8Array
+from datasets.errors import UserError
 from datasets.seeds import generator
 from targets.hasher import Hasher
 
 
-class AttackError(Exception):
+class AttackError(UserError):
     """An attack that cannot run as asked; the text says why and what to do."""
 
 

@@ -22,19 +22,15 @@ from typing import Any, ClassVar
 import torch
 import torchvision
 
-from attacks.base import AttackError
 from benchmark.audit import InvalidAttackError
 from benchmark.records import digest
-from benchmark.store import Arrays, CorruptArtifactError, JobRef, Store, write_json
-from datasets.base import DatasetError
-from targets.backbones import TargetError
+from benchmark.store import Arrays, JobRef, Store, write_json
+from datasets.errors import UserError
 
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int, str], None]
 _PROGRESS_SECONDS = 0.3
-# Errors whose text is written for the user: their row needs no traceback.
-_PLAIN_ERRORS = (AttackError, DatasetError, TargetError, CorruptArtifactError)
 
 
 @dataclass(frozen=True)
@@ -155,7 +151,7 @@ def execute(
         store.fail(job.ref, "invalid", error.reason, data=error.measured, inputs=inputs)
         return {"status": "invalid", "reason": error.reason}
     except Exception as error:  # noqa: BLE001 - a failure is a row, whatever it was
-        plain = isinstance(error, _PLAIN_ERRORS)
+        plain = isinstance(error, UserError)
         reason = str(error) if plain else f"{type(error).__name__}: {error} (see {log})"
         logger.error("%s failed: %s", job.task.label, traceback.format_exc())
         store.fail(job.ref, "failed", reason)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.records import canonical
 from benchmark.store import JobRef, Store, read_json, write_json
+from datasets.errors import UserError
 
 if TYPE_CHECKING:
     from benchmark.plan import Plan
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 _NAME = "plan.json"
 
 
-class NoRunError(Exception):
+class NoRunError(UserError):
     """A folder that holds no run."""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ from benchmark.suite import (
 from datasets.base import DatasetSpec, RetrievalData, SplitName
 from datasets.draws import Policy
 from targets.checkpoints import weights_file
-from targets.hasher import TargetSpec
+from targets.hasher import NAMED_WEIGHTS, TargetSpec
 
 _CHAIN = ("craft", "hash", "score")  # the stages whose data make a row
 
@@ -66,7 +66,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Target:
-    """A target on a data set, with the recipe of its trunk."""
+    """A target, with where its trunk's weights come from. No path stands in the spec."""
 
     spec: TargetSpec
     entry: TargetEntry
@@ -102,7 +102,7 @@ class _Planner:
         return wanted or there
 
     def train(self, target: _Target, seed: int) -> Job:
-        spec, weights = target.spec, target.spec.weights
+        spec, weights = target.spec, target.entry.weights
         threads = self.suite.compute.threads
         inputs = {}
         if weights == "labels":
@@ -116,7 +116,6 @@ class _Planner:
             )
         elif weights != "none":
             path = weights_file(spec.backbone, weights)
-            spec = replace(spec, weights="file")  # the input's key holds the file's hash
             with path.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             inputs["trunk"] = self.job(
@@ -251,7 +250,7 @@ def _targets(suite: Suite) -> Iterator[_Target]:
                 ),
                 bits=bits,
                 normalise=entry.normalise,
-                weights=entry.weights,
+                weights=entry.weights if entry.weights in NAMED_WEIGHTS else "file",
                 training=entry.training,
             )
             if spec.name in seen:

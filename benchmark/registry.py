@@ -18,17 +18,15 @@ import targets
 from attacks.base import Entry
 from attacks.protocols import PROTOCOLS
 from datasets.base import DatasetSpec
+from datasets.errors import UserError
 from targets.backbones import Backbone
 from targets.losses import HashingMethod
 
 T = TypeVar("T")
 
 
-class UnknownNameError(KeyError):
+class UnknownNameError(UserError):
     """A name that is not registered, with the nearest ones that are."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from datasets.errors import UserError
+
 logger = logging.getLogger(__name__)
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -33,7 +35,7 @@ _DONE = "done.json"
 _FAILED = "failed.json"
 
 
-class CorruptArtifactError(Exception):
+class CorruptArtifactError(UserError):
     """An artifact that does not match its recorded hash."""
 
 

@@ -18,13 +18,14 @@ from attacks.base import Attack, AttackError
 from attacks.protocols import PROTOCOLS
 from benchmark.registry import UnknownNameError, lookup, nearest, registry
 from datasets.draws import Policy
+from datasets.errors import UserError
 from targets.hasher import Normalise
 from targets.recipe import Recipe
 
 Params = dict[str, Any]
 
 
-class SuiteError(Exception):
+class SuiteError(UserError):
     """A suite that cannot be run as written; the text names the place and the remedy."""
 
 
@@ -224,6 +225,8 @@ def construct(cls: type[Any], params: Params, place: str) -> Any:
         return TypeAdapter(cls).validate_python(params)
     except ValidationError as error:
         raise SuiteError("\n".join(faults(error, place))) from None
+    except UserError as error:
+        raise SuiteError(f"{place}: {error}") from None
 
 
 def hyper_parameters(attack: Attack) -> Params:
@@ -232,6 +235,8 @@ def hyper_parameters(attack: Attack) -> Params:
     flat: Params = {} if attack.epsilon is None else {"epsilon": attack.epsilon}
     for part in parts:
         for field in dataclasses.fields(part):
+            if not field.metadata.get("key", True):
+                continue
             if field.name in flat:
                 raise AttackError(f"{attack.id}: two hyper-parameters are called '{field.name}'")
             flat[field.name] = getattr(part, field.name)

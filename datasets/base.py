@@ -16,13 +16,15 @@ from typing import ClassVar, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from datasets.errors import UserError
+
 UInt8Array = npt.NDArray[np.uint8]
 IntArray = npt.NDArray[np.int64]
 SplitName = Literal["train", "query", "database"]
 SPLITS: tuple[SplitName, ...] = ("train", "query", "database")
 
 
-class DatasetError(Exception):
+class DatasetError(UserError):
     """A data set that cannot be read or does not fit the request; the text says what to do."""
 
 

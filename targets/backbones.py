@@ -17,10 +17,12 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from datasets.errors import UserError
+
 HashInit = Literal["linear", "normal"]
 
 
-class TargetError(Exception):
+class TargetError(UserError):
     """A target hasher that cannot be built, loaded or trained; the text says what to do."""
 
 

@@ -14,6 +14,7 @@ from targets.recipe import Recipe
 from targets.seeding import seeded
 
 Normalise = Literal["none", "imagenet"]
+NAMED_WEIGHTS = ("imagenet", "labels", "none")
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -23,7 +24,7 @@ class TargetSpec:
     """A target of the benchmark: hashing method × backbone × code length, and how it is made.
 
     ``weights`` says where the trunk starts: ``imagenet`` (torchvision's file), ``labels``
-    (pretrained on the data set's own labels), ``none`` (random) or the path of a state dict.
+    (pretrained on the data set's own labels), ``none`` (random) or ``file`` (a state dict).
     """
 
     method: HashingMethod

@@ -24,6 +24,8 @@ from targets.backbones import Tiny
 from targets.hasher import Hasher, TargetSpec, build_hasher
 from targets.losses import DPSH
 
+torch.set_num_threads(1)  # small tensors, and the same bits whatever the machine
+
 ROOT = Path(__file__).parent.parent
 SMALL_DIGITS = {"n_train": 120, "n_query": 24, "n_database": 240, "side": 32}
 

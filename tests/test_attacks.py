@@ -89,7 +89,7 @@ def test_what_comes_out_keeps_every_promise(
     assert attack.id == name
     if attack.code_only:
         assert out.shape == (QUERIES, 12)
-        assert set(out.unique().tolist()) <= {-1, 1}
+        assert bool((out.abs() == 1).all())
         return
     clean = to_pixels(digits.query.images.read(np.arange(QUERIES)), CPU, torch.float32)
     assert out.shape == clean.shape
@@ -220,7 +220,7 @@ def test_p2p_draws_one_code_a_query_from_images_of_the_label() -> None:
     rule = RandomPoint(pool="train")
     points = rule.codes(seen, labels[[0] * 20], np.arange(20), 0)
     assert (points[:, 5] == -1).all()  # images 0 to 31 carry label 0
-    assert len(points.unique(dim=0)) > 5
+    assert len({tuple(point) for point in points.tolist()}) > 5
     assert torch.equal(points[:7], rule.codes(seen, labels[[0] * 7], np.arange(7), 0))
 
 

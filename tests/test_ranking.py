@@ -52,9 +52,7 @@ def test_expected_ap_equals_the_mean_over_sampled_tie_orders(bits: int) -> None:
     found = average_precisions(*arrays)
     rng = generator(0, "tie-orders")
     for query in range(5):
-        draws = [
-            ap_of_order(ranked(arrays, query, rng.random(60).tolist())) for _ in range(3000)
-        ]
+        draws = [ap_of_order(ranked(arrays, query, rng.random(60).tolist())) for _ in range(3000)]
         error = np.std(draws) / np.sqrt(len(draws))
         assert abs(found["expected"][query] - np.mean(draws)) < 5 * error + 1e-12
 

@@ -1,0 +1,133 @@
+"""The plan: jobs shared, keys that depend on what matters only, filters, transfer."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmark.plan import Plan, make_plan
+from benchmark.suite import SuiteError, load_suite
+from targets.backbones import Tiny
+from tests.conftest import SMALL_DIGITS, small_suite
+
+TARGET = {"method": "DPSH", "backbone": "Tiny", "weights": "none"}
+
+
+def stages(plan: Plan) -> Counter[str]:
+    return Counter(job.task.stage for job in plan.jobs.values())
+
+
+def test_inputs_come_before_what_needs_them(cache: Path) -> None:
+    seen: set[str] = set()
+    for key, job in make_plan(load_suite("smoke"), cache).jobs.items():
+        assert all(ref.key in seen for ref in job.inputs.values())
+        seen.add(key)
+
+
+def test_jobs_in_common_are_planned_once(cache: Path) -> None:
+    plan = make_plan(load_suite("smoke"), cache)
+    assert stages(plan) == {
+        "pretrain": 1,  # one trunk for both code lengths
+        "train": 2,
+        "encode": 4,
+        "draw": 1,  # the same targets for every attack
+        "craft": 14,
+        "hash": 12,  # not for the code-only attack
+        "score": 14,
+    }
+    assert len(plan.cells) == 14
+
+
+def test_more_seeds_train_nothing_again(cache: Path) -> None:
+    one = make_plan(small_suite(), cache)
+    three = make_plan(small_suite(seeds=3), cache)
+    assert stages(three)["train"] == stages(one)["train"] == 1
+    assert stages(three)["draw"] == 3
+    assert set(one.jobs) <= set(three.jobs)
+    retrained = make_plan(small_suite(target_seeds=[0, 1]), cache)
+    assert stages(retrained)["train"] == 2
+
+
+def test_victims_are_scored_without_crafting_again(cache: Path) -> None:
+    target = {**TARGET, "bits": [8, 12, 16]}
+    attacks = ["original", "dhta-fgsm", "anchor-code"]
+    plan = make_plan(small_suite(targets=[target], victims="*", attacks=attacks), cache)
+    counts = stages(plan)
+    assert counts["craft"] == 3 * 3
+    assert counts["hash"] == 3 + 9  # Original against itself, FGSM against all
+    skipped = [cell for cell in plan.cells if cell.skipped]
+    assert len(skipped) == 6
+    assert "8-bit code cannot query a 12-bit database" in str(skipped[0].skipped)
+    alone = make_plan(small_suite(targets=[target], attacks=attacks), cache)
+    assert set(alone.jobs) <= set(plan.jobs)
+
+
+def test_keys_know_contents_not_places(cache: Path, tmp_path: Path) -> None:
+    here = make_plan(small_suite(), cache)
+    assert set(here.jobs) == set(make_plan(small_suite(), tmp_path).jobs)
+    bigger = {"dataset": "digits", "params": {**SMALL_DIGITS, "n_database": 250}}
+    assert not set(here.jobs) & set(make_plan(small_suite(datasets=[bigger]), tmp_path).jobs)
+
+
+def test_batch_and_threads_are_part_of_what_networks_compute(cache: Path) -> None:
+    by_batch = [make_plan(small_suite(compute={"batch": batch}), cache) for batch in (4, 5)]
+    common = set(by_batch[0].jobs) & set(by_batch[1].jobs)
+    kept = {by_batch[0].jobs[key].task.stage for key in common}
+    assert kept == {"train", "draw"}  # training has its own batch
+
+
+def test_a_weight_file_counts_by_its_content(cache: Path, tmp_path: Path) -> None:
+    def train_keys(file: Path | str) -> set[str]:
+        target = {**TARGET, "bits": 12, "weights": str(file)}
+        plan = make_plan(small_suite(targets=[target]), cache)
+        assert stages(plan)["weights"] == 1
+        return set(plan.jobs)
+
+    trunk, _ = Tiny().build(32)
+    file = tmp_path / "a.pth"
+    torch.save(trunk.state_dict(), file)
+    elsewhere = shutil.copy(file, tmp_path / "b.pth")
+    before = train_keys(file)
+    assert train_keys(elsewhere) == before
+    torch.save({n: t + 1 for n, t in trunk.state_dict().items()}, file)
+    other = train_keys(file)
+    draws = 1
+    assert len(before & other) == draws  # the targets do not depend on weights
+
+
+def test_only_selects_cells_by_globs(cache: Path) -> None:
+    suite = load_suite("smoke")
+    plan = make_plan(suite, cache, ["attack=dhta*,source=*-32", "attack=noise"])
+    chosen = [(cell.row["attack"], cell.row["source"]) for cell in plan.cells]
+    assert sorted(chosen) == [
+        ("dhta", "DPSH-Tiny-32"),
+        ("dhta-fgsm", "DPSH-Tiny-32"),
+        ("dhta-ifgsm", "DPSH-Tiny-32"),
+        ("noise", "DPSH-Tiny-12"),
+        ("noise", "DPSH-Tiny-32"),
+    ]
+    for text, message in (
+        ("atack=dhta", "no column 'atack'; did you mean 'attack'?"),
+        ("dhta", "expected column=glob"),
+        ("attack=prosgan", "matches no cell"),
+    ):
+        with pytest.raises(SuiteError) as caught:
+            make_plan(suite, cache, [text])
+        assert message in str(caught.value)
+
+
+def test_bad_plans_say_what_is_wrong(cache: Path) -> None:
+    with pytest.raises(SuiteError, match="25 asked, but digits has 24"):
+        make_plan(small_suite(queries=25), cache)
+    with pytest.raises(SuiteError, match="two targets called DPSH-Tiny-12"):
+        make_plan(small_suite(targets=[{**TARGET, "bits": [12, 12]}]), cache)
+    wrong = [{"dataset": "digits", "params": {"n_trian": 3}}]
+    with pytest.raises(SuiteError) as caught:
+        make_plan(small_suite(datasets=wrong), cache)
+    assert "datasets[0].params.n_trian: unknown parameter; did you mean 'n_train'?" in str(
+        caught.value
+    )

@@ -1,0 +1,158 @@
+"""Leaderboards: ranking within budget classes, marks, escapes, and LaTeX that compiles."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from benchmark.records import COLUMNS
+from reports.figures import draw_figures
+from reports.leaderboard import Board, leaderboards
+from reports.tables import latex, markdown
+from tests.conftest import SmokeRun
+
+
+def row(attack: str, source: str, t_map: float | None, **changes: Any) -> dict[str, Any]:
+    blank = dict.fromkeys(COLUMNS)
+    return {
+        **blank,
+        **{"dataset": "digits", "attack": attack, "title": attack.upper(), "overrides": ""},
+        **{"source": source, "victim": source, "policy": "frequent", "protocol": "released"},
+        **{"target_seed": 0, "draw_seed": 0, "attack_seed": 0, "n_queries": 10},
+        **{"status": "ok", "reason": "", "t_map": t_map, "map": 0.5, "chance": 0.25},
+        **{"chance_map": 0.2, "linf": 0.03, "perceptibility": 0.02, "budget_class": "8/255"},
+        **{"seconds_per_image": 0.01},
+        **changes,
+    }
+
+
+def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def example() -> pd.DataFrame:
+    rows = []
+    for source, base in (("A-12", 0.0), ("B-12", 0.1)):
+        rows += [
+            row("original", source, 0.3 + base, budget_class="reference"),
+            row("weak", source, 0.5 + base),
+            row("strong", source, 0.8 + base),
+            row("loud", source, 0.85 + base, budget_class="unbounded"),
+            row("prototype-code", source, 0.9 + base, budget_class="code", linf=None),
+        ]
+    rows.append(row("partial", "A-12", 0.99))
+    return frame(rows)
+
+
+def board_of(rows: pd.DataFrame) -> Board:
+    (board,) = leaderboards(rows)
+    return board
+
+
+def test_ranks_are_within_budget_classes_and_need_every_target() -> None:
+    board = board_of(example())
+    titles = [group.title for group in board.groups]
+    assert titles == [
+        "no attack",
+        "L-infinity at most 8/255",
+        "no declared budget",
+        "code only (upper bound)",
+    ]
+    ranked = {line.attack: line.rank for group in board.groups for line in group.lines}
+    assert ranked == {
+        **{"Chance": None, "ORIGINAL": None, "STRONG": 1, "WEAK": 2, "PARTIAL": None},
+        **{"LOUD": 1, "PROTOTYPE-CODE": 1},
+    }
+    lines = {line.attack: line for group in board.groups for line in group.lines}
+    assert lines["STRONG"].mean == pytest.approx(0.85)
+    assert lines["STRONG"].over_original == pytest.approx(0.5)
+    assert lines["STRONG"].gain == pytest.approx(0.5 / 0.6)
+    assert lines["Chance"].mean == pytest.approx(0.25)
+    assert lines["PARTIAL"].mean is None
+
+
+def test_seeds_are_averaged_and_a_failed_one_leaves_no_rank() -> None:
+    rows = [row("original", "A-12", 0.3, budget_class="reference")]
+    rows += [row("x", "A-12", value, draw_seed=n) for n, value in enumerate((0.4, 0.6))]
+    rows += [row("y", "A-12", 0.9), row("y", "A-12", None, draw_seed=1, status="failed")]
+    rows[-1]["reason"] = "craft Y: no luck"
+    board = board_of(frame(rows))
+    lines = {line.attack: line for group in board.groups for line in group.lines}
+    assert lines["X"].mean == pytest.approx(0.5)
+    assert lines["Y"].rank is None
+    assert lines["Y"].note == "1 of 2 cells without a result"
+    assert board.problems == ["failed: Y on A-12: craft Y: no luck"]
+    assert "craft Y: no luck" in markdown([board])
+
+
+def test_the_best_is_bold_and_the_second_underlined_in_both_notations() -> None:
+    board = board_of(example())
+    text = markdown([board])
+    strong = next(line for line in text.splitlines() if "STRONG" in line)
+    assert "<u>80.00</u>" in strong  # the partial line is better on that target
+    assert "**90.00**" in strong
+    assert "**85.00**" in strong
+    weak = next(line for line in text.splitlines() if "WEAK" in line)
+    assert "<u>60.00</u>" in weak
+    assert "**" not in weak
+    tex = latex([board])
+    assert r"\underline{60.00}" in tex
+    assert r"\textbf{85.00}" in tex
+    original = next(line for line in text.splitlines() if "ORIGINAL" in line)
+    assert "**" not in original
+
+
+@pytest.mark.parametrize("name", ["<b>x</b>|y_z", r"a&b%c$d#e{f}~g^h\i"])
+def test_hostile_names_stay_text(name: str) -> None:
+    rows = example()
+    rows["title"] = rows["title"].replace("WEAK", name)
+    board = board_of(rows)
+    for line in markdown([board]).splitlines():
+        if line.startswith("|"):
+            assert line.replace(r"\|", "").count("|") == markdown([board]).splitlines()[4].count(
+                "|"
+            )
+    assert "<b>" not in markdown([board])
+    compile_latex(latex([board]), None)
+
+
+def compile_latex(body: str, folder: Path | None) -> None:
+    """Compile with a TeX engine where there is one, and check braces everywhere."""
+    plain = body.replace(r"\{", "").replace(r"\}", "")
+    assert plain.count("{") == plain.count("}")
+    engine = shutil.which("tectonic") or shutil.which("pdflatex")
+    if engine is None or folder is None:
+        return
+    document = (
+        "\\documentclass{article}\\usepackage{booktabs,multirow}\n"
+        f"\\begin{{document}}\n{body}\n\\end{{document}}\n"
+    )
+    (folder / "table.tex").write_text(document, encoding="utf-8")
+    done = subprocess.run(
+        [engine, "-interaction=nonstopmode", "-halt-on-error", "table.tex"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_the_latex_leaderboard_compiles(smoke: SmokeRun, tmp_path: Path) -> None:
+    text = (smoke.out / "report" / "leaderboard.tex").read_text(encoding="utf-8")
+    compile_latex(text, None)
+    if shutil.which("pdflatex") is None:
+        pytest.skip("no TeX engine here")
+    compile_latex(text, tmp_path)
+
+
+def test_figures_need_results_and_name_every_attack(smoke: SmokeRun, tmp_path: Path) -> None:
+    assert draw_figures(example().assign(perceptibility=float("nan")), tmp_path) == []
+    svg = smoke.out / "report" / "figures" / "t_map_against_perceptibility.svg"
+    assert svg.read_text(encoding="utf-8").count("<use ") > 12
+    assert svg.with_suffix(".pdf").read_bytes().startswith(b"%PDF")

@@ -1,0 +1,225 @@
+"""The command line from a suite file to LaTeX: what it writes, resumes and survives."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from filelock import FileLock
+
+from benchmark.records import COLUMNS
+from reports.results import load_results
+from tests.conftest import ROOT, SmokeRun, run_cli
+
+METRICS = ["t_map", "t_map_stable", "t_map_8bit", "map", "map_stable", "chance", "chance_map"]
+METRICS += ["precision_at_10", "perceptibility", "perceptibility_rms", "linf", "l2"]
+
+
+def read(out: Path) -> pd.DataFrame:
+    return pd.read_csv(out / "results.csv")
+
+
+def again(out: Path, cache: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return run_cli("run", "--suite", "smoke", "--out", str(out), "--cache", str(cache), *more)
+
+
+@pytest.fixture
+def copied(smoke: SmokeRun, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(smoke.out, tmp_path / "out"))
+
+
+def test_smoke_fills_every_cell(smoke: SmokeRun) -> None:
+    rows = read(smoke.out)
+    assert tuple(rows.columns) == COLUMNS
+    assert (rows["status"] == "ok").all()
+    assert len(rows) == 14
+    images = rows[rows["attack"] != "anchor-code"]
+    assert images[METRICS].notna().all(axis=None)
+    assert rows[METRICS[:2]].ge(0).all(axis=None)
+    assert rows[METRICS[:2]].le(1).all(axis=None)
+    assert (images["linf"] <= images["epsilon"] + 1e-6).all()
+    assert (images["perceptibility_rms"] >= images["perceptibility"] - 1e-12).all()
+    codes = rows[rows["attack"] == "anchor-code"]
+    assert (
+        codes[["linf", "l2", "perceptibility", "seconds_per_image", "epsilon"]]
+        .isna()
+        .all(axis=None)
+    )
+    original = rows[rows["attack"] == "original"]
+    assert (original["t_map"] == original["t_map_8bit"]).all()
+    assert (original["linf"] == 0).all()
+    overridden = rows["overrides"].notna()
+    assert (rows["protocol"] == "released+overrides").eq(overridden).all()
+    parquet = pd.read_parquet(smoke.out / "results.parquet")
+    assert parquet["t_map"].tolist() == rows["t_map"].tolist()
+
+
+def test_smoke_prints_its_board_and_what_it_wrote(smoke: SmokeRun) -> None:
+    board = (smoke.out / "report" / "leaderboard.md").read_text(encoding="utf-8")
+    assert board in smoke.printed
+    for name in ("leaderboard.md", "leaderboard.tex", "figures/t_map_against_perceptibility.svg"):
+        assert str(smoke.out / "report" / name) in smoke.printed
+        assert (smoke.out / "report" / name).stat().st_size > 500
+
+
+def test_the_same_command_again_redoes_nothing(copied: Path, cache: Path) -> None:
+    before = read(copied)
+    done = again(copied, cache)
+    assert done.returncode == 0
+    assert "jobs: 48 cached" in done.stdout
+    pd.testing.assert_frame_equal(read(copied), before)
+
+
+def test_deleting_a_record_recomputes_that_cell_alone(copied: Path, cache: Path) -> None:
+    before = read(copied)
+    key = before.loc[3, "job_key"]
+    (copied / "store" / "score" / str(key) / "done.json").unlink()
+    done = again(copied, cache)
+    assert "jobs: 47 cached, 1 ok" in done.stdout
+    pd.testing.assert_frame_equal(read(copied), before)
+
+
+@pytest.mark.parametrize("stage", ["train", "craft"])
+def test_a_flipped_bit_is_found_and_its_job_made_again(
+    copied: Path, cache: Path, stage: str
+) -> None:
+    before = read(copied)
+    file = next((copied / "store" / stage).glob("*/tensors.safetensors"))
+    content = bytearray(file.read_bytes())
+    content[-2] ^= 16
+    file.write_bytes(bytes(content))
+    done = again(copied, cache)
+    assert done.returncode == 0
+    assert "damaged artifact was moved" in done.stderr
+    # The same bytes came back, so what stands on them is still current.
+    assert "jobs: 47 cached, 1 ok" in done.stdout
+    pd.testing.assert_frame_equal(
+        read(copied).drop(columns="seconds_per_image"), before.drop(columns="seconds_per_image")
+    )
+
+
+def test_only_keeps_the_rows_of_the_other_cells(copied: Path, cache: Path) -> None:
+    done = again(copied, cache, "--only", "attack=noise")
+    assert done.returncode == 0
+    assert len(read(copied)) == 14
+
+
+def test_report_alone_writes_the_same_files(copied: Path, smoke: SmokeRun) -> None:
+    shutil.rmtree(copied / "report")
+    assert run_cli("report", "--out", str(copied)).returncode == 0
+    for name in ("leaderboard.md", "leaderboard.tex", "figures/t_map_against_perceptibility.svg"):
+        assert (copied / "report" / name).read_bytes() == (smoke.out / "report" / name).read_bytes()
+
+
+def test_plan_says_what_is_done_and_what_is_not(
+    smoke: SmokeRun, cache: Path, tmp_path: Path
+) -> None:
+    def planned(out: Path) -> str:
+        return run_cli("plan", "-s", "smoke", "-o", str(out), "--cache", str(cache)).stdout
+
+    assert "everything is done" in planned(smoke.out)
+    assert "48 jobs to do, about" in planned(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def worker_processes(out: Path) -> list[int]:
+    """Return the processes whose command line or open files name the folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(out) in (entry / "cmdline").read_text():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """Return a process's descendants."""
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+    )
+    direct = [int(word) for word in listed.stdout.split()]
+    return direct + [below for child in direct for below in children(child)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("stage", ["pretrain", "craft", "score"])
+def test_kill_9_loses_nothing_and_leaves_no_process(
+    smoke: SmokeRun, cache: Path, tmp_path: Path, stage: str
+) -> None:
+    out = tmp_path / "killed"
+    command = [sys.executable, str(ROOT / "run_benchmark.py"), "run", "-s", "smoke"]
+    command += ["-o", str(out), "--cache", str(cache)]
+    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(out.glob(f"store/{stage}/*/start-*.json")):
+        assert time.monotonic() < deadline, f"{stage} never began"
+        assert driver.poll() is None, "the run ended too early"
+        time.sleep(0.01)
+    workers = children(driver.pid)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    deadline = time.monotonic() + 15
+    while any(Path(f"/proc/{pid}").exists() for pid in workers):
+        assert time.monotonic() < deadline, "workers outlive their driver"
+        time.sleep(0.1)
+    finished = {path.parent.name for path in out.glob("store/*/*/done.json")}
+    done = again(out, cache)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{len(finished)} cached" in done.stdout or not finished
+    columns = [*METRICS, "attack", "source", "job_key"]
+    pd.testing.assert_frame_equal(read(out)[columns], read(smoke.out)[columns])
+
+
+def test_a_second_run_in_the_folder_is_refused_and_told_who_holds_it(
+    copied: Path, cache: Path
+) -> None:
+    with FileLock(copied / ".lock"):
+        (copied / ".holder.json").write_text(json.dumps({"pid": os.getpid()}))
+        done = again(copied, cache)
+    assert done.returncode == 2
+    assert f'"pid": {os.getpid()}' in done.stderr
+    assert "choose another --out" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--suite", "dmo"], "unknown suite 'dmo'; did you mean 'demo'?"),
+        (["run", "-s", "smoke", "--only", "attack=x"], "matches no cell"),
+        (["report", "--out", "/nowhere/at/all"], "holds no run"),
+        (["list", "attacks", "--protocol", "papr"], "did you mean 'paper'?"),
+    ],
+)
+def test_usage_errors_are_one_message_and_code_2(
+    arguments: list[str], message: str, cache: Path, tmp_path: Path
+) -> None:
+    if arguments[0] == "run":
+        arguments = [*arguments, "--out", str(tmp_path / "out"), "--cache", str(cache)]
+    done = run_cli(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["attacks", "targets", "datasets", "suites"])
+def test_lists_name_what_there_is(kind: str) -> None:
+    done = run_cli("list", kind)
+    assert done.returncode == 0
+    wanted = {"attacks": "dhta-ifgsm", "targets": "ResNet18", "datasets": "digits"}
+    assert wanted.get(kind, "smoke") in done.stdout
+
+
+def test_results_have_the_same_types_whatever_is_in_them(smoke: SmokeRun) -> None:
+    frame = load_results(smoke.out)
+    assert str(frame["t_map"].dtype) == "float64"
+    assert str(frame["source_bits"].dtype) == "Int64"

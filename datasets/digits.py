@@ -149,7 +149,7 @@ def _scenes(pool: UInt8Array, split: str, count: int, side: int) -> tuple[UInt8A
             cell = cells.pop(next(numbers) % len(cells))
             digit = next(numbers) % 10
             ink = pool[digit, next(numbers) % pool.shape[1]]
-            colour = [192 + next(numbers) % 64 for _ in range(3)]
+            colour = [144 + next(numbers) % 64 for _ in range(3)]
             _draw(canvas, ink, cell, colour)
             labels[row, digit] = 1
         images[row] = canvas

@@ -14,8 +14,8 @@ import pandas as pd
 _CLASS_ORDER = {"reference": 0, "unbounded": 2, "code": 3}  # declared budgets stand between
 _CLASS_TITLES = {
     "reference": "no attack",
-    "unbounded": "no declared budget",
-    "code": "code only (upper bound)",
+    "unbounded": "none declared",
+    "code": "code only",
 }
 
 
@@ -161,8 +161,7 @@ def _group(kind: str, lines: Sequence[Line]) -> Group:
     )
     partial = [line for line in lines if line.mean is None]
     ranked = [replace(line, rank=number) for number, line in enumerate(complete, start=1)]
-    title = _CLASS_TITLES.get(kind, f"L-infinity at most {kind}")
-    return Group(title, ranked=True, lines=[*ranked, *partial])
+    return Group(_CLASS_TITLES.get(kind, kind), ranked=True, lines=[*ranked, *partial])
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -26,6 +26,8 @@ _LATEX = {
     "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
     "\N{EN DASH}": "--",
 }
 
@@ -45,7 +47,7 @@ MARKDOWN = Notation(
     second=lambda text: f"<u>{text}</u>",
 )
 LATEX = Notation(
-    escape=lambda text: re.sub(r"[\\&%$#_{}~^\u2013]", lambda match: _LATEX[match.group()], text),
+    escape=lambda text: re.sub(r"[\\&%$#_{}~^<>\u2013]", lambda match: _LATEX[match.group()], text),
     best=lambda text: rf"\textbf{{{text}}}",
     second=lambda text: rf"\underline{{{text}}}",
 )
@@ -66,18 +68,31 @@ def _cells(group: Group, board: Board, notation: Notation) -> list[list[str]]:
     marked = [_mark(column, group.ranked, notation) for column in columns]
     return [
         [
+            notation.escape(group.title),
             "" if line.rank is None else str(line.rank),
             _name(line, notation),
             *(column[number] for column in marked),
-            _percent(line.over_original),
-            _percent(line.gain),
-            _percent(line.map),
-            _number(line.perceptibility, 4),
-            _number(None if line.linf is None else 255 * line.linf, 2),
-            _MISSING if line.seconds_per_image is None else f"{line.seconds_per_image:.2g}",
+            *(notation.escape(text) for text in _measures(line)),
         ]
         for number, line in enumerate(group.lines)
     ]
+
+
+def _measures(line: Line) -> list[str]:
+    return [
+        _percent(line.over_original),
+        _percent(line.gain),
+        _percent(line.map),
+        _number(line.perceptibility, 4),
+        _number(None if line.linf is None else 255 * line.linf, 2),
+        _seconds(line.seconds_per_image),
+    ]
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return _MISSING
+    return "< 0.001" if value < 0.0005 else f"{value:.2g}"
 
 
 def _name(line: Line, notation: Notation) -> str:
@@ -100,14 +115,15 @@ def _mark(values: Sequence[float | None], ranked: bool, notation: Notation) -> l
 
 
 def _header(board: Board) -> list[tuple[str, str]]:
-    """Return the two header rows, a pair a column."""
+    """Return the two header rows, a pair a column; a target's code length stands below it."""
     return [
+        ("", "Budget"),
         ("", "#"),
         ("", "Attack"),
-        *(("t-MAP (%)", target) for target in board.targets),
-        ("t-MAP (%)", "mean"),
-        ("gain (%)", "over Original"),
-        ("gain (%)", "of Prototype"),
+        *((target.rpartition("-")[0], target.rpartition("-")[2]) for target in board.targets),
+        ("", "mean"),
+        ("", "over Original"),
+        ("", "gain (%)"),
         ("", "MAP (%)"),
         ("", "Perceptibility"),
         ("", "L∞ · 255"),
@@ -128,9 +144,10 @@ def caption(board: Board) -> str:
     """Return what a reader must know about a board in one sentence."""
     several = "" if board.seeds == 1 else f", mean of {board.seeds} seeds"
     return (
-        f"{board.dataset}: {board.n_queries} queries{several}, protocol {board.protocol}, target "
-        f"labels {board.policy}; t-MAP expected over random tie order, attacks ranked within "
-        "their budget class."
+        f"{board.dataset}: t-MAP in percent on each target and its mean, expected over random tie "
+        f"order; {board.n_queries} queries{several}, protocol {board.protocol}, target labels "
+        f"{board.policy}. Attacks are ranked within their L-infinity budget; the codes alone are "
+        "an upper bound."
     )
 
 
@@ -139,14 +156,10 @@ def markdown(boards: Sequence[Board]) -> str:
     parts = ["# Leaderboard\n"]
     for board in boards:
         header = _header(board)
-        groups = [(group.title, _cells(group, board, MARKDOWN)) for group in board.groups]
-        shown = _shown(header, [row for _, rows in groups for row in rows])
-        body: list[list[str]] = []
-        for title, rows in groups:
-            blank = [""] * len(header)
-            blank[1] = f"*{title}*"
-            body += [[blank[i] for i in shown], *([row[i] for i in shown] for row in rows)]
-        names = [_markdown_header(header[i]) for i in shown]
+        rows = [row for group in board.groups for row in _cells(group, board, MARKDOWN)]
+        shown = _shown(header, rows)
+        body = [[row[i] for i in shown] for row in rows]
+        names = ["-".join(filter(None, header[i])) for i in shown]
         parts.append(f"{caption(board)}\n")
         parts.append(tabulate(body, names, tablefmt="pipe", disable_numparse=True) + "\n")
         if board.problems:
@@ -156,40 +169,35 @@ def markdown(boards: Sequence[Board]) -> str:
     return "\n".join(parts)
 
 
-def _markdown_header(names: tuple[str, str]) -> str:
-    over, own = names
-    return f"gain {own} (%)" if over.startswith("gain") else own
-
-
 def latex(boards: Sequence[Board]) -> str:
-    r"""Return the leaderboards as LaTeX tables; needs ``\usepackage{booktabs,multirow}``."""
+    r"""Return the leaderboards as LaTeX tables; needs ``\usepackage{booktabs}``."""
     return "\n".join(_latex_board(board) for board in boards)
 
 
 def _latex_board(board: Board) -> str:
     header = [(LATEX.escape(over), _latex_symbol(own)) for over, own in _header(board)]
-    index: list[str] = []
-    rows: list[list[str]] = []
-    for group in board.groups:
-        cells = _cells(group, board, LATEX)
-        index += [LATEX.escape(group.title)] * len(cells)
-        rows += cells
-    shown = _shown(header, rows)
+    rows = [row for group in board.groups for row in _cells(group, board, LATEX)]
+    index = [row[0] for row in rows]
+    shown = [i for i in _shown(header, rows) if i > 0]  # the budget becomes the row's index
     frame = pd.DataFrame(
         [[row[i] for i in shown] for row in rows],
-        columns=pd.MultiIndex.from_tuples([header[i] for i in shown]),
+        columns=pd.MultiIndex.from_tuples([header[i] for i in shown], names=[None, "Budget"]),
         index=pd.MultiIndex.from_arrays([index, range(len(index))]),
     )
     text: str = frame.style.hide(level=1, axis="index").to_latex(
         hrules=True,
         clines="skip-last;data",
-        multirow_align="t",
+        multirow_align="naive",
         multicol_align="c",
         column_format="l" + "".join("l" if header[i][1] == "Attack" else "r" for i in shown),
         caption=LATEX.escape(caption(board)),
         position="t",
+        environment="table*",
     )
-    return text.replace(r"\multirow[t]", r"\multirow[t]")
+    # Styler draws \cline between groups; booktabs has \midrule, and no rule before the last.
+    return re.sub(r"\\cline\{[^}]*\}\n(?=\\bottomrule)", "", text).replace(
+        rf"\cline{{1-{len(shown) + 1}}}", r"\midrule"
+    )
 
 
 def _latex_symbol(name: str) -> str:

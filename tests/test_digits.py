@@ -15,11 +15,11 @@ from tests.conftest import SMALL_DIGITS
 # SHA-256 of the default scenes' uint8 bytes and of their labels.
 SCENES = {
     "query": (
-        "910b87f7e84b2dd97d315a8b2a3065b6629a195f1b7a841f884b332ea72aad5a",
+        "e0258e4207b81f05295ed18e34d421c6d6b8a73423fdcb1491afe20ed2bce439",
         "a4d5df4403dc4860e2625bdf53fbcf911519f13d89706c0dfcfeec40b0b0ad47",
     ),
     "database": (
-        "b264eb425a7d70519a6f814b103e448c67cf4df11588d3bb6881cc07c8174d61",
+        "346396814ad00a6583030a9269dce4004f63e6483aa1fc6ee821c6ebe2b819c3",
         "4f0c114a11561205367fe3e59e5788e8a2e56cdf57a416dd4d408d3de87b7b0f",
     ),
 }

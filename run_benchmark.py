@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-import os
-import platform
 import sys
 import time
 from collections import Counter
@@ -17,13 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import platformdirs
 import typer
-from filelock import FileLock, Timeout
 
-from benchmark.store import read_json, write_json
 from datasets.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmark.engines import Slot
     from benchmark.plan import Plan
     from benchmark.schedule import Observer
     from reports.report import Report
@@ -96,17 +90,17 @@ def run(
     Exits 0 when every cell is ok or skipped, 3 when some failed or are invalid. Stop it any time:
     the same command continues where it stopped.
     """
+    from benchmark.engines import LocalEngine, available_slots
+    from benchmark.estimate import estimate, remember
+    from benchmark.lock import hold
     from benchmark.schedule import run_graph
+    from benchmark.store import Store
 
     with _usage_errors():
         plan, folder, cache = _plan(suite, out, only, seeds, cache)
-    with _lock(folder):
+        places = available_slots(device.value, slots, plan.suite.compute.threads)
+    with _usage_errors(), hold(folder):
         _write_manifest(suite, plan, folder, partial=bool(only), seeds=seeds, cache=cache)
-        from benchmark.engines import LocalEngine
-        from benchmark.estimate import estimate, remember
-        from benchmark.store import Store
-
-        places = _slots(device, slots, plan.suite.compute.threads)
         seconds = estimate(plan, cache, places[0].device)
         began = time.monotonic()
         _say(f"{len(plan.cells)} cells, {len(plan.jobs)} jobs, {len(places)} at a time -> {folder}")
@@ -146,13 +140,14 @@ def plan_command(
     """Show what a run would do: what is done, what is to do, and about how long it takes."""
     from tabulate import tabulate
 
+    from benchmark.engines import available_slots
     from benchmark.estimate import estimate
     from benchmark.progress import span
     from benchmark.store import Store
 
     with _usage_errors():
         plan, folder, cache = _plan(suite, out, only, seeds, cache)
-    places = _slots(device, None, plan.suite.compute.threads)
+        places = available_slots(device.value, None, plan.suite.compute.threads)
     seconds = estimate(plan, cache, places[0].device)
     store = Store(folder / "store")
     done = {key for key, job in plan.jobs.items() if store.record(job.ref) is not None}
@@ -220,20 +215,6 @@ def _plan(
     return make_plan(loaded, cache, only or ()), folder, cache
 
 
-def _slots(device: Device, count: int | None, threads: int) -> list[Slot]:
-    import torch
-
-    from benchmark.engines import cpu_slots, gpu_slots
-
-    gpus = torch.cuda.device_count() if device is not Device.cpu else 0
-    if device is Device.cuda and not gpus:
-        raise typer.BadParameter("no GPU is available here", param_hint="--device")
-    if gpus:
-        return gpu_slots(min(gpus, count or gpus))
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return cpu_slots(count or max(1, cores // threads))
-
-
 def _write_manifest(
     suite: str, plan: Plan, folder: Path, *, partial: bool, seeds: int | None, cache: Path
 ) -> None:
@@ -251,27 +232,6 @@ def _report(folder: Path) -> Report:
     _say("\n" + written.leaderboard)
     _say("wrote " + ", ".join(str(path) for path in written.files))
     return written
-
-
-@contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Hold the output folder; a second run is refused at once and told who has it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    holder = folder / ".holder.json"
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        told = json.dumps(read_json(holder) or {})
-        _fail(f"another run is writing to {folder} ({told}); wait for it or choose another --out")
-    try:
-        write_json(
-            holder, {"pid": os.getpid(), "host": platform.node(), "since": time.strftime("%F %T")}
-        )
-        yield
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()
 
 
 @contextlib.contextmanager

@@ -19,7 +19,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from joblib.externals.loky.process_executor import ProcessPoolExecutor
+
+from datasets.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,27 @@ class Slot:
 
     device: str
     environment: dict[str, str]
+
+
+def available_slots(device: str, count: int | None, threads: int) -> list[Slot]:
+    """Return the slots of this machine.
+
+    Args:
+        device: ``cpu``, ``cuda``, or ``auto`` for GPUs where there are any.
+        count: at most so many GPUs, or exactly so many CPU slots; None for one a GPU, or as many
+            CPU slots as jobs of ``threads`` threads fill the cores.
+        threads: of one job.
+
+    Raises:
+        UserError: a GPU is asked for and there is none.
+    """
+    gpus = torch.cuda.device_count() if device != "cpu" else 0
+    if device == "cuda" and not gpus:
+        raise UserError("--device cuda: no GPU is available here")
+    if gpus:
+        return gpu_slots(min(gpus, count or gpus))
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return cpu_slots(count or max(1, cores // threads))
 
 
 def cpu_slots(count: int) -> list[Slot]:

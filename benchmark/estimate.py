@@ -19,7 +19,9 @@ import torch
 from benchmark.jobs import Job, Task
 from benchmark.plan import Plan
 from benchmark.records import canonical_json
-from benchmark.stages import Craft, DataTask, Encode, Hash, Pretrain, Train
+from benchmark.stages.attacking import Craft, Hash
+from benchmark.stages.base import DataTask
+from benchmark.stages.hashers import Encode, Pretrain, Train
 from benchmark.store import Store, read_json, write_json
 from datasets.base import RetrievalData
 from targets.backbones import Backbone

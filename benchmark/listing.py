@@ -6,8 +6,9 @@ import dataclasses
 from typing import Any
 
 from attacks.protocols import PROTOCOLS
+from benchmark.parameters import hyper_parameters
 from benchmark.registry import first_line, lookup, registry
-from benchmark.suite import hyper_parameters, load_suite, shipped
+from benchmark.suite import load_suite, shipped
 
 Table = tuple[list[str], list[list[str]]]
 

@@ -6,40 +6,21 @@ Planning computes nothing: it crosses what the suite names and derives the keys.
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from attacks.base import Attack
-from attacks.protocols import PROTOCOLS, Protocol
-from benchmark.jobs import Compute, Job, Task
+from attacks.protocols import PROTOCOLS
+from benchmark.graph import JobGraph, Setting, Target
+from benchmark.jobs import Job
+from benchmark.parameters import construct, hyper_parameters, override
 from benchmark.records import COLUMNS, canonical_json
 from benchmark.registry import nearest, registry
-from benchmark.stages import (
-    Craft,
-    DrawTargets,
-    Encode,
-    Hash,
-    ImportWeights,
-    Pretrain,
-    Score,
-    Train,
-)
-from benchmark.suite import (
-    AttackEntry,
-    Suite,
-    SuiteError,
-    TargetEntry,
-    construct,
-    hyper_parameters,
-    override,
-)
-from datasets.base import DatasetSpec, RetrievalData, SplitName
-from datasets.draws import Policy
-from targets.checkpoints import weights_file
+from benchmark.suite import AttackEntry, Suite, SuiteError
+from datasets.base import RetrievalData
 from targets.hasher import NAMED_WEIGHTS, TargetSpec
 
 _CHAIN = ("craft", "hash", "score")  # the stages whose data make a row
@@ -64,143 +45,6 @@ class Plan:
     data: Mapping[str, RetrievalData]  # by fingerprint
 
 
-@dataclass(frozen=True)
-class _Target:
-    """A target, with where its trunk's weights come from. No path stands in the spec."""
-
-    spec: TargetSpec
-    entry: TargetEntry
-
-
-@dataclass
-class _Planner:
-    """Makes the jobs of one data set; jobs of equal key are one."""
-
-    suite: Suite
-    dataset: DatasetSpec
-    data: RetrievalData
-    jobs: dict[str, Job] = field(default_factory=dict)
-
-    def job(self, task: Task, **inputs: Job) -> Job:
-        made = Job.of(task, inputs)
-        return self.jobs.setdefault(made.key, made)
-
-    @property
-    def source_data(self) -> dict[str, Any]:
-        return {"dataset": self.dataset, "fingerprint": self.data.fingerprint}
-
-    @property
-    def compute(self) -> Compute:
-        entry = self.suite.compute
-        return Compute(batch=entry.batch, threads=entry.threads, dtype=entry.dtype)
-
-    @property
-    def n_queries(self) -> int:
-        there, wanted = len(self.data.query), self.suite.queries
-        if wanted is not None and wanted > there:
-            raise SuiteError(f"queries: {wanted} asked, but {self.data.name} has {there}")
-        return wanted or there
-
-    def train(self, target: _Target, seed: int) -> Job:
-        spec, weights = target.spec, target.entry.weights
-        threads = self.suite.compute.threads
-        inputs = {}
-        if weights == "labels":
-            inputs["trunk"] = self.job(
-                Pretrain(
-                    **self.source_data,
-                    threads=threads,
-                    backbone=spec.backbone,
-                    recipe=target.entry.pretraining,
-                )
-            )
-        elif weights != "none":
-            path = weights_file(spec.backbone, weights)
-            with path.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            inputs["trunk"] = self.job(
-                ImportWeights(
-                    backbone=spec.backbone, side=self.data.side, sha256=sha256, path=str(path)
-                )
-            )
-        return self.job(Train(**self.source_data, threads=threads, spec=spec, seed=seed), **inputs)
-
-    def encode(self, target: _Target, seed: int, split: SplitName) -> Job:
-        task = Encode(**self.source_data, compute=self.compute, spec=target.spec, split=split)
-        return self.job(task, target=self.train(target, seed))
-
-    def draw(self, protocol: Protocol, policy: Policy, seed: int) -> Job:
-        return self.job(
-            DrawTargets(
-                **self.source_data,
-                policy=policy,
-                pool=protocol.anchor_pool,
-                n_t=self.suite.n_t,
-                n_queries=self.n_queries,
-                seed=seed,
-            )
-        )
-
-    def craft(self, setting: _Setting, attack: Attack, source: _Target) -> Job:
-        inputs = {
-            "target": self.train(source, setting.target_seed),
-            "train": self.encode(source, setting.target_seed, "train"),
-            "targets": self.draw(setting.protocol, setting.policy, setting.seed),
-        }
-        if setting.protocol.sees_database:
-            inputs["database"] = self.encode(source, setting.target_seed, "database")
-        task = Craft(
-            **self.source_data,
-            compute=self.compute,
-            attack=attack,
-            source=source.spec,
-            n_queries=self.n_queries,
-            seed=setting.seed,
-        )
-        return self.job(task, **inputs)
-
-    def chain(
-        self, setting: _Setting, attack: Attack, source: _Target, victim: _Target
-    ) -> dict[str, Job]:
-        """Return the jobs that fill one cell: craft once, hash and score on the victim."""
-        chain = {"craft": self.craft(setting, attack, source)}
-        crafted = f"{attack.title} on {source.spec.name}"
-        if not attack.code_only:
-            hashing = Hash(
-                **self.source_data,
-                compute=self.compute,
-                victim=victim.spec,
-                n_queries=self.n_queries,
-                epsilon=attack.epsilon,
-                of=crafted,
-            )
-            chain["hash"] = self.job(
-                hashing, images=chain["craft"], target=self.train(victim, setting.target_seed)
-            )
-        scoring = Score(
-            **self.source_data,
-            n_queries=self.n_queries,
-            of=f"{crafted} against {victim.spec.name}",
-        )
-        chain["score"] = self.job(
-            scoring,
-            codes=chain["craft"] if attack.code_only else chain["hash"],
-            database=self.encode(victim, setting.target_seed, "database"),
-            targets=self.draw(setting.protocol, setting.policy, setting.seed),
-        )
-        return chain
-
-
-@dataclass(frozen=True)
-class _Setting:
-    """What all attacks of a comparison share."""
-
-    protocol: Protocol
-    policy: Policy
-    target_seed: int
-    seed: int  # the draw's and the attack's
-
-
 def make_plan(suite: Suite, cache: Path, only: Sequence[str] = ()) -> Plan:
     """Cross a suite into cells and jobs.
 
@@ -223,8 +67,8 @@ def make_plan(suite: Suite, cache: Path, only: Sequence[str] = ()) -> Plan:
         )
         loaded = spec.load(cache)
         data[loaded.fingerprint] = loaded
-        planner = _Planner(suite, spec, loaded, jobs)
-        cells += _cells(planner, targets, keep)
+        graph = JobGraph(suite, spec, loaded, jobs)
+        cells += _cells(graph, targets, keep)
     if not cells:
         raise SuiteError(
             f"--only {' --only '.join(only)} matches no cell of suite '{suite.name}'"
@@ -234,7 +78,7 @@ def make_plan(suite: Suite, cache: Path, only: Sequence[str] = ()) -> Plan:
     return Plan(suite, cells, _needed(cells, jobs), data)
 
 
-def _targets(suite: Suite) -> Iterator[_Target]:
+def _targets(suite: Suite) -> Iterator[Target]:
     seen: set[str] = set()
     for number, entry in enumerate(suite.targets):
         place = f"targets[{number}]"
@@ -256,15 +100,15 @@ def _targets(suite: Suite) -> Iterator[_Target]:
             if spec.name in seen:
                 raise SuiteError(f"{place}: the suite has two targets called {spec.name}")
             seen.add(spec.name)
-            yield _Target(spec, entry)
+            yield Target(spec, entry)
 
 
 def _cells(
-    planner: _Planner, targets: Sequence[_Target], keep: Sequence[Mapping[str, str]]
+    graph: JobGraph, targets: Sequence[Target], keep: Sequence[Mapping[str, str]]
 ) -> Iterator[Cell]:
-    suite = planner.suite
+    suite = graph.suite
     settings = (
-        _Setting(PROTOCOLS[protocol], policy, target_seed, seed)
+        Setting(PROTOCOLS[protocol], policy, target_seed, seed)
         for protocol, policy, target_seed, seed in product(
             suite.protocols, suite.policies, suite.target_seeds, range(suite.seeds)
         )
@@ -277,7 +121,7 @@ def _cells(
                 f"attacks[{number}].params",
             )
             for source, victim in _pairs(suite, entry, attack, targets):
-                row = _describe(planner, setting, entry, attack, source, victim)
+                row = _describe(graph, setting, entry, attack, source, victim)
                 if keep and not any(_matches(row, wanted) for wanted in keep):
                     continue
                 if attack.code_only and source.spec.bits != victim.spec.bits:
@@ -287,12 +131,12 @@ def _cells(
                     )
                     yield Cell(row, {}, reason)
                 else:
-                    yield Cell(row, planner.chain(setting, attack, source, victim))
+                    yield Cell(row, graph.chain(setting, attack, source, victim))
 
 
 def _pairs(
-    suite: Suite, entry: AttackEntry, attack: Attack, targets: Sequence[_Target]
-) -> Iterator[tuple[_Target, _Target]]:
+    suite: Suite, entry: AttackEntry, attack: Attack, targets: Sequence[Target]
+) -> Iterator[tuple[Target, Target]]:
     """Yield source and victim. An attack that aims at no code transfers nothing."""
     for source in targets:
         if not any(fnmatch.fnmatchcase(source.spec.name, glob) for glob in entry.sources):
@@ -305,18 +149,18 @@ def _pairs(
 
 
 def _describe(
-    planner: _Planner,
-    setting: _Setting,
+    graph: JobGraph,
+    setting: Setting,
     entry: AttackEntry,
     attack: Attack,
-    source: _Target,
-    victim: _Target,
+    source: Target,
+    victim: Target,
 ) -> dict[str, Any]:
     """Return the columns of a row that are known before anything ran."""
     published = setting.protocol.name
     return {
-        "dataset": planner.data.name,
-        "dataset_fingerprint": planner.data.fingerprint,
+        "dataset": graph.data.name,
+        "dataset_fingerprint": graph.data.fingerprint,
         "attack": attack.id,
         "title": attack.title,
         "params": canonical_json(hyper_parameters(attack)),
@@ -330,12 +174,12 @@ def _describe(
         "draw_seed": setting.seed,
         "attack_seed": setting.seed,
         "protocol": f"{published}+overrides" if entry.params else published,
-        "n_queries": planner.n_queries,
+        "n_queries": graph.n_queries,
         "budget_class": _budget_class(attack),
         "epsilon": attack.epsilon,
-        "batch": planner.compute.batch,
-        "threads": planner.compute.threads,
-        "dtype": planner.compute.dtype,
+        "batch": graph.compute.batch,
+        "threads": graph.compute.threads,
+        "dtype": graph.compute.dtype,
     }
 
 

@@ -12,8 +12,8 @@ from attacks.base import Attack, AttackError, Batch, Knowledge, Pool
 from attacks.gradient import DHTA_SCHEDULE, GradientLoop
 from attacks.protocols import EPSILON, PROTOCOLS
 from attacks.target_codes import AnchorCode, RandomPoint
+from benchmark.parameters import override
 from benchmark.registry import registry
-from benchmark.suite import override
 from datasets.base import RetrievalData
 from targets.hasher import Hasher, sign_codes
 from targets.training import to_pixels

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from attacks.protocols import PROTOCOLS
+from benchmark.parameters import hyper_parameters, override
 from benchmark.registry import registry
-from benchmark.suite import SuiteError, hyper_parameters, load_suite, override, shipped
+from benchmark.suite import SuiteError, load_suite, shipped
 from tests.conftest import small_suite
 
 

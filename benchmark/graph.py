@@ -1,0 +1,168 @@
+"""The jobs behind a cell: craft once, hash and score on the victim; jobs of equal key are one."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from attacks.base import Attack
+from attacks.protocols import Protocol
+from benchmark.jobs import Compute, Job, Task
+from benchmark.stages.attacking import Craft, DrawTargets, Hash
+from benchmark.stages.hashers import Encode, ImportWeights, Pretrain, Train
+from benchmark.stages.scoring import Score
+from benchmark.suite import Suite, SuiteError, TargetEntry
+from datasets.base import DatasetSpec, RetrievalData, SplitName
+from datasets.draws import Policy
+from targets.checkpoints import weights_file
+from targets.hasher import TargetSpec
+
+
+@dataclass(frozen=True)
+class Target:
+    """A target, with where its trunk's weights come from. No path stands in the spec."""
+
+    spec: TargetSpec
+    entry: TargetEntry
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all attacks of a comparison share."""
+
+    protocol: Protocol
+    policy: Policy
+    target_seed: int
+    seed: int  # the draw's and the attack's
+
+
+@dataclass
+class JobGraph:
+    """Makes the jobs of one data set; jobs of equal key are one."""
+
+    suite: Suite
+    dataset: DatasetSpec
+    data: RetrievalData
+    jobs: dict[str, Job] = field(default_factory=dict)
+
+    def job(self, task: Task, **inputs: Job) -> Job:
+        """Return the one job of this task and these inputs."""
+        made = Job.of(task, inputs)
+        return self.jobs.setdefault(made.key, made)
+
+    @property
+    def source_data(self) -> dict[str, Any]:
+        """Return the fields by which a task finds its data set."""
+        return {"dataset": self.dataset, "fingerprint": self.data.fingerprint}
+
+    @property
+    def compute(self) -> Compute:
+        """Return how networks are run."""
+        entry = self.suite.compute
+        return Compute(batch=entry.batch, threads=entry.threads, dtype=entry.dtype)
+
+    @property
+    def n_queries(self) -> int:
+        """Return how many queries are attacked.
+
+        Raises:
+            SuiteError: the suite asks for more than there are.
+        """
+        there, wanted = len(self.data.query), self.suite.queries
+        if wanted is not None and wanted > there:
+            raise SuiteError(f"queries: {wanted} asked, but {self.data.name} has {there}")
+        return wanted or there
+
+    def train(self, target: Target, seed: int) -> Job:
+        """Return the training of a target, behind that of its trunk."""
+        spec, weights = target.spec, target.entry.weights
+        threads = self.suite.compute.threads
+        inputs = {}
+        if weights == "labels":
+            inputs["trunk"] = self.job(
+                Pretrain(
+                    **self.source_data,
+                    threads=threads,
+                    backbone=spec.backbone,
+                    recipe=target.entry.pretraining,
+                )
+            )
+        elif weights != "none":
+            path = weights_file(spec.backbone, weights)
+            with path.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            inputs["trunk"] = self.job(
+                ImportWeights(
+                    backbone=spec.backbone, side=self.data.side, sha256=sha256, path=str(path)
+                )
+            )
+        return self.job(Train(**self.source_data, threads=threads, spec=spec, seed=seed), **inputs)
+
+    def encode(self, target: Target, seed: int, split: SplitName) -> Job:
+        """Return the hashing of a split by a target."""
+        task = Encode(**self.source_data, compute=self.compute, spec=target.spec, split=split)
+        return self.job(task, target=self.train(target, seed))
+
+    def draw(self, protocol: Protocol, policy: Policy, seed: int) -> Job:
+        """Return the draw of target labels that all attacks share."""
+        return self.job(
+            DrawTargets(
+                **self.source_data,
+                policy=policy,
+                pool=protocol.anchor_pool,
+                n_t=self.suite.n_t,
+                n_queries=self.n_queries,
+                seed=seed,
+            )
+        )
+
+    def craft(self, setting: Setting, attack: Attack, source: Target) -> Job:
+        """Return the crafting, given exactly what the protocol lets an attacker see."""
+        inputs = {
+            "target": self.train(source, setting.target_seed),
+            "train": self.encode(source, setting.target_seed, "train"),
+            "targets": self.draw(setting.protocol, setting.policy, setting.seed),
+        }
+        if setting.protocol.sees_database:
+            inputs["database"] = self.encode(source, setting.target_seed, "database")
+        task = Craft(
+            **self.source_data,
+            compute=self.compute,
+            attack=attack,
+            source=source.spec,
+            n_queries=self.n_queries,
+            seed=setting.seed,
+        )
+        return self.job(task, **inputs)
+
+    def chain(
+        self, setting: Setting, attack: Attack, source: Target, victim: Target
+    ) -> dict[str, Job]:
+        """Return the jobs that fill one cell: craft once, hash and score on the victim."""
+        chain = {"craft": self.craft(setting, attack, source)}
+        crafted = f"{attack.title} on {source.spec.name}"
+        if not attack.code_only:
+            hashing = Hash(
+                **self.source_data,
+                compute=self.compute,
+                victim=victim.spec,
+                n_queries=self.n_queries,
+                epsilon=attack.epsilon,
+                of=crafted,
+            )
+            chain["hash"] = self.job(
+                hashing, images=chain["craft"], target=self.train(victim, setting.target_seed)
+            )
+        scoring = Score(
+            **self.source_data,
+            n_queries=self.n_queries,
+            of=f"{crafted} against {victim.spec.name}",
+        )
+        chain["score"] = self.job(
+            scoring,
+            codes=chain["craft"] if attack.code_only else chain["hash"],
+            database=self.encode(victim, setting.target_seed, "database"),
+            targets=self.draw(setting.protocol, setting.policy, setting.seed),
+        )
+        return chain

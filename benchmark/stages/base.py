@@ -1,0 +1,52 @@
+"""What stages have in common: the data set they read, the threads they run on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from benchmark.jobs import Compute, Context, Task
+from datasets.base import DatasetError, DatasetSpec, RetrievalData
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataTask(Task):
+    """A task that reads a data set."""
+
+    # Where the data comes from is not what it is: the fingerprint stands in the key instead.
+    dataset: DatasetSpec = field(metadata={"key": False})
+    fingerprint: str
+
+    def data(self, context: Context) -> RetrievalData:
+        """Return the data set.
+
+        Raises:
+            DatasetError: it changed since the plan was made.
+        """
+        data = self.dataset.load(context.cache)
+        if data.fingerprint != self.fingerprint:
+            raise DatasetError(f"{data.name} changed since the plan was made; run again")
+        return data
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkTask(DataTask):
+    """A task that runs a trained network over images."""
+
+    compute: Compute
+
+    @property
+    def cpu_threads(self) -> int:
+        """Threads the job runs on."""
+        return self.compute.threads
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingTask(DataTask):
+    """A task that trains a network; its batch is the recipe's."""
+
+    threads: int
+
+    @property
+    def cpu_threads(self) -> int:
+        """Threads the job runs on."""
+        return self.threads

@@ -9,19 +9,24 @@ changes nothing.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from attacks.protocols import PoolName, Protocol
-from datasets.base import IntArray, UInt8Array
+from attacks import protocols
+from attacks.protocols import PoolName
+from datasets.base import Images, IntArray, UInt8Array
 from datasets.errors import UserError
 from datasets.seeds import generator
 from targets.hasher import Hasher
+from targets.training import Progress
+
+Arrays = dict[str, npt.NDArray[Any]]
 
 
 class AttackError(UserError):
@@ -38,12 +43,18 @@ class Pool:
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What an attacker sees: the white-box source hasher, training data, maybe the database."""
+    """What an attacker sees: the white-box source hasher, training data, maybe the database.
+
+    ``fitted`` holds what the attack's own parts learnt before: the state of its target-code rule
+    under ``target_code``, that of its crafting under ``crafting``.
+    """
 
     source: str
     hasher: Hasher
     train: Pool
     database: Pool | None = None
+    train_images: Images | None = None
+    fitted: Mapping[str, Arrays] = field(default_factory=dict)
 
     def pool(self, name: PoolName) -> Pool:
         """Return the training or the database pool.
@@ -75,8 +86,51 @@ class Batch:
         return torch.from_numpy(np.stack(draws)).to(self.images)
 
 
+Perturb = Callable[[Batch], Tensor]
+
+
+class Journal(Protocol):
+    """Keeps the state of a fit as it goes."""
+
+    def load(self) -> Arrays | None:
+        """Return the last saved state, or None at a first start."""
+
+    def save(self, state: Arrays) -> None:
+        """Replace the saved state."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit hands over: a state, and its loss curves by name, a value an epoch."""
+
+    state: Arrays
+    curves: Mapping[str, Sequence[float]]
+
+
 @dataclass(frozen=True, kw_only=True)
-class TargetCode(ABC):
+class Part:
+    """A part of an attack. One that learns sets ``learns`` and overrides :meth:`fit`."""
+
+    learns: ClassVar[bool] = False
+
+    def fit(
+        self,
+        knowledge: Knowledge,
+        *,
+        epsilon: float | None,
+        seed: int,
+        journal: Journal,
+        progress: Progress,
+    ) -> Fitted:
+        """Learn once a (source, seed); all attacks with an equal part share the result.
+
+        ``epsilon`` is the declared budget a crafting must obey; None for a target-code rule.
+        """
+        raise NotImplementedError(f"{type(self).__name__} learns nothing")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetCode(Part, ABC):
     """A rule that names the hash code a query shall move to."""
 
     @abstractmethod
@@ -88,10 +142,14 @@ class TargetCode(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crafting(ABC):
-    """A way to make the adversarial image."""
+class Crafting(Part, ABC):
+    """A way to make the adversarial image. Override :meth:`perturb`, or :meth:`ready` too."""
 
     needs_code: ClassVar[bool] = True
+
+    def ready(self, knowledge: Knowledge, epsilon: float | None) -> Perturb:
+        """Return the function that perturbs a batch; what it needs is loaded here, once."""
+        return lambda batch: self.perturb(batch, knowledge.hasher, epsilon)
 
     @abstractmethod
     def perturb(self, batch: Batch, hasher: Hasher, epsilon: float | None) -> Tensor:
@@ -145,21 +203,21 @@ class Attack:
             raise AttackError(f"{self.id}: target codes must be {wanted} values of -1 or +1")
         return codes
 
-    def perturb(self, batch: Batch, hasher: Hasher) -> Tensor:
-        """Return the batch's adversarial images; what comes out is measured, never mended."""
+    def ready(self, knowledge: Knowledge) -> Perturb:
+        """Return the function that perturbs a batch; what comes out is measured, never mended."""
         if self.crafting is None:
             raise AttackError(f"{self.id}: a code-only attack crafts no image")
-        return self.crafting.perturb(batch, hasher, self.epsilon)
+        return self.crafting.ready(knowledge, self.epsilon)
 
 
 @dataclass(frozen=True)
 class Entry:
     """A registered attack: a function from a protocol to the composed attack."""
 
-    build: Callable[[Protocol], Attack]
+    build: Callable[[protocols.Protocol], Attack]
     help: str
 
 
-def attack(build: Callable[[Protocol], Attack]) -> Entry:
+def attack(build: Callable[[protocols.Protocol], Attack]) -> Entry:
     """Register the decorated function; its docstring is the attack's help."""
     return Entry(build, (build.__doc__ or "").strip().split("\n")[0])

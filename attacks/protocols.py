@@ -1,15 +1,19 @@
-"""The two protocols as data: what the paper says, and what its released code does.
+"""The protocols as data: what the paper says, and what its released code does.
+
+``paper`` takes means where the printed sums would let the reconstruction drown the attack;
+``paper-literal`` keeps the sums, to show that.
 
 Attacks are built from a protocol's values; no code anywhere branches on a protocol's name.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 StepRule = Literal["sign", "l2", "raw/32"]
 PoolName = Literal["train", "database"]
+Reduction = Literal["mean", "sum"]
 
 EPSILON = 8 / 255  # the field's L-infinity budget
 
@@ -23,18 +27,55 @@ class Protocol:
         dhta_rule: the step of P2P and DHTA.
         anchor_pool: the images whose codes vote for an anchor code.
         anchor_replacement: whether the voters are drawn with replacement.
+        label_rows: the split whose unique label rows train PrototypeNet and the generator.
+        prototype_loss: whether PrototypeNet's terms are means, or the paper's printed sums.
+        hamming_weight: of the hashing loss in the generator's objective.
+        gan_loss: whether reconstruction and adversarial loss are means over elements or sums.
+        signed_pixels: whether the reconstruction loss is taken in [−1, 1] or in [0, 1].
+        rate_decay: whether learning rates fall to zero over the second half of the epochs.
+        generator_first: whether the generator's step comes before the discriminator's.
+        discriminator_sigmoid: whether the discriminator's outputs pass a sigmoid.
+        discriminator_spectral: whether its convolutions are spectrally normalised.
+        discriminator_every: it learns in every so many batches.
     """
 
     name: str
     dhta_rule: StepRule
     anchor_pool: PoolName
     anchor_replacement: bool
+    label_rows: PoolName
+    prototype_loss: Reduction
+    hamming_weight: float
+    gan_loss: Reduction
+    signed_pixels: bool
+    rate_decay: bool
+    generator_first: bool
+    discriminator_sigmoid: bool
+    discriminator_spectral: bool
+    discriminator_every: int
 
     @property
     def sees_database(self) -> bool:
         """Whether an attacker sees the database's labels and codes."""
         return self.anchor_pool == "database"
 
+
+_PAPER = Protocol(
+    name="paper",
+    dhta_rule="l2",
+    anchor_pool="train",
+    anchor_replacement=False,
+    label_rows="train",
+    prototype_loss="sum",
+    hamming_weight=1.0,
+    gan_loss="mean",
+    signed_pixels=False,
+    rate_decay=False,
+    generator_first=True,
+    discriminator_sigmoid=True,
+    discriminator_spectral=False,
+    discriminator_every=1,
+)
 
 PROTOCOLS = {
     protocol.name: protocol
@@ -44,12 +85,18 @@ PROTOCOLS = {
             dhta_rule="raw/32",
             anchor_pool="database",
             anchor_replacement=True,
+            label_rows="database",
+            prototype_loss="mean",
+            hamming_weight=5.0,
+            gan_loss="mean",
+            signed_pixels=True,
+            rate_decay=True,
+            generator_first=False,
+            discriminator_sigmoid=False,
+            discriminator_spectral=True,
+            discriminator_every=3,
         ),
-        Protocol(
-            name="paper",
-            dhta_rule="l2",
-            anchor_pool="train",
-            anchor_replacement=False,
-        ),
+        _PAPER,
+        replace(_PAPER, name="paper-literal", gan_loss="sum"),
     )
 }

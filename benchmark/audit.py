@@ -6,22 +6,17 @@ budget it declared, is *invalid*: a row with the measured excess, never clipped 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from datasets.errors import UserError
+
 _TOLERANCE = 1e-6
 
 
-class InvalidAttackError(Exception):
+class InvalidAttackError(UserError):
     """A broken promise of an attack, with what was measured."""
-
-    def __init__(self, reason: str, measured: dict[str, Any] | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.measured = measured or {}
 
 
 def check_images(adversarial: Tensor, shape: tuple[int, ...]) -> None:
@@ -71,7 +66,7 @@ def check_budget(measured: dict[str, float], epsilon: float | None) -> None:
         raise InvalidAttackError(
             f"L-infinity {255 * measured['linf']:.4f}/255 exceeds the declared budget of "
             f"{255 * epsilon:.4f}/255 by {measured['linf'] - epsilon:.3g}",
-            dict(measured),
+            measured,
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from attacks.base import Attack
 from attacks.protocols import Protocol
 from benchmark.jobs import Compute, Job, Task
-from benchmark.stages.attacking import Craft, DrawTargets, Hash
+from benchmark.stages.attacking import Craft, DrawTargets, Fit, Hash
 from benchmark.stages.hashers import Encode, ImportWeights, Pretrain, Train
 from benchmark.stages.scoring import Score
 from benchmark.suite import Suite, SuiteError, TargetEntry
@@ -117,15 +117,40 @@ class JobGraph:
             )
         )
 
-    def craft(self, setting: Setting, attack: Attack, source: Target) -> Job:
-        """Return the crafting, given exactly what the protocol lets an attacker see."""
+    def seen(self, setting: Setting, source: Target) -> dict[str, Job]:
+        """Return the inputs that hold exactly what the protocol lets an attacker see."""
         inputs = {
             "target": self.train(source, setting.target_seed),
             "train": self.encode(source, setting.target_seed, "train"),
-            "targets": self.draw(setting.protocol, setting.policy, setting.seed),
         }
         if setting.protocol.sees_database:
             inputs["database"] = self.encode(source, setting.target_seed, "database")
+        return inputs
+
+    def fits(self, setting: Setting, attack: Attack, source: Target) -> dict[str, Job]:
+        """Return the jobs in which the attack's parts learn, by role; equal parts share one."""
+        fits: dict[str, Job] = {}
+        parts = {"target_code": attack.target_code, "crafting": attack.crafting}
+        for role, part in parts.items():
+            if part is not None and part.learns:
+                task = Fit(
+                    **self.source_data,
+                    compute=self.compute,
+                    source=source.spec,
+                    part=part,
+                    epsilon=attack.epsilon if role == "crafting" else None,
+                    seed=setting.seed,
+                )
+                fits[role] = self.job(task, **self.seen(setting, source), **fits)
+        return fits
+
+    def craft(self, setting: Setting, attack: Attack, source: Target) -> Job:
+        """Return the crafting, behind what its attack must learn first."""
+        inputs = {
+            **self.seen(setting, source),
+            **self.fits(setting, attack, source),
+            "targets": self.draw(setting.protocol, setting.policy, setting.seed),
+        }
         task = Craft(
             **self.source_data,
             compute=self.compute,

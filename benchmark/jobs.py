@@ -23,6 +23,7 @@ import torch
 import torchvision
 
 from benchmark.audit import InvalidAttackError
+from benchmark.journal import Journal
 from benchmark.records import digest
 from benchmark.store import Arrays, JobRef, Store, write_json
 from datasets.errors import UserError
@@ -59,10 +60,15 @@ class Context:
     cache: Path
     device: torch.device
     progress: Progress
+    journal: Journal
 
     def arrays(self, role: str) -> Arrays:
         """Return the verified tensors of an input job."""
         return self.store.arrays(self.inputs[role])
+
+    def data(self, role: str) -> Mapping[str, Any]:
+        """Return the numbers an input job recorded."""
+        return dict((self.store.record(self.inputs[role]) or {"data": {}})["data"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +141,8 @@ def execute(
         inputs = {role: store.output(ref) for role, ref in job.inputs.items()}
         torch.set_num_threads(job.task.cpu_threads)
         target = torch.device(device)
-        context = Context(store, job.inputs, cache, target, _reporter(progress_file))
+        report = _reporter(progress_file)
+        context = Context(store, job.inputs, cache, target, report, Journal(store.folder(job.ref)))
         output = job.task.run(context)
         provenance = {
             **versions(),
@@ -147,14 +154,16 @@ def execute(
             "seconds": time.time() - began,
         }
         store.finish(job.ref, output.arrays, output.data, inputs, provenance)
+        context.journal.clear()
     except InvalidAttackError as error:
-        store.fail(job.ref, "invalid", error.reason, data=error.measured, inputs=inputs)
-        return {"status": "invalid", "reason": error.reason}
+        store.fail(job.ref, "invalid", str(error), data=error.data, inputs=inputs)
+        return {"status": "invalid", "reason": str(error)}
     except Exception as error:  # noqa: BLE001 - a failure is a row, whatever it was
-        plain = isinstance(error, UserError)
-        reason = str(error) if plain else f"{type(error).__name__}: {error} (see {log})"
         logger.error("%s failed: %s", job.task.label, traceback.format_exc())
-        store.fail(job.ref, "failed", reason)
+        reason, data = f"{type(error).__name__}: {error} (see {log})", None
+        if isinstance(error, UserError):
+            reason, data = str(error), error.data
+        store.fail(job.ref, "failed", reason, data=data)
         return {"status": "failed", "reason": reason}
     finally:
         progress_file.unlink(missing_ok=True)

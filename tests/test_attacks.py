@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from attacks.base import Attack, AttackError, Batch, Knowledge, Pool
+from attacks.base import Arrays, Attack, AttackError, Batch, Knowledge, Pool
 from attacks.gradient import DHTA_SCHEDULE, GradientLoop
 from attacks.protocols import EPSILON, PROTOCOLS
 from attacks.target_codes import AnchorCode, RandomPoint
-from benchmark.parameters import override
+from benchmark.parameters import hyper_parameters, override
 from benchmark.registry import registry
 from datasets.base import RetrievalData
 from targets.hasher import Hasher, sign_codes
@@ -31,8 +31,42 @@ QUERIES = 6
 def quick(name: str, protocol: str) -> Attack:
     """Return an attack with few steps."""
     attack = registry().attacks[name].build(PROTOCOLS[protocol])
-    steps = getattr(attack.crafting, "steps", 0)
-    return override(attack, {"steps": 5}, "test") if steps > 5 else attack
+    known = hyper_parameters(attack)
+    few = {"prototype_steps": 20, "epochs": 1, "width": 4, "batch": 40}
+    few |= {"steps": 5} if known.get("steps", 0) > 5 else {}
+    return override(attack, {n: v for n, v in few.items() if n in known}, "test")
+
+
+class Memory:
+    """A journal that keeps the last state, and may lose its patience."""
+
+    def __init__(self, die_after: int | None = None) -> None:
+        self.state: Arrays | None = None
+        self.saves = 0
+        self.die_after = die_after
+
+    def load(self) -> Arrays | None:
+        return None if self.state is None else dict(self.state)
+
+    def save(self, state: Arrays) -> None:
+        self.state = {name: array.copy() for name, array in state.items()}
+        self.saves += 1
+        if self.saves == self.die_after:
+            raise KeyboardInterrupt
+
+
+def quiet(done: int, total: int, unit: str) -> None: ...
+
+
+def learnt(attack: Attack, seen: Knowledge) -> Knowledge:
+    """Return the knowledge with what the attack's parts learn from it."""
+    parts = {"target_code": attack.target_code, "crafting": attack.crafting}
+    for role, part in parts.items():
+        if part is not None and part.learns:
+            epsilon = attack.epsilon if role == "crafting" else None
+            fitted = part.fit(seen, epsilon=epsilon, seed=5, journal=Memory(), progress=quiet)
+            seen = replace(seen, fitted={**seen.fitted, role: dict(fitted.state)})
+    return seen
 
 
 def knowledge(data: RetrievalData, hasher: Hasher) -> Knowledge:
@@ -43,7 +77,9 @@ def knowledge(data: RetrievalData, hasher: Hasher) -> Knowledge:
         with torch.no_grad():
             return Pool(np.asarray(part.labels), sign_codes(hasher(pixels)))
 
-    return Knowledge("test", hasher, pool("train"), pool("database"))
+    return Knowledge(
+        "test", hasher, pool("train"), pool("database"), train_images=data.train.images
+    )
 
 
 def batch_of(
@@ -69,15 +105,14 @@ def craft(
 ) -> torch.Tensor:
     """Craft the first queries in batches of ``size``."""
     hasher = untrained(dtype=dtype)
-    seen = knowledge(data, hasher)
+    seen = learnt(attack, knowledge(data, hasher))
     codes = attack.target_codes(seen, frequent_targets(data), np.arange(QUERIES), 5)
     if attack.code_only:
         assert codes is not None
         return codes
+    perturb = attack.ready(seen)
     chunks = [np.arange(i, min(i + size, QUERIES)) for i in range(0, QUERIES, size)]
-    return torch.cat(
-        [attack.perturb(batch_of(data, codes, rows, dtype), hasher).detach() for rows in chunks]
-    )
+    return torch.cat([perturb(batch_of(data, codes, rows, dtype)).detach() for rows in chunks])
 
 
 @pytest.mark.parametrize(("name", "protocol"), ATTACKS)
@@ -107,10 +142,10 @@ def test_it_repeats_and_touches_nothing(name: str, protocol: str, digits: Retrie
     attack = quick(name, protocol)
     hasher = untrained()
     before = {n: t.clone() for n, t in hasher.state_dict().items()}
-    seen = knowledge(digits, hasher)
+    seen = learnt(attack, knowledge(digits, hasher))
     codes = attack.target_codes(seen, frequent_targets(digits), np.arange(QUERIES), 5)
     if not attack.code_only:
-        attack.perturb(batch_of(digits, codes, np.arange(QUERIES), torch.float32), hasher)
+        attack.ready(seen)(batch_of(digits, codes, np.arange(QUERIES), torch.float32))
     assert all(torch.equal(before[n], t) for n, t in hasher.state_dict().items())
     assert all(p.grad is None for p in hasher.parameters())
     assert torch.equal(craft(attack, digits, QUERIES), craft(attack, digits, QUERIES))
@@ -153,7 +188,7 @@ def test_dhta_moves_codes_towards_the_anchor(digits: RetrievalData) -> None:
         assert codes is not None
         batch = batch_of(digits, codes, rows, torch.float64)
         before = (hasher(batch.images) * codes).mean(dim=1)
-        after = (hasher(attack.perturb(batch, hasher)) * codes).mean(dim=1)
+        after = (hasher(attack.ready(seen)(batch)) * codes).mean(dim=1)
         assert (after > before).all(), name
 
 

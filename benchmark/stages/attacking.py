@@ -13,15 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.base import Attack, Batch, Knowledge, Pool
+from attacks.base import Attack, Batch, Knowledge, Part, Perturb, Pool
 from attacks.protocols import PoolName
 from benchmark import audit
 from benchmark.jobs import Context, Output
+from benchmark.journal import Stopwatch
 from benchmark.networks import batches, encode_batch, input_hasher, synchronise
 from benchmark.stages.base import DataTask, NetworkTask
 from datasets.base import RetrievalData, SplitName
 from datasets.draws import Policy, draw_targets, eligible_rows
-from targets.hasher import Hasher, TargetSpec
+from targets.hasher import TargetSpec
+
+FITTED_ROLES = ("target_code", "crafting")  # what a part of an attack learnt, by its place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +54,63 @@ class DrawTargets(DataTask):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Craft(NetworkTask):
+class AttackerTask(NetworkTask):
+    """A task that acts for the attacker: it reads what the threat model shows, and no more."""
+
+    source: TargetSpec
+
+    def knowledge(self, data: RetrievalData, context: Context) -> Knowledge:
+        """Gather what the inputs of this job let the attacker see."""
+
+        def pool(split: SplitName) -> Pool:
+            codes = torch.from_numpy(context.arrays(split)["codes"])
+            return Pool(np.asarray(data.split(split).labels), codes)
+
+        return Knowledge(
+            source=self.source.name,
+            hasher=input_hasher(self.source, data.side, self.compute, context),
+            train=pool("train"),
+            database=pool("database") if "database" in context.inputs else None,
+            train_images=data.train.images,
+            fitted={role: context.arrays(role) for role in FITTED_ROLES if role in context.inputs},
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit(AttackerTask):
+    """Let a part of an attack learn: PrototypeNet, a generator. Resumes at its last saved state."""
+
+    stage: ClassVar[str] = "fit"
+    part: Part
+    epsilon: float | None
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """What a person calls this job."""
+        return f"fit {type(self.part).__name__} on {self.source.name}"
+
+    def run(self, context: Context) -> Output:
+        """Store the learnt state, its loss curves and the seconds all attempts took."""
+        knowledge = self.knowledge(self.data(context), context)
+        watch = Stopwatch(context.journal)
+        fitted = self.part.fit(
+            knowledge,
+            epsilon=self.epsilon,
+            seed=self.seed,
+            journal=watch,
+            progress=context.progress,
+        )
+        curves = {name: list(values) for name, values in fitted.curves.items()}
+        return Output(dict(fitted.state), {"curves": curves, "seconds": watch.seconds})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Craft(AttackerTask):
     """Run an attack against its source: adversarial images, or codes for a code-only attack."""
 
     stage: ClassVar[str] = "craft"
     attack: Attack
-    source: TargetSpec
     n_queries: int
     seed: int
 
@@ -68,14 +122,15 @@ class Craft(NetworkTask):
     def run(self, context: Context) -> Output:
         """Store ``images`` float ``[q, 3, S, S]`` or ``codes`` int8 ``[q, K]``."""
         data = self.data(context)
-        hasher = input_hasher(self.source, data.side, self.compute, context)
-        knowledge = self._knowledge(data, hasher, context)
+        knowledge = self.knowledge(data, context)
         targets = context.arrays("targets")["targets"]
         rows = np.arange(self.n_queries)
         codes = self.attack.target_codes(knowledge, targets, rows, self.seed)
-        facts = {"fit_seconds": 0.0}
+        fits = [role for role in FITTED_ROLES if role in context.inputs]
+        facts = {"fit_seconds": sum(context.data(role)["seconds"] for role in fits)}
         if self.attack.code_only and codes is not None:
             return Output({"codes": codes.numpy()}, facts)
+        perturb = self.attack.ready(knowledge)
         crafted: list[Tensor] = []
         seconds = 0.0
         for pixels, chunk, count in batches(
@@ -89,10 +144,10 @@ class Craft(NetworkTask):
                 seed=self.seed,
             )
             if not crafted:
-                hasher(pixels)  # warm: the first pass pays for allocation and kernel selection
+                self._warm(perturb, batch, knowledge)
             synchronise(context.device)
             began = time.perf_counter()
-            adversarial = self.attack.perturb(batch, hasher)
+            adversarial = perturb(batch)
             synchronise(context.device)
             seconds += time.perf_counter() - began
             crafted.append(adversarial.detach()[:count].cpu())
@@ -100,17 +155,13 @@ class Craft(NetworkTask):
         images = torch.cat(crafted).numpy()
         return Output({"images": images}, {**facts, "seconds_per_image": seconds / computed})
 
-    def _knowledge(self, data: RetrievalData, hasher: Hasher, context: Context) -> Knowledge:
-        def pool(split: SplitName) -> Pool:
-            codes = torch.from_numpy(context.arrays(split)["codes"])
-            return Pool(np.asarray(data.split(split).labels), codes)
-
-        return Knowledge(
-            source=self.source.name,
-            hasher=hasher,
-            train=pool("train"),
-            database=pool("database") if "database" in context.inputs else None,
-        )
+    def _warm(self, perturb: Perturb, batch: Batch, knowledge: Knowledge) -> None:
+        """Make the first passes, which pay for allocation and kernel selection, untimed."""
+        learns = self.attack.crafting is not None and self.attack.crafting.learns
+        if learns:
+            perturb(batch)  # one pass; an optimiser's loop is long enough to hide its first step
+        else:
+            knowledge.hasher(batch.images)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,258 @@
+"""ProS-GAN as an attack, its ablations and budgeted form, and prototype codes without it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attacks.base import (
+    Attack,
+    AttackError,
+    Batch,
+    Crafting,
+    Fitted,
+    Journal,
+    Knowledge,
+    Perturb,
+    attack,
+)
+from attacks.gradient import GradientLoop
+from attacks.pros_gan.networks import Discriminator, Generator
+from attacks.pros_gan.prototype_net import PrototypeCode, label_rows, restore
+from attacks.pros_gan.training import GanTraining, Material, Pace, Weights
+from attacks.protocols import EPSILON, PoolName, Protocol, Reduction
+from targets.checkpoints import load_state
+from targets.hasher import Hasher, sign_codes
+from targets.seeding import seeded
+from targets.training import Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProsGan(Crafting):
+    """An image in one pass of a generator trained once a source.
+
+    Attributes:
+        target_rows: the split whose unique label rows targets are drawn from in training.
+        hamming_weight: of the hashing loss; 0 is the ablation GAN.
+        gan_loss: ``mean`` over elements, or the paper's printed ``sum``.
+        signed_pixels: reconstruction in [−1, 1] (released) or [0, 1].
+        rate_decay: learning rates fall to zero over the second half.
+        generator_first: order of the two steps.
+        discriminator_sigmoid, discriminator_spectral, discriminator_every: its form and pace.
+        alpha: weight of the reconstruction (100 for FLICKR-25K and 50 otherwise in the paper).
+        adversarial_weight: of the discriminator's verdict.
+        class_outputs: whether the discriminator names classes; without is the ablation ProS-GAN1.
+        width: channels of the first layers, 64 in the paper.
+        epochs, batch, learning_rate: of Adam with betas .5 and .999.
+        gain: slope of the output's tanh; above 1 pushes a budgeted perturbation to its bounds.
+    """
+
+    learns: ClassVar[bool] = True
+    target_rows: PoolName
+    hamming_weight: float
+    gan_loss: Reduction
+    signed_pixels: bool
+    rate_decay: bool
+    generator_first: bool
+    discriminator_sigmoid: bool
+    discriminator_spectral: bool
+    discriminator_every: int
+    alpha: float = 50.0
+    adversarial_weight: float = 1.0
+    class_outputs: bool = True
+    width: int = 64
+    epochs: int = 100
+    batch: int = 24
+    learning_rate: float = 1e-4
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        positive = (self.width, self.epochs, self.batch, self.learning_rate, self.gain)
+        if min(positive) <= 0 or self.discriminator_every < 1:
+            raise AttackError(
+                "width, epochs, batch, learning_rate, gain and discriminator_every must be positive"
+            )
+
+    def finish(self, output: Tensor, clean: Tensor, epsilon: float | None) -> Tensor:
+        """Return the adversarial image in [0, 1].
+
+        Without a budget the tanh output itself, as published; with one the image plus a
+        perturbation that obeys it by construction.
+        """
+        bounded = torch.tanh(self.gain * output)
+        return (bounded + 1) / 2 if epsilon is None else (clean + epsilon * bounded).clamp(0, 1)
+
+    def fit(
+        self,
+        knowledge: Knowledge,
+        *,
+        epsilon: float | None,
+        seed: int,
+        journal: Journal,
+        progress: Progress,
+    ) -> Fitted:
+        """Train the generator against the frozen hasher, from the last saved epoch."""
+        if knowledge.train_images is None:
+            raise AttackError("a generator needs the training images")
+        weight = next(knowledge.hasher.parameters())  # all is computed where and as it is
+        rows = label_rows(knowledge.pool(self.target_rows).labels)
+        relevant = (rows @ knowledge.train.labels.T > 0).any(axis=1)
+        labels = torch.from_numpy(rows[relevant]).float()
+        prototypes = restore(knowledge.fitted["target_code"], rows.shape[1], knowledge.hasher.bits)
+        semantics, outputs, _ = prototypes(labels)
+        sample = knowledge.train_images.read(np.zeros(1, dtype=np.int64))
+        side = sample.shape[-1]
+        classes = rows.shape[1] if self.class_outputs else 0
+        with seeded(seed, f"gan/{knowledge.source}"):
+            network = Generator(side, self.width).to(weight)
+            discriminator = Discriminator(
+                side,
+                classes + 1,
+                self.width,
+                spectral=self.discriminator_spectral,
+                sigmoid=self.discriminator_sigmoid,
+            ).to(weight)
+        training = GanTraining(
+            generator=network,
+            discriminator=discriminator,
+            hasher=knowledge.hasher,
+            finish=lambda output, clean: self.finish(output, clean, epsilon),
+            class_outputs=self.class_outputs,
+            weights=Weights(
+                reconstruction=self.alpha,
+                hamming=self.hamming_weight,
+                adversarial=self.adversarial_weight,
+                sums=self.gan_loss == "sum",
+                signed_pixels=self.signed_pixels,
+            ),
+            pace=Pace(
+                epochs=self.epochs,
+                batch=self.batch,
+                rate=self.learning_rate,
+                decay=self.rate_decay,
+                generator_first=self.generator_first,
+                discriminator_every=self.discriminator_every,
+            ),
+        )
+        material = Material(
+            images=knowledge.train_images,
+            labels=knowledge.train.labels,
+            rows=labels.to(weight),
+            semantics=semantics.to(weight),
+            codes=sign_codes(outputs).to(weight),
+        )
+        return training.run(
+            material, seed=seed, source=knowledge.source, journal=journal, progress=progress
+        )
+
+    def ready(self, knowledge: Knowledge, epsilon: float | None) -> Perturb:
+        """Load PrototypeNet and the generator once."""
+        weight = next(knowledge.hasher.parameters())
+        prototypes = restore(
+            knowledge.fitted["target_code"],
+            knowledge.train.labels.shape[1],
+            knowledge.hasher.bits,
+        ).to(weight)
+        state = knowledge.fitted["crafting"]
+        width = state["body.0.weight"].shape[0]
+        side = 16 * round((state["label_decoder.dense.0.bias"].shape[0] / (2 * width)) ** 0.5)
+        network = Generator(side, width)
+        load_state(network, state, "the generator's state")
+        network.to(weight).eval().requires_grad_(False)
+
+        @torch.no_grad()
+        def perturb(batch: Batch) -> Tensor:
+            if batch.images.shape[-1] != side:
+                raise AttackError(
+                    f"the generator was fitted for images of side {side}, not "
+                    f"{batch.images.shape[-1]}"
+                )
+            semantic = prototypes(batch.targets.to(weight))[0]
+            output = network(semantic, 2 * batch.images - 1)
+            return self.finish(output, batch.images, epsilon)
+
+        return perturb
+
+    def perturb(self, batch: Batch, hasher: Hasher, epsilon: float | None) -> Tensor:
+        """Refuse: a generator must be loaded first."""
+        raise NotImplementedError("a generator perturbs through ready()")
+
+
+def prototype_code(protocol: Protocol) -> PrototypeCode:
+    """Return PrototypeNet's target-code rule under a protocol."""
+    return PrototypeCode(prototype_rows=protocol.label_rows, prototype_loss=protocol.prototype_loss)
+
+
+def generator(protocol: Protocol, **changes: Any) -> ProsGan:
+    """Return the crafting of ProS-GAN under a protocol, some of its fields changed."""
+    published = ProsGan(
+        target_rows=protocol.label_rows,
+        hamming_weight=protocol.hamming_weight,
+        gan_loss=protocol.gan_loss,
+        signed_pixels=protocol.signed_pixels,
+        rate_decay=protocol.rate_decay,
+        generator_first=protocol.generator_first,
+        discriminator_sigmoid=protocol.discriminator_sigmoid,
+        discriminator_spectral=protocol.discriminator_spectral,
+        discriminator_every=protocol.discriminator_every,
+    )
+    return replace(published, **changes)
+
+
+def _at_prototype(
+    protocol: Protocol,
+    id_: str,
+    title: str,
+    crafting: Crafting | None,
+    epsilon: float | None = None,
+) -> Attack:
+    return Attack(
+        id=id_,
+        title=title,
+        target_code=prototype_code(protocol),
+        crafting=crafting,
+        epsilon=epsilon,
+    )
+
+
+@attack
+def prosgan(protocol: Protocol) -> Attack:
+    """ProS-GAN as published: one generator pass, no budget declared."""
+    return _at_prototype(protocol, "prosgan", "ProS-GAN", generator(protocol))
+
+
+@attack
+def gan(protocol: Protocol) -> Attack:
+    """ProS-GAN without the hashing loss: the discriminator's classes alone guide it."""
+    return _at_prototype(protocol, "gan", "GAN", generator(protocol, hamming_weight=0.0))
+
+
+@attack
+def prosgan1(protocol: Protocol) -> Attack:
+    """ProS-GAN whose discriminator says real or fake, and no classes."""
+    crafting = generator(protocol, class_outputs=False)
+    return _at_prototype(protocol, "prosgan1", "ProS-GAN1", crafting)
+
+
+@attack
+def prosgan_eps(protocol: Protocol) -> Attack:
+    """ProS-GAN within 8/255: the generator's perturbation is bounded, and trained that way."""
+    crafting = generator(protocol, alpha=0.0, adversarial_weight=0.0, gain=4.0)
+    return _at_prototype(protocol, "prosgan-eps", "ProS-GAN-eps", crafting, EPSILON)
+
+
+@attack
+def prototype(protocol: Protocol) -> Attack:
+    """The prototype code itself queries the database: an upper bound on ProS-GAN."""
+    return _at_prototype(protocol, "prototype-code", "Prototype code", None)
+
+
+@attack
+def prototype_ifgsm(protocol: Protocol) -> Attack:
+    """Towards the prototype code in 100 sign steps of 1/255: THA's attack (SIGIR 2021)."""
+    loop = GradientLoop(steps=100, rule="sign", step_size=1 / 255)
+    return _at_prototype(protocol, "prototype-ifgsm", "Prototype+I-FGSM", loop, EPSILON)

@@ -1,0 +1,185 @@
+"""PrototypeNet: from a target label row to its semantic vector and its prototype code.
+
+Paper, Section 3.2 and Equation 3. Labels ``[n, C]`` pass C → 4096 (ReLU) → 512, which is the
+semantic representation r; from r come a code of K tanh outputs and C class probabilities.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss, softplus
+
+from attacks.base import Arrays, AttackError, Fitted, Journal, Knowledge, TargetCode
+from attacks.protocols import PoolName, Reduction
+from datasets.base import IntArray, UInt8Array
+from datasets.seeds import generator
+from targets.checkpoints import load_state, state_arrays
+from targets.hasher import sign_codes
+from targets.seeding import seeded
+from targets.training import Progress
+
+SEMANTIC_WIDTH = 512
+_QUANTISATION = 1e-4
+_STEPS_PER_EPOCH = 300  # of the released loop; the unit of the loss curve and of saved states
+
+
+class PrototypeNet(nn.Module):
+    """The network of Equation 3, for C classes and K bits."""
+
+    def __init__(self, classes: int, bits: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Linear(classes, 4096), nn.ReLU(), nn.Linear(4096, SEMANTIC_WIDTH)
+        )
+        self.code = nn.Linear(SEMANTIC_WIDTH, bits)
+        self.label = nn.Linear(SEMANTIC_WIDTH, classes)
+
+    def forward(self, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return r ``[n, 512]``, a code ``[n, K]`` in [-1, 1] and classes ``[n, C]`` in [0, 1]."""
+        semantic = self.body(labels)
+        return semantic, torch.tanh(self.code(semantic)), torch.sigmoid(self.label(semantic))
+
+
+def label_rows(labels: UInt8Array) -> UInt8Array:
+    """Return the unique label rows, sorted, without the all-zero row (never a target)."""
+    rows = np.unique(labels, axis=0)
+    return np.ascontiguousarray(rows[rows.any(axis=1)], dtype=np.uint8)
+
+
+def restore(arrays: Arrays, classes: int, bits: int) -> PrototypeNet:
+    """Return a trained network, frozen.
+
+    Raises:
+        AttackError: it was trained for another number of classes or another code length.
+    """
+    found = arrays["body.0.weight"].shape[1], arrays["code.weight"].shape[0]
+    if found != (classes, bits):
+        raise AttackError(
+            f"PrototypeNet was fitted for C = {found[0]} classes and K = {found[1]} bits, but the "
+            f"data set has C = {classes} and the source K = {bits}"
+        )
+    network = PrototypeNet(classes, bits)
+    load_state(network, arrays, "PrototypeNet's state")
+    return network.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrototypeCode(TargetCode):
+    """The sign of PrototypeNet's code output for the target label.
+
+    Attributes:
+        prototype_rows: the split whose unique label rows it is trained on, drawn uniformly.
+        prototype_loss: ``mean`` as released, ``sum`` for the paper's printed weights 1, 1e-4, 1.
+        prototype_steps: optimiser steps (100 epochs of 300 in the released code); the rate falls
+            to a tenth at one half and again at three quarters of them.
+        prototype_batch: label rows a step.
+        prototype_rate: Adam's learning rate.
+    """
+
+    learns: ClassVar[bool] = True
+    prototype_rows: PoolName
+    prototype_loss: Reduction
+    prototype_steps: int = 30_000
+    prototype_batch: int = 64
+    prototype_rate: float = 1e-4
+
+    def __post_init__(self) -> None:
+        if self.prototype_steps < 1 or self.prototype_batch < 1 or self.prototype_rate <= 0:
+            raise AttackError(f"PrototypeNet needs positive steps, batch and rate, got {self}")
+
+    def codes(
+        self,
+        knowledge: Knowledge,
+        targets: UInt8Array,
+        rows: IntArray,  # noqa: ARG002 - a prototype belongs to the label row
+        seed: int,  # noqa: ARG002 - the fit had it
+    ) -> Tensor:
+        """Return the prototype code of each target label row, int8 ``[n, K]``.
+
+        Raises:
+            AttackError: a target label no training image shares a label with.
+        """
+        relevant = (targets @ knowledge.train.labels.T > 0).any(axis=1)
+        if not relevant.all():
+            row = int(np.flatnonzero(~relevant)[0])
+            raise AttackError(
+                f"no training image is relevant to the target labels "
+                f"{np.flatnonzero(targets[row]).tolist()} of query {row}: PrototypeNet cannot know "
+                "them; choose another policy or a larger training set"
+            )
+        network = restore(knowledge.fitted["target_code"], targets.shape[1], knowledge.hasher.bits)
+        return sign_codes(network(torch.from_numpy(targets).float())[1])
+
+    def fit(
+        self,
+        knowledge: Knowledge,
+        *,
+        epsilon: float | None,
+        seed: int,
+        journal: Journal,
+        progress: Progress,
+    ) -> Fitted:
+        """Train PrototypeNet against the codes and labels of the training images."""
+        del epsilon, journal  # a code has no budget; a fit of minutes starts over
+        device = next(knowledge.hasher.parameters()).device
+        rows = (
+            torch.from_numpy(label_rows(knowledge.pool(self.prototype_rows).labels))
+            .float()
+            .to(device)
+        )
+        labels = torch.from_numpy(knowledge.train.labels).float().to(device)
+        codes = knowledge.train.codes.float().to(device)
+        similar = (rows @ labels.T > 0).float()  # [rows, N]
+        with seeded(seed, f"prototype/{knowledge.source}"):
+            network = PrototypeNet(rows.shape[1], codes.shape[1]).to(device)
+        optimiser = torch.optim.Adam(
+            network.parameters(), lr=self.prototype_rate, betas=(0.5, 0.999)
+        )
+        falls = [math.ceil(self.prototype_steps * part) for part in (0.5, 0.75)]
+        schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, falls, gamma=0.1)
+        draws = generator(seed, f"prototype-rows/{knowledge.source}")
+        curve: list[float] = []
+        total = torch.zeros((), device=device)
+        for step in range(self.prototype_steps):
+            pick = torch.from_numpy(draws.integers(len(rows), size=self.prototype_batch)).to(device)
+            loss = self.loss(network(rows[pick]), rows[pick], codes, similar[pick])
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+            total += loss.detach()
+            if (step + 1) % _STEPS_PER_EPOCH == 0 or step + 1 == self.prototype_steps:
+                curve.append(total.item() / (step % _STEPS_PER_EPOCH + 1))
+                total.zero_()
+                if not math.isfinite(curve[-1]):
+                    raise AttackError(
+                        f"PrototypeNet's loss became {curve[-1]} by step {step + 1}; lower "
+                        f"prototype_rate ({self.prototype_rate})",
+                        {"curves": {"prototype": curve[:-1]}},
+                    )
+                progress(step + 1, self.prototype_steps, "step")
+        return Fitted(state_arrays(network), {"prototype": curve})
+
+    def loss(
+        self, outputs: tuple[Tensor, Tensor, Tensor], labels: Tensor, codes: Tensor, similar: Tensor
+    ) -> Tensor:
+        """Return Equation 3's objective for label rows ``[n, C]`` against codes ``[N, K]``.
+
+        Likelihood of the pairs, quantisation, classification; θ = ½ h·Bᵀ.
+        """
+        _, h, classes = outputs
+        count, pairs = len(labels), len(labels) * len(codes)
+        theta = 0.5 * h @ codes.T
+        likelihood = -(similar * theta - softplus(theta)).sum() / pairs
+        quantisation = (torch.where(h >= 0, 1.0, -1.0) - h).square().sum()
+        if self.prototype_loss == "mean":
+            return likelihood + _QUANTISATION * quantisation / count + mse_loss(classes, labels)
+        # The printed sums, all divided by the number of pairs: Adam does not see the factor.
+        error = (classes - labels).square().sum()
+        return likelihood + (_QUANTISATION * quantisation + error) / pairs

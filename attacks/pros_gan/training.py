@@ -1,0 +1,253 @@
+"""Training generator and discriminator (paper, Section 3.3; Supplement B), resumable by epoch.
+
+Every random draw of an epoch is a function of (seed, source, epoch), so the state saved after an
+epoch needs no random state: a resumed training draws what an uninterrupted one would have drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from attacks.base import Arrays, AttackError, Fitted, Journal
+from attacks.pros_gan.networks import Discriminator, Generator
+from datasets.base import Images, UInt8Array
+from datasets.seeds import generator
+from targets.checkpoints import load_state, state_arrays
+from targets.hasher import Hasher
+from targets.training import Progress, to_pixels
+
+CURVES = ("reconstruction", "hash", "adversarial", "discriminator")
+_HASH_MUST_FALL = 0.01  # by this much somewhere after the first of at least three epochs
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The generator's objective: how its three terms are weighted and measured."""
+
+    reconstruction: float  # the paper's alpha
+    hamming: float
+    adversarial: float
+    sums: bool  # terms are sums over elements, as printed, not means
+    signed_pixels: bool  # reconstruction in [−1, 1], four times that in [0, 1]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long and how fast, and in what order the two networks learn."""
+
+    epochs: int
+    batch: int
+    rate: float
+    decay: bool  # to zero over the second half
+    generator_first: bool
+    discriminator_every: int
+
+    def rate_at(self, epoch: int) -> float:
+        """Return the learning rate of a 0-based epoch: released, 1 − (e − 49)/51 from 50 of 100."""
+        half = self.epochs // 2
+        if not self.decay or epoch < half:
+            return self.rate
+        return self.rate * (1 - (epoch - half + 1) / (self.epochs - half + 1))
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is learnt from: training images with labels, and the target labels to draw from."""
+
+    images: Images
+    labels: UInt8Array  # [N, C]
+    rows: Tensor  # target label rows, float [R, C]
+    semantics: Tensor  # r of each, [R, 512]
+    codes: Tensor  # prototype code of each, float [R, K]
+
+
+@dataclass
+class GanTraining:
+    """Generator against discriminator, the hasher frozen."""
+
+    generator: Generator
+    discriminator: Discriminator
+    hasher: Hasher
+    finish: Callable[[Tensor, Tensor], Tensor]  # generator's output, [0, 1] images -> adversarial
+    class_outputs: bool
+    weights: Weights
+    pace: Pace
+
+    def __post_init__(self) -> None:
+        self.optimisers = {
+            name: torch.optim.Adam(network.parameters(), lr=self.pace.rate, betas=(0.5, 0.999))
+            for name, network in (("G", self.generator), ("D", self.discriminator))
+        }
+
+    def run(
+        self, material: Material, *, seed: int, source: str, journal: Journal, progress: Progress
+    ) -> Fitted:
+        """Train to the last epoch, from the saved state where there is one.
+
+        Raises:
+            AttackError: a loss became NaN, or the hash loss never fell; the curves are kept.
+        """
+        curves: dict[str, list[float]] = {name: [] for name in CURVES}
+        saved = journal.load()
+        first = 0 if saved is None else self._resume(saved, curves)
+        batches = -(-len(material.labels) // self.pace.batch)
+        for epoch in range(first, self.pace.epochs):
+            totals = self._epoch(material, epoch, seed, source, progress, batches)
+            for name in CURVES:
+                curves[name].append(totals[name] / batches)
+            self._check(curves)
+            journal.save(self._state(curves))
+        return Fitted(state_arrays(self.generator), curves)
+
+    def _epoch(
+        self,
+        material: Material,
+        epoch: int,
+        seed: int,
+        source: str,
+        progress: Progress,
+        batches: int,
+    ) -> Mapping[str, float]:
+        device, dtype = material.rows.device, material.rows.dtype
+        order = generator(seed, f"gan-order/{source}", epoch).permutation(len(material.labels))
+        draws = generator(seed, f"gan-targets/{source}", epoch)
+        picks = draws.integers(len(material.rows), size=len(order))
+        for optimiser in self.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = self.pace.rate_at(epoch)
+        totals = dict.fromkeys(CURVES, torch.zeros((), device=device))
+        learnt = 0
+        for index in range(batches):
+            part = slice(index * self.pace.batch, (index + 1) * self.pace.batch)
+            rows, pick = order[part], torch.from_numpy(picks[part]).to(device)
+            clean = to_pixels(material.images.read(rows), device, dtype)
+            own = torch.from_numpy(material.labels[rows]).to(device, dtype)
+            output = self.generator(material.semantics[pick], 2 * clean - 1)
+            crafted = self.finish(output, clean)
+            d_turn = index % self.pace.discriminator_every == 0
+            steps = [self._generator_step, self._discriminator_step]
+            for step in steps if self.pace.generator_first else reversed(steps):
+                if step == self._discriminator_step and not d_turn:
+                    continue
+                losses = step(clean, crafted, own, material.rows[pick], material.codes[pick])
+                for name, value in losses.items():
+                    totals[name] = totals[name] + value.detach()
+            learnt += d_turn
+            progress(epoch * batches + index + 1, self.pace.epochs * batches, "step")
+        totals["discriminator"] = totals["discriminator"] * batches / learnt
+        return {name: float(value) for name, value in totals.items()}
+
+    def _generator_step(
+        self, clean: Tensor, crafted: Tensor, own: Tensor, target: Tensor, code: Tensor
+    ) -> dict[str, Tensor]:
+        del own
+        self.discriminator.requires_grad_(False)
+        scale = 2.0 if self.weights.signed_pixels else 1.0
+        losses = {
+            "reconstruction": self._error(scale * crafted, scale * clean),
+            "hash": (1 - (self.hasher(crafted) * code).mean(dim=1)).mean(),
+            "adversarial": self._error(
+                self.discriminator(2 * crafted - 1), self._verdict(target, fake=False)
+            ),
+        }
+        total = (
+            self.weights.reconstruction * losses["reconstruction"]
+            + self.weights.hamming * losses["hash"]
+            + self.weights.adversarial * losses["adversarial"]
+        )
+        self._descend("G", total)
+        self.discriminator.requires_grad_(True)
+        return losses
+
+    def _discriminator_step(
+        self, clean: Tensor, crafted: Tensor, own: Tensor, target: Tensor, code: Tensor
+    ) -> dict[str, Tensor]:
+        del code
+        real = self._error(self.discriminator(2 * clean - 1), self._verdict(own, fake=False))
+        fake = self._error(
+            self.discriminator(2 * crafted.detach() - 1), self._verdict(target, fake=True)
+        )
+        loss = (real + fake) / 2
+        self._descend("D", loss)
+        return {"discriminator": loss}
+
+    def _verdict(self, labels: Tensor, *, fake: bool) -> Tensor:
+        """Return what the discriminator is to say: the classes, then 1 for a fake."""
+        last = labels.new_full((len(labels), 1), float(fake))
+        return torch.cat([labels, last], dim=1) if self.class_outputs else last
+
+    def _error(self, found: Tensor, wanted: Tensor) -> Tensor:
+        """Return the squared error: mean over elements, or their sum an image."""
+        if self.weights.sums:
+            return (found - wanted).square().flatten(1).sum(dim=1).mean()
+        return mse_loss(found, wanted)
+
+    def _descend(self, name: str, loss: Tensor) -> None:
+        self.optimisers[name].zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimisers[name].step()
+
+    def _check(self, curves: Mapping[str, list[float]]) -> None:
+        last = {name: values[-1] for name, values in curves.items()}
+        epoch = len(curves["hash"])
+        if not all(math.isfinite(value) for value in last.values()):
+            bad = ", ".join(name for name, value in last.items() if not math.isfinite(value))
+            kept = {
+                name: [v for v in values if math.isfinite(v)] for name, values in curves.items()
+            }
+            raise AttackError(
+                f"the GAN diverged in epoch {epoch} ({bad} became NaN); lower learning_rate "
+                f"({self.pace.rate})",
+                {"curves": kept},
+            )
+        falls = curves["hash"][0] - min(curves["hash"][1:], default=0.0)
+        judged = self.weights.hamming > 0 and epoch == self.pace.epochs and epoch >= 3
+        if judged and falls < _HASH_MUST_FALL:
+            raise AttackError(
+                f"the hash loss never fell in {epoch} epochs (from {curves['hash'][0]:.3f}); lower "
+                "alpha, or raise learning_rate or epochs",
+                {"curves": dict(curves)},
+            )
+
+    # -- the whole state, saved after every epoch -------------------------------------------
+
+    def _networks(self) -> dict[str, nn.Module]:
+        return {"G": self.generator, "D": self.discriminator}
+
+    def _state(self, curves: Mapping[str, list[float]]) -> Arrays:
+        state: Arrays = {f"curve/{name}": np.array(values) for name, values in curves.items()}
+        for name, network in self._networks().items():
+            state |= {f"{name}/{key}": array for key, array in state_arrays(network).items()}
+            moments = self.optimisers[name].state_dict()["state"]
+            state |= {
+                f"adam-{name}/{index}/{key}": tensor.cpu().numpy()
+                for index, values in moments.items()
+                for key, tensor in values.items()
+            }
+        return {key: np.asarray(array, order="C") for key, array in state.items()}
+
+    def _resume(self, state: Arrays, curves: dict[str, list[float]]) -> int:
+        """Load a saved state and return the next epoch."""
+        for name in CURVES:
+            curves[name] = state[f"curve/{name}"].tolist()
+        for name, network in self._networks().items():
+            load_state(network, _below(state, f"{name}/"), "the saved training state")
+            moments: dict[int, dict[str, Any]] = {}
+            for key, array in _below(state, f"adam-{name}/").items():
+                index, _, field = key.partition("/")
+                moments.setdefault(int(index), {})[field] = torch.from_numpy(np.array(array))
+            groups = self.optimisers[name].state_dict()["param_groups"]
+            self.optimisers[name].load_state_dict({"state": moments, "param_groups": groups})
+        return len(curves["hash"])
+
+
+def _below(state: Arrays, prefix: str) -> Arrays:
+    return {key.removeprefix(prefix): a for key, a in state.items() if key.startswith(prefix)}

@@ -19,7 +19,7 @@ import torch
 from benchmark.jobs import Job, Task
 from benchmark.plan import Plan
 from benchmark.records import canonical_json
-from benchmark.stages.attacking import Craft, Hash
+from benchmark.stages.attacking import Craft, Fit, Hash
 from benchmark.stages.base import DataTask
 from benchmark.stages.hashers import Encode, Pretrain, Train
 from benchmark.store import Store, read_json, write_json
@@ -29,6 +29,7 @@ from targets.backbones import Backbone
 _SMALL_JOB_SECONDS = 0.3
 _SPEEDS = "speeds.json"
 _FORWARD_AND_BACKWARD = 3  # in units of a forward pass
+_FIT_PASSES = 6  # hasher and generator, forward and backward
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ def work_of(task: Task, data: RetrievalData | None) -> Work | None:
         case Craft(attack=attack, source=source, n_queries=queries):
             steps = getattr(attack.crafting, "steps", 0)
             return Work(source.backbone, queries * (_FORWARD_AND_BACKWARD * steps + 1))
+        case Fit(part=part, source=source):
+            return Work(source.backbone, len(data.train) * getattr(part, "epochs", 1) * _FIT_PASSES)
         case Hash(victim=victim, n_queries=queries):
             return Work(victim.backbone, 2 * queries)
     return None
@@ -101,7 +104,8 @@ def _data_of(plan: Plan, job: Job) -> RetrievalData | None:
 def _speed_key(job: Job, work: Work, device: str) -> str:
     data = getattr(job.task, "fingerprint", "")[:12]
     backbone = canonical_json(work.backbone)
-    return f"{job.task.stage} {backbone} {data} {job.task.cpu_threads} {device}"
+    what = type(job.task.part).__name__ if isinstance(job.task, Fit) else job.task.stage
+    return f"{what} {backbone} {data} {job.task.cpu_threads} {device}"
 
 
 @functools.cache

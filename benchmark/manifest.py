@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.records import canonical
+from benchmark.records import COLUMNS, canonical
 from benchmark.store import JobRef, Store, read_json, write_json
 from datasets.errors import UserError
 
@@ -56,6 +56,39 @@ def result_rows(out: Path) -> list[dict[str, Any]]:
     return [row for row in rows if row is not None]
 
 
+def loss_curves(out: Path) -> list[dict[str, Any]]:
+    """Return the loss curves of every generator of the run, also of those that failed.
+
+    One item a value: ``attack``, ``source``, ``attack_seed``, ``loss``, ``epoch`` (from 1),
+    ``value``.
+    """
+    manifest = read_json(out / _NAME) or {"cells": [], "jobs": {}}
+    store = Store(out / "store")
+    points: dict[str, list[dict[str, Any]]] = {}
+    for cell in manifest["cells"]:
+        craft = manifest["jobs"].get(cell["jobs"].get("craft"), {"inputs": {}})
+        key = craft["inputs"].get("crafting")
+        if key is None or key in points:
+            continue
+        ref = JobRef("fit", key)
+        found = store.record(ref) or store.failure(ref) or {"data": {}}
+        row = cell["row"]
+        settings = f" ({row['overrides']})" if row["overrides"] else ""
+        points[key] = [
+            {
+                "attack": row["title"] + settings,
+                "source": row["source"],
+                "attack_seed": row["attack_seed"],
+                "loss": name,
+                "epoch": epoch,
+                "value": value,
+            }
+            for name, values in found["data"].get("curves", {}).items()
+            for epoch, value in enumerate(values, start=1)
+        ]
+    return [point for listed in points.values() for point in listed]
+
+
 def _row(cell: dict[str, Any], jobs: dict[str, Any], store: Store) -> dict[str, Any] | None:
     row = dict(cell["row"])
     if cell["skipped"] is not None:
@@ -65,7 +98,7 @@ def _row(cell: dict[str, Any], jobs: dict[str, Any], store: Store) -> dict[str, 
     for ref in chain.values():
         record = store.record(ref)
         if record is not None:
-            row.update(record["data"])
+            row.update(_columns(record["data"]))
             if ref.stage == "craft":
                 row["device"] = record["provenance"]["device"]
     if store.record(chain["score"]) is not None:
@@ -73,10 +106,14 @@ def _row(cell: dict[str, Any], jobs: dict[str, Any], store: Store) -> dict[str, 
     for key in _upstream(chain["score"].key, jobs):
         failure = store.failure(JobRef(jobs[key]["stage"], key))
         if failure is not None:
-            row.update(failure["data"])
+            row.update(_columns(failure["data"]))
             reason = f"{jobs[key]['label']}: {failure['reason']}"
             return {**row, "status": failure["status"], "reason": reason}
     return None
+
+
+def _columns(data: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in data.items() if name in COLUMNS}
 
 
 def _upstream(key: str, jobs: dict[str, Any]) -> list[str]:

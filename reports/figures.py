@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import matplotlib as mpl
@@ -20,17 +21,61 @@ _ORDER = (
     "DHTA",
     "DHTA+FGSM",
     "DHTA+I-FGSM",
+    "ProS-GAN",
+    "ProS-GAN-eps",
+    "GAN",
+    "ProS-GAN1",
+    "Prototype+I-FGSM",
 )
 _MARKERS = ("o", "X", "s", "D", "^", "v", "P", "*", "<", ">", "h", "p")
 
 
-def draw_figures(results: pd.DataFrame, folder: Path) -> list[Path]:
-    """Draw every figure the results allow and return the files written."""
+def draw_figures(results: pd.DataFrame, losses: pd.DataFrame, folder: Path) -> list[Path]:
+    """Draw every figure the results and loss curves allow and return the files written."""
     good = results[(results["status"] == "ok") & (results["source"] == results["victim"])]
     images = good[good["perceptibility"].notna()]
-    if images.empty:
-        return []
-    return _save(t_map_against_perceptibility(images), folder / "t_map_against_perceptibility")
+    files: list[Path] = []
+    if len(images):
+        figure = t_map_against_perceptibility(images)
+        files += _save(figure, folder / "t_map_against_perceptibility")
+    if len(losses):
+        files += _save(loss_curves(losses), folder / "loss_curves")
+    return files
+
+
+def loss_curves(losses: pd.DataFrame) -> Figure:
+    """Draw each loss over epochs, a row of panels a source, a colour an attack, a line a seed."""
+    with sns.axes_style("whitegrid"):
+        grid = sns.relplot(
+            losses,
+            kind="line",
+            x="epoch",
+            y="value",
+            hue="attack",
+            palette=_colours(losses["attack"]),
+            units="attack_seed",
+            estimator=None,
+            row="source",
+            col="loss",
+            marker="o",
+            markersize=4,
+            height=2.6,
+            aspect=1.1,
+            facet_kws={"sharey": False},
+        )
+    grid.set_titles("{col_name} loss, {row_name}")
+    grid.set_axis_labels("epoch", "")
+    if grid.legend is not None:
+        sns.move_legend(grid, "upper center", bbox_to_anchor=(0.45, 0), ncol=1, title="")
+    figure: Figure = grid.figure
+    return figure
+
+
+def _colours(attacks: pd.Series[str]) -> dict[str, tuple[float, float, float]]:
+    """Give each attack its colour, the paper's first and in a fixed order."""
+    listed = [title for title in _ORDER if title in set(attacks)]
+    listed += [title for title in dict.fromkeys(attacks) if title not in listed]
+    return dict(zip(listed, sns.color_palette("colorblind", len(listed)), strict=True))
 
 
 def t_map_against_perceptibility(rows: pd.DataFrame) -> Figure:
@@ -43,10 +88,8 @@ def t_map_against_perceptibility(rows: pd.DataFrame) -> Figure:
     points = rows.groupby(keys, sort=False)[["t_map", "perceptibility", "chance"]].mean()
     points = points.reset_index()
     points["panel"] = _panels(points)
-    attacks = [title for title in _ORDER if title in set(points["title"])]
-    attacks += [title for title in dict.fromkeys(points["title"]) if title not in attacks]
-    colours = dict(zip(attacks, sns.color_palette("colorblind", len(attacks)), strict=True))
-    markers = {title: _MARKERS[n % len(_MARKERS)] for n, title in enumerate(attacks)}
+    colours = _colours(points["title"])
+    markers = {title: _MARKERS[n % len(_MARKERS)] for n, title in enumerate(colours)}
     with sns.axes_style("whitegrid"):
         grid = sns.FacetGrid(
             points, col="panel", col_wrap=min(4, points["panel"].nunique()), height=2.8, aspect=1.1
@@ -85,8 +128,6 @@ def _panels(points: pd.DataFrame) -> pd.Series[str]:
 
 def _save(figure: Figure, stem: Path) -> list[Path]:
     """Write a figure as SVG and PDF without dates, so that unchanged results give equal files."""
-    import io
-
     paths = []
     for suffix, metadata in ((".svg", {"Date": None}), (".pdf", {"CreationDate": None})):
         buffer = io.BytesIO()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmark.manifest import loss_curves
 from benchmark.store import write_bytes
 from reports.figures import draw_figures
 from reports.leaderboard import leaderboards
@@ -33,5 +34,6 @@ def write_report(out: Path) -> Report:
     for name, content in (("leaderboard.md", text), ("leaderboard.tex", latex(boards))):
         write_bytes(folder / name, content.encode())
         files.append(folder / name)
-    files += draw_figures(results, folder / "figures")
+    losses = pd.DataFrame(loss_curves(out))
+    files += draw_figures(results, losses, folder / "figures")
     return Report(results, text, files)

@@ -86,6 +86,8 @@ def _measures(line: Line) -> list[str]:
         _number(line.perceptibility, 4),
         _number(None if line.linf is None else 255 * line.linf, 2),
         _seconds(line.seconds_per_image),
+        _MISSING if line.fit_seconds is None else f"{line.fit_seconds:.0f}",
+        _MISSING if line.cheaper_from is None else f"{line.cheaper_from:,}",
     ]
 
 
@@ -128,6 +130,8 @@ def _header(board: Board) -> list[tuple[str, str]]:
         ("", "Perceptibility"),
         ("", "L∞ · 255"),
         ("", "s / image"),
+        ("", "training s"),
+        ("", "cheaper from"),
     ]
 
 
@@ -147,7 +151,7 @@ def caption(board: Board) -> str:
         f"{board.dataset}: t-MAP in percent on each target and its mean, expected over random tie "
         f"order; {board.n_queries} queries{several}, protocol {board.protocol}, target labels "
         f"{board.policy}. Attacks are ranked within their L-infinity budget; the codes alone are "
-        "an upper bound."
+        "an upper bound. Cheaper from: queries from which training pays off against DHTA."
     )
 
 

@@ -147,7 +147,9 @@ def test_the_latex_leaderboard_compiles(smoke: SmokeRun, tmp_path: Path) -> None
 
 
 def test_figures_need_results_and_name_every_attack(smoke: SmokeRun, tmp_path: Path) -> None:
-    assert draw_figures(example().assign(perceptibility=float("nan")), tmp_path) == []
+    assert (
+        draw_figures(example().assign(perceptibility=float("nan")), pd.DataFrame(), tmp_path) == []
+    )
     svg = smoke.out / "report" / "figures" / "t_map_against_perceptibility.svg"
     assert svg.read_text(encoding="utf-8").count("<use ") > 12
     assert svg.with_suffix(".pdf").read_bytes().startswith(b"%PDF")

@@ -49,6 +49,9 @@ class ProsGan(Crafting):
         width: channels of the first layers, 64 in the paper.
         epochs, batch, learning_rate: of Adam with betas .5 and .999.
         gain: slope of the output's tanh; above 1 pushes a budgeted perturbation to its bounds.
+        slope: of the hasher's tanh in training; below 1 gradients live where codes saturate.
+        widened: how many times its budget a budgeted generator starts with; the factor falls to 1
+            over the first half of the epochs.
     """
 
     learns: ClassVar[bool] = True
@@ -69,12 +72,15 @@ class ProsGan(Crafting):
     batch: int = 24
     learning_rate: float = 1e-4
     gain: float = 1.0
+    slope: float = 1.0
+    widened: float = 1.0
 
     def __post_init__(self) -> None:
-        positive = (self.width, self.epochs, self.batch, self.learning_rate, self.gain)
+        positive = (self.width, self.epochs, self.batch, self.learning_rate, self.gain, self.slope)
         if min(positive) <= 0 or self.discriminator_every < 1:
             raise AttackError(
-                "width, epochs, batch, learning_rate, gain and discriminator_every must be positive"
+                "width, epochs, batch, learning_rate, gain, slope and discriminator_every must be "
+                "positive"
             )
 
     def finish(self, output: Tensor, clean: Tensor, epsilon: float | None) -> Tensor:
@@ -85,6 +91,13 @@ class ProsGan(Crafting):
         """
         bounded = torch.tanh(self.gain * output)
         return (bounded + 1) / 2 if epsilon is None else (clean + epsilon * bounded).clamp(0, 1)
+
+    def _budget(self, epsilon: float | None, epoch: int) -> float | None:
+        """Return the budget an epoch is trained with."""
+        if epsilon is None:
+            return None
+        left = max(0.0, 1 - 2 * epoch / self.epochs)
+        return epsilon * (1 + (self.widened - 1) * left)
 
     def fit(
         self,
@@ -120,7 +133,9 @@ class ProsGan(Crafting):
             generator=network,
             discriminator=discriminator,
             hasher=knowledge.hasher,
-            finish=lambda output, clean: self.finish(output, clean, epsilon),
+            finish=lambda output, clean, epoch: self.finish(
+                output, clean, self._budget(epsilon, epoch)
+            ),
             class_outputs=self.class_outputs,
             weights=Weights(
                 reconstruction=self.alpha,
@@ -128,6 +143,7 @@ class ProsGan(Crafting):
                 adversarial=self.adversarial_weight,
                 sums=self.gan_loss == "sum",
                 signed_pixels=self.signed_pixels,
+                slope=self.slope,
             ),
             pace=Pace(
                 epochs=self.epochs,
@@ -160,7 +176,8 @@ class ProsGan(Crafting):
         state = knowledge.fitted["crafting"]
         width = state["body.0.weight"].shape[0]
         side = 16 * round((state["label_decoder.dense.0.bias"].shape[0] / (2 * width)) ** 0.5)
-        network = Generator(side, width)
+        with seeded(0, "overwritten below"):
+            network = Generator(side, width)
         load_state(network, state, "the generator's state")
         network.to(weight).eval().requires_grad_(False)
 

@@ -64,7 +64,8 @@ def restore(arrays: Arrays, classes: int, bits: int) -> PrototypeNet:
             f"PrototypeNet was fitted for C = {found[0]} classes and K = {found[1]} bits, but the "
             f"data set has C = {classes} and the source K = {bits}"
         )
-    network = PrototypeNet(classes, bits)
+    with seeded(0, "overwritten below"):
+        network = PrototypeNet(classes, bits)
     load_state(network, arrays, "PrototypeNet's state")
     return network.eval().requires_grad_(False)
 

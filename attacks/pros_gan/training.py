@@ -37,6 +37,7 @@ class Weights:
     adversarial: float
     sums: bool  # terms are sums over elements, as printed, not means
     signed_pixels: bool  # reconstruction in [−1, 1], four times that in [0, 1]
+    slope: float  # of the hasher's tanh; below 1 gradients live where codes saturate
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class GanTraining:
     generator: Generator
     discriminator: Discriminator
     hasher: Hasher
-    finish: Callable[[Tensor, Tensor], Tensor]  # generator's output, [0, 1] images -> adversarial
+    finish: Callable[[Tensor, Tensor, int], Tensor]  # output, [0, 1] images, epoch -> adversarial
     class_outputs: bool
     weights: Weights
     pace: Pace
@@ -131,8 +132,8 @@ class GanTraining:
             clean = to_pixels(material.images.read(rows), device, dtype)
             own = torch.from_numpy(material.labels[rows]).to(device, dtype)
             output = self.generator(material.semantics[pick], 2 * clean - 1)
-            crafted = self.finish(output, clean)
-            d_turn = index % self.pace.discriminator_every == 0
+            crafted = self.finish(output, clean, epoch)
+            d_turn = self._judged and index % self.pace.discriminator_every == 0
             steps = [self._generator_step, self._discriminator_step]
             for step in steps if self.pace.generator_first else reversed(steps):
                 if step == self._discriminator_step and not d_turn:
@@ -142,7 +143,7 @@ class GanTraining:
                     totals[name] = totals[name] + value.detach()
             learnt += d_turn
             progress(epoch * batches + index + 1, self.pace.epochs * batches, "step")
-        totals["discriminator"] = totals["discriminator"] * batches / learnt
+        totals["discriminator"] = totals["discriminator"] * batches / max(1, learnt)
         return {name: float(value) for name, value in totals.items()}
 
     def _generator_step(
@@ -151,21 +152,27 @@ class GanTraining:
         del own
         self.discriminator.requires_grad_(False)
         scale = 2.0 if self.weights.signed_pixels else 1.0
+        outputs = self.hasher(crafted, alpha=self.weights.slope)
         losses = {
             "reconstruction": self._error(scale * crafted, scale * clean),
-            "hash": (1 - (self.hasher(crafted) * code).mean(dim=1)).mean(),
-            "adversarial": self._error(
-                self.discriminator(2 * crafted - 1), self._verdict(target, fake=False)
-            ),
+            "hash": (1 - (outputs * code).mean(dim=1)).mean(),
         }
         total = (
             self.weights.reconstruction * losses["reconstruction"]
             + self.weights.hamming * losses["hash"]
-            + self.weights.adversarial * losses["adversarial"]
         )
+        if self._judged:
+            verdict = self.discriminator(2 * crafted - 1)
+            losses["adversarial"] = self._error(verdict, self._verdict(target, fake=False))
+            total = total + self.weights.adversarial * losses["adversarial"]
         self._descend("G", total)
         self.discriminator.requires_grad_(True)
         return losses
+
+    @property
+    def _judged(self) -> bool:
+        """Whether there is an adversarial loss; without one the discriminator need not learn."""
+        return self.weights.adversarial > 0
 
     def _discriminator_step(
         self, clean: Tensor, crafted: Tensor, own: Tensor, target: Tensor, code: Tensor

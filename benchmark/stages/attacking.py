@@ -64,7 +64,7 @@ class AttackerTask(NetworkTask):
 
         def pool(split: SplitName) -> Pool:
             codes = torch.from_numpy(context.arrays(split)["codes"])
-            return Pool(np.asarray(data.split(split).labels), codes)
+            return Pool(np.array(data.split(split).labels), codes)
 
         return Knowledge(
             source=self.source.name,

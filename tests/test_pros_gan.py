@@ -1,0 +1,243 @@
+"""ProS-GAN: the published sizes, formulae and schedules; fits that resume and fail in the open."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from attacks.base import Attack, AttackError, Knowledge
+from attacks.pros_gan.attack import ProsGan
+from attacks.pros_gan.networks import Discriminator, Generator, LabelDecoder
+from attacks.pros_gan.prototype_net import PrototypeCode, PrototypeNet, label_rows
+from attacks.pros_gan.training import Pace
+from attacks.protocols import PROTOCOLS
+from benchmark.journal import Journal, Stopwatch
+from benchmark.parameters import override
+from benchmark.plan import make_plan
+from benchmark.registry import registry
+from benchmark.stages.attacking import Fit
+from datasets.base import RetrievalData
+from tests.conftest import small_suite, untrained
+from tests.test_attacks import Memory, knowledge, learnt, quick, quiet
+
+
+def parameters(network: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_the_published_parameter_counts() -> None:
+    assert parameters(LabelDecoder(224, 64)) == 13_044_440
+    assert parameters(Generator(224, 64)) == 21_454_121
+    assert parameters(Discriminator(224, 22, 64, spectral=True, sigmoid=False)) == 12_250_048
+    assert parameters(PrototypeNet(21, 32)) == 2_214_965
+
+
+@pytest.mark.parametrize("side", [32, 64, 96])
+def test_networks_fit_every_side(side: int) -> None:
+    images, semantic = torch.zeros(2, 3, side, side), torch.zeros(2, 512)
+    assert Generator(side, 4)(semantic, images).shape == images.shape
+    for sigmoid in (False, True):
+        judge = Discriminator(side, 5, 4, spectral=True, sigmoid=sigmoid)
+        assert judge(images).shape == (2, 5)
+        assert judge(images[:1]).shape == (1, 5), "a batch of one keeps its dimension"
+
+
+def test_the_released_learning_rate() -> None:
+    pace = Pace(
+        epochs=100, batch=24, rate=1.0, decay=True, generator_first=False, discriminator_every=3
+    )
+    assert [pace.rate_at(epoch) for epoch in (0, 49)] == [1.0, 1.0]
+    assert [pace.rate_at(epoch) for epoch in (50, 99)] == pytest.approx([1 - 1 / 51, 1 - 50 / 51])
+    assert replace(pace, decay=False).rate_at(99) == 1.0
+
+
+def test_protocols_differ_as_published() -> None:
+    built = {name: registry().attacks["prosgan"].build(p) for name, p in PROTOCOLS.items()}
+    released, paper, literal = (
+        built[name].crafting for name in ("released", "paper", "paper-literal")
+    )
+    assert isinstance(released, ProsGan)
+    assert isinstance(paper, ProsGan)
+    assert isinstance(literal, ProsGan)
+    assert (released.hamming_weight, paper.hamming_weight) == (5.0, 1.0)
+    assert (released.discriminator_every, paper.discriminator_every) == (3, 1)
+    assert released.discriminator_spectral
+    assert paper.discriminator_sigmoid
+    assert replace(paper, gan_loss="sum") == literal
+    for part in (released, paper):
+        assert (part.alpha, part.epochs, part.batch, part.learning_rate) == (50.0, 100, 24, 1e-4)
+    assert built["released"].epsilon is None
+
+
+@pytest.mark.parametrize("kind", ["mean", "sum"])
+def test_the_prototype_loss_is_its_formula(kind: Any) -> None:
+    rng = np.random.default_rng(0)
+    h, y = rng.uniform(-1, 1, (2, 4)), rng.uniform(0, 1, (2, 3))
+    labels, codes = rng.integers(0, 2, (2, 3)), rng.choice([-1.0, 1.0], (5, 4))
+    similar = rng.integers(0, 2, (2, 5))
+    likelihood = quantisation = error = 0.0
+    for i in range(2):
+        for j in range(5):
+            theta = 0.5 * float(h[i] @ codes[j])
+            likelihood -= similar[i, j] * theta - math.log(1 + math.exp(theta))
+        quantisation += float(((np.where(h[i] >= 0, 1, -1) - h[i]) ** 2).sum())
+        error += float(((y[i] - labels[i]) ** 2).sum())
+    wanted = {
+        "mean": likelihood / (5 * 2) + quantisation / (1e4 * 2) + error / (2 * 3),
+        "sum": (likelihood + 1e-4 * quantisation + error) / (5 * 2),
+    }
+    rule = PrototypeCode(prototype_rows="train", prototype_loss=kind)
+    outputs = torch.zeros(2, 512), torch.from_numpy(h), torch.from_numpy(y)
+    arrays = (torch.from_numpy(a).double() for a in (labels, codes, similar))
+    assert rule.loss(outputs, *arrays).item() == pytest.approx(wanted[kind], rel=1e-12)
+
+
+def test_the_all_zero_row_is_never_a_target() -> None:
+    labels = np.array([[0, 0], [1, 0], [1, 0], [0, 1]], dtype=np.uint8)
+    assert label_rows(labels).tolist() == [[0, 1], [1, 0]]
+
+
+def training(digits: RetrievalData, **changes: Any) -> tuple[Attack, Knowledge]:
+    """Return a small ProS-GAN and what it learns from, its prototypes learnt."""
+    attack = override(quick("prosgan", "released"), {"epochs": 3, **changes}, "test")
+    prototypes = replace(attack, crafting=None)
+    return attack, learnt(prototypes, knowledge(digits, untrained()))
+
+
+@pytest.mark.parametrize("protocol", list(PROTOCOLS))
+def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(
+    protocol: str, digits: RetrievalData, tmp_path: Path
+) -> None:
+    changes = {"epochs": 3, "alpha": 0.0, "learning_rate": 0.002}
+    attack = override(quick("prosgan", protocol), changes, "test")
+    seen = learnt(replace(attack, crafting=None), knowledge(digits, untrained()))
+    part = attack.crafting
+    assert part is not None
+    whole = part.fit(seen, epsilon=None, seed=1, journal=Memory(), progress=quiet)
+    for die_after in (1, 2):
+        journal = Memory(die_after)
+        with pytest.raises(KeyboardInterrupt):
+            part.fit(seen, epsilon=None, seed=1, journal=journal, progress=quiet)
+        resumed = part.fit(seen, epsilon=None, seed=1, journal=journal, progress=quiet)
+        assert resumed.curves == whole.curves
+        for name, array in whole.state.items():
+            assert (resumed.state[name] == array).all(), name
+        assert journal.saves == 3, "epochs done before the kill are not done again"
+
+
+def test_the_hash_loss_guides_and_without_it_nothing_does(digits: RetrievalData) -> None:
+    attack, seen = training(digits, epochs=6, learning_rate=0.005, alpha=0.0, batch=20)
+    part = attack.crafting
+    assert isinstance(part, ProsGan)
+    guided = part.fit(seen, epsilon=None, seed=1, journal=Memory(), progress=quiet)
+    alone = replace(part, hamming_weight=0.0).fit(
+        seen, epsilon=None, seed=1, journal=Memory(), progress=quiet
+    )
+    assert guided.curves["hash"][-1] < guided.curves["hash"][0] - 0.05
+    assert guided.curves["hash"][-1] < alone.curves["hash"][-1] - 0.05
+
+
+def test_a_diverging_gan_fails_with_its_curve(digits: RetrievalData) -> None:
+    attack, seen = training(digits)
+    broken = override(attack, {"learning_rate": 1e30}, "test").crafting
+    assert broken is not None
+    with pytest.raises(AttackError, match=r"diverged in epoch [123]") as caught:
+        broken.fit(seen, epsilon=None, seed=1, journal=Memory(), progress=quiet)
+    assert set(caught.value.data["curves"]) == {
+        "reconstruction",
+        "hash",
+        "adversarial",
+        "discriminator",
+    }
+
+
+def test_a_hash_loss_that_never_falls_is_a_failure(digits: RetrievalData) -> None:
+    attack, seen = training(digits)
+    stuck = override(attack, {"learning_rate": 1e-12}, "test").crafting
+    assert stuck is not None
+    with pytest.raises(AttackError, match="never fell in 3 epochs") as caught:
+        stuck.fit(seen, epsilon=None, seed=1, journal=Memory(), progress=quiet)
+    assert len(caught.value.data["curves"]["hash"]) == 3
+
+
+def test_states_of_another_shape_are_refused(digits: RetrievalData) -> None:
+    attack = quick("prosgan", "released")
+    seen = learnt(attack, knowledge(digits, untrained(bits=12)))
+    rows = np.arange(2)
+    targets = digits.train.labels[:2]
+    other = replace(seen, hasher=untrained(bits=24))
+    with pytest.raises(AttackError, match="K = 12 bits, but the data set has C = 10 and the"):
+        attack.target_codes(other, targets, rows, 0)
+    wide = replace(seen, train=replace(seen.train, labels=np.ones((2, 11), dtype=np.uint8)))
+    with pytest.raises(AttackError, match="fitted for C = 10 classes"):
+        attack.target_codes(wide, np.ones((2, 11), dtype=np.uint8), rows, 0)
+
+
+def test_a_target_no_training_image_knows_is_refused(digits: RetrievalData) -> None:
+    attack = quick("prototype-code", "released")
+    seen = learnt(attack, knowledge(digits, untrained()))
+    labels = seen.train.labels.copy()
+    labels[:, 7] = 0
+    seen = replace(seen, train=replace(seen.train, labels=labels))
+    target = np.zeros((1, 10), dtype=np.uint8)
+    target[0, 7] = 1
+    with pytest.raises(AttackError, match=r"no training image is relevant to .* \[7\] of query 0"):
+        attack.target_codes(seen, target, np.arange(1), 0)
+
+
+def test_equal_parts_are_fitted_once(cache: Path) -> None:
+    few = {"prototype_steps": 5}
+    small = {**few, "epochs": 1, "width": 4}
+    attacks: list[Any] = [
+        {"attack": "prototype-code", "params": few},
+        {"attack": "prototype-ifgsm", "params": {**few, "steps": 2}},
+        {"attack": "prosgan", "params": small},
+        {"attack": "prosgan", "params": {**small, "alpha": 5.0}},
+        {"attack": "prosgan-eps", "params": small},
+    ]
+
+    def fits(**changes: Any) -> list[Fit]:
+        plan = make_plan(small_suite(attacks=attacks, **changes), cache)
+        return [job.task for job in plan.jobs.values() if isinstance(job.task, Fit)]
+
+    assert sum(isinstance(fit.part, PrototypeCode) for fit in fits()) == 1
+    assert sum(isinstance(fit.part, ProsGan) for fit in fits()) == 3
+    assert len(fits(policies=["frequent", "unique"])) == 4, "another draw fits nothing again"
+    assert len(fits(seeds=2)) == 8
+
+
+def test_the_journal_survives_a_kill_between_its_writes(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    assert journal.load() is None
+    journal.save({"epoch": np.array(1)})
+    journal.save({"epoch": np.array(2)})
+    (tmp_path / "journal-half.safetensors").write_bytes(b"torn")
+    state = Journal(tmp_path).load()
+    assert state is not None
+    assert state["epoch"] == 2
+    assert len(list(tmp_path.glob("journal-*.safetensors"))) == 2
+    next(tmp_path.glob("journal-[0-9a-f]*[0-9a-f].safetensors")).write_bytes(b"rotten")
+    assert Journal(tmp_path).load() is None
+    journal.clear()
+    assert not list(tmp_path.iterdir())
+
+
+def test_seconds_add_up_across_kills(tmp_path: Path) -> None:
+    first = Stopwatch(Journal(tmp_path))
+    first.save({"x": np.array(0)})
+    spent = first.seconds
+    second = Stopwatch(Journal(tmp_path))
+    state = second.load()
+    assert state is not None
+    assert set(state) == {"x"}
+    assert second.seconds > 0
+    third = Stopwatch(Journal(tmp_path))
+    third.load()
+    assert spent > 0
+    assert third.seconds >= 0

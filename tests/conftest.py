@@ -43,7 +43,12 @@ def digits(cache: Path) -> RetrievalData:
 def untrained(bits: int = 12, dtype: torch.dtype = torch.float32) -> Hasher:
     """Return a small hasher whose codes at least vary."""
     spec = TargetSpec(method=DPSH(), backbone=Tiny(), bits=bits, weights="none")
-    return build_hasher(spec, 32, seed=3).to(dtype).eval().requires_grad_(False)
+    hasher = build_hasher(spec, 32, seed=3).train()
+    with torch.no_grad():  # batch statistics, without which the signal dies on its way
+        images = torch.rand(64, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        for _ in range(20):
+            hasher(images)
+    return hasher.to(dtype).eval().requires_grad_(False)
 
 
 def run_cli(*arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:

@@ -132,7 +132,9 @@ def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(
 
 
 def test_the_hash_loss_guides_and_without_it_nothing_does(digits: RetrievalData) -> None:
-    attack, seen = training(digits, epochs=6, learning_rate=0.005, alpha=0.0, batch=20)
+    attack, seen = training(
+        digits, epochs=6, learning_rate=0.002, alpha=0.0, batch=12, width=8, adversarial_weight=0.1
+    )
     part = attack.crafting
     assert isinstance(part, ProsGan)
     guided = part.fit(seen, epsilon=None, seed=1, journal=Memory(), progress=quiet)

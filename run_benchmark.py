@@ -198,7 +198,8 @@ def list_command(
 
     with _usage_errors():
         header, rows = listing(kind.value, protocol)
-    _say(tabulate(rows, header, tablefmt="simple", maxcolwidths=[None] * (len(header) - 1) + [60]))
+    widths = [None] * (len(header) - 2) + ([70, 40] if len(header) > 4 else [40, 80])
+    _say(tabulate(rows, header, tablefmt="simple", maxcolwidths=widths))
 
 
 def _plan(

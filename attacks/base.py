@@ -128,6 +128,10 @@ class Part:
         """
         raise NotImplementedError(f"{type(self).__name__} learns nothing")
 
+    def fit_passes(self, n_train: int) -> int:  # noqa: ARG002 - a part that learns says more
+        """Return the cost of a fit in forward passes of the hasher, roughly, for estimates."""
+        return 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class TargetCode(Part, ABC):
@@ -146,6 +150,11 @@ class Crafting(Part, ABC):
     """A way to make the adversarial image. Override :meth:`perturb`, or :meth:`ready` too."""
 
     needs_code: ClassVar[bool] = True
+
+    @property
+    def passes(self) -> int:
+        """The cost of an image in forward passes of the hasher, roughly, for estimates."""
+        return 1
 
     def ready(self, knowledge: Knowledge, epsilon: float | None) -> Perturb:
         """Return the function that perturbs a batch; what it needs is loaded here, once."""

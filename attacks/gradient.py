@@ -70,6 +70,11 @@ class GradientLoop(Crafting):
         if not self.schedule or self.schedule[-1][0] < 1:
             raise AttackError("schedule must end at fraction 1.0")
 
+    @property
+    def passes(self) -> int:
+        """A forward and a backward pass a step."""
+        return 3 * self.steps
+
     def alpha(self, step: int) -> float:
         """Return the slope of tanh at a 0-based step."""
         # Integer comparison, so that 2,000 steps switch exactly where the published loop does.

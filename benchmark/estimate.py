@@ -29,7 +29,6 @@ from targets.backbones import Backbone
 _SMALL_JOB_SECONDS = 0.3
 _SPEEDS = "speeds.json"
 _FORWARD_AND_BACKWARD = 3  # in units of a forward pass
-_FIT_PASSES = 6  # hasher and generator, forward and backward
 
 
 @dataclass(frozen=True)
@@ -53,10 +52,10 @@ def work_of(task: Task, data: RetrievalData | None) -> Work | None:
         case Encode(spec=spec, split=split):
             return Work(spec.backbone, len(data.split(split)))
         case Craft(attack=attack, source=source, n_queries=queries):
-            steps = getattr(attack.crafting, "steps", 0)
-            return Work(source.backbone, queries * (_FORWARD_AND_BACKWARD * steps + 1))
+            passes = 0 if attack.crafting is None else attack.crafting.passes
+            return Work(source.backbone, queries * passes)
         case Fit(part=part, source=source):
-            return Work(source.backbone, len(data.train) * getattr(part, "epochs", 1) * _FIT_PASSES)
+            return Work(source.backbone, part.fit_passes(len(data.train)))
         case Hash(victim=victim, n_queries=queries):
             return Work(victim.backbone, 2 * queries)
     return None

@@ -73,7 +73,7 @@ def loss_curves(out: Path) -> list[dict[str, Any]]:
         ref = JobRef("fit", key)
         found = store.record(ref) or store.failure(ref) or {"data": {}}
         row = cell["row"]
-        settings = f" ({row['overrides']})" if row["overrides"] else ""
+        settings = f" ({row['variant']})" if row["variant"] else ""
         points[key] = [
             {
                 "attack": row["title"] + settings,

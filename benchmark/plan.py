@@ -57,6 +57,7 @@ def make_plan(suite: Suite, cache: Path, only: Sequence[str] = ()) -> Plan:
         SuiteError: a parameter that does not fit, or a filter that matches no cell.
     """
     keep = [_parse_filter(text) for text in only]
+    _check_shared(suite)
     cells: list[Cell] = []
     jobs: dict[str, Job] = {}
     data: dict[str, RetrievalData] = {}
@@ -115,13 +116,12 @@ def _cells(
     )
     for setting in settings:
         for number, entry in enumerate(suite.attacks):
-            attack = override(
-                registry().attacks[entry.attack].build(setting.protocol),
-                entry.params,
-                f"attacks[{number}].params",
-            )
+            published = registry().attacks[entry.attack].build(setting.protocol)
+            changes = {**_shared(suite, published), **entry.params}
+            attack = override(published, changes, f"attacks[{number}].params")
             for source, victim in _pairs(suite, entry, attack, targets):
-                row = _describe(graph, setting, entry, attack, source, victim)
+                row = _describe(graph, setting, attack, source, victim)
+                row |= _changed(setting, changes, entry.params)
                 if keep and not any(_matches(row, wanted) for wanted in keep):
                     continue
                 if attack.code_only and source.spec.bits != victim.spec.bits:
@@ -151,20 +151,17 @@ def _pairs(
 def _describe(
     graph: JobGraph,
     setting: Setting,
-    entry: AttackEntry,
     attack: Attack,
     source: Target,
     victim: Target,
 ) -> dict[str, Any]:
     """Return the columns of a row that are known before anything ran."""
-    published = setting.protocol.name
     return {
         "dataset": graph.data.name,
         "dataset_fingerprint": graph.data.fingerprint,
         "attack": attack.id,
         "title": attack.title,
         "params": canonical_json(hyper_parameters(attack)),
-        "overrides": ", ".join(f"{name}={value}" for name, value in entry.params.items()),
         "source": source.spec.name,
         "source_bits": source.spec.bits,
         "victim": victim.spec.name,
@@ -173,7 +170,6 @@ def _describe(
         "target_seed": setting.target_seed,
         "draw_seed": setting.seed,
         "attack_seed": setting.seed,
-        "protocol": f"{published}+overrides" if entry.params else published,
         "n_queries": graph.n_queries,
         "budget_class": _budget_class(attack),
         "epsilon": attack.epsilon,
@@ -181,6 +177,39 @@ def _describe(
         "threads": graph.compute.threads,
         "dtype": graph.compute.dtype,
     }
+
+
+def _shared(suite: Suite, attack: Attack) -> dict[str, Any]:
+    """Return the suite-wide hyper-parameters that this attack has."""
+    known = hyper_parameters(attack)
+    return {name: value for name, value in suite.params.items() if name in known}
+
+
+def _changed(
+    setting: Setting, changes: Mapping[str, Any], own: Mapping[str, Any]
+) -> dict[str, str]:
+    """Return the columns that say what differs from the protocol, and what only here."""
+    protocol = setting.protocol.name
+    return {
+        "overrides": ", ".join(f"{name}={value}" for name, value in changes.items()),
+        "variant": ", ".join(f"{name}={value}" for name, value in own.items()),
+        "protocol": f"{protocol}+overrides" if changes else protocol,
+    }
+
+
+def _check_shared(suite: Suite) -> None:
+    """Refuse a suite-wide hyper-parameter that none of the suite's attacks has."""
+    attacks = [
+        registry().attacks[entry.attack].build(PROTOCOLS[suite.protocols[0]])
+        for entry in suite.attacks
+    ]
+    known = {name for attack in attacks for name in hyper_parameters(attack)}
+    for name in suite.params:
+        if name not in known:
+            raise SuiteError(
+                f"params.{name}: no attack of the suite has this hyper-parameter"
+                f"{nearest(name, known)}"
+            )
 
 
 def _budget_class(attack: Attack) -> str:

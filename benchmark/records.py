@@ -20,6 +20,7 @@ COLUMNS = (
     "title",
     "params",
     "overrides",
+    "variant",
     "source",
     "source_bits",
     "victim",

@@ -62,7 +62,7 @@ def lookup(kind: str, name: str, known: Mapping[str, T]) -> T:
 
 def first_line(thing: Any) -> str:
     """Return the first docstring line, the help of everything listed."""
-    return (inspect.getdoc(thing) or "").split("\n")[0]
+    return (inspect.getdoc(thing) or "").split("\n")[0].replace("``", "")
 
 
 @cache

@@ -85,6 +85,7 @@ class Suite(_Strict):
     datasets: list[DatasetEntry] = Field(min_length=1)
     targets: list[TargetEntry] = Field(min_length=1)
     attacks: list[AttackEntry] = Field(min_length=1)
+    params: Params = {}  # hyper-parameters of every attack that has them
     protocols: list[str] = ["released"]
     policies: list[Policy] = ["frequent"]
     victims: list[str] = ["self"]  # "self", or globs of target names for transfer

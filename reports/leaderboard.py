@@ -59,6 +59,7 @@ class Board:
     targets: Sequence[str]
     n_queries: int
     seeds: int
+    shared: str  # hyper-parameters the suite sets for every attack that has them
     groups: Sequence[Group]
     problems: Sequence[str]  # failed, invalid and skipped cells with their reasons
 
@@ -67,7 +68,8 @@ def leaderboards(results: pd.DataFrame) -> list[Board]:
     """Return a board for each data set, protocol and policy among white-box rows."""
     white = results[results["source"] == results["victim"]].copy()
     white["base"] = white["protocol"].str.removesuffix("+overrides")
-    white["overrides"] = white["overrides"].fillna("")
+    for name in ("overrides", "variant"):
+        white[name] = white[name].fillna("")
     return [
         _board(part, *(str(name) for name in names))
         for names, part in white.groupby(["dataset", "base", "policy"], sort=False)
@@ -96,12 +98,22 @@ def _board(part: pd.DataFrame, dataset: str, protocol: str, policy: str) -> Boar
         targets=targets,
         n_queries=int(part["n_queries"].max()),
         seeds=len(part[["target_seed", "draw_seed", "attack_seed"]].drop_duplicates()),
+        shared=_shared(part),
         groups=[
             _group(kind, lines[kind])
             for kind in sorted(lines, key=lambda kind: (_CLASS_ORDER.get(kind, 1), kind))
         ],
         problems=_problems(part),
     )
+
+
+def _shared(part: pd.DataFrame) -> str:
+    """Return what is overridden beyond each row's own variant."""
+    texts: dict[str, None] = {}
+    for overrides, variant in zip(part["overrides"], part["variant"], strict=True):
+        own = set(variant.split(", "))
+        texts |= dict.fromkeys(text for text in overrides.split(", ") if text not in own)
+    return ", ".join(text for text in texts if text)
 
 
 def _by_target(means: pd.Series[float], attack: str) -> dict[str, float]:
@@ -125,7 +137,7 @@ def _line(
     room = _mean([prototype[name] - original[name] for name in shared if name in prototype])
     return Line(
         attack=str(rows["title"].iloc[0]),
-        settings=str(rows["overrides"].iloc[0]),
+        settings=str(rows["variant"].iloc[0]),
         t_map=t_map,
         mean=_mean(list(t_map.values())) if whole else None,
         over_original=over,

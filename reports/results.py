@@ -28,6 +28,7 @@ _TEXTS = (
     "title",
     "params",
     "overrides",
+    "variant",
     "source",
     "victim",
     "policy",

@@ -147,11 +147,13 @@ def _shown(header: list[tuple[str, str]], rows: list[list[str]]) -> list[int]:
 def caption(board: Board) -> str:
     """Return what a reader must know about a board in one sentence."""
     several = "" if board.seeds == 1 else f", mean of {board.seeds} seeds"
+    shared = f" Where an attack has them: {board.shared}." if board.shared else ""
     return (
         f"{board.dataset}: t-MAP in percent on each target and its mean, expected over random tie "
         f"order; {board.n_queries} queries{several}, protocol {board.protocol}, target labels "
         f"{board.policy}. Attacks are ranked within their L-infinity budget; the codes alone are "
-        "an upper bound. Cheaper from: queries from which training pays off against DHTA."
+        "an upper bound. Cheaper from: queries from which training pays off against "
+        f"DHTA.{shared}"
     )
 
 

@@ -129,6 +129,19 @@ def test_only_selects_cells_by_globs(cache: Path) -> None:
         assert message in str(caught.value)
 
 
+def test_suite_wide_settings_reach_every_attack_that_has_them(cache: Path) -> None:
+    attacks = ["noise", "dhta", {"attack": "p2p", "params": {"steps": 3}}]
+    suite = small_suite(attacks=attacks, params={"steps": 7, "rule": "l2"})
+    rows = [cell.row for cell in make_plan(suite, cache).cells]
+    assert [row["overrides"] for row in rows] == ["", "steps=7, rule=l2", "steps=3, rule=l2"]
+    assert [row["variant"] for row in rows] == ["", "", "steps=3"]
+    assert [row["protocol"] for row in rows] == ["released", *["released+overrides"] * 2]
+    with pytest.raises(SuiteError) as caught:
+        make_plan(small_suite(attacks=attacks, params={"step": 7}), cache)
+    assert "params.step: no attack of the suite has" in str(caught.value)
+    assert "did you mean 'steps'?" in str(caught.value)
+
+
 def test_bad_plans_say_what_is_wrong(cache: Path) -> None:
     with pytest.raises(SuiteError, match="25 asked, but digits has 24"):
         make_plan(small_suite(queries=25), cache)

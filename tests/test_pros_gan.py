@@ -32,7 +32,7 @@ def parameters(network: torch.nn.Module) -> int:
 
 
 def test_the_published_parameter_counts() -> None:
-    assert parameters(LabelDecoder(224, 64)) == 13_044_440
+    assert parameters(LabelDecoder(224)) == 13_044_440
     assert parameters(Generator(224, 64)) == 21_454_121
     assert parameters(Discriminator(224, 22, 64, spectral=True, sigmoid=False)) == 12_250_048
     assert parameters(PrototypeNet(21, 32)) == 2_214_965

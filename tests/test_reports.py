@@ -22,6 +22,7 @@ def row(attack: str, source: str, t_map: float | None, **changes: Any) -> dict[s
     return {
         **blank,
         **{"dataset": "digits", "attack": attack, "title": attack.upper(), "overrides": ""},
+        **{"variant": ""},
         **{"source": source, "victim": source, "policy": "frequent", "protocol": "released"},
         **{"target_seed": 0, "draw_seed": 0, "attack_seed": 0, "n_queries": 10},
         **{"status": "ok", "reason": "", "t_map": t_map, "map": 0.5, "chance": 0.25},

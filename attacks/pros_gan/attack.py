@@ -52,6 +52,7 @@ class ProsGan(Crafting):
         slope: of the hasher's tanh in training; below 1 gradients live where codes saturate.
         widened: how many times its budget a budgeted generator starts with; the factor falls to 1
             over the first half of the epochs.
+        label_skip: add the decoded label to the generator's output.
     """
 
     learns: ClassVar[bool] = True
@@ -74,6 +75,7 @@ class ProsGan(Crafting):
     gain: float = 1.0
     slope: float = 1.0
     widened: float = 1.0
+    label_skip: bool = False
 
     def __post_init__(self) -> None:
         positive = (self.width, self.epochs, self.batch, self.learning_rate, self.gain, self.slope)
@@ -91,6 +93,13 @@ class ProsGan(Crafting):
         """
         bounded = torch.tanh(self.gain * output)
         return (bounded + 1) / 2 if epsilon is None else (clean + epsilon * bounded).clamp(0, 1)
+
+    def fit_passes(self, n_train: int) -> int:
+        """Return the cost of a fit: hasher and generator, forward and backward, each epoch."""
+        return 6 * self.epochs * n_train
+
+    def _network(self, side: int) -> Generator:
+        return Generator(side, self.width, label_skip=self.label_skip)
 
     def _budget(self, epsilon: float | None, epoch: int) -> float | None:
         """Return the budget an epoch is trained with."""
@@ -121,7 +130,7 @@ class ProsGan(Crafting):
         side = sample.shape[-1]
         classes = rows.shape[1] if self.class_outputs else 0
         with seeded(seed, f"gan/{knowledge.source}"):
-            network = Generator(side, self.width).to(weight)
+            network = self._network(side).to(weight)
             discriminator = Discriminator(
                 side,
                 classes + 1,
@@ -174,10 +183,9 @@ class ProsGan(Crafting):
             knowledge.hasher.bits,
         ).to(weight)
         state = knowledge.fitted["crafting"]
-        width = state["body.0.weight"].shape[0]
-        side = 16 * round((state["label_decoder.dense.0.bias"].shape[0] / (2 * width)) ** 0.5)
+        side = 16 * round((state["label_decoder.dense.0.bias"].shape[0] / 128) ** 0.5)
         with seeded(0, "overwritten below"):
-            network = Generator(side, width)
+            network = self._network(side)
         load_state(network, state, "the generator's state")
         network.to(weight).eval().requires_grad_(False)
 

@@ -1,7 +1,8 @@
 """Generator and discriminator of ProS-GAN (paper, Figure 2 and Supplement A).
 
-``width`` scales every channel count (64 in the paper); ``side`` is a multiple of 32. Images are
-in [−1, 1] here.
+``width`` scales the channel counts of what sees images (64 in the paper); ``side`` is a multiple
+of 32. The label decoder keeps the paper's channels at every width: it is cheap, and a narrow one
+cannot draw a label. Images are in [−1, 1] here.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ def _up(before: int, after: int) -> list[nn.Module]:
 class LabelDecoder(nn.Module):
     """From the semantic vector r ``[n, 512]`` to a label image ``[n, 3, side, side]``."""
 
-    def __init__(self, side: int, width: int) -> None:
+    def __init__(self, side: int) -> None:
         super().__init__()
-        channels = [max(1, 2 * width >> step) for step in range(5)]  # 128, 64, 32, 16, 8
+        channels = (128, 64, 32, 16, 8)
         self.shape = (channels[0], side // 16, side // 16)
         self.dense = nn.Sequential(
             nn.Linear(SEMANTIC_WIDTH, channels[0] * (side // 16) ** 2), nn.ReLU()
@@ -70,11 +71,16 @@ class Residual(nn.Module):
 
 
 class Generator(nn.Module):
-    """From image and target semantics to an image; what comes before the final tanh."""
+    """From image and target semantics to an image; what comes before the final tanh.
 
-    def __init__(self, side: int, width: int = 64) -> None:
+    ``label_skip`` adds the label image to the output (not in the paper): a perturbation that
+    serves every image comes first, and the body adds what the image at hand needs.
+    """
+
+    def __init__(self, side: int, width: int = 64, *, label_skip: bool = False) -> None:
         super().__init__()
-        self.label_decoder = LabelDecoder(side, width)
+        self.label_skip = label_skip
+        self.label_decoder = LabelDecoder(side)
         self.body = nn.Sequential(
             nn.Conv2d(6, width, 7, padding=3),
             nn.InstanceNorm2d(width),
@@ -89,9 +95,10 @@ class Generator(nn.Module):
 
     def forward(self, semantic: Tensor, images: Tensor) -> Tensor:
         """Return unbounded outputs ``[n, 3, S, S]`` for images in [−1, 1]."""
-        x = self.body(torch.cat([self.label_decoder(semantic), images], dim=1))
+        label = self.label_decoder(semantic)
+        x = self.body(torch.cat([label, images], dim=1))
         out: Tensor = self.last(torch.cat([x, images], dim=1))
-        return out
+        return out + label if self.label_skip else out
 
 
 class Discriminator(nn.Module):

@@ -155,6 +155,7 @@ class PrototypeCode(TargetCode):
             optimiser.step()
             schedule.step()
             total += loss.detach()
+            progress(step + 1, self.prototype_steps, "step")
             if (step + 1) % _STEPS_PER_EPOCH == 0 or step + 1 == self.prototype_steps:
                 curve.append(total.item() / (step % _STEPS_PER_EPOCH + 1))
                 total.zero_()
@@ -164,8 +165,12 @@ class PrototypeCode(TargetCode):
                         f"prototype_rate ({self.prototype_rate})",
                         {"curves": {"prototype": curve[:-1]}},
                     )
-                progress(step + 1, self.prototype_steps, "step")
         return Fitted(state_arrays(network), {"prototype": curve})
+
+    def fit_passes(self, n_train: int) -> int:
+        """Return the cost of a fit: a step takes as long as some ten images of a ResNet18."""
+        del n_train
+        return 10 * self.prototype_steps
 
     def loss(
         self, outputs: tuple[Tensor, Tensor, Tensor], labels: Tensor, codes: Tensor, similar: Tensor

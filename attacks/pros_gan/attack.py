@@ -23,7 +23,7 @@ from attacks.base import (
 from attacks.gradient import GradientLoop
 from attacks.pros_gan.networks import Discriminator, Generator
 from attacks.pros_gan.prototype_net import PrototypeCode, label_rows, restore
-from attacks.pros_gan.training import GanTraining, Material, Pace, Weights
+from attacks.pros_gan.training import GanTraining, Material, Pace, Weights, hash_direction
 from attacks.protocols import EPSILON, PoolName, Protocol, Reduction
 from targets.checkpoints import load_state
 from targets.hasher import Hasher, sign_codes
@@ -53,6 +53,8 @@ class ProsGan(Crafting):
         widened: how many times its budget a budgeted generator starts with; the factor falls to 1
             over the first half of the epochs.
         label_skip: add the decoded label to the generator's output.
+        guided: show the generator one gradient of the hashing loss at the query, and add it to its
+            output; costs one backward pass of the hasher an image.
     """
 
     learns: ClassVar[bool] = True
@@ -76,6 +78,7 @@ class ProsGan(Crafting):
     slope: float = 1.0
     widened: float = 1.0
     label_skip: bool = False
+    guided: bool = False
 
     def __post_init__(self) -> None:
         positive = (self.width, self.epochs, self.batch, self.learning_rate, self.gain, self.slope)
@@ -99,7 +102,7 @@ class ProsGan(Crafting):
         return 6 * self.epochs * n_train
 
     def _network(self, side: int) -> Generator:
-        return Generator(side, self.width, label_skip=self.label_skip)
+        return Generator(side, self.width, label_skip=self.label_skip, guided=self.guided)
 
     def _budget(self, epsilon: float | None, epoch: int) -> float | None:
         """Return the budget an epoch is trained with."""
@@ -189,6 +192,12 @@ class ProsGan(Crafting):
         load_state(network, state, "the generator's state")
         network.to(weight).eval().requires_grad_(False)
 
+        def guide(batch: Batch) -> Tensor | None:
+            if not self.guided or batch.codes is None:
+                return None
+            codes = batch.codes.to(batch.images)
+            return hash_direction(knowledge.hasher, batch.images, codes, self.slope)
+
         @torch.no_grad()
         def perturb(batch: Batch) -> Tensor:
             if batch.images.shape[-1] != side:
@@ -197,7 +206,7 @@ class ProsGan(Crafting):
                     f"{batch.images.shape[-1]}"
                 )
             semantic = prototypes(batch.targets.to(weight))[0]
-            output = network(semantic, 2 * batch.images - 1)
+            output = network(semantic, 2 * batch.images - 1, guide(batch))
             return self.finish(output, batch.images, epsilon)
 
         return perturb

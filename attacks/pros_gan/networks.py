@@ -73,16 +73,20 @@ class Residual(nn.Module):
 class Generator(nn.Module):
     """From image and target semantics to an image; what comes before the final tanh.
 
-    ``label_skip`` adds the label image to the output (not in the paper): a perturbation that
-    serves every image comes first, and the body adds what the image at hand needs.
+    Two forms go beyond the paper. ``label_skip`` adds the label image to the output: a
+    perturbation that serves every image comes first, and the body adds what the image at hand
+    needs. ``guided`` also shows the body a guide ``[n, 3, S, S]`` in [−1, 1] and adds that too.
     """
 
-    def __init__(self, side: int, width: int = 64, *, label_skip: bool = False) -> None:
+    def __init__(
+        self, side: int, width: int = 64, *, label_skip: bool = False, guided: bool = False
+    ) -> None:
         super().__init__()
         self.label_skip = label_skip
+        self.guided = guided
         self.label_decoder = LabelDecoder(side)
         self.body = nn.Sequential(
-            nn.Conv2d(6, width, 7, padding=3),
+            nn.Conv2d(9 if guided else 6, width, 7, padding=3),
             nn.InstanceNorm2d(width),
             nn.ReLU(),
             *_down(width, 2 * width),
@@ -93,12 +97,15 @@ class Generator(nn.Module):
         )
         self.last = nn.Conv2d(width + 3, 3, 3, padding=1, bias=False)
 
-    def forward(self, semantic: Tensor, images: Tensor) -> Tensor:
+    def forward(self, semantic: Tensor, images: Tensor, guide: Tensor | None = None) -> Tensor:
         """Return unbounded outputs ``[n, 3, S, S]`` for images in [−1, 1]."""
         label = self.label_decoder(semantic)
-        x = self.body(torch.cat([label, images], dim=1))
+        seen = [label, images] if guide is None else [label, images, guide]
+        x = self.body(torch.cat(seen, dim=1))
         out: Tensor = self.last(torch.cat([x, images], dim=1))
-        return out + label if self.label_skip else out
+        if self.label_skip:
+            out = out + label
+        return out if guide is None else out + guide
 
 
 class Discriminator(nn.Module):

@@ -28,6 +28,15 @@ CURVES = ("reconstruction", "hash", "adversarial", "discriminator")
 _HASH_MUST_FALL = 0.01  # by this much somewhere after the first of at least three epochs
 
 
+def hash_direction(hasher: Hasher, images: Tensor, codes: Tensor, slope: float) -> Tensor:
+    """Return sign ∂(mean over bits of z·h)/∂x for images in [0, 1], ``[n, 3, S, S]``."""
+    with torch.enable_grad():
+        pixels = images.detach().requires_grad_(True)
+        agreement = (hasher(pixels, alpha=slope) * codes).mean(dim=1).sum()
+        (gradient,) = torch.autograd.grad(agreement, pixels)
+    return gradient.sign()
+
+
 @dataclass(frozen=True)
 class Weights:
     """The generator's objective: how its three terms are weighted and measured."""
@@ -131,14 +140,18 @@ class GanTraining:
             rows, pick = order[part], torch.from_numpy(picks[part]).to(device)
             clean = to_pixels(material.images.read(rows), device, dtype)
             own = torch.from_numpy(material.labels[rows]).to(device, dtype)
-            output = self.generator(material.semantics[pick], 2 * clean - 1)
+            code = material.codes[pick]
+            guide = None
+            if self.generator.guided:
+                guide = hash_direction(self.hasher, clean, code, self.weights.slope)
+            output = self.generator(material.semantics[pick], 2 * clean - 1, guide)
             crafted = self.finish(output, clean, epoch)
             d_turn = self._judged and index % self.pace.discriminator_every == 0
             steps = [self._generator_step, self._discriminator_step]
             for step in steps if self.pace.generator_first else reversed(steps):
                 if step == self._discriminator_step and not d_turn:
                     continue
-                losses = step(clean, crafted, own, material.rows[pick], material.codes[pick])
+                losses = step(clean, crafted, own, material.rows[pick], code)
                 for name, value in losses.items():
                     totals[name] = totals[name] + value.detach()
             learnt += d_turn

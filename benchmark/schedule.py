@@ -78,7 +78,7 @@ class _Loop:
         self.waiting = dict(self.jobs)
         self.urgency = critical_path(self.jobs, self.seconds)
         self.tries: dict[str, int] = {}
-        self.retry: list[str] = []
+        self.unmade: set[str] = set()
 
     def loop(self) -> Outcome:
         self.observer.begin(len(self.jobs), sum(self.seconds.values()))
@@ -106,7 +106,8 @@ class _Loop:
             ]
             if broken:
                 self.close(job, "blocked", self.outcome.reasons[broken[0]], 0.0)
-            elif key in self.tries or (verdict := self.verdict(job)) is None:
+            elif key in self.unmade or (verdict := self.verdict(job)) is None:
+                self.unmade.add(key)  # ask the store once: its answer costs reading every byte
                 ready.append(job)
             else:
                 self.close(job, *verdict, 0.0)

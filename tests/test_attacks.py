@@ -75,7 +75,7 @@ def knowledge(data: RetrievalData, hasher: Hasher) -> Knowledge:
         dtype = next(hasher.parameters()).dtype
         pixels = to_pixels(part.images.read(np.arange(len(part))), CPU, dtype)
         with torch.no_grad():
-            return Pool(np.asarray(part.labels), sign_codes(hasher(pixels)))
+            return Pool(np.array(part.labels), sign_codes(hasher(pixels)))
 
     return Knowledge(
         "test", hasher, pool("train"), pool("database"), train_images=data.train.images

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from attacks.base import Attack, AttackError, Knowledge
-from attacks.pros_gan.attack import ProsGan
+from attacks.pros_gan.crafting import ProsGan
 from attacks.pros_gan.networks import Discriminator, Generator, LabelDecoder
 from attacks.pros_gan.prototype_net import PrototypeCode, PrototypeNet, label_rows
-from attacks.pros_gan.training import Pace
+from attacks.pros_gan.settings import Pace
 from attacks.protocols import PROTOCOLS
 from benchmark.journal import Journal, Stopwatch
 from benchmark.parameters import override

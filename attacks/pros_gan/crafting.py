@@ -1,30 +1,20 @@
-"""ProS-GAN as an attack, its ablations and budgeted form, and prototype codes without it."""
+"""The crafting of ProS-GAN: one pass of a generator trained once a source."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.base import (
-    Attack,
-    AttackError,
-    Batch,
-    Crafting,
-    Fitted,
-    Journal,
-    Knowledge,
-    Perturb,
-    attack,
-)
-from attacks.gradient import GradientLoop
+from attacks.base import AttackError, Batch, Crafting, Fitted, Journal, Knowledge, Perturb
 from attacks.pros_gan.networks import Discriminator, Generator
-from attacks.pros_gan.prototype_net import PrototypeCode, label_rows, restore
-from attacks.pros_gan.training import GanTraining, Material, Pace, Weights, hash_direction
-from attacks.protocols import EPSILON, PoolName, Protocol, Reduction
+from attacks.pros_gan.prototype_net import label_rows, restore
+from attacks.pros_gan.settings import Pace, Weights
+from attacks.pros_gan.training import GanTraining, Material, hash_direction
+from attacks.protocols import PoolName, Reduction
 from targets.checkpoints import load_state
 from targets.hasher import Hasher, sign_codes
 from targets.seeding import seeded
@@ -214,79 +204,3 @@ class ProsGan(Crafting):
     def perturb(self, batch: Batch, hasher: Hasher, epsilon: float | None) -> Tensor:
         """Refuse: a generator must be loaded first."""
         raise NotImplementedError("a generator perturbs through ready()")
-
-
-def prototype_code(protocol: Protocol) -> PrototypeCode:
-    """Return PrototypeNet's target-code rule under a protocol."""
-    return PrototypeCode(prototype_rows=protocol.label_rows, prototype_loss=protocol.prototype_loss)
-
-
-def generator(protocol: Protocol, **changes: Any) -> ProsGan:
-    """Return the crafting of ProS-GAN under a protocol, some of its fields changed."""
-    published = ProsGan(
-        target_rows=protocol.label_rows,
-        hamming_weight=protocol.hamming_weight,
-        gan_loss=protocol.gan_loss,
-        signed_pixels=protocol.signed_pixels,
-        rate_decay=protocol.rate_decay,
-        generator_first=protocol.generator_first,
-        discriminator_sigmoid=protocol.discriminator_sigmoid,
-        discriminator_spectral=protocol.discriminator_spectral,
-        discriminator_every=protocol.discriminator_every,
-    )
-    return replace(published, **changes)
-
-
-def _at_prototype(
-    protocol: Protocol,
-    id_: str,
-    title: str,
-    crafting: Crafting | None,
-    epsilon: float | None = None,
-) -> Attack:
-    return Attack(
-        id=id_,
-        title=title,
-        target_code=prototype_code(protocol),
-        crafting=crafting,
-        epsilon=epsilon,
-    )
-
-
-@attack
-def prosgan(protocol: Protocol) -> Attack:
-    """ProS-GAN as published: one generator pass, no budget declared."""
-    return _at_prototype(protocol, "prosgan", "ProS-GAN", generator(protocol))
-
-
-@attack
-def gan(protocol: Protocol) -> Attack:
-    """ProS-GAN without the hashing loss: the discriminator's classes alone guide it."""
-    return _at_prototype(protocol, "gan", "GAN", generator(protocol, hamming_weight=0.0))
-
-
-@attack
-def prosgan1(protocol: Protocol) -> Attack:
-    """ProS-GAN whose discriminator says real or fake, and no classes."""
-    crafting = generator(protocol, class_outputs=False)
-    return _at_prototype(protocol, "prosgan1", "ProS-GAN1", crafting)
-
-
-@attack
-def prosgan_eps(protocol: Protocol) -> Attack:
-    """ProS-GAN within 8/255: the generator's perturbation is bounded, and trained that way."""
-    crafting = generator(protocol, alpha=0.0, adversarial_weight=0.0, gain=4.0)
-    return _at_prototype(protocol, "prosgan-eps", "ProS-GAN-eps", crafting, EPSILON)
-
-
-@attack
-def prototype(protocol: Protocol) -> Attack:
-    """The prototype code itself queries the database: an upper bound on ProS-GAN."""
-    return _at_prototype(protocol, "prototype-code", "Prototype code", None)
-
-
-@attack
-def prototype_ifgsm(protocol: Protocol) -> Attack:
-    """Towards the prototype code in 100 sign steps of 1/255: THA's attack (SIGIR 2021)."""
-    loop = GradientLoop(steps=100, rule="sign", step_size=1 / 255)
-    return _at_prototype(protocol, "prototype-ifgsm", "Prototype+I-FGSM", loop, EPSILON)

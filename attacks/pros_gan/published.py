@@ -1,0 +1,88 @@
+"""ProS-GAN, its ablations and budgeted form, and prototype codes without it, as compositions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from attacks.base import Attack, Crafting, attack
+from attacks.gradient import GradientLoop
+from attacks.pros_gan.crafting import ProsGan
+from attacks.pros_gan.prototype_net import PrototypeCode
+from attacks.protocols import EPSILON, Protocol
+
+
+def prototype_code(protocol: Protocol) -> PrototypeCode:
+    """Return PrototypeNet's target-code rule under a protocol."""
+    return PrototypeCode(prototype_rows=protocol.label_rows, prototype_loss=protocol.prototype_loss)
+
+
+def generator(protocol: Protocol, **changes: Any) -> ProsGan:
+    """Return the crafting of ProS-GAN under a protocol, some of its fields changed."""
+    published = ProsGan(
+        target_rows=protocol.label_rows,
+        hamming_weight=protocol.hamming_weight,
+        gan_loss=protocol.gan_loss,
+        signed_pixels=protocol.signed_pixels,
+        rate_decay=protocol.rate_decay,
+        generator_first=protocol.generator_first,
+        discriminator_sigmoid=protocol.discriminator_sigmoid,
+        discriminator_spectral=protocol.discriminator_spectral,
+        discriminator_every=protocol.discriminator_every,
+    )
+    return replace(published, **changes)
+
+
+def _at_prototype(
+    protocol: Protocol,
+    id_: str,
+    title: str,
+    crafting: Crafting | None,
+    epsilon: float | None = None,
+) -> Attack:
+    return Attack(
+        id=id_,
+        title=title,
+        target_code=prototype_code(protocol),
+        crafting=crafting,
+        epsilon=epsilon,
+    )
+
+
+@attack
+def prosgan(protocol: Protocol) -> Attack:
+    """ProS-GAN as published: one generator pass, no budget declared."""
+    return _at_prototype(protocol, "prosgan", "ProS-GAN", generator(protocol))
+
+
+@attack
+def gan(protocol: Protocol) -> Attack:
+    """ProS-GAN without the hashing loss: the discriminator's classes alone guide it."""
+    return _at_prototype(protocol, "gan", "GAN", generator(protocol, hamming_weight=0.0))
+
+
+@attack
+def prosgan1(protocol: Protocol) -> Attack:
+    """ProS-GAN whose discriminator says real or fake, and no classes."""
+    crafting = generator(protocol, class_outputs=False)
+    return _at_prototype(protocol, "prosgan1", "ProS-GAN1", crafting)
+
+
+@attack
+def prosgan_eps(protocol: Protocol) -> Attack:
+    """ProS-GAN within 8/255: the generator's perturbation is bounded, and trained that way."""
+    crafting = generator(protocol, alpha=0.0, adversarial_weight=0.0, gain=4.0)
+    return _at_prototype(protocol, "prosgan-eps", "ProS-GAN-eps", crafting, EPSILON)
+
+
+@attack
+def prototype(protocol: Protocol) -> Attack:
+    """The prototype code itself queries the database: an upper bound on ProS-GAN."""
+    return _at_prototype(protocol, "prototype-code", "Prototype code", None)
+
+
+@attack
+def prototype_ifgsm(protocol: Protocol) -> Attack:
+    """Towards the prototype code in 100 sign steps of 1/255: THA's attack (SIGIR 2021)."""
+    loop = GradientLoop(steps=100, rule="sign", step_size=1 / 255)
+    return _at_prototype(protocol, "prototype-ifgsm", "Prototype+I-FGSM", loop, EPSILON)

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from benchmark.plan import Plan, make_plan
+from benchmark.store import Store
 from benchmark.suite import SuiteError, load_suite
 from targets.backbones import Tiny
-from tests.conftest import SMALL_DIGITS, small_suite
+from tests.conftest import SMALL_DIGITS, run_inline, small_suite
 
 TARGET = {"method": "DPSH", "backbone": "Tiny", "weights": "none"}
 
@@ -127,6 +128,21 @@ def test_only_selects_cells_by_globs(cache: Path) -> None:
         with pytest.raises(SuiteError) as caught:
             make_plan(suite, cache, [text])
         assert message in str(caught.value)
+
+
+def test_weights_from_a_file_are_where_training_starts(cache: Path, tmp_path: Path) -> None:
+    trunk, _ = Tiny().build(32)
+    file = tmp_path / "trunk.pth"
+    torch.save(trunk.state_dict(), file)
+    # A rate too small to move a float32: the trained trunk is the file's.
+    recipe = {"epochs": 1, "learning_rate": 1e-30, "weight_decay": 0}
+    target = {**TARGET, "bits": 12, "weights": str(file), "training": recipe}
+    plan, outcome = run_inline(small_suite(targets=[target]), cache, tmp_path / "out")
+    trained = next(job for job in plan.jobs.values() if job.task.stage == "train")
+    assert outcome.status[trained.key] == "ok"
+    arrays = Store(tmp_path / "out" / "store").arrays(trained.ref)
+    for name, parameter in trunk.named_parameters():
+        assert (arrays[f"trunk.{name}"] == parameter.detach().numpy()).all()
 
 
 def test_suite_wide_settings_reach_every_attack_that_has_them(cache: Path) -> None:

@@ -134,18 +134,6 @@ def test_plan_says_what_is_done_and_what_is_not(
     assert not list(tmp_path.iterdir())
 
 
-def worker_processes(out: Path) -> list[int]:
-    """Return the processes whose command line or open files name the folder."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if str(out) in (entry / "cmdline").read_text():
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return found
-
-
 def children(pid: int) -> list[int]:
     """Return a process's descendants."""
     listed = subprocess.run(
@@ -182,6 +170,29 @@ def test_kill_9_loses_nothing_and_leaves_no_process(
     assert f"{len(finished)} cached" in done.stdout or not finished
     columns = [*METRICS, "attack", "source", "job_key"]
     pd.testing.assert_frame_equal(read(out)[columns], read(smoke.out)[columns])
+
+
+def test_ctrl_c_says_that_the_same_command_continues(cache: Path, tmp_path: Path) -> None:
+    out = tmp_path / "stopped"
+    command = [sys.executable, str(ROOT / "run_benchmark.py"), "run", "-s", "smoke"]
+    command += ["-o", str(out), "--cache", str(cache)]
+    driver = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
+    )
+    deadline = time.monotonic() + 120
+    while not list(out.glob("store/*/*/start-*.json")):
+        assert time.monotonic() < deadline, "nothing began"
+        time.sleep(0.02)
+    workers = children(driver.pid)
+    driver.send_signal(signal.SIGINT)
+    printed, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 130, printed
+    assert "the same command continues" in printed
+    assert "Traceback" not in printed
+    deadline = time.monotonic() + 15
+    while any(Path(f"/proc/{pid}").exists() for pid in workers):
+        assert time.monotonic() < deadline, "workers outlive their driver"
+        time.sleep(0.1)
 
 
 def test_a_second_run_in_the_folder_is_refused_and_told_who_holds_it(

@@ -100,7 +100,9 @@ def test_the_prototype_loss_is_its_formula(kind: Any) -> None:
 
 def test_the_all_zero_row_is_never_a_target() -> None:
     labels = np.array([[0, 0], [1, 0], [1, 0], [0, 1]], dtype=np.uint8)
-    assert label_rows(labels).tolist() == [[0, 1], [1, 0]]
+    rows, counts = label_rows(labels)
+    assert rows.tolist() == [[0, 1], [1, 0]]
+    assert counts.tolist() == [1, 2]
 
 
 def training(digits: RetrievalData, **changes: Any) -> tuple[Attack, Knowledge]:

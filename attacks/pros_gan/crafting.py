@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -45,6 +45,8 @@ class ProsGan(Crafting):
         label_skip: add the decoded label to the generator's output.
         guided: show the generator one gradient of the hashing loss at the query, and add it to its
             output; costs one backward pass of the hasher an image.
+        target_draw: training targets uniform over label rows (published), or over the images
+            that carry them, so that frequent rows are learnt first.
     """
 
     learns: ClassVar[bool] = True
@@ -69,6 +71,7 @@ class ProsGan(Crafting):
     widened: float = 1.0
     label_skip: bool = False
     guided: bool = False
+    target_draw: Literal["rows", "images"] = "rows"
 
     def __post_init__(self) -> None:
         positive = (self.width, self.epochs, self.batch, self.learning_rate, self.gain, self.slope)
@@ -114,9 +117,11 @@ class ProsGan(Crafting):
         if knowledge.train_images is None:
             raise AttackError("a generator needs the training images")
         weight = next(knowledge.hasher.parameters())  # all is computed where and as it is
-        rows = label_rows(knowledge.pool(self.target_rows).labels)
-        relevant = (rows @ knowledge.train.labels.T > 0).any(axis=1)
-        labels = torch.from_numpy(rows[relevant]).float()
+        rows, counts = label_rows(knowledge.pool(self.target_rows).labels)
+        known = (rows @ knowledge.train.labels.T > 0).any(axis=1)
+        rows, counts = rows[known], counts[known]
+        shares = counts if self.target_draw == "images" else np.ones(len(rows))
+        labels = torch.from_numpy(rows).float()
         prototypes = restore(knowledge.fitted["target_code"], rows.shape[1], knowledge.hasher.bits)
         semantics, outputs, _ = prototypes(labels)
         sample = knowledge.train_images.read(np.zeros(1, dtype=np.int64))
@@ -160,6 +165,7 @@ class ProsGan(Crafting):
             images=knowledge.train_images,
             labels=knowledge.train.labels,
             rows=labels.to(weight),
+            shares=shares / shares.sum(),
             semantics=semantics.to(weight),
             codes=sign_codes(outputs).to(weight),
         )

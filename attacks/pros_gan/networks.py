@@ -75,7 +75,7 @@ class Generator(nn.Module):
 
     Two forms go beyond the paper. ``label_skip`` adds the label image to the output: a
     perturbation that serves every image comes first, and the body adds what the image at hand
-    needs. ``guided`` also shows the body a guide ``[n, 3, S, S]`` in [−1, 1] and adds that too.
+    needs. ``guided`` also shows the body a guide ``[n, 3, S, S]`` and adds that too.
     """
 
     def __init__(

@@ -46,10 +46,14 @@ class PrototypeNet(nn.Module):
         return semantic, torch.tanh(self.code(semantic)), torch.sigmoid(self.label(semantic))
 
 
-def label_rows(labels: UInt8Array) -> UInt8Array:
-    """Return the unique label rows, sorted, without the all-zero row (never a target)."""
-    rows = np.unique(labels, axis=0)
-    return np.ascontiguousarray(rows[rows.any(axis=1)], dtype=np.uint8)
+def label_rows(labels: UInt8Array) -> tuple[UInt8Array, IntArray]:
+    """Return the unique label rows and how many images carry each.
+
+    They are sorted, and without the all-zero row, which is never a target.
+    """
+    rows, counts = np.unique(labels, axis=0, return_counts=True)
+    keep = rows.any(axis=1)
+    return np.ascontiguousarray(rows[keep], dtype=np.uint8), counts[keep]
 
 
 def restore(arrays: Arrays, classes: int, bits: int) -> PrototypeNet:
@@ -130,7 +134,7 @@ class PrototypeCode(TargetCode):
         del epsilon, journal  # a code has no budget; a fit of minutes starts over
         device = next(knowledge.hasher.parameters()).device
         rows = (
-            torch.from_numpy(label_rows(knowledge.pool(self.prototype_rows).labels))
+            torch.from_numpy(label_rows(knowledge.pool(self.prototype_rows).labels)[0])
             .float()
             .to(device)
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
@@ -26,17 +27,21 @@ from targets.hasher import Hasher
 from targets.training import Progress, to_pixels
 
 CURVES = ("reconstruction", "hash", "adversarial", "discriminator")
-_HASH_MUST_FALL = 0.01  # below that of the clean images, within at least three epochs
-_SAMPLE = 96  # clean images that stand for all
+_HASH_MUST_FALL = 0.01  # below the untrained generator's, within at least three epochs
+_SAMPLE = 96  # training images that stand for all
 
 
 def hash_direction(hasher: Hasher, images: Tensor, codes: Tensor, slope: float) -> Tensor:
-    """Return sign ∂(mean over bits of z·h)/∂x for images in [0, 1], ``[n, 3, S, S]``."""
+    """Return ∂(mean over bits of z·h)/∂x over its mean magnitude an image, within [−3, 3].
+
+    For images in [0, 1] ``[n, 3, S, S]`` and target codes ``[n, K]``.
+    """
     with torch.enable_grad():
         pixels = images.detach().requires_grad_(True)
         agreement = (hasher(pixels, alpha=slope) * codes).mean(dim=1).sum()
         (gradient,) = torch.autograd.grad(agreement, pixels)
-    return gradient.sign()
+    scale = gradient.abs().flatten(1).mean(dim=1).clamp_min(1e-12)
+    return (gradient / scale.view(-1, 1, 1, 1)).clamp(-3, 3)
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Material:
     images: Images
     labels: UInt8Array  # [N, C]
     rows: Tensor  # target label rows, float [R, C]
+    shares: npt.NDArray[np.float64]  # how often each is drawn, [R], summing to 1
     semantics: Tensor  # r of each, [R, 512]
     codes: Tensor  # prototype code of each, float [R, K]
 
@@ -63,6 +69,7 @@ class GanTraining:
     pace: Pace
 
     def __post_init__(self) -> None:
+        self._untrained = math.inf  # the hash loss before the first step
         self.optimisers = {
             name: torch.optim.Adam(network.parameters(), lr=self.pace.rate, betas=(0.5, 0.999))
             for name, network in (("G", self.generator), ("D", self.discriminator))
@@ -79,13 +86,14 @@ class GanTraining:
         curves: dict[str, list[float]] = {name: [] for name in CURVES}
         saved = journal.load()
         first = 0 if saved is None else self._resume(saved, curves)
-        untouched = self._untouched(material, seed, source)
+        if saved is None:
+            self._untrained = self._hash_loss(material, seed, source)
         batches = -(-len(material.labels) // self.pace.batch)
         for epoch in range(first, self.pace.epochs):
             totals = self._epoch(material, epoch, seed, source, progress, batches)
             for name in CURVES:
                 curves[name].append(totals[name] / batches)
-            self._check(curves, untouched)
+            self._check(curves)
             journal.save(self._state(curves))
         return Fitted(state_arrays(self.generator), curves)
 
@@ -101,7 +109,7 @@ class GanTraining:
         device, dtype = material.rows.device, material.rows.dtype
         order = generator(seed, f"gan-order/{source}", epoch).permutation(len(material.labels))
         draws = generator(seed, f"gan-targets/{source}", epoch)
-        picks = draws.integers(len(material.rows), size=len(order))
+        picks = draws.choice(len(material.rows), size=len(order), p=material.shares)
         for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
                 group["lr"] = self.pace.rate_at(epoch)
@@ -113,11 +121,7 @@ class GanTraining:
             clean = to_pixels(material.images.read(rows), device, dtype)
             own = torch.from_numpy(material.labels[rows]).to(device, dtype)
             code = material.codes[pick]
-            guide = None
-            if self.generator.guided:
-                guide = hash_direction(self.hasher, clean, code, self.weights.slope)
-            output = self.generator(material.semantics[pick], 2 * clean - 1, guide)
-            crafted = self.finish(output, clean, epoch)
+            crafted = self._crafted(clean, material.semantics[pick], code, epoch)
             d_turn = self._judged and index % self.pace.discriminator_every == 0
             steps = [self._generator_step, self._discriminator_step]
             for step in steps if self.pace.generator_first else reversed(steps):
@@ -188,17 +192,26 @@ class GanTraining:
         self.optimisers[name].step()
 
     @torch.no_grad()
-    def _untouched(self, material: Material, seed: int, source: str) -> float:
-        """Return the hash loss of some clean images: what no attack at all achieves."""
+    def _hash_loss(self, material: Material, seed: int, source: str) -> float:
+        """Return the generator's hash loss, as it is now, on some training images."""
         weight = material.rows
         rows = np.arange(min(_SAMPLE, len(material.labels)))
-        draws = generator(seed, f"gan-untouched/{source}")
-        pick = torch.from_numpy(draws.integers(len(weight), size=len(rows))).to(weight.device)
+        draws = generator(seed, f"gan-untrained/{source}")
+        pick = torch.from_numpy(draws.choice(len(weight), size=len(rows), p=material.shares))
+        pick = pick.to(weight.device)
         clean = to_pixels(material.images.read(rows), weight.device, weight.dtype)
-        outputs = self.hasher(clean, alpha=self.weights.slope)
+        crafted = self._crafted(clean, material.semantics[pick], material.codes[pick], 0)
+        outputs = self.hasher(crafted, alpha=self.weights.slope)
         return float((1 - (outputs * material.codes[pick]).mean(dim=1)).mean())
 
-    def _check(self, curves: Mapping[str, list[float]], untouched: float) -> None:
+    def _crafted(self, clean: Tensor, semantics: Tensor, codes: Tensor, epoch: int) -> Tensor:
+        """Return the generator's adversarial images, with gradients where they are on."""
+        guide = None
+        if self.generator.guided:
+            guide = hash_direction(self.hasher, clean, codes, self.weights.slope)
+        return self.finish(self.generator(semantics, 2 * clean - 1, guide), clean, epoch)
+
+    def _check(self, curves: Mapping[str, list[float]]) -> None:
         last = {name: values[-1] for name, values in curves.items()}
         epoch = len(curves["hash"])
         if not all(math.isfinite(value) for value in last.values()):
@@ -213,10 +226,10 @@ class GanTraining:
             )
         best = min(curves["hash"])
         judged = self.weights.hamming > 0 and epoch == self.pace.epochs and epoch >= 3
-        if judged and best > untouched - _HASH_MUST_FALL:
+        if judged and best > self._untrained - _HASH_MUST_FALL:
             raise AttackError(
-                f"the hash loss never fell in {epoch} epochs: it is {best:.3f} at best, and "
-                f"{untouched:.3f} for clean images; lower alpha, or raise learning_rate or epochs",
+                f"the hash loss never fell in {epoch} epochs: it is {best:.3f} at best, and was "
+                f"{self._untrained:.3f} untrained; lower alpha, or raise learning_rate or epochs",
                 {"curves": dict(curves)},
             )
 
@@ -226,7 +239,8 @@ class GanTraining:
         return {"G": self.generator, "D": self.discriminator}
 
     def _state(self, curves: Mapping[str, list[float]]) -> Arrays:
-        state: Arrays = {f"curve/{name}": np.array(values) for name, values in curves.items()}
+        state: Arrays = {"untrained": np.array(self._untrained)}
+        state |= {f"curve/{name}": np.array(values) for name, values in curves.items()}
         for name, network in self._networks().items():
             state |= {f"{name}/{key}": array for key, array in state_arrays(network).items()}
             moments = self.optimisers[name].state_dict()["state"]
@@ -239,6 +253,7 @@ class GanTraining:
 
     def _resume(self, state: Arrays, curves: dict[str, list[float]]) -> int:
         """Load a saved state and return the next epoch."""
+        self._untrained = float(state["untrained"])
         for name in CURVES:
             curves[name] = state[f"curve/{name}"].tolist()
         for name, network in self._networks().items():

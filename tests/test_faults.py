@@ -14,10 +14,13 @@ import torch
 from torch import Tensor
 
 from attacks.base import Attack, Batch, Crafting, Entry
+from attacks.pros_gan.settings import Pace
+from attacks.pros_gan.training import CURVES
 from attacks.protocols import EPSILON, Protocol
 from benchmark import registry as registry_module
 from benchmark.engines import LocalEngine, cpu_slots
 from benchmark.jobs import Context, Job, Output, Task
+from benchmark.manifest import loss_curves
 from benchmark.schedule import TRIES, run_graph
 from reports.results import load_results
 from targets.hasher import Hasher
@@ -127,6 +130,20 @@ def test_a_diverging_training_is_a_failed_row(cache: Path, tmp_path: Path) -> No
     rows = load_results(tmp_path)
     assert (rows["status"] == "failed").all()
     assert rows["reason"].str.contains("training loss became|outputs NaN|same code").all()
+
+
+def test_a_diverging_gan_is_a_failed_row_with_its_curve(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pace, "rate_at", lambda _, epoch: 1e30 if epoch else 1e-3)
+    small = {"prototype_steps": 5, "width": 4, "epochs": 3, "batch": 20}
+    attacks = ["original", {"attack": "prosgan", "params": small}]
+    run_inline(small_suite(attacks=attacks), cache, tmp_path)
+    rows = load_results(tmp_path).set_index("attack")
+    assert rows["status"].to_dict() == {"original": "ok", "prosgan": "failed"}
+    assert "diverged in epoch 2" in str(rows["reason"]["prosgan"])
+    kept = {(point["loss"], point["epoch"]) for point in loss_curves(tmp_path)}
+    assert {(name, 1) for name in CURVES} <= kept
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,45 +10,11 @@ from benchmark.manifest import result_rows
 from benchmark.records import COLUMNS
 from benchmark.store import write_bytes
 
-_INTEGERS = (
-    "source_bits",
-    "victim_bits",
-    "target_seed",
-    "draw_seed",
-    "attack_seed",
-    "n_queries",
-    "n_no_relevant",
-    "batch",
-    "threads",
-)
-_TEXTS = (
-    "dataset",
-    "dataset_fingerprint",
-    "attack",
-    "title",
-    "params",
-    "overrides",
-    "variant",
-    "source",
-    "victim",
-    "policy",
-    "protocol",
-    "status",
-    "reason",
-    "budget_class",
-    "dtype",
-    "device",
-    "job_key",
-)
-
 
 def load_results(out: Path) -> pd.DataFrame:
     """Return the rows of an output folder, columns and types always the same."""
     frame = pd.DataFrame(result_rows(out), columns=list(COLUMNS))
-    types: dict[str, str] = dict.fromkeys(COLUMNS, "float64")
-    types |= dict.fromkeys(_INTEGERS, "Int64")
-    types |= dict.fromkeys(_TEXTS, "string")
-    return frame.astype(types)
+    return frame.astype(COLUMNS)
 
 
 def export_results(frame: pd.DataFrame, out: Path) -> list[Path]:

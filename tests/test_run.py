@@ -39,7 +39,7 @@ def copied(smoke: SmokeRun, tmp_path: Path) -> Path:
 
 def test_smoke_fills_every_cell(smoke: SmokeRun) -> None:
     rows = read(smoke.out)
-    assert tuple(rows.columns) == COLUMNS
+    assert list(rows.columns) == list(COLUMNS)
     assert (rows["status"] == "ok").all()
     assert len(rows) == CELLS
     images = rows[rows["budget_class"] != "code"]

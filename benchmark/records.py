@@ -5,11 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 from collections.abc import Mapping
-from typing import Any, Literal
-
-Status = Literal["ok", "failed", "skipped", "invalid"]
+from typing import Any
 
 # The columns of results.csv, in order, and their pandas types. Fractions lie in [0, 1]; a column
 # that does not apply to a row (distortions of a code-only attack, say) is empty.
@@ -93,8 +90,3 @@ def canonical_json(value: Any) -> str:
 def digest(value: Any) -> str:
     """Return the SHA-256 of :func:`canonical_json`, 64 hexadecimal digits."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
-
-
-def finite(value: float | None) -> float | None:
-    """Return a number JSON can carry, or None for NaN, infinity and None."""
-    return None if value is None or not math.isfinite(value) else float(value)

@@ -21,8 +21,3 @@ def seeded(seed: int, purpose: str) -> Iterator[None]:
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(derive(seed, purpose))
         yield
-
-
-def torch_generator(seed: int, purpose: str, row: int = 0) -> torch.Generator:
-    """Return a CPU generator seeded by (seed, purpose, row)."""
-    return torch.Generator().manual_seed(derive(seed, purpose, row))

@@ -32,16 +32,12 @@ _SAMPLE = 96  # training images that stand for all
 
 
 def hash_direction(hasher: Hasher, images: Tensor, codes: Tensor, slope: float) -> Tensor:
-    """Return ∂(mean over bits of z·h)/∂x over its mean magnitude an image, within [−3, 3].
-
-    For images in [0, 1] ``[n, 3, S, S]`` and target codes ``[n, K]``.
-    """
+    """Return sign ∂(mean over bits of z·h)/∂x for images in [0, 1], ``[n, 3, S, S]``."""
     with torch.enable_grad():
         pixels = images.detach().requires_grad_(True)
         agreement = (hasher(pixels, alpha=slope) * codes).mean(dim=1).sum()
         (gradient,) = torch.autograd.grad(agreement, pixels)
-    scale = gradient.abs().flatten(1).mean(dim=1).clamp_min(1e-12)
-    return (gradient / scale.view(-1, 1, 1, 1)).clamp(-3, 3)
+    return gradient.sign()
 
 
 @dataclass(frozen=True)
@@ -141,7 +137,8 @@ class GanTraining:
         del own
         self.discriminator.requires_grad_(False)
         scale = 2.0 if self.weights.signed_pixels else 1.0
-        outputs = self.hasher(crafted, alpha=self.weights.slope)
+        with torch.set_grad_enabled(self.weights.hamming > 0):  # GAN only watches this loss
+            outputs = self.hasher(crafted, alpha=self.weights.slope)
         losses = {
             "reconstruction": self._error(scale * crafted, scale * clean),
             "hash": (1 - (outputs * code).mean(dim=1)).mean(),

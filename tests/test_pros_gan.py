@@ -11,18 +11,21 @@ import numpy as np
 import pytest
 import torch
 
-from attacks.base import Attack, AttackError, Knowledge
-from attacks.pros_gan.crafting import ProsGan
+from attacks.base import Attack, AttackError, Batch, Knowledge
+from attacks.pros_gan.adversarial import hash_loss
+from attacks.pros_gan.budgeted import BudgetedProsGan
+from attacks.pros_gan.crafting import GeneratorCrafting, ProsGan
 from attacks.pros_gan.networks import Discriminator, Generator, LabelDecoder
 from attacks.pros_gan.prototype_net import PrototypeCode, PrototypeNet, label_rows
-from attacks.pros_gan.settings import Pace
-from attacks.protocols import PROTOCOLS
+from attacks.pros_gan.training import Pace
+from attacks.protocols import EPSILON, PROTOCOLS
 from benchmark.journal import Journal, Stopwatch
 from benchmark.parameters import override
 from benchmark.plan import make_plan
 from benchmark.registry import registry
 from benchmark.stages.attacking import Fit
 from datasets.base import RetrievalData
+from targets.training import to_pixels
 from tests.conftest import small_suite, untrained
 from tests.test_attacks import Memory, knowledge, learnt, quick, quiet
 
@@ -49,9 +52,7 @@ def test_networks_fit_every_side(side: int) -> None:
 
 
 def test_the_released_learning_rate() -> None:
-    pace = Pace(
-        epochs=100, batch=24, rate=1.0, decay=True, generator_first=False, discriminator_every=3
-    )
+    pace = Pace(epochs=100, batch=24, rate=1.0, decay=True)
     assert [pace.rate_at(epoch) for epoch in (0, 49)] == [1.0, 1.0]
     assert [pace.rate_at(epoch) for epoch in (50, 99)] == pytest.approx([1 - 1 / 51, 1 - 50 / 51])
     assert replace(pace, decay=False).rate_at(99) == 1.0
@@ -112,21 +113,25 @@ def training(digits: RetrievalData, **changes: Any) -> tuple[Attack, Knowledge]:
     return attack, learnt(prototypes, knowledge(digits, untrained()))
 
 
-@pytest.mark.parametrize("protocol", list(PROTOCOLS))
+@pytest.mark.parametrize(
+    ("name", "protocol"), [*(("prosgan", name) for name in PROTOCOLS), ("prosgan-eps", "released")]
+)
 def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(
-    protocol: str, digits: RetrievalData, tmp_path: Path
+    name: str, protocol: str, digits: RetrievalData
 ) -> None:
-    changes = {"epochs": 3, "alpha": 0.0, "learning_rate": 0.002}
-    attack = override(quick("prosgan", protocol), changes, "test")
+    changes = {"epochs": 3, "learning_rate": 0.002}
+    changes |= {"alpha": 0.0} if name == "prosgan" else {"batch": 8, "epsilon": 0.5}
+    attack = override(quick(name, protocol), changes, "test")
     seen = learnt(replace(attack, crafting=None), knowledge(digits, untrained()))
     part = attack.crafting
     assert part is not None
-    whole = part.fit(seen, epsilon=None, seed=1, journal=Memory(), progress=quiet)
+    budget = attack.epsilon
+    whole = part.fit(seen, epsilon=budget, seed=1, journal=Memory(), progress=quiet)
     for die_after in (1, 2):
         journal = Memory(die_after)
         with pytest.raises(KeyboardInterrupt):
-            part.fit(seen, epsilon=None, seed=1, journal=journal, progress=quiet)
-        resumed = part.fit(seen, epsilon=None, seed=1, journal=journal, progress=quiet)
+            part.fit(seen, epsilon=budget, seed=1, journal=journal, progress=quiet)
+        resumed = part.fit(seen, epsilon=budget, seed=1, journal=journal, progress=quiet)
         assert resumed.curves == whole.curves
         for name, array in whole.state.items():
             assert (resumed.state[name] == array).all(), name
@@ -145,6 +150,39 @@ def test_the_hash_loss_guides_and_without_it_nothing_does(digits: RetrievalData)
     )
     assert guided.curves["hash"][-1] < guided.curves["hash"][0] - 0.05
     assert guided.curves["hash"][-1] < alone.curves["hash"][-1] - 0.05
+
+
+def test_every_look_of_the_budgeted_generator_brings_the_code_nearer(digits: RetrievalData) -> None:
+    attack = override(quick("prosgan-eps", "released"), {"looks": 2}, "test")
+    seen = learnt(attack, knowledge(digits, untrained()))
+    part = attack.crafting
+    assert isinstance(part, BudgetedProsGan)
+    rows = np.arange(20)
+    clean = to_pixels(digits.query.images.read(rows), torch.device("cpu"), torch.float32)
+    targets = digits.train.labels[rows]
+    codes = attack.target_codes(seen, targets, rows, 0)
+    assert codes is not None
+    losses = []
+    for looks in range(3):
+        perturb = replace(part, looks=looks).ready(seen, EPSILON)
+        adversarial = perturb(Batch(clean, codes, torch.from_numpy(targets), rows, 0))
+        losses.append(float(hash_loss(seen.hasher, adversarial, codes)))
+        assert (adversarial - clean).abs().max() <= EPSILON + 1e-6
+    assert losses[0] < float(hash_loss(seen.hasher, clean, codes)) + 0.01
+    assert losses[2] < losses[1] < losses[0]
+
+
+def test_budgets_are_for_the_generator_that_has_one(digits: RetrievalData) -> None:
+    attack, seen = training(digits)
+    assert attack.crafting is not None
+    with pytest.raises(AttackError, match="obeys no budget"):
+        attack.crafting.fit(seen, epsilon=EPSILON, seed=1, journal=Memory(), progress=quiet)
+    budgeted = quick("prosgan-eps", "released").crafting
+    assert budgeted is not None
+    with pytest.raises(AttackError, match="needs an epsilon"):
+        budgeted.fit(seen, epsilon=None, seed=1, journal=Memory(), progress=quiet)
+    with pytest.raises(AttackError, match="looks must not be negative"):
+        BudgetedProsGan(target_rows="train", looks=-1)
 
 
 def test_a_diverging_gan_fails_with_its_curve(digits: RetrievalData) -> None:
@@ -211,7 +249,7 @@ def test_equal_parts_are_fitted_once(cache: Path) -> None:
         return [job.task for job in plan.jobs.values() if isinstance(job.task, Fit)]
 
     assert sum(isinstance(fit.part, PrototypeCode) for fit in fits()) == 1
-    assert sum(isinstance(fit.part, ProsGan) for fit in fits()) == 3
+    assert sum(isinstance(fit.part, GeneratorCrafting) for fit in fits()) == 3
     assert len(fits(policies=["frequent", "unique"])) == 4, "another draw fits nothing again"
     assert len(fits(seeds=2)) == 8
 

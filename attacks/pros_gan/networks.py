@@ -7,12 +7,14 @@ cannot draw a label. Images are in [−1, 1] here.
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from attacks.base import Arrays, AttackError
 from attacks.pros_gan.prototype_net import SEMANTIC_WIDTH
 
 
@@ -71,41 +73,53 @@ class Residual(nn.Module):
 
 
 class Generator(nn.Module):
-    """From image and target semantics to an image; what comes before the final tanh.
+    """From image and target semantics to an image; what comes before the final tanh."""
 
-    Two forms go beyond the paper. ``label_skip`` adds the label image to the output: a
-    perturbation that serves every image comes first, and the body adds what the image at hand
-    needs. ``guided`` also shows the body a guide ``[n, 3, S, S]`` and adds that too.
-    """
-
-    def __init__(
-        self, side: int, width: int = 64, *, label_skip: bool = False, guided: bool = False
-    ) -> None:
+    def __init__(self, side: int, width: int = 64) -> None:
         super().__init__()
-        self.label_skip = label_skip
-        self.guided = guided
+        self.side = side
         self.label_decoder = LabelDecoder(side)
-        self.body = nn.Sequential(
-            nn.Conv2d(9 if guided else 6, width, 7, padding=3),
-            nn.InstanceNorm2d(width),
-            nn.ReLU(),
-            *_down(width, 2 * width),
-            *_down(2 * width, 4 * width),
-            *(Residual(4 * width) for _ in range(6)),
-            *_up(4 * width, 2 * width),
-            *_up(2 * width, width),
-        )
+        self.body = generator_body(6, width)
         self.last = nn.Conv2d(width + 3, 3, 3, padding=1, bias=False)
 
-    def forward(self, semantic: Tensor, images: Tensor, guide: Tensor | None = None) -> Tensor:
-        """Return unbounded outputs ``[n, 3, S, S]`` for images in [−1, 1]."""
-        label = self.label_decoder(semantic)
-        seen = [label, images] if guide is None else [label, images, guide]
-        x = self.body(torch.cat(seen, dim=1))
+    def forward(self, semantic: Tensor, images: Tensor) -> Tensor:
+        """Return unbounded outputs ``[n, 3, S, S]`` for images in [−1, 1].
+
+        Raises:
+            AttackError: images of another side than the generator's.
+        """
+        check_side(images, self.side)
+        x = self.body(torch.cat([self.label_decoder(semantic), images], dim=1))
         out: Tensor = self.last(torch.cat([x, images], dim=1))
-        if self.label_skip:
-            out = out + label
-        return out if guide is None else out + guide
+        return out
+
+
+def generator_body(channels: int, width: int) -> nn.Sequential:
+    """Return G_xt up to its last convolution: down twice, six residual blocks, up twice."""
+    return nn.Sequential(
+        nn.Conv2d(channels, width, 7, padding=3),
+        nn.InstanceNorm2d(width),
+        nn.ReLU(),
+        *_down(width, 2 * width),
+        *_down(2 * width, 4 * width),
+        *(Residual(4 * width) for _ in range(6)),
+        *_up(4 * width, 2 * width),
+        *_up(2 * width, width),
+    )
+
+
+def check_side(images: Tensor, side: int) -> None:
+    """Refuse images a generator was not made for."""
+    if images.shape[-1] != side:
+        raise AttackError(
+            f"the generator was fitted for images of side {side}, not {images.shape[-1]}"
+        )
+
+
+def side_of(state: Arrays) -> int:
+    """Return the side of the images that a generator with this state takes."""
+    cells: int = state["label_decoder.dense.0.bias"].shape[0] // 128
+    return 16 * math.isqrt(cells)
 
 
 class Discriminator(nn.Module):

@@ -7,6 +7,7 @@ from typing import Any
 
 from attacks.base import Attack, Crafting, attack
 from attacks.gradient import GradientLoop
+from attacks.pros_gan.budgeted import BudgetedProsGan
 from attacks.pros_gan.crafting import ProsGan
 from attacks.pros_gan.prototype_net import PrototypeCode
 from attacks.protocols import EPSILON, Protocol
@@ -70,21 +71,11 @@ def prosgan1(protocol: Protocol) -> Attack:
 
 @attack
 def prosgan_eps(protocol: Protocol) -> Attack:
-    """ProS-GAN within 8/255: bounded, trained that way, and guided by one gradient.
+    """A generator within 8/255 that takes one gradient where its first guess leads.
 
-    Not in the paper. Within so small a budget neither reconstruction nor discriminator has work
-    to do, and a generator that sees no gradient hardly learns what moves the code.
+    Not in the paper: at a budget where FGSM, which also takes one gradient, is its rival.
     """
-    crafting = generator(
-        protocol,
-        alpha=0.0,
-        adversarial_weight=0.0,
-        gain=2.0,
-        slope=0.5,
-        label_skip=True,
-        guided=True,
-        target_draw="images",
-    )
+    crafting = BudgetedProsGan(target_rows=protocol.label_rows)
     return _at_prototype(protocol, "prosgan-eps", "ProS-GAN-eps", crafting, EPSILON)
 
 

@@ -1,0 +1,119 @@
+"""The objective of ProS-GAN: generator against discriminator (paper, Section 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from attacks.pros_gan.material import Draw
+from attacks.pros_gan.networks import Discriminator, Generator
+from attacks.pros_gan.training import Step
+from targets.hasher import Hasher
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How the generator's three terms are weighted and measured, and who learns when."""
+
+    reconstruction: float  # the paper's alpha
+    hamming: float
+    adversarial: float
+    sums: bool  # terms are sums over elements, as printed, not means
+    signed_pixels: bool  # reconstruction in [−1, 1], four times that in [0, 1]
+    generator_first: bool
+    discriminator_every: int
+
+
+def hash_loss(hasher: Hasher, images: Tensor, codes: Tensor, slope: float = 1.0) -> Tensor:
+    """Return 1 − mean of z·h over images ``[n, 3, S, S]`` and bits; tanh at ``slope``."""
+    outputs: Tensor = hasher(images, alpha=slope)
+    return (1 - (outputs * codes).mean(dim=1)).mean()
+
+
+def to_image(output: Tensor) -> Tensor:
+    """Return the generator's tanh output as pixels in [0, 1]."""
+    return (torch.tanh(output) + 1) / 2
+
+
+@dataclass
+class Adversarial:
+    """Generator against discriminator, the hasher frozen."""
+
+    generator: Generator
+    discriminator: Discriminator
+    hasher: Hasher
+    class_outputs: bool
+    weights: Weights
+
+    @property
+    def networks(self) -> Mapping[str, nn.Module]:
+        """Return generator and discriminator."""
+        return {"G": self.generator, "D": self.discriminator}
+
+    @property
+    def aims(self) -> bool:
+        """Return whether there is a hash loss; the ablation GAN only watches it."""
+        return self.weights.hamming > 0
+
+    def steps(self, draw: Draw) -> Iterator[Step]:
+        """Yield the two turns in their order; the discriminator's only every so often."""
+        crafted = self._crafted(draw)
+        d_turn = draw.index % self.weights.discriminator_every == 0
+        if d_turn and not self.weights.generator_first:
+            yield self._judge(draw, crafted)
+        yield from self._generate(draw, crafted)
+        if d_turn and self.weights.generator_first:
+            yield self._judge(draw, crafted)
+
+    def hash_loss(self, draw: Draw) -> Tensor:
+        """Return the hash loss of what the generator makes now."""
+        return hash_loss(self.hasher, self._crafted(draw), draw.codes)
+
+    def _crafted(self, draw: Draw) -> Tensor:
+        return to_image(self.generator(draw.semantics, 2 * draw.images - 1))
+
+    def _generate(self, draw: Draw, crafted: Tensor) -> Iterator[Step]:
+        self.discriminator.requires_grad_(False)
+        scale = 2.0 if self.weights.signed_pixels else 1.0
+        with torch.set_grad_enabled(self.aims):
+            aimed = hash_loss(self.hasher, crafted, draw.codes)
+        parts = {
+            "reconstruction": self._error(scale * crafted, scale * draw.images),
+            "hash": aimed,
+            "adversarial": self._error(
+                self.discriminator(2 * crafted - 1), self._verdict(draw.targets, fake=False)
+            ),
+        }
+        weights = {
+            "reconstruction": self.weights.reconstruction,
+            "hash": self.weights.hamming,
+            "adversarial": self.weights.adversarial,
+        }
+        total = torch.stack([weights[name] * part for name, part in parts.items()]).sum()
+        yield Step("G", total, parts)
+        self.discriminator.requires_grad_(True)
+
+    def _judge(self, draw: Draw, crafted: Tensor) -> Step:
+        real = self._error(
+            self.discriminator(2 * draw.images - 1), self._verdict(draw.labels, fake=False)
+        )
+        fake = self._error(
+            self.discriminator(2 * crafted.detach() - 1), self._verdict(draw.targets, fake=True)
+        )
+        loss = (real + fake) / 2
+        return Step("D", loss, {"discriminator": loss})
+
+    def _verdict(self, labels: Tensor, *, fake: bool) -> Tensor:
+        """Return what the discriminator is to say: the classes, then 1 for a fake."""
+        last = labels.new_full((len(labels), 1), float(fake))
+        return torch.cat([labels, last], dim=1) if self.class_outputs else last
+
+    def _error(self, found: Tensor, wanted: Tensor) -> Tensor:
+        """Return the squared error: mean over elements, or their sum an image."""
+        if self.weights.sums:
+            return (found - wanted).square().flatten(1).sum(dim=1).mean()
+        return mse_loss(found, wanted)

@@ -6,6 +6,7 @@ of all training images (detached), S ``[n, N]`` 1 where a label is shared, else 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -23,6 +24,10 @@ class HashingMethod(ABC):
 
     name: ClassVar[str]
     hash_init: ClassVar[HashInit | None] = None  # None: as the backbone says
+
+    def scale(self, step: int) -> float:  # noqa: ARG002 - HashNet's grows
+        """Return the factor of the logit inside tanh at a 0-based training step."""
+        return 1.0
 
     @abstractmethod
     def loss(self, z: Tensor, memory: Tensor, similar: Tensor) -> Tensor:
@@ -47,3 +52,47 @@ class DPSH(HashingMethod):
         signs = torch.where(z >= 0, 1.0, -1.0).to(z.dtype)
         quantisation = (signs - z).square().sum()
         return (self.eta * quantisation - likelihood) / pairs
+
+
+@dataclass(frozen=True, kw_only=True)
+class DPH(HashingMethod):
+    """Deep pairwise hashing: the codes' inner products, scaled to [−1, 1], are regressed.
+
+    L = Σ(z·Uᵀ / K − S)² / (N·n) with S in {−1, +1}; no quantisation term.
+    """
+
+    name: ClassVar[str] = "DPH"
+
+    def loss(self, z: Tensor, memory: Tensor, similar: Tensor) -> Tensor:
+        """Return the DPH loss."""
+        return (z @ memory.T / z.shape[1] - (2 * similar - 1)).square().mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class HashNet(HashingMethod):
+    """HashNet: weighted likelihood of the pairs, and a tanh that grows steeper by continuation.
+
+    ℓ = log(1 + e^{−|d|}) + max(d, 0) − S·d with d = inner · z·Uᵀ; similar pairs weigh
+    (S0 + S1)/S1 and others (S0 + S1)/S0, counted in the batch. The logit's factor is
+    √(1 + growth · step), renewed every ``renewed`` steps.
+    """
+
+    name: ClassVar[str] = "HashNet"
+    hash_init: ClassVar[HashInit | None] = "normal"
+    inner: float = 0.1
+    growth: float = 0.005
+    renewed: int = 200
+
+    def scale(self, step: int) -> float:
+        """Return the continuation's factor at a 0-based training step."""
+        return math.sqrt(1 + self.growth * (step - step % self.renewed))
+
+    def loss(self, z: Tensor, memory: Tensor, similar: Tensor) -> Tensor:
+        """Return the weighted likelihood; a batch without similar pairs weighs only the others."""
+        d = self.inner * z @ memory.T  # [n, N]
+        loss = softplus(d) - similar * d
+        pairs, alike = similar.numel(), similar.sum()
+        weights = torch.where(
+            similar > 0, pairs / alike.clamp(min=1), pairs / (pairs - alike).clamp(min=1)
+        )
+        return (weights * loss).sum() / pairs

@@ -6,6 +6,7 @@ the loss, dropout on, the last epoch kept.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -96,8 +97,10 @@ def train_hasher(
     """Train a hasher in place with its method's loss; returns the loss curve."""
     labels = torch.from_numpy(np.array(split.labels)).to(device, torch.float32)
     memory = torch.zeros(len(split), spec.bits, device=device)
+    steps = itertools.count()
 
     def loss_of(pixels: Tensor, rows: Tensor) -> Tensor:
+        hasher.scale.fill_(spec.method.scale(next(steps)))
         z: Tensor = hasher(pixels)
         memory[rows] = z.detach()
         similar = (labels[rows] @ labels.T > 0).to(z.dtype)

@@ -16,7 +16,7 @@ from datasets.base import RetrievalData
 from targets.backbones import VGG11, AlexNet, Backbone, ResNet18, TargetError, Tiny
 from targets.checkpoints import load_hasher, load_state, read_trunk, state_arrays, weights_file
 from targets.hasher import TargetSpec, build_hasher, sign_codes
-from targets.losses import DPSH
+from targets.losses import DPH, DPSH, HashNet
 from targets.recipe import Recipe
 from targets.training import optimise, train_hasher
 from tests.conftest import untrained
@@ -112,6 +112,62 @@ def test_dpsh_is_its_formula() -> None:
         total += 50 * sum(((1 if v >= 0 else -1) - v) ** 2 for v in z[i])
     loss = DPSH().loss(*(torch.from_numpy(a) for a in (z, memory, similar)))
     assert loss.item() == pytest.approx(total / (9 * 4), rel=1e-12)
+
+
+def test_dph_is_its_formula() -> None:
+    rng = np.random.default_rng(1)
+    z, memory = rng.uniform(-1, 1, (4, 6)), rng.uniform(-1, 1, (9, 6))
+    similar = rng.integers(0, 2, (4, 9)).astype(float)
+    total = 0.0
+    for i in range(4):
+        for j in range(9):
+            inner = sum(z[i, k] * memory[j, k] for k in range(6)) / 6
+            total += (inner - (1 if similar[i, j] else -1)) ** 2
+    loss = DPH().loss(*(torch.from_numpy(a) for a in (z, memory, similar)))
+    assert loss.item() == pytest.approx(total / (9 * 4), rel=1e-12)
+
+
+def test_hashnet_is_its_formula() -> None:
+    rng = np.random.default_rng(2)
+    z, memory = rng.uniform(-1, 1, (4, 6)), rng.uniform(-1, 1, (9, 6))
+    similar = rng.integers(0, 2, (4, 9)).astype(float)
+    ones = similar.sum()
+    zeros = similar.size - ones
+    total = 0.0
+    for i in range(4):
+        for j in range(9):
+            d = 0.1 * sum(z[i, k] * memory[j, k] for k in range(6))
+            pair = math.log(1 + math.exp(-abs(d))) + max(d, 0) - similar[i, j] * d
+            total += pair * similar.size / (ones if similar[i, j] else zeros)
+    loss = HashNet().loss(*(torch.from_numpy(a) for a in (z, memory, similar)))
+    assert loss.item() == pytest.approx(total / similar.size, rel=1e-12)
+    for constant in (0.0, 1.0):
+        all_alike = torch.full((4, 9), constant, dtype=torch.float64)
+        one, two = torch.from_numpy(z), torch.from_numpy(memory)
+        assert torch.isfinite(HashNet().loss(one, two, all_alike))
+
+
+@pytest.mark.parametrize(
+    ("images", "final"), [(10_500, 12.85), (10_000, 12.53), (5_000, 8.89)]
+)  # NUS-WIDE, MS-COCO, FLICKR-25K
+def test_hashnet_ends_at_the_published_scale(images: int, final: float) -> None:
+    last = 100 * -(-images // 32) - 1
+    assert HashNet().scale(0) == 1.0
+    assert HashNet().scale(199) == 1.0
+    assert HashNet().scale(last) == pytest.approx(final, abs=0.005)
+
+
+def test_a_checkpoint_keeps_hashnets_scale(digits: RetrievalData) -> None:
+    recipe = Recipe(epochs=1, batch=4, learning_rate=0.001)
+    method = HashNet(renewed=2)
+    spec = TargetSpec(method=method, backbone=Tiny(), bits=8, weights="none", training=recipe)
+    hasher = build_hasher(spec, 32, seed=0)
+    train_hasher(hasher, spec, digits.train, seed=0, device=CPU, progress=quiet)
+    steps = -(-len(digits.train) // 4)
+    wanted = method.scale(steps - 1)
+    assert wanted > 1
+    loaded = load_hasher(spec, 32, state_arrays(hasher), device=CPU, dtype=torch.float32)
+    assert loaded.scale.item() == pytest.approx(wanted)
 
 
 def test_the_published_schedule_switches_one_epoch_late() -> None:

@@ -48,6 +48,17 @@ OnlyOption = Annotated[
 SeedsOption = Annotated[
     int | None, typer.Option(min=1, help="Draw and attack seeds 0 to N-1, instead of the suite's.")
 ]
+DatasetArgument = Annotated[
+    str, typer.Argument(help="A data set's name; 'list datasets' shows them.")
+]
+ParamOption = Annotated[
+    list[str] | None,
+    typer.Option("--param", "-p", help="A parameter of the data set, like 'root=DIR'; repeatable."),
+]
+DataRootOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder with one folder a data set, like DIR/FLICKR-25K. Default: data."),
+]
 CacheOption = Annotated[
     Path | None, typer.Option(help="Where data sets are built. Default: the user's cache folder.")
 ]
@@ -176,6 +187,44 @@ def plan_command(
 
 
 @app.command()
+def doctor(
+    dataset: DatasetArgument,
+    param: ParamOption = None,
+    data_root: DataRootOption = None,
+    n_t: Annotated[int, typer.Option(min=1, help="Votes an anchor code takes.")] = 9,
+    cache: CacheOption = None,
+) -> None:
+    """Examine a data set: counts, label rows, chance, overlaps, images that cannot be read.
+
+    Exits 0 when nothing would stop a run, 3 otherwise; every finding is listed at once.
+    """
+    from benchmark.dataset_tools import dataset_spec, diagnosis_table
+    from datasets.doctor import examine
+
+    with _usage_errors():
+        spec = dataset_spec(dataset, param or [], data_root)
+        diagnosis = examine(spec.inspect(_cache(cache)), n_t)
+    _say(diagnosis_table(diagnosis))
+    if not diagnosis.healthy:
+        raise typer.Exit(EXIT_CELLS_MISSING)
+
+
+@app.command("make-lists")
+def make_lists(
+    dataset: DatasetArgument,
+    official: Annotated[Path, typer.Option("--from", help="Folder of the official files.")],
+    to: Annotated[Path, typer.Option("--to", help="Folder the lists are written to.")],
+    seed: Annotated[int, typer.Option(help="Of the splits.")] = 0,
+) -> None:
+    """Make split lists of the paper's sizes from the official files of a data set."""
+    from benchmark.dataset_tools import write_lists
+
+    with _usage_errors():
+        for line in write_lists(dataset, official, to, seed):
+            _say(line)
+
+
+@app.command()
 def report(
     out: Annotated[Path, typer.Option("--out", "-o", help="An output folder.")],
 ) -> None:
@@ -212,8 +261,12 @@ def _plan(
     if seeds is not None:
         loaded = loaded.model_copy(update={"seeds": seeds})
     folder = (out or Path("results") / loaded.name).resolve()
-    cache = (cache or platformdirs.user_cache_path("targeted-hashing-benchmark")).resolve()
+    cache = _cache(cache)
     return make_plan(loaded, cache, only or ()), folder, cache
+
+
+def _cache(cache: Path | None) -> Path:
+    return (cache or platformdirs.user_cache_path("targeted-hashing-benchmark")).resolve()
 
 
 def _write_manifest(

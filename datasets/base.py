@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
@@ -87,18 +88,56 @@ class RetrievalData:
         return {"train": self.train, "query": self.query, "database": self.database}[name]
 
 
+@dataclass(frozen=True)
+class Inspection:
+    """What an examiner of a data set needs, also of one that cannot be loaded."""
+
+    name: str
+    classes: tuple[str, ...]
+    labels: Mapping[SplitName, UInt8Array]  # splits that could be read
+    contents: Mapping[SplitName, Sequence[str | None]]  # an id an image; None: it is not there
+    places: Mapping[SplitName, Sequence[str]]  # what a person calls each image
+    faults: Sequence[str] = ()
+    folder: str = ""  # where the images were looked for
+    expected: Mapping[SplitName, int] = field(default_factory=dict)  # the published sizes
+
+
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec(ABC):
     """How to obtain a data set: a frozen value whose fields are its parameters.
 
     Subclasses in this package are collected by ``name``; the first docstring line is their help.
+    ``published`` holds hyper-parameters that the paper sets for this data set alone.
     """
 
     name: ClassVar[str]
+    published: ClassVar[Mapping[str, float]] = {}
 
     @abstractmethod
     def load(self, cache: Path) -> RetrievalData:
         """Return the data, building it under ``cache`` when that has not been done before."""
+
+    def inspect(self, cache: Path) -> Inspection:
+        """Return what there is to examine, every fault at once."""
+        data = self.load(cache)
+        return Inspection(
+            name=data.name,
+            classes=data.classes,
+            labels={name: data.split(name).labels for name in SPLITS},
+            contents={name: image_ids(data.split(name).images) for name in SPLITS},
+            places={
+                name: [f"{name} image {row}" for row in range(len(data.split(name)))]
+                for name in SPLITS
+            },
+        )
+
+
+def image_ids(images: Images) -> list[str]:
+    """Return the SHA-256 of every image's pixels."""
+    return [
+        hashlib.sha256(images.read(np.array([row])).tobytes()).hexdigest()
+        for row in range(len(images))
+    ]
 
 
 def fingerprint(*arrays: npt.NDArray[np.generic]) -> str:

@@ -1,0 +1,165 @@
+"""CIFAR-10, from either form of its official files, without running what they hold."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from datasets.base import (
+    SPLITS,
+    ArrayImages,
+    DatasetError,
+    DatasetSpec,
+    Images,
+    IntArray,
+    RetrievalData,
+    Split,
+    UInt8Array,
+    fingerprint,
+)
+from datasets.splits import seeded_splits
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_NAMES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
+_SIDE = 32
+_RECORD = 1 + 3 * _SIDE * _SIDE
+
+
+@dataclass(frozen=True)
+class Enlarged:
+    """Images resized (bilinear) to another side as they are read."""
+
+    images: Images
+    side: int
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, rows: IntArray) -> UInt8Array:
+        """Return the images of the given rows, uint8 ``[len(rows), 3, side, side]``."""
+        size = (self.side, self.side)
+        resized = [
+            np.asarray(
+                Image.fromarray(image.transpose(1, 2, 0)).resize(size, Image.Resampling.BILINEAR)
+            )
+            for image in self.images.read(rows)
+        ]
+        return np.ascontiguousarray(np.stack(resized).transpose(0, 3, 1, 2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cifar10(DatasetSpec):
+    """CIFAR-10: 60,000 images of one label each, from its binary or its Python version.
+
+    Attributes:
+        root: the folder that holds (or is) cifar-10-batches-bin or cifar-10-batches-py.
+        side: what the 32 pixels are enlarged to; AlexNet and VGG11 need at least 64.
+        n_query, n_train: drawn from all images by ``split_seed``; the rest is the database.
+        split_seed: of that draw.
+    """
+
+    name: ClassVar[str] = "CIFAR-10"
+    root: str = "data/CIFAR-10"
+    side: int = 64
+    n_query: int = 1_000
+    n_train: int = 5_000
+    split_seed: int = 0
+
+    def load(self, cache: Path) -> RetrievalData:  # noqa: ARG002 - it is small
+        """Return the data, all in memory (180 MB)."""
+        images, classes = self._read()
+        labels = np.eye(len(CLASSES), dtype=np.uint8)[classes]
+        rows = seeded_splits(
+            len(images), n_query=self.n_query, n_train=self.n_train, seed=self.split_seed
+        )
+        parts = {
+            name: Split(Enlarged(ArrayImages(images[rows[name]]), self.side), labels[rows[name]])
+            for name in SPLITS
+        }
+        side = np.array([self.side])
+        return RetrievalData(
+            name=self.name,
+            classes=CLASSES,
+            side=self.side,
+            fingerprint=fingerprint(images, labels, side, *(rows[name] for name in SPLITS)),
+            train=parts["train"],
+            query=parts["query"],
+            database=parts["database"],
+        )
+
+    def _read(self) -> tuple[UInt8Array, IntArray]:
+        root = Path(self.root).expanduser()
+        forms: dict[str, Callable[[Path], tuple[UInt8Array, IntArray]]] = {
+            ".bin": _binary,
+            "": _python,
+        }
+        for suffix, read in forms.items():
+            found = sorted(root.rglob(f"{_NAMES[0]}{suffix}"))
+            if found:
+                parts = [read(found[0].parent / f"{name}{suffix}") for name in _NAMES]
+                return (
+                    np.concatenate([images for images, _ in parts]),
+                    np.concatenate([labels for _, labels in parts]),
+                )
+        raise DatasetError(
+            f"CIFAR-10: no data_batch_1.bin or data_batch_1 in {root.resolve()} or below; unpack "
+            "cifar-10-binary.tar.gz there, or name the folder with --data-root"
+        )
+
+
+def _binary(path: Path) -> tuple[UInt8Array, IntArray]:
+    """Read records of a label byte and 3 · 32 · 32 pixels."""
+    content = np.frombuffer(_bytes(path), dtype=np.uint8)
+    if len(content) % _RECORD:
+        raise DatasetError(f"{path} is truncated: {len(content)} bytes")
+    records = content.reshape(-1, _RECORD)
+    return _checked(records[:, 1:], records[:, 0].astype(np.int64), path)
+
+
+def _python(path: Path) -> tuple[UInt8Array, IntArray]:
+    """Read a pickled batch; anything in it but arrays and plain values is refused."""
+    try:
+        batch = _Plain(io.BytesIO(_bytes(path)), encoding="bytes").load()
+        return _checked(np.asarray(batch[b"data"]), np.asarray(batch[b"labels"]), path)
+    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
+        raise DatasetError(f"{path} is not a batch of CIFAR-10 ({error})") from None
+
+
+class _Plain(pickle.Unpickler):
+    """An unpickler that knows how to rebuild an array and nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return NumPy's own builders; refuse every other name."""
+        wanted = {
+            ("multiarray", "_reconstruct"): np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
+            ("numpy", "ndarray"): np.ndarray,
+            ("numpy", "dtype"): np.dtype,
+            ("_codecs", "encode"): codecs.encode,  # how Python 3 writes bytes for Python 2
+        }
+        try:
+            return wanted[module.rpartition(".")[2], name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"it wants to run {module}.{name}") from None
+
+
+def _checked(pixels: Any, labels: Any, path: Path) -> tuple[UInt8Array, IntArray]:
+    pixels, labels = np.asarray(pixels), np.asarray(labels, dtype=np.int64)
+    shape = (len(labels), _RECORD - 1)
+    if pixels.dtype != np.uint8 or pixels.shape != shape or not np.isin(labels, range(10)).all():
+        raise DatasetError(f"{path} is not a batch of CIFAR-10: {pixels.dtype} {pixels.shape}")
+    return pixels.reshape(-1, 3, _SIDE, _SIDE), labels
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror}") from None

@@ -1,0 +1,217 @@
+"""An examination of a data set: what there is, and everything that is wrong, at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from datasets.base import SPLITS, DatasetError, Inspection, SplitName, UInt8Array
+from datasets.draws import Policy, eligible_rows
+
+Level = Literal["error", "warning", "note"]
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something a person should know; an error stops a run."""
+
+    level: Level
+    text: str
+
+
+@dataclass(frozen=True)
+class PolicyLine:
+    """What a target-label policy draws from, and the t-MAP of codes that say nothing."""
+
+    policy: Policy
+    rows: int  # eligible label rows
+    chance: float | None  # in [0, 1], expected over the draw
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The report of an examination."""
+
+    name: str
+    classes: int
+    statistics: Mapping[str, Mapping[SplitName, float]]
+    policies: Sequence[PolicyLine]
+    findings: Sequence[Finding]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing would stop a run."""
+        return all(finding.level != "error" for finding in self.findings)
+
+
+def examine(found: Inspection, n_t: int = 9) -> Diagnosis:
+    """Examine a data set; anchor codes are to take ``n_t`` votes."""
+    identities = {
+        name: [
+            content or f"path {place}"
+            for content, place in zip(found.contents[name], found.places[name], strict=True)
+        ]
+        for name in found.labels
+    }
+    policies, faults = _policies(found.labels, n_t)
+    findings = [
+        *(Finding("error", fault) for fault in found.faults),
+        *(Finding("warning", fault) for fault in faults),
+        *_absent(found),
+        *_sizes(found),
+        *_overlaps(found, identities),
+        *_labels(found),
+        *_duplicates(found, identities),
+    ]
+    return Diagnosis(
+        name=found.name,
+        classes=len(found.classes),
+        statistics=_statistics(found.labels, identities, n_t),
+        policies=policies,
+        findings=findings,
+    )
+
+
+def _statistics(
+    labels: Mapping[SplitName, UInt8Array], identities: Mapping[SplitName, list[str]], n_t: int
+) -> dict[str, dict[SplitName, float]]:
+    columns: dict[SplitName, dict[str, float]] = {}
+    for name, matrix in labels.items():
+        rows, counts = np.unique(matrix, axis=0, return_counts=True)
+        frequent = counts > n_t
+        columns[name] = {
+            "images": len(matrix),
+            "unique images": len(set(identities[name])),
+            "labels an image": float(matrix.sum(axis=1).mean()) if len(matrix) else 0.0,
+            "without any label": int((~matrix.any(axis=1)).sum()),
+            "unique label rows": len(rows),
+            "rows with more than 1 image": int((counts > 1).sum()),
+            f"rows with more than {n_t} images": int(frequent.sum()),
+            "of these eligible as targets": int((frequent & rows.any(axis=1)).sum()),
+        }
+    names = list(next(iter(columns.values()), {}))
+    return {name: {split: column[name] for split, column in columns.items()} for name in names}
+
+
+def chance_of(relevant: npt.NDArray[np.int64], total: int) -> npt.NDArray[np.float64]:
+    """Return the expected AP of a random ranking of ``total`` items, for relevant counts [n].
+
+    PROTOCOL 0.1 with the whole database as one tie group: ((1 − k)·H(N) + k·N) / N with
+    k = (R − 1)/(N − 1); 0 where nothing is relevant.
+    """
+    harmonic = float((1 / np.arange(1, total + 1)).sum())
+    k = (relevant - 1) / max(1, total - 1)
+    expected: npt.NDArray[np.float64] = ((1 - k) * harmonic + k * total) / total
+    return np.where(relevant > 0, expected, 0.0)
+
+
+def _policies(
+    labels: Mapping[SplitName, UInt8Array], n_t: int
+) -> tuple[list[PolicyLine], list[str]]:
+    if "database" not in labels or "query" not in labels or not len(labels["database"]):
+        return [], []
+    database, query = labels["database"].astype(np.float32), labels["query"].astype(np.float32)
+    lines, faults = [], []
+    for policy in get_args(Policy):
+        try:
+            rows = eligible_rows(policy, labels["database"], labels["database"], n_t)
+        except DatasetError as error:
+            faults.append(str(error))
+            continue
+        floating = rows.astype(np.float32)
+        relevant = np.zeros(len(rows), dtype=np.int64)
+        for part in np.array_split(database, max(1, len(database) // 10_000)):
+            relevant += (floating @ part.T > 0).sum(axis=1)
+        chance = chance_of(relevant, len(database))
+        allowed = np.ones((len(query), len(rows)), dtype=bool)
+        shared = query @ floating.T
+        if policy == "exclude-equal":
+            sizes = query.sum(axis=1)[:, None], floating.sum(axis=1)[None]
+            allowed = ~((shared == sizes[0]) & (shared == sizes[1]))
+        elif policy == "disjoint":
+            allowed = shared == 0
+        drawable = allowed.any(axis=1)
+        if not drawable.all():
+            faults.append(
+                f"policy {policy!r}: no eligible target label for {int((~drawable).sum())} queries"
+            )
+        means = (allowed @ chance)[drawable] / allowed[drawable].sum(axis=1)
+        lines.append(PolicyLine(policy, len(rows), float(means.mean()) if len(means) else None))
+    return lines, faults
+
+
+def _absent(found: Inspection) -> Iterator[Finding]:
+    for name, contents in found.contents.items():
+        missing = [
+            place
+            for place, content in zip(found.places[name], contents, strict=True)
+            if content is None
+        ]
+        if missing:
+            text = f"{len(missing)} of {len(contents)} {name} images are not in {found.folder}"
+            yield Finding("error", f"{text}: {_some(missing)}")
+
+
+def _sizes(found: Inspection) -> Iterator[Finding]:
+    for name, size in found.expected.items():
+        there = len(found.labels.get(name, ()))
+        if there != size:
+            yield Finding("warning", f"{name} has {there} images; the paper's has {size}")
+
+
+def _overlaps(found: Inspection, identities: Mapping[SplitName, list[str]]) -> Iterator[Finding]:
+    queries = identities.get("query", [])
+    for name in ("database", "train"):
+        others = set(identities.get(name, ()))
+        shared = [
+            place
+            for place, identity in zip(found.places.get("query", ()), queries, strict=True)
+            if identity in others
+        ]
+        if shared:
+            text = f"{len(shared)} query images stand in the {name} split too"
+            yield Finding("error", f"{text}: {_some(shared)} (parameter allow_overlap)")
+    outside = set(identities.get("train", ())) - set(identities.get("database", ()))
+    if outside and "database" in identities:
+        yield Finding("note", f"{len(outside)} training images are not in the database")
+
+
+def _labels(found: Inspection) -> Iterator[Finding]:
+    for name, matrix in found.labels.items():
+        empty = ~matrix.any(axis=1)
+        if empty.any():
+            text = f"{int(empty.sum())} of {len(matrix)} {name} images carry no label"
+            if name == "query":
+                cap = 100 * (1 - empty.mean())
+                text += f": their AP is 0, and MAP is at most {cap:.1f} %"
+            yield Finding("note", text)
+        unused = [found.classes[column] for column in np.flatnonzero(~matrix.any(axis=0))]
+        if unused:
+            yield Finding("warning", f"no {name} image carries {_some(unused)}")
+
+
+def _duplicates(found: Inspection, identities: Mapping[SplitName, list[str]]) -> Iterator[Finding]:
+    rows: dict[str, set[bytes]] = {}
+    for name in (name for name in SPLITS if name in identities):
+        counts = Counter(identities[name])
+        extra = len(identities[name]) - len(counts)
+        if extra:
+            yield Finding("note", f"{extra} {name} images repeat another of that split")
+        for identity, row in zip(identities[name], found.labels[name], strict=True):
+            rows.setdefault(identity, set()).add(row.tobytes())
+    contradicting = [identity for identity, found_rows in rows.items() if len(found_rows) > 1]
+    if contradicting:
+        yield Finding(
+            "warning", f"{len(contradicting)} images stand in the lists with different label rows"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = ", …" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + rest

@@ -1,0 +1,203 @@
+"""Lists of images with labels, in the formats of the field, each fault with its line.
+
+* a pair ``*_img.txt`` (a path a line) and ``*_label.txt`` (C zeros and ones a line);
+* one file of lines ``path 0 1 0 …``;
+* a CSV: ``path,label,label…`` with the names of an image's labels, or with a header row
+  ``path,cat,dog`` and zeros and ones below it.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datasets.base import DatasetError, SplitName, UInt8Array
+from datasets.image_files import path_fault
+
+_SPLIT_NAMES: dict[SplitName, tuple[str, ...]] = {
+    "train": ("train",),
+    "query": ("query", "test"),
+    "database": ("database",),
+}
+_SHOWN_FAULTS = 10
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """Paths with their label rows, and what was wrong with the lines that are left out."""
+
+    paths: tuple[str, ...]
+    labels: UInt8Array  # [n, C]
+    classes: tuple[str, ...]
+    faults: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def take(self, rows: Sequence[int]) -> ImageList:
+        """Return some of the lines."""
+        index = np.asarray(rows, dtype=np.int64)
+        paths = tuple(self.paths[row] for row in index)
+        return ImageList(paths, self.labels[index], self.classes)
+
+
+def find_list(folder: Path, split: SplitName) -> ImageList | None:
+    """Return the list of a split that lies in a folder in any of the formats, or None."""
+    for name in _SPLIT_NAMES[split]:
+        pair = folder / f"{name}_img.txt", folder / f"{name}_label.txt"
+        if pair[0].is_file() or pair[1].is_file():
+            return read_pair(*pair)
+        for suffix in ("txt", "csv"):
+            if (folder / f"{name}.{suffix}").is_file():
+                return read_list(folder / f"{name}.{suffix}")
+    return None
+
+
+def read_list(path: Path) -> ImageList:
+    """Return the list in one file: a CSV by its suffix, else lines ``path 0 1 0 …``."""
+    return read_csv(path) if path.suffix == ".csv" else read_lines(path)
+
+
+def read_pair(images: Path, labels: Path) -> ImageList:
+    """Return the list of a pair of files, line by line.
+
+    Raises:
+        DatasetError: a file that cannot be read, or counts that differ.
+    """
+    paths, rows = _lines(images), _lines(labels)
+    if len(paths) != len(rows):
+        raise DatasetError(
+            f"{images.name} has {len(paths)} lines, but {labels.name} has {len(rows)} (in "
+            f"{images.parent}): every image needs exactly one label row"
+        )
+    pairs = zip(paths, rows, strict=True)
+    return _matrix(
+        ((number, path, row.split()) for number, (path, row) in enumerate(pairs, 1)),
+        f"{images.name} / {labels.name}",
+    )
+
+
+def read_lines(path: Path) -> ImageList:
+    """Return the list of a file of lines ``path 0 1 0 …``."""
+    entries = (
+        (number, line.split(maxsplit=1)[0] if line.strip() else "", line.split()[1:])
+        for number, line in enumerate(_lines(path), 1)
+    )
+    return _matrix(entries, path.name)
+
+
+def read_csv(path: Path) -> ImageList:
+    """Return the list of a CSV, with label names or with a header over zeros and ones."""
+    rows = list(csv.reader(_lines(path)))
+    if not rows:
+        raise DatasetError(f"{path} is empty")
+    header = rows[0][0].strip().lower() in ("path", "image", "file")
+    body = rows[1:] if header else rows
+    cells = {cell.strip() for row in body for cell in row[1:]}
+    first = 2 if header else 1
+    if header and len(rows[0]) > 2 and cells <= {"0", "1"}:
+        entries = (
+            (number, row[0].strip() if row else "", [cell.strip() for cell in row[1:]])
+            for number, row in enumerate(body, first)
+        )
+        return _matrix(entries, path.name, tuple(name.strip() for name in rows[0][1:]))
+    names = sorted(cells - {""})
+    place = {name: number for number, name in enumerate(names)}
+    matrix = (
+        (
+            number,
+            row[0].strip() if row else "",
+            _one_hot((place[cell.strip()] for cell in row[1:] if cell.strip()), len(names)),
+        )
+        for number, row in enumerate(body, first)
+    )
+    return _matrix(matrix, path.name, tuple(names))
+
+
+def write_pair(listed: ImageList, folder: Path, name: str) -> None:
+    """Write ``<name>_img.txt`` and ``<name>_label.txt``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = (" ".join(map(str, row)) for row in listed.labels.tolist())
+    for suffix, lines in (("img", listed.paths), ("label", rows)):
+        text = "".join(f"{line}\n" for line in lines)
+        (folder / f"{name}_{suffix}.txt").write_text(text, encoding="utf-8")
+
+
+def aligned(lists: Sequence[ImageList]) -> list[ImageList]:
+    """Return the lists with label columns in common: equal numbers, or the union of names.
+
+    Raises:
+        DatasetError: unnamed columns whose numbers differ.
+    """
+    if len({listed.classes for listed in lists}) == 1:
+        return list(lists)
+    if any(_unnamed(listed.classes) for listed in lists):
+        counts = ", ".join(str(listed.labels.shape[1]) for listed in lists)
+        raise DatasetError(f"the splits have label rows of different lengths: {counts}")
+    names = tuple(sorted({name for listed in lists for name in listed.classes}))
+    found = []
+    for listed in lists:
+        labels = np.zeros((len(listed), len(names)), dtype=np.uint8)
+        labels[:, [names.index(name) for name in listed.classes]] = listed.labels
+        found.append(ImageList(listed.paths, labels, names, listed.faults))
+    return found
+
+
+def refuse_faults(listed: ImageList, origin: Path) -> None:
+    """Raise on a list with faults, the first of them named."""
+    if listed.faults:
+        shown = "\n  ".join(listed.faults[:_SHOWN_FAULTS])
+        more = len(listed.faults) - _SHOWN_FAULTS
+        rest = f"\n  and {more} more" if more > 0 else ""
+        raise DatasetError(f"{len(listed.faults)} faulty lines in {origin}:\n  {shown}{rest}")
+
+
+def _unnamed(classes: tuple[str, ...]) -> bool:
+    return classes == tuple(map(str, range(len(classes))))
+
+
+def _one_hot(places: Iterable[int], count: int) -> list[str]:
+    row = ["0"] * count
+    for place in places:
+        row[place] = "1"
+    return row
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} is not UTF-8 text: {error}") from None
+    return [line.strip() for line in text.rstrip().splitlines()]
+
+
+def _matrix(
+    entries: Iterable[tuple[int, str, list[str]]], origin: str, classes: tuple[str, ...] = ()
+) -> ImageList:
+    """Check paths and label rows; the first row that has any says how many classes there are."""
+    paths: list[str] = []
+    rows: list[list[str]] = []
+    faults: list[str] = []
+    width = len(classes)
+    for number, path, row in entries:
+        width = width or len(row)
+        fault = path_fault(path)
+        if fault is None and len(row) != width:
+            fault = f"{len(row)} labels, expected {width}"
+        if fault is None and not set(row) <= {"0", "1"}:
+            fault = f"labels must be 0 or 1, got '{next(v for v in row if v not in ('0', '1'))}'"
+        if fault is None and not row:
+            fault = "no labels"
+        if fault is not None:
+            faults.append(f"{origin} line {number}: {fault}")
+            continue
+        paths.append(path)
+        rows.append(row)
+    labels = np.array(rows, dtype=np.uint8).reshape(len(rows), width)
+    return ImageList(tuple(paths), labels, classes or tuple(map(str, range(width))), tuple(faults))

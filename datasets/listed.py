@@ -1,0 +1,211 @@
+"""Data sets that lie as image files with lists of labels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from datasets.base import (
+    SPLITS,
+    DatasetError,
+    DatasetSpec,
+    Inspection,
+    RetrievalData,
+    Split,
+    SplitName,
+    fingerprint,
+)
+from datasets.contents import content_hashes
+from datasets.decoded import decoded_images
+from datasets.image_files import Framing, ImageFiles, decode
+from datasets.image_lists import ImageList, aligned, find_list, read_list, refuse_faults
+from datasets.splits import seeded_splits
+
+_SHOWN = 3
+_OTHERS: tuple[SplitName, ...] = ("train", "database")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedData(DatasetSpec):
+    """Image files and split lists below a root.
+
+    Attributes:
+        root: the folder of the lists (and of the images, unless ``images`` says otherwise).
+        images: the folder that the lists' paths start from.
+        resize, side: resize the short side, crop the centre.
+        decoded: keep the decoded images in the cache (150 kB each at 224 pixels).
+        workers: threads that decode.
+        allow_overlap: run although query images stand in the database or the training set too.
+    """
+
+    expected: ClassVar[Mapping[SplitName, int]] = {}
+
+    root: str = ""
+    images: str = ""
+    resize: int = 256
+    side: int = 224
+    decoded: bool = False
+    workers: int = 4
+    allow_overlap: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the lists."""
+        return Path(self.root or f"data/{self.name}").expanduser()
+
+    @property
+    def image_folder(self) -> Path:
+        """The folder that paths start from."""
+        return Path(self.images).expanduser() if self.images else self.folder
+
+    @property
+    def title(self) -> str:
+        """The data set's name in results."""
+        return self.name
+
+    def lists(self) -> dict[SplitName, ImageList]:
+        """Return the list of every split that is there, label columns aligned.
+
+        Raises:
+            DatasetError: no list at all, or lists that do not fit together.
+        """
+        found = {name: find_list(self.folder, name) for name in SPLITS}
+        present = {name: listed for name, listed in found.items() if listed is not None}
+        if not present:
+            raise DatasetError(
+                f"{self.title}: no split lists in {self.folder.resolve()} (train_img.txt and "
+                "train_label.txt, test_…, database_…; or train.txt … with lines 'path 0 1 0'; or "
+                f"train.csv …){self.remedy()}"
+            )
+        return dict(zip(present, aligned(list(present.values())), strict=True))
+
+    def remedy(self) -> str:
+        """Return what else a person without lists can do."""
+        return "; name the folder with --data-root or the parameter 'root'"
+
+    def load(self, cache: Path) -> RetrievalData:
+        """Return the data, decoded as it is read.
+
+        Raises:
+            DatasetError: faulty lists, or images that are not there.
+        """
+        lists = self.lists()
+        for name in SPLITS:
+            if name not in lists:
+                raise DatasetError(f"{self.title}: {self.folder.resolve()} has no {name} list")
+            refuse_faults(lists[name], self.folder)
+        paths = [path for listed in lists.values() for path in listed.paths]
+        hashes = content_hashes(self.image_folder, paths, cache)
+        missing = [path for path, found in hashes.items() if found is None]
+        if missing:
+            raise DatasetError(
+                f"{self.title}: {len(missing)} of {len(hashes)} images are not in "
+                f"{self.image_folder.resolve()} ({', '.join(missing[:_SHOWN])}, …); name the "
+                "folder their paths start from with the parameter 'images'"
+            )
+        self._refuse_overlap(lists, hashes)
+        framing = Framing(self.resize, self.side)
+        splits, digests = {}, []
+        for name in SPLITS:
+            listed = lists[name]
+            ids = "".join(str(hashes[path]) for path in listed.paths)
+            key = hashlib.sha256(f"{ids} {framing}".encode()).hexdigest()
+            files = ImageFiles(self.image_folder, listed.paths, framing, self.workers)
+            images = decoded_images(files, key, cache) if self.decoded else files
+            splits[name] = Split(images, listed.labels)
+            digests += [key, fingerprint(listed.labels)]
+        return RetrievalData(
+            name=self.title,
+            classes=lists["train"].classes,
+            side=self.side,
+            fingerprint=hashlib.sha256(" ".join(digests).encode()).hexdigest(),
+            train=splits["train"],
+            query=splits["query"],
+            database=splits["database"],
+        )
+
+    def _refuse_overlap(
+        self, lists: Mapping[SplitName, ImageList], hashes: Mapping[str, str | None]
+    ) -> None:
+        others = {hashes[path] for name in _OTHERS for path in lists[name].paths}
+        shared = [path for path in lists["query"].paths if hashes[path] in others]
+        if shared and not self.allow_overlap:
+            raise DatasetError(
+                f"{self.title}: {len(shared)} query images stand in the database or the training "
+                f"set too ({', '.join(shared[:_SHOWN])}, …), so retrieval finds the query itself; "
+                "remove them from the lists, or set the parameter allow_overlap"
+            )
+
+    def inspect(self, cache: Path) -> Inspection:
+        """Return lists and the images' contents, every fault at once."""
+        lists = self.lists()
+        faults = [f"no {name} list in {self.folder}" for name in SPLITS if name not in lists]
+        faults += [fault for listed in lists.values() for fault in listed.faults]
+        paths = [path for listed in lists.values() for path in listed.paths]
+        hashes = content_hashes(self.image_folder, paths, cache)
+        return Inspection(
+            name=self.title,
+            classes=next(iter(lists.values())).classes,
+            labels={name: listed.labels for name, listed in lists.items()},
+            contents={
+                name: [hashes[path] for path in listed.paths] for name, listed in lists.items()
+            },
+            places={name: listed.paths for name, listed in lists.items()},
+            faults=faults + self._unreadable(hashes),
+            folder=str(self.image_folder.resolve()),
+            expected=self.expected,
+        )
+
+    def _unreadable(self, hashes: Mapping[str, str | None]) -> list[str]:
+        """Decode every image that is there, and return what is wrong with those that fail."""
+        framing = Framing(self.resize, self.side)
+
+        def fault(path: str) -> str | None:
+            try:
+                decode(self.image_folder / path, framing)
+            except DatasetError as error:
+                return str(error)
+            return None
+
+        there = [path for path, found in hashes.items() if found is not None]
+        with ThreadPoolExecutor(self.workers) as pool:
+            return [text for text in pool.map(fault, there) if text is not None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderData(ListedData):
+    """Any folder of images with split lists, or with one list that is split by a seed.
+
+    Attributes:
+        label: the data set's name in results; the folder's name where it is empty.
+        list_file: one list (lines ``path 0 1 0 …``, or a CSV) to be split.
+        n_query, n_train: the sizes of its splits; the rest is the database.
+        split_seed: of that split.
+    """
+
+    name: ClassVar[str] = "folder"
+    label: str = ""
+    list_file: str = ""
+    n_query: int = 100
+    n_train: int = 1000
+    split_seed: int = 0
+
+    @property
+    def title(self) -> str:
+        """The data set's name in results."""
+        return self.label or self.folder.resolve().name
+
+    def lists(self) -> dict[SplitName, ImageList]:
+        """Return the split lists, or the one list, split."""
+        if not self.list_file:
+            return super().lists()
+        listed = read_list(self.folder / self.list_file)
+        refuse_faults(listed, self.folder / self.list_file)
+        rows = seeded_splits(
+            len(listed), n_query=self.n_query, n_train=self.n_train, seed=self.split_seed
+        )
+        return {name: listed.take(rows[name].tolist()) for name in SPLITS}

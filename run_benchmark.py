@@ -8,9 +8,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import platformdirs
 import typer
@@ -44,6 +45,18 @@ OnlyOption = Annotated[
     typer.Option(
         help="Only these cells, like 'attack=dhta,source=DPSH-*-32': comma is and, repeated is or."
     ),
+]
+DatasetOption = Annotated[
+    list[str] | None,
+    typer.Option("--dataset", help="Run on this data set instead of the suite's; repeatable."),
+]
+ScaleOption = Annotated[
+    str | None,
+    typer.Option(help="A scale's name or file: sizes and recipes for what the suite leaves open."),
+]
+ProtocolOption = Annotated[
+    list[str] | None,
+    typer.Option("--protocol", help="paper, released or paper-literal; repeatable."),
 ]
 SeedsOption = Annotated[
     int | None, typer.Option(min=1, help="Draw and attack seeds 0 to N-1, instead of the suite's.")
@@ -86,7 +99,11 @@ def run(
     suite: SuiteOption = "demo",
     out: OutOption = None,
     only: OnlyOption = None,
+    dataset: DatasetOption = None,
+    scale: ScaleOption = None,
+    protocol: ProtocolOption = None,
     seeds: SeedsOption = None,
+    data_root: DataRootOption = None,
     slots: Annotated[
         int | None,
         typer.Option(min=1, help="Jobs at a time. Default: one a GPU, or cores / threads a job."),
@@ -104,14 +121,17 @@ def run(
     from benchmark.engines import LocalEngine, available_slots
     from benchmark.estimate import estimate, remember
     from benchmark.lock import hold
+    from benchmark.manifest import write_manifest
     from benchmark.schedule import run_graph
     from benchmark.store import Store
 
+    changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
     with _usage_errors():
-        plan, folder, cache = _plan(suite, out, only, seeds, cache)
+        wish = _Wish(suite, out, only, cache, data_root, changes)
+        whole, plan, folder, cache = wish.plan()
         places = available_slots(device.value, slots, plan.suite.compute.threads)
     with _usage_errors(), hold(folder):
-        _write_manifest(suite, plan, folder, partial=bool(only), seeds=seeds, cache=cache)
+        write_manifest(whole, folder)  # also what is not wanted now, so that no row is lost
         seconds = estimate(plan, cache, places[0].device)
         began = time.monotonic()
         _say(f"{len(plan.cells)} cells, {len(plan.jobs)} jobs, {len(places)} at a time -> {folder}")
@@ -144,7 +164,11 @@ def plan_command(
     suite: SuiteOption = "demo",
     out: OutOption = None,
     only: OnlyOption = None,
+    dataset: DatasetOption = None,
+    scale: ScaleOption = None,
+    protocol: ProtocolOption = None,
     seeds: SeedsOption = None,
+    data_root: DataRootOption = None,
     device: Annotated[Device, typer.Option(help="The device to estimate for.")] = Device.auto,
     cache: CacheOption = None,
 ) -> None:
@@ -156,8 +180,10 @@ def plan_command(
     from benchmark.progress import span
     from benchmark.store import Store
 
+    changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
     with _usage_errors():
-        plan, folder, cache = _plan(suite, out, only, seeds, cache)
+        wish = _Wish(suite, out, only, cache, data_root, changes)
+        _, plan, folder, cache = wish.plan()
         places = available_slots(device.value, None, plan.suite.compute.threads)
     seconds = estimate(plan, cache, places[0].device)
     store = Store(folder / "store")
@@ -251,32 +277,33 @@ def list_command(
     _say(tabulate(rows, header, tablefmt="simple", maxcolwidths=widths))
 
 
-def _plan(
-    suite: str, out: Path | None, only: list[str] | None, seeds: int | None, cache: Path | None
-) -> tuple[Plan, Path, Path]:
-    from benchmark.plan import make_plan
-    from benchmark.suite import load_suite
+@dataclass(frozen=True)
+class _Wish:
+    """What ``run`` and ``plan`` are asked for."""
 
-    loaded = load_suite(suite)
-    if seeds is not None:
-        loaded = loaded.model_copy(update={"seeds": seeds})
-    folder = (out or Path("results") / loaded.name).resolve()
-    cache = _cache(cache)
-    return make_plan(loaded, cache, only or ()), folder, cache
+    suite: str
+    out: Path | None
+    only: list[str] | None
+    cache: Path | None
+    data_root: Path | None
+    changes: dict[str, Any]  # keys of the suite to replace; None leaves one as it is
+
+    def plan(self) -> tuple[Plan, Plan, Path, Path]:
+        """Return the whole plan, what of it is wanted, the output folder and the cache."""
+        from benchmark.dataset_tools import with_root
+        from benchmark.plan import make_plan
+        from benchmark.suite_files import load_suite
+
+        changes = {key: value for key, value in self.changes.items() if value}
+        suite = with_root(load_suite(self.suite, changes), self.data_root)
+        folder = (self.out or Path("results") / suite.name).resolve()
+        cache = _cache(self.cache)
+        whole = make_plan(suite, cache)
+        return whole, whole.only(self.only or ()), folder, cache
 
 
 def _cache(cache: Path | None) -> Path:
     return (cache or platformdirs.user_cache_path("targeted-hashing-benchmark")).resolve()
-
-
-def _write_manifest(
-    suite: str, plan: Plan, folder: Path, *, partial: bool, seeds: int | None, cache: Path
-) -> None:
-    """Describe the whole suite, also when only a part runs, so that no finished row is lost."""
-    from benchmark.manifest import write_manifest
-
-    whole = _plan(suite, folder, None, seeds, cache)[0] if partial else plan
-    write_manifest(whole, folder)
 
 
 def _report(folder: Path) -> Report:

@@ -12,7 +12,7 @@ from tabulate import tabulate
 
 from benchmark.parameters import construct
 from benchmark.registry import lookup, registry
-from benchmark.suite import SuiteError
+from benchmark.suite import DatasetEntry, Suite, SuiteError
 from datasets.base import SPLITS, DatasetError, DatasetSpec
 from datasets.doctor import Diagnosis
 from datasets.image_lists import write_pair
@@ -48,6 +48,20 @@ def rooted(
     if data_root is None or not has_root or "root" in params:
         return params
     return {**params, "root": str(data_root / cls.name)}
+
+
+def with_root(suite: Suite, data_root: Path | None) -> Suite:
+    """Return the suite with its data sets below ``data_root``."""
+
+    def entry(one: DatasetEntry) -> DatasetEntry:
+        params = rooted(registry().datasets[one.dataset], one.params, data_root)
+        return one.model_copy(update={"params": params})
+
+    changes = {
+        "datasets": [entry(one) for one in suite.datasets],
+        "parts": [with_root(part, data_root) for part in suite.parts],
+    }
+    return suite.model_copy(update=changes)
 
 
 def diagnosis_table(diagnosis: Diagnosis) -> str:

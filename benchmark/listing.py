@@ -8,7 +8,7 @@ from typing import Any
 from attacks.protocols import PROTOCOLS
 from benchmark.parameters import hyper_parameters
 from benchmark.registry import first_line, lookup, registry
-from benchmark.suite import load_suite, shipped
+from benchmark.suite_files import load_suite, shipped
 
 Table = tuple[list[str], list[list[str]]]
 

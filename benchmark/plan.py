@@ -7,32 +7,21 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
 
-from attacks.base import Attack
 from attacks.protocols import PROTOCOLS
-from benchmark.graph import JobGraph, Setting, Target
+from benchmark.cells import Cell, cells_of
+from benchmark.filters import matches, parse_filter
+from benchmark.graph import JobGraph, Target
 from benchmark.jobs import Job
-from benchmark.parameters import construct, hyper_parameters, override
-from benchmark.records import COLUMNS, canonical_json
+from benchmark.parameters import construct, hyper_parameters
+from benchmark.records import canonical_json
 from benchmark.registry import nearest, registry
-from benchmark.suite import AttackEntry, Suite, SuiteError
-from datasets.base import RetrievalData
+from benchmark.suite import DatasetEntry, Suite, SuiteError
+from datasets.base import DatasetSpec, RetrievalData
 from targets.hasher import NAMED_WEIGHTS, TargetSpec
-
-_CHAIN = ("craft", "hash", "score")  # the stages whose data make a row
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A row of the result table: what it is, and the jobs whose records fill it."""
-
-    row: Mapping[str, Any]
-    jobs: Mapping[str, Job]  # stage -> job, of _CHAIN
-    skipped: str | None = None
 
 
 @dataclass(frozen=True)
@@ -44,39 +33,74 @@ class Plan:
     jobs: Mapping[str, Job]
     data: Mapping[str, RetrievalData]  # by fingerprint
 
+    def only(self, filters: Sequence[str]) -> Plan:
+        """Return the plan of some cells and the jobs they stand on.
 
-def make_plan(suite: Suite, cache: Path, only: Sequence[str] = ()) -> Plan:
-    """Cross a suite into cells and jobs.
+        Args:
+            filters: like ``attack=dhta,source=DPSH-*-32``: comma is and, several are or; none
+                keep everything.
 
-    Args:
-        suite: what to cross.
-        cache: where data sets are built.
-        only: filters like ``attack=dhta,source=DPSH-*-32``: comma is and, several are or.
+        Raises:
+            SuiteError: no cell matches.
+        """
+        wanted = [parse_filter(text) for text in filters]
+        cells = [
+            cell
+            for cell in self.cells
+            if not wanted or any(matches(cell.row, globs) for globs in wanted)
+        ]
+        if not cells:
+            raise SuiteError(
+                f"--only {' --only '.join(filters)} matches no cell of suite '{self.suite.name}'"
+            )
+        return replace(self, cells=cells, jobs=_needed(cells, self.jobs))
+
+
+def make_plan(suite: Suite, cache: Path) -> Plan:
+    """Cross a suite into cells and jobs; data sets are built under ``cache``.
 
     Raises:
-        SuiteError: a parameter that does not fit, or a filter that matches no cell.
+        SuiteError: a parameter that does not fit, or a suite without cells.
     """
-    keep = [_parse_filter(text) for text in only]
-    _check_shared(suite)
-    cells: list[Cell] = []
+    cells: dict[str, Cell] = {}
     jobs: dict[str, Job] = {}
-    data: dict[str, RetrievalData] = {}
-    targets = list(_targets(suite))
-    for number, entry in enumerate(suite.datasets):
-        spec = construct(
-            registry().datasets[entry.dataset], entry.params, f"datasets[{number}].params"
-        )
-        loaded = spec.load(cache)
-        data[loaded.fingerprint] = loaded
-        graph = JobGraph(suite, spec, loaded, jobs)
-        cells += _cells(graph, targets, keep)
+    loaded: dict[str, tuple[DatasetSpec, RetrievalData]] = {}
+    for part in suite.parts or [suite]:
+        _check_params(part)
+        targets = list(_targets(part))
+        for number, entry in enumerate(part.datasets):
+            name = canonical_json(entry.model_dump())
+            if name not in loaded:
+                loaded[name] = _load(entry, f"datasets[{number}].params", cache)
+            for cell in cells_of(JobGraph(part, *loaded[name], jobs), targets):
+                _keep_one(cells, cell, part)
     if not cells:
+        raise SuiteError(f"suite '{suite.name}' has no cells: no attack matches any target")
+    listed = list(cells.values())
+    data = {found.fingerprint: found for _, found in loaded.values()}
+    return Plan(suite, listed, _needed(listed, jobs), data)
+
+
+def _load(entry: DatasetEntry, place: str, cache: Path) -> tuple[DatasetSpec, RetrievalData]:
+    spec: DatasetSpec = construct(registry().datasets[entry.dataset], entry.params, place)
+    return spec, spec.load(cache)
+
+
+def _keep_one(cells: dict[str, Cell], cell: Cell, part: Suite) -> None:
+    """Add a cell unless an earlier part of the suite has it.
+
+    Raises:
+        SuiteError: the other part has it with other recipes.
+    """
+    row = cell.row
+    same = cells.setdefault(canonical_json(row), cell)
+    if {name: job.key for name, job in same.jobs.items()} != {
+        name: job.key for name, job in cell.jobs.items()
+    }:
         raise SuiteError(
-            f"--only {' --only '.join(only)} matches no cell of suite '{suite.name}'"
-            if only
-            else f"suite '{suite.name}' has no cells: no attack matches any target"
+            f"{part.name}: {row['attack']} on {row['source']} is in another included suite with "
+            "other recipes; give one of the targets another scale or leave it out"
         )
-    return Plan(suite, cells, _needed(cells, jobs), data)
 
 
 def _targets(suite: Suite) -> Iterator[Target]:
@@ -104,139 +128,28 @@ def _targets(suite: Suite) -> Iterator[Target]:
             yield Target(spec, entry)
 
 
-def _cells(
-    graph: JobGraph, targets: Sequence[Target], keep: Sequence[Mapping[str, str]]
-) -> Iterator[Cell]:
-    suite = graph.suite
-    settings = (
-        Setting(PROTOCOLS[protocol], policy, target_seed, seed)
-        for protocol, policy, target_seed, seed in product(
-            suite.protocols, suite.policies, suite.target_seeds, range(suite.seeds)
-        )
-    )
-    for setting in settings:
-        for number, entry in enumerate(suite.attacks):
-            published = registry().attacks[entry.attack].build(setting.protocol)
-            changes = {**_shared(suite, published), **entry.params}
-            attack = override(published, changes, f"attacks[{number}].params")
-            for source, victim in _pairs(suite, entry, attack, targets):
-                row = _describe(graph, setting, attack, source, victim)
-                row |= _changed(setting, changes, entry.params)
-                if keep and not any(_matches(row, wanted) for wanted in keep):
-                    continue
-                if attack.code_only and source.spec.bits != victim.spec.bits:
-                    reason = (
-                        f"a {source.spec.bits}-bit code cannot query a {victim.spec.bits}-bit "
-                        "database"
-                    )
-                    yield Cell(row, {}, reason)
-                else:
-                    yield Cell(row, graph.chain(setting, attack, source, victim))
-
-
-def _pairs(
-    suite: Suite, entry: AttackEntry, attack: Attack, targets: Sequence[Target]
-) -> Iterator[tuple[Target, Target]]:
-    """Yield source and victim. An attack that aims at no code transfers nothing."""
-    for source in targets:
-        if not any(fnmatch.fnmatchcase(source.spec.name, glob) for glob in entry.sources):
-            continue
-        for victim in targets:
-            itself = victim is source
-            wanted = any(fnmatch.fnmatchcase(victim.spec.name, glob) for glob in suite.victims)
-            if (itself and "self" in suite.victims) or (wanted and (itself or attack.targeted)):
-                yield source, victim
-
-
-def _describe(
-    graph: JobGraph,
-    setting: Setting,
-    attack: Attack,
-    source: Target,
-    victim: Target,
-) -> dict[str, Any]:
-    """Return the columns of a row that are known before anything ran."""
-    return {
-        "dataset": graph.data.name,
-        "dataset_fingerprint": graph.data.fingerprint,
-        "attack": attack.id,
-        "title": attack.title,
-        "params": canonical_json(hyper_parameters(attack)),
-        "source": source.spec.name,
-        "source_bits": source.spec.bits,
-        "victim": victim.spec.name,
-        "victim_bits": victim.spec.bits,
-        "policy": setting.policy,
-        "target_seed": setting.target_seed,
-        "draw_seed": setting.seed,
-        "attack_seed": setting.seed,
-        "n_queries": graph.n_queries,
-        "budget_class": _budget_class(attack),
-        "epsilon": attack.epsilon,
-        "batch": graph.compute.batch,
-        "threads": graph.compute.threads,
-        "dtype": graph.compute.dtype,
-    }
-
-
-def _shared(suite: Suite, attack: Attack) -> dict[str, Any]:
-    """Return the suite-wide hyper-parameters that this attack has."""
-    known = hyper_parameters(attack)
-    return {name: value for name, value in suite.params.items() if name in known}
-
-
-def _changed(
-    setting: Setting, changes: Mapping[str, Any], own: Mapping[str, Any]
-) -> dict[str, str]:
-    """Return the columns that say what differs from the protocol, and what only here."""
-    protocol = setting.protocol.name
-    return {
-        "overrides": ", ".join(f"{name}={value}" for name, value in changes.items()),
-        "variant": ", ".join(f"{name}={value}" for name, value in own.items()),
-        "protocol": f"{protocol}+overrides" if changes else protocol,
-    }
-
-
-def _check_shared(suite: Suite) -> None:
-    """Refuse a suite-wide hyper-parameter that none of the suite's attacks has."""
-    attacks = [
-        registry().attacks[entry.attack].build(PROTOCOLS[suite.protocols[0]])
-        for entry in suite.attacks
-    ]
-    known = {name for attack in attacks for name in hyper_parameters(attack)}
+def _check_params(suite: Suite) -> None:
+    """Refuse a hyper-parameter that no attack has: of the suite, or of all there are."""
+    protocol = PROTOCOLS[suite.protocols[0]]
+    everything = {id_: entry.build(protocol) for id_, entry in registry().attacks.items()}
+    used = {entry.attack for entry in suite.attacks}
+    own = {name for id_ in used for name in hyper_parameters(everything[id_])}
     for name in suite.params:
-        if name not in known:
+        if name not in own:
             raise SuiteError(
                 f"params.{name}: no attack of the suite has this hyper-parameter"
-                f"{nearest(name, known)}"
+                f"{nearest(name, own)}"
             )
-
-
-def _budget_class(attack: Attack) -> str:
-    """Return what a row is ranked among: rows are compared at equal budget only."""
-    if attack.code_only:
-        return "code"
-    if not attack.targeted:
-        return "reference"
-    if attack.epsilon is None:
-        return "unbounded"
-    return f"{round(255 * attack.epsilon, 3):g}/255"
-
-
-def _parse_filter(text: str) -> dict[str, str]:
-    wanted: dict[str, str] = {}
-    for part in text.split(","):
-        name, equals, glob = (piece.strip() for piece in part.partition("="))
-        if not equals or not glob:
-            raise SuiteError(f"--only {text}: expected column=glob, got '{part}'")
-        if name not in COLUMNS:
-            raise SuiteError(f"--only {text}: no column '{name}'{nearest(name, COLUMNS)}")
-        wanted[name] = glob
-    return wanted
-
-
-def _matches(row: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
-    return all(fnmatch.fnmatchcase(str(row.get(name, "")), glob) for name, glob in wanted.items())
+    for glob, params in suite.attack_params.items():
+        meant = [a for id_, a in everything.items() if fnmatch.fnmatchcase(id_, glob)]
+        known = {name for attack in meant for name in hyper_parameters(attack)}
+        if not meant:
+            raise SuiteError(f"attack_params.{glob}: no such attack{nearest(glob, everything)}")
+        for name in params:
+            if name not in known:
+                raise SuiteError(
+                    f"attack_params.{glob}.{name}: no such hyper-parameter{nearest(name, known)}"
+                )
 
 
 def _needed(cells: Sequence[Cell], jobs: Mapping[str, Job]) -> dict[str, Job]:
@@ -250,7 +163,6 @@ def _needed(cells: Sequence[Cell], jobs: Mapping[str, Job]) -> dict[str, Job]:
             ordered[key] = jobs[key]
 
     for cell in cells:
-        for stage in _CHAIN:
-            if stage in cell.jobs:
-                visit(cell.jobs[stage].key)
+        for job in cell.jobs.values():
+            visit(job.key)
     return ordered

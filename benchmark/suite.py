@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from importlib import resources
-from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from attacks.protocols import PROTOCOLS
 from benchmark.registry import UnknownNameError, lookup, nearest, registry
@@ -82,10 +79,14 @@ class Suite(_Strict):
 
     name: str
     description: str = ""
-    datasets: list[DatasetEntry] = Field(min_length=1)
-    targets: list[TargetEntry] = Field(min_length=1)
-    attacks: list[AttackEntry] = Field(min_length=1)
+    scale: str | None = None  # what fills the sizes the suite leaves open
+    tables: list[str] = []  # tables of the paper that its results fill
+    parts: list[Suite] = Field(default=[], exclude=True)  # the suites it includes
+    datasets: list[DatasetEntry] = []
+    targets: list[TargetEntry] = []
+    attacks: list[AttackEntry] = []
     params: Params = {}  # hyper-parameters of every attack that has them
+    attack_params: dict[str, Params] = {}  # the same by glob of attack ids
     protocols: list[str] = ["released"]
     policies: list[Policy] = ["frequent"]
     victims: list[str] = ["self"]  # "self", or globs of target names for transfer
@@ -95,7 +96,14 @@ class Suite(_Strict):
     seeds: int = Field(default=1, ge=1)
     compute: ComputeEntry = ComputeEntry()
 
-    _lists = field_validator("protocols", "policies", "victims", mode="before")(_listed)
+    _lists = field_validator("protocols", "policies", "victims", "tables", mode="before")(_listed)
+
+    @model_validator(mode="after")
+    def _crosses_something(self) -> Suite:
+        missing = [name for name in ("datasets", "targets", "attacks") if not getattr(self, name)]
+        if missing and not self.parts:
+            raise ValueError(f"a suite needs {', '.join(missing)} (or an include)")
+        return self
 
     @field_validator("datasets", mode="before")
     @classmethod
@@ -107,38 +115,6 @@ class Suite(_Strict):
     def _named_attacks(cls, value: Any) -> Any:
         items = value if isinstance(value, list) else [value]
         return [{"attack": item} if isinstance(item, str) else item for item in items]
-
-
-def shipped() -> dict[str, Path]:
-    """Return the suites that come with the program, by name."""
-    folder = Path(str(resources.files("benchmark") / "suites"))
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
-def load_suite(name: str) -> Suite:
-    """Read a shipped suite by name, or a suite file by path.
-
-    Raises:
-        SuiteError: unknown name, unreadable file, or a fault in it.
-    """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else None
-    if path is None:
-        known = shipped()
-        if name not in known:
-            raise SuiteError(
-                f"unknown suite '{name}'{nearest(name, known)} A file is named by its path, "
-                "ending in .yaml."
-            )
-        path = known[name]
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SuiteError(f"{path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise SuiteError(f"{path} is not YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise SuiteError(f"{path}: a suite is a mapping of keys to values")
-    return parse_suite({"name": path.stem, **content}, str(path))
 
 
 def parse_suite(content: Mapping[str, Any], origin: str) -> Suite:

@@ -12,7 +12,8 @@ import torch
 
 from benchmark.plan import Plan, make_plan
 from benchmark.store import Store
-from benchmark.suite import SuiteError, load_suite
+from benchmark.suite import SuiteError
+from benchmark.suite_files import load_suite
 from targets.backbones import Tiny
 from tests.conftest import SMALL_DIGITS, run_inline, small_suite
 
@@ -112,7 +113,7 @@ def test_a_weight_file_counts_by_its_content(cache: Path, tmp_path: Path) -> Non
 
 def test_only_selects_cells_by_globs(cache: Path) -> None:
     suite = load_suite("smoke")
-    plan = make_plan(suite, cache, ["attack=dhta*,source=*-32", "attack=noise"])
+    plan = make_plan(suite, cache).only(["attack=dhta*,source=*-32", "attack=noise"])
     chosen = [(cell.row["attack"], cell.row["source"]) for cell in plan.cells]
     assert sorted(chosen) == [
         ("dhta", "DPSH-Tiny-32"),
@@ -127,7 +128,7 @@ def test_only_selects_cells_by_globs(cache: Path) -> None:
         ("attack=prosgan-eps", "matches no cell"),
     ):
         with pytest.raises(SuiteError) as caught:
-            make_plan(suite, cache, [text])
+            make_plan(suite, cache).only([text])
         assert message in str(caught.value)
 
 

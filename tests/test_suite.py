@@ -10,7 +10,8 @@ import pytest
 from attacks.protocols import PROTOCOLS
 from benchmark.parameters import hyper_parameters, override
 from benchmark.registry import registry
-from benchmark.suite import SuiteError, load_suite, shipped
+from benchmark.suite import SuiteError
+from benchmark.suite_files import load_suite, shipped
 from tests.conftest import small_suite
 
 
@@ -45,7 +46,7 @@ def test_a_mistake_names_its_place(change: dict[str, Any], message: str) -> None
     ("change", "message"),
     [
         ({"backbone": "ResNet-18"}, "unknown backbone 'ResNet-18'; did you mean 'ResNet18'?"),
-        ({"method": "DPHS"}, "unknown hashing method 'DPHS'; did you mean 'DPSH'?"),
+        ({"method": "DPSHH"}, "unknown hashing method 'DPSHH'; did you mean 'DPSH'?"),
         ({"training": {"epoch": 1}}, "training.epoch: unknown key; did you mean 'epochs'?"),
         ({"bits": []}, "targets[0].bits"),
     ],

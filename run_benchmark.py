@@ -292,10 +292,14 @@ class _Wish:
         """Return the whole plan, what of it is wanted, the output folder and the cache."""
         from benchmark.dataset_tools import with_root
         from benchmark.plan import make_plan
+        from benchmark.registry import lookup
         from benchmark.suite_files import load_suite
+        from reports.layouts import LAYOUTS
 
         changes = {key: value for key, value in self.changes.items() if value}
         suite = with_root(load_suite(self.suite, changes), self.data_root)
+        for name in suite.tables:
+            lookup("table", name, LAYOUTS)
         folder = (self.out or Path("results") / suite.name).resolve()
         cache = _cache(self.cache)
         whole = make_plan(suite, cache)

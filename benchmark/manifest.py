@@ -42,6 +42,12 @@ def write_manifest(plan: Plan, out: Path) -> None:
     write_json(out / _NAME, {"suite": suite, "cells": cells, "jobs": jobs})
 
 
+def suite_tables(out: Path) -> list[str]:
+    """Return the tables of the paper that the run's suite fills."""
+    manifest = read_json(out / _NAME) or {}
+    return list(manifest.get("suite", {}).get("tables", []))
+
+
 def result_rows(out: Path) -> list[dict[str, Any]]:
     """Return one row for every cell that ran, failed or was skipped.
 

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmark.manifest import loss_curves
+from benchmark.manifest import loss_curves, suite_tables
 from benchmark.store import write_bytes
 from reports.figures import draw_figures
+from reports.grids import grids
+from reports.layouts import LAYOUTS
 from reports.leaderboard import leaderboards
+from reports.paper_tables import latex_grid, markdown_grids
 from reports.results import export_results, load_results
 from reports.tables import latex, markdown
 
@@ -34,6 +37,24 @@ def write_report(out: Path) -> Report:
     for name, content in (("leaderboard.md", text), ("leaderboard.tex", latex(boards))):
         write_bytes(folder / name, content.encode())
         files.append(folder / name)
+    files += _write_tables(results, suite_tables(out), folder)
     losses = pd.DataFrame(loss_curves(out))
     files += draw_figures(results, losses, folder / "figures")
     return Report(results, text, files)
+
+
+def _write_tables(results: pd.DataFrame, names: list[str], folder: Path) -> list[Path]:
+    """Write the tables of the paper that the suite names: one page, and a LaTeX file each."""
+    filled = list(grids(results, [LAYOUTS[name] for name in names]))
+    if not filled:
+        return []
+    files = {folder / "tables.md": markdown_grids(filled)}
+    for grid in filled:
+        stem = "-".join(filter(None, (grid.layout.id, grid.dataset, grid.protocol)))
+        files[folder / "tables" / f"{stem}.tex"] = latex_grid(grid)
+        if grid.has_published:
+            text = latex_grid(grid, differences=True)
+            files[folder / "tables" / f"{stem}-difference.tex"] = text
+    for path, text in files.items():
+        write_bytes(path, text.encode())
+    return list(files)

@@ -1,0 +1,87 @@
+"""The paper's numbers and ours in one long form: a line a number, under the paper's keys.
+
+Ours take ties in database order, as the published evaluation does, and are means over seeds.
+"""
+
+from __future__ import annotations
+
+import functools
+from importlib import resources
+
+import pandas as pd
+
+KEYS = [
+    "dataset",
+    "method",
+    "source_backbone",
+    "source_bits",
+    "victim_backbone",
+    "victim_bits",
+    "attack",
+    "metric",
+]
+# The paper's names by attack id.
+NAMES = {
+    "original": "Original",
+    "noise": "Noise",
+    "p2p": "P2P",
+    "dhta": "DHTA",
+    "dhta-fgsm": "DHTA + FGSM",
+    "dhta-ifgsm": "DHTA + I-FGSM",
+    "prosgan": "ProS-GAN",
+    "anchor-code": "Anchor code",
+    "prototype-code": "Prototype code",
+}
+# The paper's metrics: our column and what it is multiplied by.
+METRICS = {
+    "t-MAP": ("t_map_stable", 100.0),
+    "MAP": ("map_stable", 100.0),
+    "perceptibility_x100": ("perceptibility", 100.0),
+    "seconds_per_image": ("seconds_per_image", 1.0),
+}
+
+
+@functools.cache
+def published() -> pd.DataFrame:
+    """Return the paper's 462 numbers: ``table``, the keys, ``value`` (t-MAP in percent)."""
+    path = resources.files("reports") / "published.csv"
+    frame = pd.read_csv(path.open(encoding="utf-8"), dtype="string")
+    return _without_source(frame.astype({"value": "float64"}))
+
+
+def _without_source(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with Original's source empty: it is not made on any."""
+    original = frame["attack"] == "Original"
+    sources = ["source_backbone", "source_bits"]
+    frame[sources] = frame[sources].mask(original, "").fillna("")
+    return frame
+
+
+def measured(results: pd.DataFrame) -> pd.DataFrame:
+    """Return our numbers in the same form, with ``status``; one whose cell is not ok has no value.
+
+    Variants of an attack (an alpha that differs, say) are not the paper's rows and are left out.
+    """
+    rows = results[results["variant"].fillna("") == ""]
+    ends = {"source": rows["source"], "victim": rows["victim"]}
+    columns = {"dataset": rows["dataset"]}
+    for end, names in ends.items():
+        parts = names.str.split("-", n=2, expand=True).reindex(columns=range(3))
+        columns["method"] = parts[0]
+        columns |= {f"{end}_backbone": parts[1], f"{end}_bits": parts[2]}
+    columns["attack"] = rows["attack"].map(NAMES).fillna(rows["title"])
+    base = _without_source(pd.DataFrame(columns).astype("string"))
+    long = [
+        base.assign(metric=metric, value=rows[column] * factor, status=rows["status"])
+        for metric, (column, factor) in METRICS.items()
+    ]
+    whole = pd.concat(long)
+    groups = whole.groupby(KEYS, sort=False, dropna=False)
+    means = groups["value"].mean().rename("value")
+    status = groups["status"].agg(_worst)
+    return pd.concat([means.where(status == "ok"), status], axis=1).reset_index()
+
+
+def _worst(statuses: pd.Series[str]) -> str:
+    bad = [status for status in statuses if status != "ok"]
+    return bad[0] if bad else "ok"

@@ -315,7 +315,9 @@ def _report(folder: Path) -> Report:
 
     written = write_report(folder)
     _say("\n" + written.leaderboard)
-    _say("wrote " + ", ".join(str(path) for path in written.files))
+    _say(
+        f"wrote results.csv, results.parquet and {len(written.files) - 2} files in {folder}/report"
+    )
     return written
 
 

@@ -23,7 +23,7 @@ class Cell:
     """A row of the result table: what it is, and the jobs whose records fill it."""
 
     row: Mapping[str, Any]
-    jobs: Mapping[str, Job]  # stage -> job, craft, hash, score
+    jobs: Mapping[str, Job]  # by stage: craft, hash, score; gallery for people
     skipped: str | None = None
 
 

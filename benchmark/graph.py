@@ -10,6 +10,7 @@ from attacks.base import Attack
 from attacks.protocols import Protocol
 from benchmark.jobs import Compute, Job, Task
 from benchmark.stages.attacking import Craft, DrawTargets, Fit, Hash
+from benchmark.stages.gallery import Gallery
 from benchmark.stages.hashers import Encode, ImportWeights, Pretrain, Train
 from benchmark.stages.scoring import Score
 from benchmark.suite import Suite, SuiteError, TargetEntry
@@ -178,6 +179,22 @@ class JobGraph:
             )
             chain["hash"] = self.job(
                 hashing, images=chain["craft"], target=self.train(victim, setting.target_seed)
+            )
+        if self.suite.gallery and victim is source and not attack.code_only:
+            pictures = Gallery(
+                **self.source_data,
+                n_queries=self.n_queries,
+                count=self.suite.gallery,
+                seed=setting.seed,
+                of=crafted,
+            )
+            chain["gallery"] = self.job(
+                pictures,
+                images=chain["craft"],
+                codes=chain["hash"],
+                clean=self.encode(victim, setting.target_seed, "query"),
+                database=self.encode(victim, setting.target_seed, "database"),
+                targets=self.draw(setting.protocol, setting.policy, setting.seed),
             )
         scoring = Score(
             **self.source_data,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.records import COLUMNS, canonical
-from benchmark.store import JobRef, Store, read_json, write_json
+from benchmark.store import Arrays, JobRef, Store, read_json, write_json
 from datasets.errors import UserError
 
 if TYPE_CHECKING:
     from benchmark.plan import Plan
 
+CHAIN = ("craft", "hash", "score")  # the stages whose data make a row
 _NAME = "plan.json"
 
 
@@ -95,11 +97,59 @@ def loss_curves(out: Path) -> list[dict[str, Any]]:
     return [point for listed in points.values() for point in listed]
 
 
+def retrieval_curves(out: Path) -> list[dict[str, Any]]:
+    """Return precision and recall of every white-box cell, one item a length of the result list.
+
+    Keys: ``dataset``, ``protocol``, ``source``, ``attack``, ``seed``, ``top``, ``precision``,
+    ``recall``.
+    """
+    manifest = read_json(out / _NAME) or {"cells": []}
+    store = Store(out / "store")
+    points = []
+    variants: dict[str, set[str]] = {}
+    for cell in manifest["cells"]:
+        variants.setdefault(cell["row"]["title"], set()).add(cell["row"]["variant"])
+    for cell in manifest["cells"]:
+        row = cell["row"]
+        ref = JobRef("score", cell["jobs"].get("score", ""))
+        if row["source"] != row["victim"] or store.record(ref) is None:
+            continue
+        several = len(variants[row["title"]]) > 1 and row["variant"]
+        arrays = store.arrays(ref)
+        points += [
+            {
+                "dataset": row["dataset"],
+                "protocol": row["protocol"].removesuffix("+overrides"),
+                "source": row["source"],
+                "attack": f"{row['title']} ({row['variant']})" if several else row["title"],
+                "seed": row["draw_seed"],
+                "top": int(top),
+                "precision": float(precision),
+                "recall": float(recall),
+            }
+            for top, precision, recall in zip(
+                arrays["curve_top"], arrays["curve_precision"], arrays["curve_recall"], strict=True
+            )
+        ]
+    return points
+
+
+def galleries(out: Path) -> Iterator[tuple[dict[str, Any], Arrays, list[str]]]:
+    """Yield the row, the pictures and the names of the classes of every cell that has pictures."""
+    manifest = read_json(out / _NAME) or {"cells": []}
+    store = Store(out / "store")
+    for cell in manifest["cells"]:
+        ref = JobRef("gallery", cell["jobs"].get("gallery", ""))
+        record = store.record(ref) if ref.key else None
+        if record is not None:
+            yield cell["row"], store.arrays(ref), record["data"]["classes"]
+
+
 def _row(cell: dict[str, Any], jobs: dict[str, Any], store: Store) -> dict[str, Any] | None:
     row = dict(cell["row"])
     if cell["skipped"] is not None:
         return {**row, "status": "skipped", "reason": cell["skipped"]}
-    chain = {stage: JobRef(stage, key) for stage, key in cell["jobs"].items()}
+    chain = {stage: JobRef(stage, cell["jobs"][stage]) for stage in CHAIN if stage in cell["jobs"]}
     row["job_key"] = chain["score"].key
     for ref in chain.values():
         record = store.record(ref)

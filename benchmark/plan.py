@@ -87,20 +87,21 @@ def _load(entry: DatasetEntry, place: str, cache: Path) -> tuple[DatasetSpec, Re
 
 
 def _keep_one(cells: dict[str, Cell], cell: Cell, part: Suite) -> None:
-    """Add a cell unless an earlier part of the suite has it.
+    """Add a cell, or what it adds to the same cell of an earlier part of the suite.
 
     Raises:
         SuiteError: the other part has it with other recipes.
     """
-    row = cell.row
-    same = cells.setdefault(canonical_json(row), cell)
-    if {name: job.key for name, job in same.jobs.items()} != {
-        name: job.key for name, job in cell.jobs.items()
-    }:
+    name = canonical_json(cell.row)
+    same = cells.get(name, cell)
+    if any(
+        same.jobs[stage].key != job.key for stage, job in cell.jobs.items() if stage in same.jobs
+    ):
         raise SuiteError(
-            f"{part.name}: {row['attack']} on {row['source']} is in another included suite with "
-            "other recipes; give one of the targets another scale or leave it out"
+            f"{part.name}: {cell.row['attack']} on {cell.row['source']} is in another included "
+            "suite with other recipes; give one of the targets another scale or leave it out"
         )
+    cells[name] = replace(cell, jobs={**same.jobs, **cell.jobs})
 
 
 def _targets(suite: Suite) -> Iterator[Target]:

@@ -37,7 +37,8 @@ def average_precisions(
 
     Returns:
         float64 ``[q]`` arrays ``expected``, ``stable``, ``chance``, ``precision_at_10`` (expected
-        under ties) and ``n_relevant``.
+        under ties) and ``n_relevant``, and ``found`` ``[q, t]``, the relevant items expected among
+        the first :func:`curve_tops` results.
     """
     parts = [
         _chunk_metrics(distances, relevant, query_codes.shape[1])
@@ -52,12 +53,15 @@ def _chunk_metrics(
     distances: IntArray, relevant: npt.NDArray[np.bool_], bits: int
 ) -> dict[str, FloatArray]:
     items, hits = distance_histograms(distances, relevant, bits)
+    tops = curve_tops(distances.shape[1])
     return {
         "expected": expected_ap(items, hits),
         "stable": stable_ap(distances, relevant),
         "chance": expected_ap(items.sum(1, keepdims=True), hits.sum(1, keepdims=True)),
-        "precision_at_10": expected_precision_at(10, items, hits),
+        "precision_at_10": expected_found(np.array([10]), items, hits)[:, 0]
+        / min(10, distances.shape[1]),
         "n_relevant": hits.sum(axis=1).astype(np.float64),
+        "found": expected_found(tops, items, hits),
     }
 
 
@@ -118,13 +122,25 @@ def stable_ap(distances: IntArray, relevant: npt.NDArray[np.bool_]) -> FloatArra
     return result
 
 
-def expected_precision_at(top: int, items: IntArray, hits: IntArray) -> FloatArray:
-    """Return the precision among the first ``top`` items expected over random tie order, ``[q]``.
+def expected_found(tops: IntArray, items: IntArray, hits: IntArray) -> FloatArray:
+    """Return how many relevant items the first ``tops`` hold, expected over random tie order.
 
-    A database of fewer items than ``top`` is taken whole.
+    Args:
+        tops: lengths of result lists ``[t]``; one longer than the database takes it whole.
+        items, hits: histograms ``[q, groups]``.
+
+    Returns:
+        float64 ``[q, t]``.
     """
     before = np.cumsum(items, axis=1) - items
-    taken = np.clip(top - before, 0, items)
-    found = np.where(items > 0, taken * hits / np.maximum(items, 1), 0.0).sum(axis=1)
-    result: FloatArray = found / np.minimum(top, items.sum(axis=1))
-    return result
+    found = np.empty((len(items), len(tops)))
+    share = np.where(items > 0, hits / np.maximum(items, 1), 0.0)
+    for place, top in enumerate(tops):
+        found[:, place] = (np.clip(top - before, 0, items) * share).sum(axis=1)
+    return found
+
+
+def curve_tops(n_items: int, points: int = 60) -> IntArray:
+    """Return lengths of result lists from 1 to the whole database, evenly on a log scale."""
+    tops = np.geomspace(1, n_items, points).round().astype(np.int64)
+    return np.unique(tops)

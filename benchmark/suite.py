@@ -92,6 +92,7 @@ class Suite(_Strict):
     victims: list[str] = ["self"]  # "self", or globs of target names for transfer
     queries: int | None = Field(default=None, ge=1)
     n_t: int = Field(default=9, ge=1)
+    gallery: int = Field(default=0, ge=0)  # queries a cell whose pictures are kept
     target_seeds: list[int] = [0]
     seeds: int = Field(default=1, ge=1)
     compute: ComputeEntry = ComputeEntry()

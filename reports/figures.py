@@ -26,12 +26,16 @@ _ORDER = (
     "GAN",
     "ProS-GAN1",
     "Prototype+I-FGSM",
+    "Anchor code",
+    "Prototype code",
 )
 _MARKERS = ("o", "X", "s", "D", "^", "v", "P", "*", "<", ">", "h", "p")
 
 
-def draw_figures(results: pd.DataFrame, losses: pd.DataFrame, folder: Path) -> list[Path]:
-    """Draw every figure the results and loss curves allow and return the files written."""
+def draw_figures(
+    results: pd.DataFrame, losses: pd.DataFrame, curves: pd.DataFrame, folder: Path
+) -> list[Path]:
+    """Draw every figure the results, loss and retrieval curves allow; return the files written."""
     good = results[(results["status"] == "ok") & (results["source"] == results["victim"])]
     images = good[good["perceptibility"].notna()]
     files: list[Path] = []
@@ -40,7 +44,46 @@ def draw_figures(results: pd.DataFrame, losses: pd.DataFrame, folder: Path) -> l
         files += _save(figure, folder / "t_map_against_perceptibility")
     if len(losses):
         files += _save(loss_curves(losses), folder / "loss_curves")
+    if len(curves):
+        files += _save(retrieval(curves, "recall"), folder / "precision_recall")
+        files += _save(retrieval(curves, "top"), folder / "precision_at_top")
     return files
+
+
+def retrieval(curves: pd.DataFrame, x: str) -> Figure:
+    """Draw precision for the target label over ``recall`` or ``top`` (log), a panel a target."""
+    keys = ["dataset", "protocol", "source", "attack", "top"]
+    points = curves.groupby(keys, sort=False)[["precision", "recall"]].mean().reset_index()
+    points["panel"] = _panels(points)
+    with sns.axes_style("whitegrid"):
+        grid = sns.relplot(
+            points,
+            kind="line",
+            x=x,
+            y="precision",
+            hue="attack",
+            style="attack",
+            palette=_colours(points["attack"]),
+            dashes=_dashes(points["attack"]),
+            col="panel",
+            col_wrap=min(4, points["panel"].nunique()),
+            height=2.8,
+            aspect=1.1,
+            facet_kws={"sharex": False},
+        )
+    grid.set_titles("{col_name}")
+    grid.set_axis_labels("recall" if x == "recall" else "results looked at", "precision")
+    grid.set(ylim=(0, 1.02))
+    if x == "top":
+        grid.set(xscale="log")
+    figure: Figure = grid.figure
+    return figure
+
+
+def _dashes(attacks: pd.Series[str]) -> dict[str, tuple[int, ...]]:
+    """Give each attack its dashes: lines that lie on each other stay visible."""
+    patterns: tuple[tuple[int, ...], ...] = ((), (4, 1), (1, 1), (3, 1, 1, 1))
+    return {title: patterns[n % len(patterns)] for n, title in enumerate(_colours(attacks))}
 
 
 def loss_curves(losses: pd.DataFrame) -> Figure:

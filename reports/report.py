@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmark.manifest import loss_curves, suite_tables
+from benchmark.manifest import galleries, loss_curves, retrieval_curves, suite_tables
 from benchmark.store import write_bytes
 from reports.figures import draw_figures
+from reports.galleries import draw_gallery
 from reports.grids import grids
 from reports.layouts import LAYOUTS
 from reports.leaderboard import leaderboards
@@ -39,7 +40,9 @@ def write_report(out: Path) -> Report:
         files.append(folder / name)
     files += _write_tables(results, suite_tables(out), folder)
     losses = pd.DataFrame(loss_curves(out))
-    files += draw_figures(results, losses, folder / "figures")
+    curves = pd.DataFrame(retrieval_curves(out))
+    files += draw_figures(results, losses, curves, folder / "figures")
+    files += [draw_gallery(*pictures, folder / "galleries") for pictures in galleries(out)]
     return Report(results, text, files)
 
 

@@ -36,11 +36,12 @@ def test_jobs_in_common_are_planned_once(cache: Path) -> None:
     assert stages(plan) == {
         "pretrain": 1,  # one trunk for both code lengths
         "train": 2,
-        "encode": 4,
+        "encode": 6,
         "draw": 1,  # the same targets for every attack
         "fit": 4,  # PrototypeNet once a target for both that use it, and the generator
         "craft": 18,
         "hash": 14,  # not for the code-only attacks
+        "gallery": 14,
         "score": 18,
     }
     assert len(plan.cells) == 18

@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.ranking import average_precisions, distance_histograms, expected_ap
+from benchmark.ranking import (
+    average_precisions,
+    curve_tops,
+    distance_histograms,
+    expected_ap,
+)
 from datasets.seeds import generator
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -111,3 +116,19 @@ def test_histograms_count_every_item() -> None:
     items, hits = distance_histograms(distances, relevant, 2)
     assert items.tolist() == [[1, 0, 2], [0, 3, 0]]
     assert hits.tolist() == [[1, 0, 1], [0, 1, 0]]
+
+
+def test_items_found_are_those_of_sampled_tie_orders() -> None:
+    arrays = problem(5)
+    found = average_precisions(*arrays)["found"]
+    tops = curve_tops(60)
+    assert tops[0] == 1
+    assert tops[-1] == 60
+    rng = generator(1, "tie-orders")
+    orders = np.array(
+        [[ranked(arrays, q, rng.random(60).tolist()) for q in range(5)] for _ in range(1000)]
+    )
+    for place, top in enumerate(tops):
+        draws = orders[:, :, :top].sum(axis=2)  # [orders, queries]
+        error = draws.std(axis=0) / np.sqrt(len(draws))
+        assert (np.abs(draws.mean(axis=0) - found[:, place]) < 5 * error + 1e-9).all()

@@ -10,9 +10,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from benchmark.manifest import galleries, retrieval_curves
 from benchmark.records import COLUMNS
 from reports.figures import draw_figures
 from reports.leaderboard import Board, leaderboards
+from reports.results import load_results
 from reports.tables import latex, markdown
 from tests.conftest import SmokeRun
 
@@ -149,8 +151,40 @@ def test_the_latex_leaderboard_compiles(smoke: SmokeRun, tmp_path: Path) -> None
 
 def test_figures_need_results_and_name_every_attack(smoke: SmokeRun, tmp_path: Path) -> None:
     assert (
-        draw_figures(example().assign(perceptibility=float("nan")), pd.DataFrame(), tmp_path) == []
+        draw_figures(
+            example().assign(perceptibility=float("nan")), pd.DataFrame(), pd.DataFrame(), tmp_path
+        )
+        == []
     )
     svg = smoke.out / "report" / "figures" / "t_map_against_perceptibility.svg"
     assert svg.read_text(encoding="utf-8").count("<use ") > 12
     assert svg.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_curves_start_at_precision_and_end_at_prevalence(smoke: SmokeRun) -> None:
+    points = pd.DataFrame(retrieval_curves(smoke.out))
+    results = load_results(smoke.out).set_index(["title", "source"])
+    last = points[points["top"] == points["top"].max()]
+    assert len(last) == len(results)
+    for point in last.itertuples():
+        assert point.recall == pytest.approx(1.0)
+        chance = results.loc[(point.attack, point.source), "chance"]  # a little above prevalence
+        assert point.precision == pytest.approx(chance, abs=0.01)
+    assert (points.groupby(["attack", "source"])["recall"].diff().dropna() >= -1e-12).all()
+
+
+def test_pictures_are_of_queries_drawn_by_seed_and_show_what_was_scored(smoke: SmokeRun) -> None:
+    found = [(row, arrays) for row, arrays, _ in galleries(smoke.out)]
+    assert {row["attack"] for row, _ in found} >= {"original", "dhta", "prosgan"}
+    assert len({arrays["rows"].tobytes() for _, arrays in found}) == 1, "the same queries"
+    for row, arrays in found:
+        change = arrays["adversarial"].astype(int) - arrays["query"].astype(int)
+        if row["attack"] == "original":
+            assert not change.any()
+            assert (arrays["before_hits"] == arrays["after_hits"]).all()
+            assert (arrays["before"] == arrays["after"]).all()
+        elif row["epsilon"] is not None:
+            assert 0 < abs(change).max() <= 8
+    drawn = list((smoke.out / "report" / "galleries").glob("*.png"))
+    assert len(drawn) == len(found)
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)

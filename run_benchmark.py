@@ -86,6 +86,13 @@ class Kind(StrEnum):
     suites = "suites"
 
 
+class Normalise(StrEnum):
+    """How a hasher's images are normalised inside it."""
+
+    none = "none"
+    imagenet = "imagenet"
+
+
 class Device(StrEnum):
     """Where jobs run."""
 
@@ -248,6 +255,31 @@ def make_lists(
     with _usage_errors():
         for line in write_lists(dataset, official, to, seed):
             _say(line)
+
+
+@app.command("import-target")
+def import_target(
+    file: Annotated[Path, typer.Argument(help="A state dict: .safetensors, or a torch file.")],
+    method: Annotated[str, typer.Option(help="The hashing method it was trained with.")],
+    backbone: Annotated[str, typer.Option(help="Its network.")],
+    to: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
+    side: Annotated[int, typer.Option(help="Side of its images in pixels.")] = 224,
+    normalise: Annotated[
+        Normalise, typer.Option(help="Whether its images were normalised as for ImageNet.")
+    ] = Normalise.none,
+    scale: Annotated[
+        float, typer.Option(help="HashNet's factor of the logit, which a state dict loses.")
+    ] = 1.0,
+) -> None:
+    """Convert a hasher made elsewhere, once and without executing it, for 'checkpoint:' in a suite.
+
+    Reads torchvision's layout with a hash layer for its last one, and the layouts of the ProS-GAN
+    paper's released code and of DeepHash-pytorch. Tensors that are missing or left over are named.
+    """
+    from benchmark.target_tools import convert
+
+    with _usage_errors():
+        _say(convert(file, method, backbone, to, side=side, normalise=normalise.value, scale=scale))
 
 
 @app.command()

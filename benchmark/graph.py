@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from attacks.base import Attack
@@ -11,7 +12,7 @@ from attacks.protocols import Protocol
 from benchmark.jobs import Compute, Job, Task
 from benchmark.stages.attacking import Craft, DrawTargets, Fit, Hash
 from benchmark.stages.gallery import Gallery
-from benchmark.stages.hashers import Encode, ImportWeights, Pretrain, Train
+from benchmark.stages.hashers import Encode, ImportHasher, ImportWeights, Pretrain, Train
 from benchmark.stages.scoring import Score
 from benchmark.suite import Suite, SuiteError, TargetEntry
 from datasets.base import DatasetSpec, RetrievalData, SplitName
@@ -78,6 +79,8 @@ class JobGraph:
     def train(self, target: Target, seed: int) -> Job:
         """Return the training of a target, behind that of its trunk."""
         spec, weights = target.spec, target.entry.weights
+        if target.entry.checkpoint is not None:
+            return self._imported(spec, target.entry.checkpoint)
         threads = self.suite.compute.threads
         inputs = {}
         if weights == "labels":
@@ -91,14 +94,28 @@ class JobGraph:
             )
         elif weights != "none":
             path = weights_file(spec.backbone, weights)
-            with path.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            inputs["trunk"] = self.job(
-                ImportWeights(
-                    backbone=spec.backbone, side=self.data.side, sha256=sha256, path=str(path)
-                )
+            task = ImportWeights(
+                backbone=spec.backbone, side=self.data.side, sha256=_sha256(path), path=str(path)
             )
+            inputs["trunk"] = self.job(task)
         return self.job(Train(**self.source_data, threads=threads, spec=spec, seed=seed), **inputs)
+
+    def _imported(self, spec: TargetSpec, pattern: str) -> Job:
+        names = {"method": spec.method.name, "backbone": spec.backbone.name, "bits": spec.bits}
+        try:
+            path = Path(pattern.format(**names)).expanduser()
+        except (KeyError, IndexError, ValueError) as error:
+            raise SuiteError(
+                f"checkpoint: {pattern}: {error!r}; it may hold {set(names)}"
+            ) from None
+        if not path.is_file():
+            raise SuiteError(
+                f"checkpoint: no file {path} for {spec.name}; import-target makes one from a "
+                "foreign checkpoint"
+            )
+        return self.job(
+            ImportHasher(spec=spec, side=self.data.side, sha256=_sha256(path), path=str(path))
+        )
 
     def encode(self, target: Target, seed: int, split: SplitName) -> Job:
         """Return the hashing of a split by a target."""
@@ -208,3 +225,8 @@ class JobGraph:
             targets=self.draw(setting.protocol, setting.policy, setting.seed),
         )
         return chain
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -50,6 +50,7 @@ class TargetEntry(_Strict):
     method_params: Params = {}
     normalise: Normalise = "none"
     weights: str = "imagenet"
+    checkpoint: str | None = None  # a hasher made elsewhere; {method}, {backbone}, {bits} in it
     pretraining: Recipe = Recipe()
     training: Recipe = Recipe()
 

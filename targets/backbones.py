@@ -33,6 +33,8 @@ class Backbone(ABC):
     name: ClassVar[str]
     hash_init: ClassVar[HashInit] = "linear"
     imagenet_file: ClassVar[str | None] = None  # the file's name in torchvision's cache
+    # What foreign state dicts call our tensors: pattern and replacement, the first that matches.
+    aliases: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     @abstractmethod
     def trunk(self, side: int) -> nn.Module:
@@ -79,12 +81,30 @@ def _kaiming(trunk: nn.Module) -> nn.Module:
     return trunk
 
 
+# torchvision's layout with a hash layer for its last; that of the released code's HashNet classes,
+# whose layers stand a second time in a list; and DeepHash-pytorch's, with the head in one list.
+_HEAD_ALIASES = (
+    (r"^feature_layers\.0\.", "features."),
+    (r"^(feature_layers\.1|classifier)\.classifier(\d)\.", r"classifier.\2."),
+    (r"^cl1\.", "classifier.0."),
+    (r"^(classifier|hash_layer)\.6\.", "hash_layer."),
+    (r"^hash_layer\.(\d)\.", r"classifier.\1."),
+)
+_STAGE_ALIASES = (
+    (r"^feature_layers\.0\.", "conv1."),
+    (r"^feature_layers\.1\.", "bn1."),
+    *((rf"^feature_layers\.{number + 3}\.", f"layer{number}.") for number in (1, 2, 3, 4)),
+    (r"^fc\.", "hash_layer."),
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class AlexNet(Backbone):
     """AlexNet with two fully connected layers of ``head_width`` (4096 in the paper)."""
 
     name: ClassVar[str] = "AlexNet"
     imagenet_file: ClassVar[str | None] = "alexnet-owt-7be5be79.pth"
+    aliases: ClassVar[tuple[tuple[str, str], ...]] = _HEAD_ALIASES
     head_width: int = 4096
 
     def trunk(self, side: int) -> nn.Module:
@@ -102,6 +122,7 @@ class VGG11(Backbone):
 
     name: ClassVar[str] = "VGG11"
     imagenet_file: ClassVar[str | None] = "vgg11-8a719046.pth"
+    aliases: ClassVar[tuple[tuple[str, str], ...]] = _HEAD_ALIASES
     head_width: int = 4096
 
     def trunk(self, side: int) -> nn.Module:
@@ -120,6 +141,7 @@ class ResNet18(Backbone):
     name: ClassVar[str] = "ResNet18"
     hash_init: ClassVar[HashInit] = "normal"
     imagenet_file: ClassVar[str | None] = "resnet18-f37072fd.pth"
+    aliases: ClassVar[tuple[tuple[str, str], ...]] = _STAGE_ALIASES
 
     def trunk(self, side: int) -> nn.Module:  # noqa: ARG002 - global pooling takes any side
         """Return the network without its classification layer."""

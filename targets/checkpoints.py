@@ -85,6 +85,26 @@ def read_trunk(backbone: Backbone, side: int, path: Path) -> nn.Module:
 
     The classification layer of the file is left out. Reads ``.safetensors`` and torch files.
     """
+    state = read_state(path)
+    trunk, _ = backbone.build(side)
+    layers = {name.rpartition(".")[0] for name in trunk.state_dict()}
+    classifiers = {"fc"} | {f"classifier.{index}" for index in range(10)}
+    spare = {
+        name
+        for name in state
+        if (layer := name.rpartition(".")[0]) in classifiers and layer not in layers
+    }
+    kept = {name: tensor.numpy() for name, tensor in state.items() if name not in spare}
+    load_state(trunk, kept, str(path))
+    return trunk
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Return the state dict in a ``.safetensors`` or torch file, without executing it.
+
+    Raises:
+        TargetError: it cannot be read so, or holds something else.
+    """
     try:
         state: dict[str, Tensor] = (
             load_file(path)
@@ -97,14 +117,4 @@ def read_trunk(backbone: Backbone, side: int, path: Path) -> nn.Module:
         ) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise TargetError(f"{path} holds no state dict (a mapping of names to tensors)")
-    trunk, _ = backbone.build(side)
-    layers = {name.rpartition(".")[0] for name in trunk.state_dict()}
-    classifiers = {"fc"} | {f"classifier.{index}" for index in range(10)}
-    spare = {
-        name
-        for name in state
-        if (layer := name.rpartition(".")[0]) in classifiers and layer not in layers
-    }
-    kept = {name: tensor.numpy() for name, tensor in state.items() if name not in spare}
-    load_state(trunk, kept, str(path))
-    return trunk
+    return state

@@ -84,8 +84,9 @@ class HashNet(HashingMethod):
     renewed: int = 200
 
     def scale(self, step: int) -> float:
-        """Return the continuation's factor at a 0-based training step."""
-        return math.sqrt(1 + self.growth * (step - step % self.renewed))
+        """Return the continuation's factor at a 0-based training step: forwards count from 1."""
+        forwards = step + 1
+        return math.sqrt(1 + self.growth * (forwards - forwards % self.renewed))
 
     def loss(self, z: Tensor, memory: Tensor, similar: Tensor) -> Tensor:
         """Return the weighted likelihood; a batch without similar pairs weighs only the others."""

@@ -153,7 +153,8 @@ def test_hashnet_is_its_formula() -> None:
 def test_hashnet_ends_at_the_published_scale(images: int, final: float) -> None:
     last = 100 * -(-images // 32) - 1
     assert HashNet().scale(0) == 1.0
-    assert HashNet().scale(199) == 1.0
+    assert HashNet().scale(198) == 1.0
+    assert HashNet().scale(199) == pytest.approx(math.sqrt(2))
     assert HashNet().scale(last) == pytest.approx(final, abs=0.005)
 
 

@@ -13,7 +13,7 @@ from benchmark.networks import batches, encode_batch, input_hasher
 from benchmark.stages.base import NetworkTask, TrainingTask
 from datasets.base import SplitName
 from targets.backbones import Backbone, TargetError
-from targets.checkpoints import load_state, read_trunk, state_arrays
+from targets.checkpoints import load_state, read_state, read_trunk, state_arrays
 from targets.hasher import TargetSpec, build_hasher
 from targets.recipe import Recipe
 from targets.training import pretrain_trunk, train_hasher
@@ -65,6 +65,30 @@ class ImportWeights(Task):
     def run(self, context: Context) -> Output:  # noqa: ARG002 - reads only its own file
         """Store the trunk's state."""
         return Output(state_arrays(read_trunk(self.backbone, self.side, Path(self.path))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportHasher(Task):
+    """Read a hasher that ``import-target`` converted, instead of training one."""
+
+    stage: ClassVar[str] = "import"
+    spec: TargetSpec
+    side: int
+    sha256: str
+    path: str = field(metadata={"key": False})
+
+    @property
+    def label(self) -> str:
+        """What a person calls this job."""
+        return f"read {self.spec.name} from {Path(self.path).name}"
+
+    def run(self, context: Context) -> Output:  # noqa: ARG002 - reads only its own file
+        """Store the hasher's state."""
+        hasher = build_hasher(self.spec, self.side, seed=0)
+        state = read_state(Path(self.path))
+        arrays = {name: tensor.numpy() for name, tensor in state.items()}
+        load_state(hasher, arrays, self.path)
+        return Output(arrays)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -180,10 +180,9 @@ def plan_command(
     cache: CacheOption = None,
 ) -> None:
     """Show what a run would do: what is done, what is to do, and about how long it takes."""
-    from tabulate import tabulate
-
     from benchmark.engines import available_slots
     from benchmark.estimate import estimate
+    from benchmark.outlook import outlook
     from benchmark.progress import span
     from benchmark.store import Store
 
@@ -195,25 +194,16 @@ def plan_command(
     seconds = estimate(plan, cache, places[0].device)
     store = Store(folder / "store")
     done = {key for key, job in plan.jobs.items() if store.record(job.ref) is not None}
-    stages: dict[str, list[str]] = {}
-    for key, job in plan.jobs.items():
-        stages.setdefault(job.task.stage, []).append(key)
-    table = [
-        (
-            stage,
-            len(keys),
-            sum(key in done for key in keys),
-            span(sum(seconds[key] for key in keys if key not in done)) if set(keys) - done else "",
-        )
-        for stage, keys in stages.items()
-    ]
-    _say(tabulate(table, ["stage", "jobs", "done", "work to do"], tablefmt="simple"))
-    left = sum(seconds[key] for key in plan.jobs if key not in done)
-    _say(f"\n{len(plan.cells)} cells; output folder {folder}")
-    if left:
+    ahead = outlook(plan, seconds, done)
+    _say(ahead.table)
+    _say(
+        f"\n{len(plan.cells)} cells; output folder {folder}; adversarial images "
+        f"{ahead.image_bytes / 1e9:.2g} GB"
+    )
+    if ahead.left_jobs:
         _say(
-            f"{len(plan.jobs) - len(done)} jobs to do, about {span(left / len(places))} on this "
-            f"machine ({len(places)} at a time)"
+            f"{ahead.left_jobs} jobs to do: {ahead.left_seconds / 3600:.2g} device-hours, about "
+            f"{span(ahead.left_seconds / len(places))} on this machine ({len(places)} at a time)"
         )
     else:
         _say("everything is done")

@@ -30,7 +30,7 @@ class _Strict(BaseModel):
 
 
 def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str | int) else value
+    return [value] if isinstance(value, str | int | dict) else value
 
 
 class DatasetEntry(_Strict):
@@ -107,6 +107,8 @@ class Suite(_Strict):
             raise ValueError(f"a suite needs {', '.join(missing)} (or an include)")
         return self
 
+    _targets = field_validator("targets", mode="before")(_listed)
+
     @field_validator("datasets", mode="before")
     @classmethod
     def _named_datasets(cls, value: Any) -> Any:
@@ -115,8 +117,7 @@ class Suite(_Strict):
     @field_validator("attacks", mode="before")
     @classmethod
     def _named_attacks(cls, value: Any) -> Any:
-        items = value if isinstance(value, list) else [value]
-        return [{"attack": item} if isinstance(item, str) else item for item in items]
+        return [{"attack": item} if isinstance(item, str) else item for item in _listed(value)]
 
 
 def parse_suite(content: Mapping[str, Any], origin: str) -> Suite:

@@ -28,8 +28,11 @@ def state_arrays(module: nn.Module) -> Arrays:
     return {name: tensor.detach().cpu().numpy() for name, tensor in module.state_dict().items()}
 
 
-def load_state(module: nn.Module, arrays: Arrays, origin: str) -> None:
+def load_state(module: nn.Module, arrays: Arrays, origin: str, *, assign: bool = False) -> None:
     """Load arrays into a module in place.
+
+    With ``assign``, for one that was built on the meta device, it takes the arrays' memory as its
+    own.
 
     Raises:
         TargetError: tensors are missing, left over or of another shape; all are named.
@@ -44,15 +47,20 @@ def load_state(module: nn.Module, arrays: Arrays, origin: str) -> None:
     ]
     if faults:
         raise TargetError(f"{origin} does not fit the network: " + "; ".join(faults))
-    module.load_state_dict({name: torch.from_numpy(np.array(a)) for name, a in arrays.items()})
+    tensors = {
+        name: torch.from_numpy(array if array.flags.writeable else np.array(array))
+        for name, array in arrays.items()
+    }
+    module.load_state_dict(tensors, assign=assign)
 
 
 def load_hasher(
     spec: TargetSpec, side: int, arrays: Arrays, *, device: torch.device, dtype: torch.dtype
 ) -> Hasher:
     """Return a trained hasher: frozen, in evaluation mode, on the device."""
-    hasher = build_hasher(spec, side, seed=0)
-    load_state(hasher, arrays, f"the checkpoint of {spec.name}")
+    with torch.device("meta"):  # no random weights are drawn, only to be overwritten
+        hasher = build_hasher(spec, side, seed=0)
+    load_state(hasher, arrays, f"the checkpoint of {spec.name}", assign=True)
     return hasher.to(device, dtype).eval().requires_grad_(False)
 
 

@@ -158,7 +158,7 @@ def load_generator(
     classes = knowledge.train.labels.shape[1]
     prototypes = restore(knowledge.fitted["target_code"], classes, knowledge.hasher.bits)
     state = knowledge.fitted["crafting"]
-    with seeded(0, "overwritten below"):
+    with torch.device("meta"):
         generator = build(side_of(state))
-    load_state(generator, state, "the generator's state")
+    load_state(generator, state, "the generator's state", assign=True)
     return prototypes.to(weight), generator.to(weight).eval().requires_grad_(False)

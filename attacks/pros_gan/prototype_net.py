@@ -68,9 +68,9 @@ def restore(arrays: Arrays, classes: int, bits: int) -> PrototypeNet:
             f"PrototypeNet was fitted for C = {found[0]} classes and K = {found[1]} bits, but the "
             f"data set has C = {classes} and the source K = {bits}"
         )
-    with seeded(0, "overwritten below"):
+    with torch.device("meta"):
         network = PrototypeNet(classes, bits)
-    load_state(network, arrays, "PrototypeNet's state")
+    load_state(network, arrays, "PrototypeNet's state", assign=True)
     return network.eval().requires_grad_(False)
 
 

@@ -1,0 +1,214 @@
+"""Suites that include others, scales that fill them, and the paper's plan on the digits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from benchmark.outlook import outlook
+from benchmark.plan import Plan, make_plan
+from benchmark.scales import Scale, scaled
+from benchmark.stages.attacking import Craft
+from benchmark.suite import SuiteError
+from benchmark.suite_files import load_suite, shipped
+from tests.conftest import SMALL_DIGITS, run_cli
+
+TINY = {
+    "targets": {"*": {"weights": "none", "training": {"epochs": 1}, "backbone_params": {}}},
+    "datasets": {"digits": SMALL_DIGITS},
+    "attacks": {"*": {"width": 4, "epochs": 1}, "dhta": {"steps": 2, "rule": "l2"}},
+    "suite": {"queries": 8, "n_t": 1},
+}
+LEAF: dict[str, Any] = {
+    "datasets": "digits",
+    "targets": [{"method": "DPSH", "backbone": "Tiny", "bits": [12, 32]}],
+    "attacks": ["original", "dhta", "prosgan"],
+}
+
+
+def write(folder: Path, name: str, content: dict[str, Any]) -> str:
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return str(path)
+
+
+@pytest.fixture
+def scale(tmp_path: Path) -> str:
+    return write(tmp_path, "tiny", TINY)
+
+
+def test_a_scale_fills_what_the_suite_leaves_open() -> None:
+    filled = scaled(
+        {**LEAF, "queries": 3, "targets": {**LEAF["targets"][0], "weights": "labels"}},
+        Scale.model_validate(TINY),
+    )
+    assert filled["queries"] == 3, "the suite's own is kept"
+    assert filled["n_t"] == 1
+    (target,) = filled["targets"]
+    assert target["weights"] == "labels"
+    assert target["training"] == {"epochs": 1}
+    assert filled["datasets"] == [{"dataset": "digits", "params": SMALL_DIGITS}]
+
+
+def test_the_first_recipe_that_matches_is_taken() -> None:
+    recipes = {"HashNet-*": {"weights": "none"}, "*": {"weights": "labels"}}
+    entry = {"method": ["DPSH", "HashNet"], "backbone": "Tiny", "bits": 12}
+    filled = scaled({**LEAF, "targets": [entry]}, Scale.model_validate({"targets": recipes}))
+    assert [(t["method"], t["weights"]) for t in filled["targets"]] == [
+        ("DPSH", "labels"),
+        ("HashNet", "none"),
+    ]
+
+
+def test_scaled_settings_are_overrides_and_not_variants(
+    cache: Path, tmp_path: Path, scale: str
+) -> None:
+    plan = make_plan(load_suite(write(tmp_path, "leaf", LEAF), {"scale": scale}), cache)
+    rows = {cell.row["attack"]: cell.row for cell in plan.cells}
+    assert set(rows["dhta"]["overrides"].split(", ")) == {"steps=2", "rule=l2"}
+    assert rows["dhta"]["variant"] == ""
+    assert set(rows["prosgan"]["overrides"].split(", ")) == {"width=4", "epochs=1"}
+
+
+def test_a_union_plans_what_its_parts_share_once(cache: Path, tmp_path: Path, scale: str) -> None:
+    first = write(tmp_path, "first", {**LEAF, "tables": "table1"})
+    more = {**LEAF, "attacks": ["dhta", "noise"], "gallery": 1, "victims": "*", "tables": "table2"}
+    second = write(tmp_path, "second", more)
+    both = load_suite(write(tmp_path, "both", {"include": [first, second], "scale": scale}))
+    assert both.tables == ["table1", "table2"]
+    parts = [make_plan(part, cache) for part in both.parts]
+    union = make_plan(both, cache)
+    assert set(union.jobs) == set(parts[0].jobs) | set(parts[1].jobs)
+    assert len(union.cells) < sum(len(part.cells) for part in parts)
+    cells = {(c.row["attack"], c.row["source"], c.row["victim"]): c for c in union.cells}
+    shared = cells["dhta", "DPSH-Tiny-12", "DPSH-Tiny-12"]
+    assert "gallery" in shared.jobs, "a cell of both has what either asks for"
+
+
+def test_parts_that_disagree_are_refused(cache: Path, tmp_path: Path, scale: str) -> None:
+    first = write(tmp_path, "first", LEAF)
+    trained = [{**LEAF["targets"][0], "training": {"epochs": 2}}]
+    second = write(tmp_path, "second", {**LEAF, "targets": trained})
+    both = load_suite(write(tmp_path, "both", {"include": [first, second], "scale": scale}))
+    with pytest.raises(SuiteError, match="second: original on DPSH-Tiny-12 is in another"):
+        make_plan(both, cache)
+
+
+def test_mistakes_in_includes_and_scales_are_named(tmp_path: Path) -> None:
+    loop = write(tmp_path, "loop", {"include": [str(tmp_path / "loop.yaml")]})
+    with pytest.raises(SuiteError, match="includes itself"):
+        load_suite(loop)
+    with pytest.raises(SuiteError, match="include names no suite"):
+        load_suite(write(tmp_path, "none", {"include": []}))
+    with pytest.raises(SuiteError, match="unknown scale 'min'; did you mean 'mini'"):
+        load_suite("table1", {"scale": "min"})
+    wrong = write(tmp_path, "wrong", {"target": {}})
+    with pytest.raises(SuiteError, match=r"wrong.yaml: target: "):
+        load_suite("table1", {"scale": wrong})
+    with pytest.raises(SuiteError, match="a suite needs targets, attacks"):
+        load_suite(write(tmp_path, "empty", {"datasets": "digits"}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"dhat": {"steps": 1}}, r"attack_params.dhat: no such attack; did you mean 'dhta'"),
+        ({"dhta": {"step": 1}}, r"attack_params.dhta.step: no such hyper-parameter; did you mean"),
+    ],
+)
+def test_settings_of_attacks_that_do_not_exist(
+    settings: dict[str, Any], message: str, cache: Path, tmp_path: Path, scale: str
+) -> None:
+    content = {**LEAF, "scale": scale, "attack_params": settings}
+    with pytest.raises(SuiteError, match=message):
+        make_plan(load_suite(write(tmp_path, "leaf", content)), cache)
+
+
+@pytest.fixture(scope="module")
+def mini(cache: Path) -> Plan:
+    return make_plan(load_suite("mini"), cache)
+
+
+def test_mini_is_the_papers_whole_grid(mini: Plan) -> None:
+    white_box = {cell.row["source"] for cell in mini.cells if cell.row["attack"] == "prosgan"}
+    assert len(white_box) == 36
+    assert {cell.row["protocol"] for cell in mini.cells} <= {"released", "released+overrides"}
+    assert {cell.row["dataset"] for cell in mini.cells} == {"digits"}
+    pairs = {(cell.row["source"], cell.row["victim"]) for cell in mini.cells}
+    assert ("DPSH-VGG11-12", "DPSH-VGG11-48") in pairs, "across code lengths"
+    assert ("DPSH-AlexNet-32", "DPSH-ResNet18-12") in pairs, "across networks"
+    alphas = {c.row["variant"] for c in mini.cells if c.row["attack"] == "prosgan"}
+    assert {"alpha=10", "alpha=200"} <= alphas
+
+
+def test_transfer_crafts_once_a_source(mini: Plan) -> None:
+    crafts = [j.task for j in mini.jobs.values() if isinstance(j.task, Craft)]
+    names = [(task.attack.id, task.source.name, repr(task.attack)) for task in crafts]
+    assert len(set(names)) == len(names)
+
+
+def test_the_outlook_counts_what_sharing_saves(mini: Plan) -> None:
+    ahead = outlook(mini, dict.fromkeys(mini.jobs, 3600.0), done=())
+    assert ahead.left_seconds == 3600.0 * len(mini.jobs)
+    lines = {line.split()[0]: line.split() for line in ahead.table.splitlines()[2:]}
+    assert lines["train"][1] == "36"
+    assert (
+        int(lines["train"][2])
+        == sum(len({cell.row["source"], cell.row["victim"]}) for cell in mini.cells) - 36
+    )
+    some = set(list(mini.jobs)[:5])
+    assert outlook(mini, dict.fromkeys(mini.jobs, 1.0), some).left_jobs == len(mini.jobs) - 5
+
+
+def test_every_suite_of_the_paper_names_both_protocols() -> None:
+    for name in shipped():
+        suite = load_suite(name)
+        if name.startswith(("table", "figure")) or name == "paper":
+            assert all(part.protocols == ["released", "paper"] for part in suite.parts or [suite])
+
+
+def test_a_paper_suite_runs_on_another_data_set_from_the_command_line(
+    cache: Path, tmp_path: Path, scale: str
+) -> None:
+    options = [
+        "--dataset",
+        "digits",
+        "--scale",
+        scale,
+        "--protocol",
+        "paper",
+        "--cache",
+        str(cache),
+    ]
+    only = ["--only", "source=DPSH-VGG11-12"]
+    suite = write(tmp_path, "mine", {**LEAF, "datasets": "NUS-WIDE", "tables": "table5"})
+    out = tmp_path / "out"
+    done = run_cli("plan", "--suite", suite, "--out", str(out), "--cache", str(cache), *options)
+    assert done.returncode == 0, done.stderr
+    assert "6 cells" in done.stdout
+    assert "device-hours" in done.stdout
+    lost = run_cli("plan", "--suite", "table5", "--data-root", str(tmp_path))
+    assert lost.returncode == 2
+    assert f"no split lists in {tmp_path / 'NUS-WIDE'}" in lost.stderr
+
+
+def test_the_doctor_on_the_command_line(cache: Path, tmp_path: Path) -> None:
+    sizes = [f"--param={name}={value}" for name, value in SMALL_DIGITS.items()]
+    well = run_cli("doctor", "digits", *sizes, "--cache", str(cache))
+    assert well.returncode == 0, well.stderr
+    assert "chance t-MAP" in well.stdout
+    (tmp_path / "FLICKR-25K").mkdir()
+    for name in ("train", "test", "database"):
+        (tmp_path / "FLICKR-25K" / f"{name}_img.txt").write_text("mirflickr/im1.jpg\n")
+        (tmp_path / "FLICKR-25K" / f"{name}_label.txt").write_text("1 0\n")
+    ill = run_cli("doctor", "FLICKR-25K", "--data-root", str(tmp_path), "--cache", str(tmp_path))
+    assert ill.returncode == 3
+    assert f"1 of 1 database images are not in {tmp_path / 'FLICKR-25K'}" in ill.stdout
+    assert "1 query images stand in the database split too" in ill.stdout
+    assert "train has 1 images; the paper's has 5000" in ill.stdout
+    typo = run_cli("doctor", "digits", "--param", "sides=32")
+    assert typo.returncode == 2
+    assert "unknown parameter; did you mean 'side'" in typo.stderr

@@ -173,20 +173,11 @@ def test_every_suite_of_the_paper_names_both_protocols() -> None:
 def test_a_paper_suite_runs_on_another_data_set_from_the_command_line(
     cache: Path, tmp_path: Path, scale: str
 ) -> None:
-    options = [
-        "--dataset",
-        "digits",
-        "--scale",
-        scale,
-        "--protocol",
-        "paper",
-        "--cache",
-        str(cache),
-    ]
-    only = ["--only", "source=DPSH-VGG11-12"]
+    options = ["--dataset", "digits", "--scale", scale, "--protocol", "paper"]
+    options += ["--cache", str(cache)]
     suite = write(tmp_path, "mine", {**LEAF, "datasets": "NUS-WIDE", "tables": "table5"})
     out = tmp_path / "out"
-    done = run_cli("plan", "--suite", suite, "--out", str(out), "--cache", str(cache), *options)
+    done = run_cli("plan", "--suite", suite, "--out", str(out), *options)
     assert done.returncode == 0, done.stderr
     assert "6 cells" in done.stdout
     assert "device-hours" in done.stdout

@@ -11,6 +11,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from benchmark.store import write_bytes
+from reports.sweeps import ablation, ablation_points, alpha_points, alpha_sweep, panel_names
 
 mpl.use("Agg")
 # One colour and marker an attack in every figure, from a colour-blind-safe palette.
@@ -44,6 +45,12 @@ def draw_figures(
         files += _save(figure, folder / "t_map_against_perceptibility")
     if len(losses):
         files += _save(loss_curves(losses), folder / "loss_curves")
+    for name, points, draw in (
+        ("alpha_sweep", alpha_points(results), alpha_sweep),
+        ("ablation", ablation_points(results), ablation),
+    ):
+        if len(points):
+            files += _save(draw(points), folder / name)
     if len(curves):
         files += _save(retrieval(curves, "recall"), folder / "precision_recall")
         files += _save(retrieval(curves, "top"), folder / "precision_at_top")
@@ -54,7 +61,7 @@ def retrieval(curves: pd.DataFrame, x: str) -> Figure:
     """Draw precision for the target label over ``recall`` or ``top`` (log), a panel a target."""
     keys = ["dataset", "protocol", "source", "attack", "top"]
     points = curves.groupby(keys, sort=False)[["precision", "recall"]].mean().reset_index()
-    points["panel"] = _panels(points)
+    points["panel"] = panel_names(points)
     with sns.axes_style("whitegrid"):
         grid = sns.relplot(
             points,
@@ -130,7 +137,7 @@ def t_map_against_perceptibility(rows: pd.DataFrame) -> Figure:
     )
     points = rows.groupby(keys, sort=False)[["t_map", "perceptibility", "chance"]].mean()
     points = points.reset_index()
-    points["panel"] = _panels(points)
+    points["panel"] = panel_names(points)
     colours = _colours(points["title"])
     markers = {title: _MARKERS[n % len(_MARKERS)] for n, title in enumerate(colours)}
     with sns.axes_style("whitegrid"):
@@ -158,15 +165,6 @@ def t_map_against_perceptibility(rows: pd.DataFrame) -> Figure:
     grid.add_legend(title="")
     figure: Figure = grid.figure
     return figure
-
-
-def _panels(points: pd.DataFrame) -> pd.Series[str]:
-    """Name panels by target, and by data set and protocol where there are several."""
-    names = points["source"]
-    for column in ("protocol", "dataset"):
-        if points[column].nunique() > 1:
-            names = points[column] + " " + names
-    return names
 
 
 def _save(figure: Figure, stem: Path) -> list[Path]:

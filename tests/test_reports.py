@@ -15,6 +15,7 @@ from benchmark.records import COLUMNS
 from reports.figures import draw_figures
 from reports.leaderboard import Board, leaderboards
 from reports.results import load_results
+from reports.sweeps import ablation_points, alpha_points
 from reports.tables import latex, markdown
 from tests.conftest import SmokeRun
 
@@ -188,3 +189,26 @@ def test_pictures_are_of_queries_drawn_by_seed_and_show_what_was_scored(smoke: S
     drawn = list((smoke.out / "report" / "galleries").glob("*.png"))
     assert len(drawn) == len(found)
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
+
+
+def test_figure_4_needs_its_rows_and_takes_no_others(tmp_path: Path) -> None:
+    def gan(
+        attack: str, title: str, t_map: float, alpha: float = 50, **more: Any
+    ) -> dict[str, Any]:
+        params = f'{{"alpha":{alpha}}}'
+        return row(attack, "DPSH-X-12", t_map, title=title, params=params, **more)
+
+    swept = [
+        gan("prosgan", "ProS-GAN", 0.9 - alpha / 1000, alpha, variant=f"alpha={alpha}")
+        for alpha in (10, 100)
+    ]
+    plain = [gan("prosgan", "ProS-GAN", 0.8), gan("prosgan1", "ProS-GAN1", 0.7)]
+    assert not len(alpha_points(frame(plain)))
+    assert not len(ablation_points(frame(plain + swept))), "GAN is missing"
+    whole = frame([*plain, *swept, gan("gan", "GAN", 0.3), row("original", "DPSH-X-12", 0.25)])
+    points = alpha_points(whole)
+    assert sorted(points["alpha"]) == [10, 50, 100]
+    assert set(points["original"]) == {0.25}
+    assert sorted(ablation_points(whole)["t_map"]) == [0.3, 0.7, 0.8]
+    drawn = {path.name for path in draw_figures(whole, pd.DataFrame(), pd.DataFrame(), tmp_path)}
+    assert {"alpha_sweep.svg", "ablation.svg"} <= drawn

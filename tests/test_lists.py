@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from PIL import Image
 from torchvision import transforms
 
 from benchmark.ranking import expected_ap
+from benchmark.stages import base as stages_base
+from benchmark.stages.hashers import Train
 from datasets import image_files
 from datasets.base import SPLITS, DatasetError, RetrievalData
 from datasets.cifar import Cifar10
@@ -27,7 +30,7 @@ from datasets.listed import FolderData
 from datasets.official import coco, mirflickr, nus_wide
 from datasets.published import Flickr25K
 from datasets.splits import seeded_splits
-from tests.conftest import SMALL_DIGITS
+from tests.conftest import SMALL_DIGITS, run_inline, small_suite
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data" / "FLICKR-25K"
 Pixels = npt.NDArray[np.uint8]
@@ -408,3 +411,35 @@ def test_a_hostile_cifar_batch_runs_nothing(tmp_path: Path) -> None:
 
 def texts(diagnosis: Diagnosis) -> list[str]:
     return [finding.text for finding in diagnosis.findings]
+
+
+def test_a_data_set_that_changes_under_a_run_is_noticed(folder: Path, tmp_path: Path) -> None:
+    target = {"method": "DPSH", "backbone": "Tiny", "bits": [12], "weights": "none"}
+    params = {"root": str(folder), "resize": 32, "side": 32}
+    suite = small_suite(
+        datasets={"dataset": "folder", "params": params},
+        targets={**target, "training": {"epochs": 1, "batch": 4}},
+        attacks=["original"],
+        queries=3,
+    )
+    trained = []
+    for seed in (99, 100):
+        photograph(folder / "img/5.png", seed)
+        plan, outcome = run_inline(suite, tmp_path, tmp_path / "out")
+        job = next(job for job in plan.jobs.values() if isinstance(job.task, Train))
+        assert outcome.status[job.key] == "ok", "a new plan, and data read anew"
+        trained.append(job)
+    assert trained[0].key != trained[1].key
+    photograph(folder / "img/5.png", 101)
+    stages_base._loaded.cache_clear()
+    task = trained[1].task
+    assert isinstance(task, Train)
+    with pytest.raises(DatasetError, match="photos changed since the plan was made"):
+        task.data(Cached(tmp_path))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Cached:
+    """All of a job's context that reading a data set needs."""
+
+    cache: Path

@@ -98,6 +98,14 @@ def test_differences_are_measured_minus_published(tmp_path: Path) -> None:
         compile_latex(latex, tmp_path)
 
 
+def test_the_latex_of_every_table_compiles(tmp_path: Path) -> None:
+    results = pd.concat([as_results(of_table(layout.id)) for layout in TABLES], ignore_index=True)
+    filled = list(grids(results, list(LAYOUTS.values())))
+    assert {grid.layout.id for grid in filled} == set(LAYOUTS)
+    pages = [latex_grid(grid, differences=d) for grid in filled for d in (False, True)]
+    compile_latex("\n\\clearpage\n".join(pages), tmp_path)
+
+
 def best_of(grid: Grid, column: tuple[str, ...]) -> set[tuple[str, ...]]:
     return {r for (r, c), number in grid.numbers.items() if c == column and number.best}
 

@@ -83,8 +83,9 @@ def latex_grid(grid: Grid, *, differences: bool = False) -> str:
         multicol_align="c",
         column_format="l" * levels + "r" * len(grid.columns),
         caption=LATEX.escape(caption(grid, differences=differences)),
-        label=f"tab:{grid.layout.id}",
+        label=f"tab:{grid.layout.id}{'-difference' if differences else ''}",
         position="t",
+        position_float="centering",
         environment="table*",
     )
     latex = re.sub(r"\\cline\{[^}]*\}\n(?=\\bottomrule)", "", latex)

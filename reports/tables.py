@@ -198,6 +198,7 @@ def _latex_board(board: Board) -> str:
         column_format="l" + "".join("l" if header[i][1] == "Attack" else "r" for i in shown),
         caption=LATEX.escape(caption(board)),
         position="t",
+        position_float="centering",
         environment="table*",
     )
     # Styler draws \cline between groups; booktabs has \midrule, and no rule before the last.

@@ -30,12 +30,15 @@ class Framing:
         if not 0 < self.side <= self.resize:
             raise DatasetError(f"needs 0 < side <= resize, got {self}")
 
+    def resized(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Return width and height after resizing the short side."""
+        short = min(size)
+        return int(self.resize * size[0] / short), int(self.resize * size[1] / short)
+
     def apply(self, image: Image.Image) -> UInt8Array:
         """Return the framed pixels, uint8 RGB ``[3, side, side]``."""
         image = image.convert("RGB")
-        width, height = image.size
-        short = min(width, height)
-        size = (int(self.resize * width / short), int(self.resize * height / short))
+        size = self.resized(image.size)
         if size != image.size:
             image = image.resize(size, Image.Resampling.BILINEAR)
         left, top = (round((length - self.side) / 2) for length in size)
@@ -51,12 +54,12 @@ def decode(path: Path, framing: Framing) -> UInt8Array:
     """
     try:
         with Image.open(path) as image:
-            pixels = image.width * image.height
-            if pixels > PIXEL_CAP:
-                raise DatasetError(
-                    f"{path}: {image.width} x {image.height} pixels are more than the cap of "
-                    f"{PIXEL_CAP:,}; scale the image down or remove it from the lists"
-                )
+            for width, height in (image.size, framing.resized(image.size)):
+                if width * height > PIXEL_CAP:  # a strip of one pixel grows when it is resized
+                    raise DatasetError(
+                        f"{path}: {width} x {height} pixels are more than the cap of "
+                        f"{PIXEL_CAP:,}; scale the image down or remove it from the lists"
+                    )
             return framing.apply(image)
     except FileNotFoundError:
         raise DatasetError(f"{path}: no such image") from None
@@ -106,6 +109,8 @@ def path_fault(path: str) -> str | None:
         return "an empty path"
     if pure.is_absolute() or "\\" in path or ":" in path.split("/")[0]:
         return f"'{path}' is not relative to the image folder"
+    if any(ord(character) < 32 for character in path):
+        return f"{path!r} holds control characters"
     if ".." in pure.parts:
         return f"'{path}' leaves the image folder"
     return None

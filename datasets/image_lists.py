@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,8 @@ _SPLIT_NAMES: dict[SplitName, tuple[str, ...]] = {
     "database": ("database",),
 }
 _SHOWN_FAULTS = 10
+_PATH_WORDS = ("path", "paths", "image", "images", "img", "file", "filename", "file_name", "name")
+_LABEL_WORDS = ("label", "labels", "class", "classes", "tag", "tags")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class ImageList:
     labels: UInt8Array  # [n, C]
     classes: tuple[str, ...]
     faults: tuple[str, ...] = ()
+    named: bool = True  # False: classes are only numbered, by their columns
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -42,7 +45,7 @@ class ImageList:
         """Return some of the lines."""
         index = np.asarray(rows, dtype=np.int64)
         paths = tuple(self.paths[row] for row in index)
-        return ImageList(paths, self.labels[index], self.classes)
+        return ImageList(paths, self.labels[index], self.classes, named=self.named)
 
 
 def find_list(folder: Path, split: SplitName) -> ImageList | None:
@@ -91,30 +94,34 @@ def read_lines(path: Path) -> ImageList:
 
 
 def read_csv(path: Path) -> ImageList:
-    """Return the list of a CSV, with label names or with a header over zeros and ones."""
-    rows = list(csv.reader(_lines(path)))
+    """Return the list of a CSV, with label names or with a header over zeros and ones.
+
+    Zeros and ones are taken for what they are where they are most of the cells; the rest of the
+    cells are then faults, with their lines.
+    """
+    try:
+        rows = list(csv.reader(_lines(path), strict=True))
+    except csv.Error as error:
+        raise DatasetError(f"{path} is not a CSV: {error}") from None
     if not rows:
         raise DatasetError(f"{path} is empty")
-    header = rows[0][0].strip().lower() in ("path", "image", "file")
-    body = rows[1:] if header else rows
-    cells = {cell.strip() for row in body for cell in row[1:]}
-    first = 2 if header else 1
-    if header and len(rows[0]) > 2 and cells <= {"0", "1"}:
-        entries = (
-            (number, row[0].strip() if row else "", [cell.strip() for cell in row[1:]])
-            for number, row in enumerate(body, first)
-        )
-        return _matrix(entries, path.name, tuple(name.strip() for name in rows[0][1:]))
-    names = sorted(cells - {""})
-    place = {name: number for number, name in enumerate(names)}
-    matrix = (
-        (
-            number,
-            row[0].strip() if row else "",
-            _one_hot((place[cell.strip()] for cell in row[1:] if cell.strip()), len(names)),
-        )
-        for number, row in enumerate(body, first)
-    )
+    title = [cell.strip() for cell in rows[0]]
+    header = bool(title) and title[0].lower() in _PATH_WORDS
+    entries = [
+        (number, row[0].strip() if row else "", [cell.strip() for cell in row[1:]])
+        for number, row in enumerate(rows, 1)
+    ][header:]
+    cells = [cell for _, _, row in entries for cell in row]
+    binary = sum(cell in ("0", "1") for cell in cells)
+    single = len(title) == 2 and title[-1].lower() in _LABEL_WORDS  # one column of names
+    if header and not single and 2 * binary > len(cells):
+        return _matrix(entries, path.name, tuple(title[1:]))
+    names = sorted({*cells} - {""})
+    place = {name: column for column, name in enumerate(names)}
+    matrix = [
+        (number, name, _one_hot((place[cell] for cell in row if cell), len(names)))
+        for number, name, row in entries
+    ]
     return _matrix(matrix, path.name, tuple(names))
 
 
@@ -135,7 +142,7 @@ def aligned(lists: Sequence[ImageList]) -> list[ImageList]:
     """
     if len({listed.classes for listed in lists}) == 1:
         return list(lists)
-    if any(_unnamed(listed.classes) for listed in lists):
+    if not all(listed.named for listed in lists):
         counts = ", ".join(str(listed.labels.shape[1]) for listed in lists)
         raise DatasetError(f"the splits have label rows of different lengths: {counts}")
     names = tuple(sorted({name for listed in lists for name in listed.classes}))
@@ -143,7 +150,7 @@ def aligned(lists: Sequence[ImageList]) -> list[ImageList]:
     for listed in lists:
         labels = np.zeros((len(listed), len(names)), dtype=np.uint8)
         labels[:, [names.index(name) for name in listed.classes]] = listed.labels
-        found.append(ImageList(listed.paths, labels, names, listed.faults))
+        found.append(replace(listed, labels=labels, classes=names))
     return found
 
 
@@ -154,10 +161,6 @@ def refuse_faults(listed: ImageList, origin: Path) -> None:
         more = len(listed.faults) - _SHOWN_FAULTS
         rest = f"\n  and {more} more" if more > 0 else ""
         raise DatasetError(f"{len(listed.faults)} faulty lines in {origin}:\n  {shown}{rest}")
-
-
-def _unnamed(classes: tuple[str, ...]) -> bool:
-    return classes == tuple(map(str, range(len(classes))))
 
 
 def _one_hot(places: Iterable[int], count: int) -> list[str]:
@@ -200,4 +203,10 @@ def _matrix(
         paths.append(path)
         rows.append(row)
     labels = np.array(rows, dtype=np.uint8).reshape(len(rows), width)
-    return ImageList(tuple(paths), labels, classes or tuple(map(str, range(width))), tuple(faults))
+    return ImageList(
+        paths=tuple(paths),
+        labels=labels,
+        classes=classes or tuple(map(str, range(width))),
+        faults=tuple(faults),
+        named=bool(classes),
+    )

@@ -7,7 +7,6 @@ What they hold is stated by their own readme files; the sizes of the paper follo
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path, PureWindowsPath
 
@@ -17,6 +16,20 @@ from datasets.base import DatasetError, UInt8Array
 from datasets.image_lists import ImageList
 
 _MIRFLICKR_IMAGES = 25_000
+_MIRFLICKR_RELEVANT = (
+    *("baby", "bird", "car", "clouds", "dog", "female", "flower", "male", "night", "people"),
+    *("portrait", "river", "sea", "tree"),
+)  # labels that have a second, stricter file
+_MIRFLICKR_LABELS = tuple(
+    sorted(
+        (
+            *_MIRFLICKR_RELEVANT,
+            *(f"{name}_r1" for name in _MIRFLICKR_RELEVANT),
+            *("animals", "food", "indoor", "lake", "plant_life", "sky", "structures", "sunset"),
+            *("transport", "water"),
+        )
+    )
+)
 _NUS_CONCEPTS = 21
 _COCO_PARTS = ("train2014", "val2014")
 
@@ -26,17 +39,17 @@ def mirflickr(folder: Path) -> ImageList:
 
     The folder holds ``mirflickr/im1.jpg`` … and, in it or below it, ``animals.txt`` and 37 more.
     """
-    files = sorted(
-        path
-        for path in folder.rglob("*.txt")
-        if path.name.lower() != "readme.txt" and re.fullmatch(r"[a-z_]+(_r1)?", path.stem)
-        # exif, tags and licences of the images have numbers in their names
-    )
-    if not files:
-        raise DatasetError(f"{folder}: no annotation files (animals.txt, baby.txt, baby_r1.txt …)")
+    found = {path.stem: path for path in sorted(folder.rglob("*.txt"))}
+    missing = [name for name in _MIRFLICKR_LABELS if name not in found]
+    if missing:
+        raise DatasetError(
+            f"{folder}: {len(missing)} of {len(_MIRFLICKR_LABELS)} annotation files are not in it "
+            f"or below it ({', '.join(f'{name}.txt' for name in missing[:3])}, …)"
+        )
+    files = [found[name] for name in _MIRFLICKR_LABELS]
     labels = np.zeros((_MIRFLICKR_IMAGES, len(files)), dtype=np.uint8)
     for column, path in enumerate(files):
-        for number, line in enumerate(path.read_text(encoding="utf-8").split(), 1):
+        for number, line in enumerate(_text(path).split(), 1):
             if not line.isdigit() or not 1 <= int(line) <= _MIRFLICKR_IMAGES:
                 raise DatasetError(f"{path} line {number}: '{line}' is no image number")
             labels[int(line) - 1, column] = 1
@@ -51,13 +64,13 @@ def nus_wide(folder: Path) -> ImageList:
     ``Labels_<concept>.txt`` (0 or 1 an image). The paths become ``images/<file name>``.
     """
     listed = _one(folder, "Imagelist.txt")
-    names = [PureWindowsPath(line.strip()).name for line in listed.read_text().splitlines()]
+    names = [PureWindowsPath(line.strip()).name for line in _text(listed).splitlines()]
     files = sorted(folder.rglob("AllLabels/Labels_*.txt")) or sorted(folder.rglob("Labels_*.txt"))
     if len(files) < _NUS_CONCEPTS:
         raise DatasetError(f"{folder}: {len(files)} concept files (Labels_….txt), expected 81")
     columns = {}
     for path in files:
-        values = np.array(path.read_text().split())
+        values = np.array(_text(path).split())
         if len(values) != len(names) or not np.isin(values, ["0", "1"]).all():
             raise DatasetError(
                 f"{path}: expected {len(names)} lines of 0 or 1, one for each of {listed.name}"
@@ -77,7 +90,7 @@ def coco(folder: Path) -> ImageList:
     for part in _COCO_PARTS:
         path = _one(folder, f"instances_{part}.json")
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(_text(path))
             categories = sorted(content["categories"], key=lambda category: category["id"])
             column = {category["id"]: number for number, category in enumerate(categories)}
             classes = tuple(category["name"] for category in categories)
@@ -102,6 +115,13 @@ READERS: Mapping[str, Callable[[Path], ImageList]] = {
 def _labelled(paths: tuple[str, ...], labels: UInt8Array, classes: tuple[str, ...]) -> ImageList:
     """Return the images that carry a label at all."""
     return ImageList(paths, labels, classes).take(np.flatnonzero(labels.any(axis=1)).tolist())
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path} cannot be read as text ({error})") from None
 
 
 def _one(folder: Path, name: str) -> Path:

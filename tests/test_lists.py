@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +18,14 @@ from benchmark.ranking import expected_ap
 from benchmark.stages import base as stages_base
 from benchmark.stages.hashers import Train
 from datasets import image_files
-from datasets.base import SPLITS, DatasetError, RetrievalData
+from datasets.base import SPLITS, DatasetError
 from datasets.cifar import Cifar10
 from datasets.digits import Digits
 from datasets.doctor import Diagnosis, chance_of, examine
 from datasets.image_files import Framing, decode
 from datasets.image_lists import read_csv, read_lines, write_pair
 from datasets.listed import FolderData
-from datasets.official import coco, mirflickr, nus_wide
+from datasets.official import _MIRFLICKR_LABELS, coco, mirflickr, nus_wide
 from datasets.published import Flickr25K
 from datasets.splits import seeded_splits
 from tests.conftest import SMALL_DIGITS, run_inline, small_suite
@@ -136,6 +134,45 @@ def test_the_formats_say_the_same(folder: Path, tmp_path: Path) -> None:
     before = spec(folder).load(tmp_path).fingerprint
     (folder / "database.txt").unlink()
     assert spec(folder).load(tmp_path).fingerprint == before
+
+
+@pytest.mark.parametrize(
+    ("text", "classes", "faults"),
+    [
+        ("path,cat,dog\na,1,0\nb,0,2\nc,0,1\n", ("cat", "dog"), ["line 3: labels must be 0 or 1"]),
+        ("path,cat,dog\na,1,0\nb,0,\nc,0,1\n", ("cat", "dog"), ["line 3: labels must be 0 or 1"]),
+        ("filename,cat\na,1\nb,0\n", ("cat",), []),
+        ("path,label\na,1\nb,0\n", ("0", "1"), []),
+        ("a,cat\nb\n,cat\n", ("cat",), ["line 3: an empty path"]),
+        ("\na,cat\n", ("cat",), ["line 1: an empty path"]),
+        ("a\x00b,cat\nc,cat\n", ("cat",), ["line 1: 'a\\x00b' holds control characters"]),
+    ],
+)
+def test_csvs_say_what_they_are(
+    text: str, classes: tuple[str, ...], faults: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "list.csv").write_text(text)
+    listed = read_csv(tmp_path / "list.csv")
+    assert listed.classes == classes
+    assert len(listed.faults) == len(faults)
+    assert all(wanted in fault for wanted, fault in zip(faults, listed.faults, strict=True))
+
+
+def test_labels_named_by_numbers_are_names(folder: Path, tmp_path: Path) -> None:
+    for name in ("train", "test", "database"):
+        (folder / f"{name}.txt").unlink()
+    (folder / "train.csv").write_text("img/3.png,0\nimg/4.png,1,2\n")
+    (folder / "test.csv").write_text("img/0.png,1\n")
+    (folder / "database.csv").write_text("img/3.png,0\nimg/4.png,1,2\n")
+    data = spec(folder).load(tmp_path)
+    assert data.classes == ("0", "1", "2")
+    assert data.query.labels.tolist() == [[0, 1, 0]]
+
+
+def test_a_strip_that_grows_when_resized_is_refused(tmp_path: Path) -> None:
+    photograph(tmp_path / "strip.png", 0, (1, 500_000))
+    with pytest.raises(DatasetError, match=r"strip.png: 256 x 128000000 pixels are more"):
+        decode(tmp_path / "strip.png", Framing())
 
 
 def test_one_list_is_split_by_a_seed(folder: Path, tmp_path: Path) -> None:
@@ -302,13 +339,20 @@ def test_splits_are_disjoint_and_repeat() -> None:
 def test_official_mirflickr(tmp_path: Path) -> None:
     notes = tmp_path / "mirflickr25k_annotations_v080"
     notes.mkdir()
+    (tmp_path / "mirflickr" / "doc").mkdir(parents=True)
+    (tmp_path / "mirflickr" / "doc" / "common_tags.txt").write_text("explore 100\n")
+    with pytest.raises(DatasetError, match=r"38 of 38 annotation files .*animals.txt"):
+        mirflickr(tmp_path)
+    for name in _MIRFLICKR_LABELS:
+        (notes / f"{name}.txt").write_text("7\n")
     (notes / "animals.txt").write_text("1\n25000\n")
     (notes / "baby_r1.txt").write_text("25000\n")
-    (notes / "README.txt").write_text("not labels")
     listed = mirflickr(tmp_path)
-    assert listed.classes == ("animals", "baby_r1")
+    assert len(listed.classes) == 38
+    columns = [listed.classes.index(name) for name in ("animals", "baby_r1")]
     assert listed.paths[-1] == "mirflickr/im25000.jpg"
-    assert listed.labels[[0, 1, -1]].tolist() == [[1, 0], [0, 0], [1, 1]]
+    assert listed.labels[[0, 1, -1]][:, columns].tolist() == [[1, 0], [0, 0], [1, 1]]
+    assert listed.labels[6].sum() == 36
     (notes / "baby_r1.txt").write_text("25001\n")
     with pytest.raises(DatasetError, match="line 1: '25001' is no image number"):
         mirflickr(tmp_path)
@@ -359,53 +403,29 @@ def test_official_coco(tmp_path: Path) -> None:
         coco(tmp_path)
 
 
-def cifar(root: Path) -> tuple[Pixels, list[int]]:
-    """Write a small CIFAR-10 in both forms, and return its pixels and labels."""
+def test_cifar_is_read_from_its_binary_files(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (60, 3072), dtype=np.uint8)
-    labels = [int(label) for label in rng.integers(0, 10, 60)]
-    for number, name in enumerate([*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]):
-        part = slice(10 * number, 10 * number + 10)
-        records = np.concatenate([np.array(labels[part], np.uint8)[:, None], pixels[part]], axis=1)
-        for form in ("bin", "py"):
-            (root / form).mkdir(parents=True, exist_ok=True)
-        (root / "bin" / f"{name}.bin").write_bytes(records.tobytes())
-        batch = {b"data": pixels[part], b"labels": labels[part]}
-        (root / "py" / name).write_bytes(pickle.dumps(batch, protocol=2))
-    return pixels, labels
-
-
-def test_cifar_is_the_same_from_either_form(tmp_path: Path) -> None:
-    pixels, labels = cifar(tmp_path)
+    records = rng.integers(0, 256, (60, 3073), dtype=np.uint8)
+    records[:, 0] %= 10
+    names = [*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]
+    for number, name in enumerate(names):
+        part = records[10 * number : 10 * number + 10]
+        (tmp_path / f"{name}.bin").write_bytes(part.tobytes())
     sizes: dict[str, Any] = {"n_query": 10, "n_train": 20}
-
-    def load(form: str, **changes: Any) -> RetrievalData:
-        return Cifar10(root=str(tmp_path / form), **{**sizes, **changes}).load(tmp_path)
-
-    first, second = load("bin", side=32), load("py", side=32)
-    assert first.fingerprint == second.fingerprint
+    data = Cifar10(root=str(tmp_path), side=32, **sizes).load(tmp_path)
     row = seeded_splits(60, **sizes, seed=0)["query"][0]
-    assert (first.query.images.read(np.array([0]))[0].ravel() == pixels[row]).all()
-    assert first.query.labels[0].argmax() == labels[row]
-    assert load("py").query.images.read(np.array([0, 1])).shape == (2, 3, 64, 64)
-
-
-def test_a_hostile_cifar_batch_runs_nothing(tmp_path: Path) -> None:
-    cifar(tmp_path)
-    trap = tmp_path / "sprung"
-
-    class Hostile:
-        def __reduce__(self) -> tuple[Any, tuple[str]]:
-            return os.mkdir, (str(trap),)
-
-    (tmp_path / "py" / "test_batch").write_bytes(pickle.dumps({b"data": Hostile()}))
-    with pytest.raises(DatasetError, match=r"wants to run posix.mkdir"):
-        Cifar10(root=str(tmp_path / "py"), n_query=1, n_train=1).load(tmp_path)
-    assert not trap.exists()
-    (tmp_path / "bin" / "test_batch.bin").write_bytes(b"\x00" * 3000)
+    assert (data.query.images.read(np.array([0]))[0].ravel() == records[row, 1:]).all()
+    assert data.query.labels[0].argmax() == records[row, 0]
+    large = Cifar10(root=str(tmp_path), **sizes).load(tmp_path)
+    assert large.query.images.read(np.array([0, 1])).shape == (2, 3, 64, 64)
+    assert large.fingerprint != data.fingerprint
+    (tmp_path / "test_batch.bin").write_bytes(b"\x00" * 3000)
     with pytest.raises(DatasetError, match=r"test_batch.bin is truncated: 3000 bytes"):
-        Cifar10(root=str(tmp_path / "bin"), n_query=1, n_train=1).load(tmp_path)
-    with pytest.raises(DatasetError, match=r"no data_batch_1.bin or data_batch_1"):
+        Cifar10(root=str(tmp_path), **sizes).load(tmp_path)
+    (tmp_path / "test_batch.bin").write_bytes(b"\x0a" * 3073)
+    with pytest.raises(DatasetError, match=r"it has a label 10"):
+        Cifar10(root=str(tmp_path), **sizes).load(tmp_path)
+    with pytest.raises(DatasetError, match=r"no data_batch_1.bin in .*void"):
         Cifar10(root=str(tmp_path / "void")).load(tmp_path)
 
 

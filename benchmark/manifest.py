@@ -100,8 +100,8 @@ def loss_curves(out: Path) -> list[dict[str, Any]]:
 def retrieval_curves(out: Path) -> list[dict[str, Any]]:
     """Return precision and recall of every white-box cell, one item a length of the result list.
 
-    Keys: ``dataset``, ``protocol``, ``source``, ``attack``, ``seed``, ``top``, ``precision``,
-    ``recall``.
+    Keys: ``dataset``, ``protocol``, ``policy``, ``source``, ``attack``, ``seed``, ``top``,
+    ``precision``, ``recall``.
     """
     manifest = read_json(out / _NAME) or {"cells": []}
     store = Store(out / "store")
@@ -120,6 +120,7 @@ def retrieval_curves(out: Path) -> list[dict[str, Any]]:
             {
                 "dataset": row["dataset"],
                 "protocol": row["protocol"].removesuffix("+overrides"),
+                "policy": row["policy"],
                 "source": row["source"],
                 "attack": f"{row['title']} ({row['variant']})" if several else row["title"],
                 "seed": row["draw_seed"],

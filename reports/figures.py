@@ -59,7 +59,7 @@ def draw_figures(
 
 def retrieval(curves: pd.DataFrame, x: str) -> Figure:
     """Draw precision for the target label over ``recall`` or ``top`` (log), a panel a target."""
-    keys = ["dataset", "protocol", "source", "attack", "top"]
+    keys = ["dataset", "protocol", "policy", "source", "attack", "top"]
     points = curves.groupby(keys, sort=False)[["precision", "recall"]].mean().reset_index()
     points["panel"] = panel_names(points)
     with sns.axes_style("whitegrid"):
@@ -130,7 +130,7 @@ def _colours(attacks: pd.Series[str]) -> dict[str, tuple[float, float, float]]:
 
 def t_map_against_perceptibility(rows: pd.DataFrame) -> Figure:
     """Draw t-MAP over perceptibility, a panel a target, a point an attack; chance as a line."""
-    keys = ["dataset", "protocol", "source", "title", "overrides"]
+    keys = ["dataset", "protocol", "policy", "source", "title", "overrides"]
     rows = rows.assign(
         overrides=rows["overrides"].fillna(""),
         protocol=rows["protocol"].str.removesuffix("+overrides"),

@@ -52,8 +52,9 @@ def draw_gallery(row: dict[str, Any], arrays: Arrays, classes: list[str], folder
         "results before and after",
         fontsize=8,
     )
-    stem = "-".join(str(row[key]) for key in ("dataset", "attack", "source", "protocol"))
-    path = folder / f"{stem}-seed{row['draw_seed']}{_variant(row)}.png"
+    parts = [str(row[key]) for key in ("dataset", "attack", "source", "protocol", "policy")]
+    seeds = f"seed{row['target_seed']}.{row['draw_seed']}"
+    path = folder / f"{'-'.join([*parts, seeds])}{_variant(row)}.png"
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
     write_bytes(path, buffer.getvalue())

@@ -37,12 +37,36 @@ class Number:
 
 
 @dataclass(frozen=True)
+class Setting:
+    """What all numbers of a grid were measured under."""
+
+    protocol: str  # with "+overrides" where there are any
+    policy: str
+    n_queries: str
+    overrides: str
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame) -> Setting:
+        """Return the setting of result rows of one protocol and policy."""
+        counts = sorted({int(count) for count in rows["n_queries"].dropna()})
+        texts = rows["overrides"].fillna("").str.split(", ").explode()
+        overrides = ", ".join(dict.fromkeys(text for text in texts if text))
+        base = str(rows["protocol"].iloc[0]).removesuffix("+overrides")
+        return cls(
+            protocol=f"{base}+overrides" if overrides else base,
+            policy=str(rows["policy"].iloc[0]),
+            n_queries=" or ".join(map(str, counts)),
+            overrides=overrides,
+        )
+
+
+@dataclass(frozen=True)
 class Grid:
     """A filled table of one protocol."""
 
     layout: Layout
     dataset: str  # "" where data sets are columns
-    protocol: str
+    setting: Setting
     rows: Sequence[tuple[str, ...]]
     columns: Sequence[tuple[str, ...]]
     numbers: dict[tuple[tuple[str, ...], tuple[str, ...]], Number]
@@ -54,42 +78,46 @@ class Grid:
 
 
 def grids(results: pd.DataFrame, layouts: Sequence[Layout]) -> Iterator[Grid]:
-    """Yield each table, once a protocol among the results."""
-    base = results["protocol"].str.removesuffix("+overrides")
+    """Yield each table, once a protocol and policy among the results."""
+    paper = results[results["variant"].fillna("") == ""]
+    base = paper["protocol"].str.removesuffix("+overrides")
     for layout in layouts:
-        for protocol, rows in results.groupby(base, sort=False):
-            yield from _grids(layout, str(protocol), measured(rows))
+        for _, rows in paper.groupby([base, paper["policy"]], sort=False):
+            yield from _grids(layout, Setting.of(rows), measured(rows))
 
 
-def _grids(layout: Layout, protocol: str, ours: pd.DataFrame) -> Iterator[Grid]:
+def _grids(layout: Layout, setting: Setting, ours: pd.DataFrame) -> Iterator[Grid]:
     """Yield one grid, or one a data set where data sets are not columns."""
     theirs = published()
     theirs = theirs[theirs["table"] == layout.id.removeprefix("table")]
     ran = list(dict.fromkeys(ours["dataset"]))
     paper = list(dict.fromkeys(theirs["dataset"]))
-    shown = paper if set(ran) & set(paper) else ran
-    template = theirs.drop(columns=["table", "dataset", "value"])
+    shown = list(dict.fromkeys([*paper, *ran])) if set(ran) & set(paper) else ran
+    template = theirs if len(theirs) else _white_box(ours[ours["metric"].isin(layout.metrics)])
+    template = template[[key for key in KEYS if key != "dataset"]].drop_duplicates()
     if not len(template):
-        white_box = ours[ours["source_bits"].isin(["", *ours["victim_bits"]])]
-        same = (white_box["source_backbone"] == white_box["victim_backbone"]) & (
-            white_box["source_bits"] == white_box["victim_bits"]
-        )
-        template = white_box[same & white_box["metric"].isin(layout.metrics)]
-        template = template.drop(columns=["dataset", "value", "status"])
-    template = template.drop_duplicates()
+        return
     whole = template.merge(pd.DataFrame({"dataset": shown}, dtype="string"), how="cross")
     whole = whole.merge(ours, how="left", on=KEYS)
     whole = whole.merge(
         theirs.drop(columns="table").rename(columns={"value": "published"}), how="left", on=KEYS
     )
     if "dataset" in layout.columns:
-        yield _grid(layout, "", protocol, whole)
+        yield _grid(layout, "", setting, whole)
         return
     for dataset, part in whole.groupby("dataset", sort=False):
-        yield _grid(layout, str(dataset), protocol, part)
+        yield _grid(layout, str(dataset), setting, part)
 
 
-def _grid(layout: Layout, dataset: str, protocol: str, lines: pd.DataFrame) -> Grid:
+def _white_box(lines: pd.DataFrame) -> pd.DataFrame:
+    """Return the numbers of attacks against their own source, or without one."""
+    both = (lines["source_backbone"] == lines["victim_backbone"]) & (
+        lines["source_bits"] == lines["victim_bits"]
+    )
+    return lines[both | (lines["source_bits"] == "")]
+
+
+def _grid(layout: Layout, dataset: str, setting: Setting, lines: pd.DataFrame) -> Grid:
     rows = _keys(lines, layout.rows)
     columns = _keys(lines, layout.columns)
     best = _best(layout, lines)
@@ -103,10 +131,12 @@ def _grid(layout: Layout, dataset: str, protocol: str, lines: pd.DataFrame) -> G
         )
         for row, column, line in zip(rows, columns, lines.itertuples(), strict=True)
     }
+    if len(numbers) < len(lines):
+        raise ValueError(f"{layout.id}: rows and columns do not tell its numbers apart")
     return Grid(
         layout=layout,
         dataset=dataset,
-        protocol=protocol,
+        setting=setting,
         rows=_nested(rows),
         columns=_nested(columns),
         numbers=numbers,

@@ -86,10 +86,10 @@ LAYOUTS = {
         Layout(
             id="time",
             title="Seconds an image by network and code length",
-            rows=("attack",),
+            rows=("method", "attack"),
             columns=("victim_backbone", "victim_bits"),
             metrics=("seconds_per_image",),
-            headings=("Attack",),
+            headings=("Hashing", "Attack"),
         ),
     )
 }

@@ -43,7 +43,12 @@ def difference_text(number: Number, notation: Notation) -> str:
 def caption(grid: Grid, *, differences: bool) -> str:
     """Return what a reader must know about a grid."""
     where = f", {grid.dataset}" if grid.dataset else ""
-    title = f"{grid.layout.title}{where}; protocol {grid.protocol}, ties in database order."
+    setting = grid.setting
+    overrides = f" Overrides: {setting.overrides}." if setting.overrides else ""
+    title = (
+        f"{grid.layout.title}{where}; protocol {setting.protocol}, target labels {setting.policy}, "
+        f"{setting.n_queries} queries, ties in database order.{overrides}"
+    )
     if not differences:
         return f"{title} Bold: the best attack."
     return (
@@ -98,9 +103,10 @@ def _markdown(grid: Grid, text: Text, *, differences: bool) -> str:
         [*map(MARKDOWN.escape, row), *(text(number, MARKDOWN) for number in _line(grid, row))]
         for row in grid.rows
     ]
-    header = [*grid.layout.headings, *("<br>".join(map(_name, column)) for column in grid.columns)]
+    columns = ("<br>".join(MARKDOWN.escape(_name(part)) for part in key) for key in grid.columns)
+    header = [*grid.layout.headings, *columns]
     table = tabulate(rows, header, tablefmt="pipe", disable_numparse=True)
-    return f"{caption(grid, differences=differences)}\n\n{table}\n"
+    return f"{MARKDOWN.escape(caption(grid, differences=differences))}\n\n{table}\n"
 
 
 def _line(grid: Grid, row: tuple[str, ...]) -> list[Number]:

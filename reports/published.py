@@ -40,6 +40,9 @@ METRICS = {
     "seconds_per_image": ("seconds_per_image", 1.0),
 }
 
+# What rows of one number must have in common.
+_SETTING = ("dataset_fingerprint", "n_queries", "params", "policy", "protocol")
+
 
 @functools.cache
 def published() -> pd.DataFrame:
@@ -60,26 +63,30 @@ def _without_source(frame: pd.DataFrame) -> pd.DataFrame:
 def measured(results: pd.DataFrame) -> pd.DataFrame:
     """Return our numbers in the same form, with ``status``; one whose cell is not ok has no value.
 
-    Variants of an attack (an alpha that differs, say) are not the paper's rows and are left out.
+    They are means over seeds and nothing else: what was measured on other queries, contents or
+    hyper-parameters under the same keys is ``ambiguous``. Variants of an attack (an alpha that
+    differs, say) are not the paper's rows and are left out.
     """
     rows = results[results["variant"].fillna("") == ""]
-    ends = {"source": rows["source"], "victim": rows["victim"]}
     columns = {"dataset": rows["dataset"]}
-    for end, names in ends.items():
-        parts = names.str.split("-", n=2, expand=True).reindex(columns=range(3))
+    for end in ("source", "victim"):
+        parts = rows[end].str.split("-", n=2, expand=True).reindex(columns=range(3))
         columns["method"] = parts[0]
         columns |= {f"{end}_backbone": parts[1], f"{end}_bits": parts[2]}
     columns["attack"] = rows["attack"].map(NAMES).fillna(rows["title"])
     base = _without_source(pd.DataFrame(columns).astype("string"))
+    setting = rows[list(_SETTING)].astype("string").fillna("").agg(" ".join, axis=1)
     long = [
-        base.assign(metric=metric, value=rows[column] * factor, status=rows["status"])
+        base.assign(
+            metric=metric, value=rows[column] * factor, status=rows["status"], setting=setting
+        )
         for metric, (column, factor) in METRICS.items()
     ]
-    whole = pd.concat(long)
-    groups = whole.groupby(KEYS, sort=False, dropna=False)
-    means = groups["value"].mean().rename("value")
+    groups = pd.concat(long).groupby(KEYS, sort=False, dropna=False)
     status = groups["status"].agg(_worst)
-    return pd.concat([means.where(status == "ok"), status], axis=1).reset_index()
+    status = status.mask(groups["setting"].nunique() > 1, "ambiguous")
+    means = groups["value"].mean().where(status == "ok").rename("value")
+    return pd.concat([means, status.rename("status")], axis=1).reset_index()
 
 
 def _worst(statuses: pd.Series[str]) -> str:

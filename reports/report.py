@@ -53,7 +53,9 @@ def _write_tables(results: pd.DataFrame, names: list[str], folder: Path) -> list
         return []
     files = {folder / "tables.md": markdown_grids(filled)}
     for grid in filled:
-        stem = "-".join(filter(None, (grid.layout.id, grid.dataset, grid.protocol)))
+        protocol = grid.setting.protocol.removesuffix("+overrides")
+        parts = (grid.layout.id, grid.dataset, protocol, grid.setting.policy)
+        stem = "-".join(filter(None, parts))
         files[folder / "tables" / f"{stem}.tex"] = latex_grid(grid)
         if grid.has_published:
             text = latex_grid(grid, differences=True)

@@ -8,6 +8,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+_PANEL = ("dataset", "protocol", "policy", "source")  # what is compared within itself
 _ABLATION = ("GAN", "ProS-GAN1", "ProS-GAN")
 
 
@@ -20,7 +21,7 @@ def alpha_points(results: pd.DataFrame) -> pd.DataFrame:
     rows = _white_box(results)
     gan = rows[rows["attack"] == "prosgan"].copy()
     gan["alpha"] = gan["params"].map(lambda text: json.loads(text)["alpha"]).astype(float)
-    keys = ["dataset", "protocol", "source"]
+    keys = list(_PANEL)
     several = gan.groupby(keys)["alpha"].transform("nunique") > 1
     original = rows[rows["attack"] == "original"].groupby(keys)["t_map"].mean().rename("original")
     points = gan[several].merge(original, how="left", left_on=keys, right_index=True)
@@ -30,9 +31,9 @@ def alpha_points(results: pd.DataFrame) -> pd.DataFrame:
 def alpha_sweep(points: pd.DataFrame) -> Figure:
     """Draw t-MAP and perceptibility over alpha (log), a line a target, its band over seeds."""
     names = {"t_map": "t-MAP", "perceptibility": "perceptibility"}
-    long = points.melt(
-        ["alpha", "source", "dataset", "protocol"], list(names), var_name="metric"
-    ).replace({"metric": names})
+    long = points.melt(["alpha", *_PANEL], list(names), var_name="metric").replace(
+        {"metric": names}
+    )
     long["target"] = panel_names(long)
     with sns.axes_style("whitegrid"):
         grid = sns.relplot(
@@ -71,7 +72,7 @@ def ablation_points(results: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the ablations and ProS-GAN on the targets that have them all."""
     rows = _white_box(results)
     rows = rows[rows["title"].isin(_ABLATION) & (rows["variant"] == "")]
-    keys = ["dataset", "protocol", "source"]
+    keys = list(_PANEL)
     return rows[rows.groupby(keys)["title"].transform("nunique") == len(_ABLATION)]
 
 
@@ -107,9 +108,9 @@ def _white_box(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def panel_names(rows: pd.DataFrame) -> pd.Series[str]:
-    """Name targets, with data set and protocol where there are several."""
+    """Name targets, with data set, protocol and policy where there are several."""
     names = rows["source"]
-    for column in ("protocol", "dataset"):
+    for column in ("policy", "protocol", "dataset"):
         if rows[column].nunique() > 1:
             names = rows[column] + " " + names
     return names

@@ -144,16 +144,52 @@ def test_ours_are_means_over_seeds_and_variants_are_left_out() -> None:
     assert long.loc["t-MAP", "status"] == "invalid"
 
 
+def test_what_is_no_seed_is_not_averaged() -> None:
+    base = {"t_map_stable": 0.3, "n_queries": 8, "params": '{"steps":10}'}
+    source = "DPSH-VGG11-12"
+    rows = [row("dhta", source, None, **base), row("dhta", source, None, draw_seed=1, **base)]
+    policies = [*rows, row("dhta", source, None, policy="disjoint", **base)]
+    two = list(grids(frame(policies).assign(dataset="digits"), [LAYOUTS["table5"]]))
+    assert [grid.setting.policy for grid in two] == ["frequent", "disjoint"]
+    for change in ({"n_queries": 9}, {"params": '{"steps":20}'}, {"dataset_fingerprint": "other"}):
+        mixed = frame([*rows, row("dhta", source, None, **{**base, **change})])
+        assert set(measured(mixed)["status"]) == {"ambiguous"}
+        assert measured(mixed)["value"].isna().all()
+
+
+def test_the_caption_says_what_was_overridden() -> None:
+    made = row("dhta", "DPSH-VGG11-12", None, t_map_stable=0.5, n_queries=64)
+    made |= {"protocol": "released+overrides", "overrides": "steps=10, rule=l2"}
+    (grid,) = grids(frame([made]).assign(dataset="a|b<i>"), [LAYOUTS["table1"]])
+    text = markdown_grids([grid])
+    assert "protocol released+overrides, target labels frequent, 64 queries" in text
+    assert "Overrides: steps=10, rule=l2." in text
+    assert "<i>" not in text
+    variant = {**made, "variant": "alpha=10"}
+    assert not list(grids(frame([variant]), list(LAYOUTS.values())))
+
+
+def test_data_sets_beyond_the_papers_stand_beside_them() -> None:
+    results = as_results(of_table("table1"))
+    digits = results[results["dataset"] == "NUS-WIDE"].assign(dataset="digits")
+    (grid,) = grids(pd.concat([results, digits]), [LAYOUTS["table1"]])
+    assert grid.numbers[("t-MAP", "DHTA"), ("digits", "12")].status == "ok"
+    assert grid.columns[-1] == ("digits", "48")
+
+
 def test_the_time_grid_is_seconds_by_network_and_length() -> None:
     rows = [
-        row(attack, f"DPSH-{backbone}-{bits}", 0.5, seconds_per_image=seconds)
+        row(attack, f"{method}-{backbone}-{bits}", 0.5, seconds_per_image=seconds + method_more)
+        for method, method_more in (("DPSH", 0.0), ("HashNet", 0.5))
         for attack, seconds in (("dhta", 1.0), ("prosgan", 0.01))
         for backbone in ("AlexNet", "VGG11")
         for bits in (12, 48)
     ]
     (grid,) = grids(frame(rows), [LAYOUTS["time"]])
     assert grid.columns == [("AlexNet", "12"), ("AlexNet", "48"), ("VGG11", "12"), ("VGG11", "48")]
-    assert grid.numbers[("ProS-GAN",), ("VGG11", "48")].best
+    assert grid.numbers[("DPSH", "ProS-GAN"), ("VGG11", "48")].value == pytest.approx(0.01)
+    assert grid.numbers[("HashNet", "ProS-GAN"), ("VGG11", "48")].value == pytest.approx(0.51)
+    assert grid.numbers[("HashNet", "ProS-GAN"), ("VGG11", "48")].best, "within its method"
 
 
 def test_suites_name_tables_that_exist_and_paper_has_them_all() -> None:

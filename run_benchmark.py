@@ -207,8 +207,8 @@ def import_target(
         Normalise, typer.Option(help="Whether its images were normalised as for ImageNet.")
     ] = Normalise.none,
     scale: Annotated[
-        float, typer.Option(help="HashNet's factor of the logit, which a state dict loses.")
-    ] = 1.0,
+        float | None, typer.Option(help="HashNet's factor of the logit, which a state dict loses.")
+    ] = None,
 ) -> None:
     """Convert a hasher made elsewhere, once and without executing it, for 'checkpoint:' in a suite.
 

@@ -28,36 +28,40 @@ class Scale(BaseModel):
 
 
 def scaled(content: Mapping[str, Any], scale: Scale) -> dict[str, Any]:
-    """Return a suite's content with what it leaves open filled in.
+    """Return the content of a sound suite with what it leaves open filled in.
 
-    Content of a wrong shape is left as it is, for the suite's own check to name.
+    Settings of attacks are filled in one by one: a suite that sets one keeps the scale's others.
     """
-    filled = {**scale.suite, **content}
-    filled["attack_params"] = {**scale.attacks, **content.get("attack_params", {})}
-    filled["datasets"] = [_dataset(entry, scale) for entry in _items(content.get("datasets"))]
-    filled["targets"] = [
-        target for entry in _items(content.get("targets")) for target in _targets(entry, scale)
-    ]
-    return filled
+    own: Mapping[str, Params] = content.get("attack_params", {})
+    settings = {
+        glob: {**scale.attacks.get(glob, {}), **own.get(glob, {})}
+        for glob in dict.fromkeys([*scale.attacks, *own])
+    }
+    return {
+        **scale.suite,
+        **content,
+        "attack_params": {
+            glob: {**scale.attacks.get(glob, {}), **own.get(glob, {})} for glob in globs
+        },
+        "datasets": [_dataset(entry, scale) for entry in _items(content["datasets"])],
+        "targets": [
+            target for entry in _items(content["targets"]) for target in _targets(entry, scale)
+        ],
+    }
 
 
 def _items(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
+    return value if isinstance(value, list) else [value]
 
 
-def _dataset(entry: Any, scale: Scale) -> Any:
-    entry = {"dataset": entry} if isinstance(entry, str) else entry
-    if not isinstance(entry, dict):
-        return entry
-    sizes = scale.datasets.get(str(entry.get("dataset")), {})
-    return {**entry, "params": {**sizes, **entry.get("params", {})}}
+def _dataset(entry: Any, scale: Scale) -> Params:
+    whole: Params = {"dataset": entry} if isinstance(entry, str) else entry
+    sizes = scale.datasets.get(str(whole["dataset"]), {})
+    return {**whole, "params": {**sizes, **whole.get("params", {})}}
 
 
-def _targets(entry: Any, scale: Scale) -> Iterator[Any]:
+def _targets(entry: Params, scale: Scale) -> Iterator[Params]:
     """Yield an entry a method and backbone, each with the first recipe that matches it."""
-    if not isinstance(entry, dict) or not {"method", "backbone"} <= entry.keys():
-        yield entry
-        return
     for method in _items(entry["method"]):
         for backbone in _items(entry["backbone"]):
             name = f"{method}-{backbone}"

@@ -60,15 +60,16 @@ def _composed(name: str, changes: Mapping[str, Any], within: tuple[str, ...]) ->
 
 
 def _leaf(content: dict[str, Any], origin: str) -> Suite:
-    wanted = content.get("scale")
-    if isinstance(wanted, str):
-        path, found = _read(wanted, "scales", "scale")
-        try:
-            scale = Scale.model_validate(found)
-        except ValidationError as error:
-            raise SuiteError("\n".join(f"{path}: {line}" for line in faults(error))) from None
-        content = scaled(content, scale)
-    return parse_suite(content, origin)
+    plain = parse_suite(content, origin)  # its own faults first, at their own places
+    wanted = plain.scale
+    if wanted is None:
+        return plain
+    path, found = _read(wanted, "scales", "scale")
+    try:
+        scale = Scale.model_validate(found)
+    except ValidationError as error:
+        raise SuiteError("\n".join(f"{path}: {line}" for line in faults(error))) from None
+    return parse_suite(scaled(content, scale), f"{origin} at scale {wanted}")
 
 
 def _read(name: str, folder: str, kind: str) -> tuple[Path, dict[str, Any]]:

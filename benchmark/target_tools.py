@@ -9,6 +9,7 @@ from safetensors.torch import save
 
 from benchmark.registry import lookup, registry
 from benchmark.store import write_bytes
+from targets.backbones import TargetError
 from targets.foreign import foreign_hasher
 from targets.hasher import Normalise
 
@@ -21,13 +22,15 @@ def convert(
     *,
     side: int,
     normalise: Normalise,
-    scale: float,
+    scale: float | None,
 ) -> str:
     """Convert a foreign checkpoint and return what to write in a suite.
 
     Raises:
         UserError: an unknown name, or a file that does not fit, with every tensor named.
     """
+    if to.suffix != ".safetensors" or to.resolve() == file.resolve():
+        raise TargetError(f"--to {to}: name a new file that ends in .safetensors")
     known = registry()
     spec, arrays = foreign_hasher(
         file,

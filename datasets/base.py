@@ -99,6 +99,7 @@ class Inspection:
     places: Mapping[SplitName, Sequence[str]]  # what a person calls each image
     faults: Sequence[str] = ()
     folder: str = ""  # where the images were looked for
+    overlap_allowed: bool = False
     expected: Mapping[SplitName, int] = field(default_factory=dict)  # the published sizes
 
 

@@ -140,7 +140,7 @@ def aligned(lists: Sequence[ImageList]) -> list[ImageList]:
     Raises:
         DatasetError: unnamed columns whose numbers differ.
     """
-    if len({listed.classes for listed in lists}) == 1:
+    if len({listed.classes for listed in lists if len(listed)}) <= 1:  # an empty one fits any
         return list(lists)
     if not all(listed.named for listed in lists):
         counts = ", ".join(str(listed.labels.shape[1]) for listed in lists)

@@ -21,7 +21,7 @@ from datasets.base import (
 )
 from datasets.contents import content_hashes
 from datasets.decoded import decoded_images
-from datasets.image_files import Framing, ImageFiles, decode
+from datasets.image_files import Framing, ImageFiles, decode, outside
 from datasets.image_lists import ImageList, aligned, find_list, read_list, refuse_faults
 from datasets.splits import seeded_splits
 
@@ -74,14 +74,33 @@ class ListedData(DatasetSpec):
             DatasetError: no list at all, or lists that do not fit together.
         """
         found = {name: find_list(self.folder, name) for name in SPLITS}
-        present = {name: listed for name, listed in found.items() if listed is not None}
-        if not present:
+        return self._aligned({name: listed for name, listed in found.items() if listed is not None})
+
+    def _aligned(self, lists: dict[SplitName, ImageList]) -> dict[SplitName, ImageList]:
+        if not lists:
             raise DatasetError(
                 f"{self.title}: no split lists in {self.folder.resolve()} (train_img.txt and "
                 "train_label.txt, test_…, database_…; or train.txt … with lines 'path 0 1 0'; or "
                 f"train.csv …){self.remedy()}"
             )
-        return dict(zip(present, aligned(list(present.values())), strict=True))
+        return dict(zip(lists, aligned(list(lists.values())), strict=True))
+
+    def _readable(self) -> tuple[dict[SplitName, ImageList], list[str]]:
+        """Return the lists that can be read, and what is wrong with the others."""
+        try:
+            return self.lists(), []
+        except DatasetError as error:
+            faults = [str(error)]
+        read: dict[SplitName, ImageList] = {}
+        for name in SPLITS:
+            try:
+                listed = find_list(self.folder, name)
+            except DatasetError as error:
+                faults.append(str(error))
+                continue
+            if listed is not None:
+                read[name] = listed
+        return read, list(dict.fromkeys(faults))
 
     def remedy(self) -> str:
         """Return what else a person without lists can do."""
@@ -98,6 +117,8 @@ class ListedData(DatasetSpec):
             if name not in lists:
                 raise DatasetError(f"{self.title}: {self.folder.resolve()} has no {name} list")
             refuse_faults(lists[name], self.folder)
+            if not len(lists[name]):
+                raise DatasetError(f"{self.title}: the {name} list in {self.folder} is empty")
         paths = [path for listed in lists.values() for path in listed.paths]
         hashes = content_hashes(self.image_folder, paths, cache)
         missing = [path for path, found in hashes.items() if found is None]
@@ -141,15 +162,24 @@ class ListedData(DatasetSpec):
             )
 
     def inspect(self, cache: Path) -> Inspection:
-        """Return lists and the images' contents, every fault at once."""
-        lists = self.lists()
-        faults = [f"no {name} list in {self.folder}" for name in SPLITS if name not in lists]
+        """Return lists and the images' contents, every fault at once.
+
+        Raises:
+            DatasetError: there is no list at all.
+        """
+        lists, faults = self._readable()
+        if not lists:
+            raise DatasetError("\n".join(faults))
+        faults += [f"no {name} list in {self.folder}" for name in SPLITS if name not in lists]
+        faults += [f"the {name} list is empty" for name, found in lists.items() if not len(found)]
         faults += [fault for listed in lists.values() for fault in listed.faults]
         paths = [path for listed in lists.values() for path in listed.paths]
         hashes = content_hashes(self.image_folder, paths, cache)
+        linked = [path for path in dict.fromkeys(paths) if outside(self.image_folder, path)]
+        faults += [f"{path} is a link that leaves {self.image_folder}" for path in linked]
         return Inspection(
             name=self.title,
-            classes=next(iter(lists.values())).classes,
+            classes=max((listed.classes for listed in lists.values()), key=len),
             labels={name: listed.labels for name, listed in lists.items()},
             contents={
                 name: [hashes[path] for path in listed.paths] for name, listed in lists.items()
@@ -157,6 +187,7 @@ class ListedData(DatasetSpec):
             places={name: listed.paths for name, listed in lists.items()},
             faults=faults + self._unreadable(hashes),
             folder=str(self.image_folder.resolve()),
+            overlap_allowed=self.allow_overlap,
             expected=self.expected,
         )
 

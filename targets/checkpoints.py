@@ -123,6 +123,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise TargetError(
             f"{path} is not a state dict that can be read without executing it: {error}"
         ) from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
         raise TargetError(f"{path} holds no state dict (a mapping of names to tensors)")
     return state

@@ -164,8 +164,28 @@ def test_hashnets_scale_is_said_and_kept(tmp_path: Path) -> None:
         tmp_path / "foreign.pth", HashNet(), Tiny(), side=32, scale=8.89, normalise="imagenet"
     )
     loaded = load_hasher(spec, 32, arrays, device=CPU, dtype=torch.float32)
+    with pytest.raises(TargetError, match=r"HashNet has a factor .* give --scale"):
+        foreign_hasher(tmp_path / "foreign.pth", HashNet(), Tiny(), side=32)
+    with pytest.raises(TargetError, match="must be positive, got 0"):
+        foreign_hasher(tmp_path / "foreign.pth", HashNet(), Tiny(), side=32, scale=0.0)
     assert loaded.scale.item() == pytest.approx(8.89)
     assert loaded.mean.numel() == 3
+
+
+def test_odd_state_dicts(tmp_path: Path) -> None:
+    state = bare(untrained())
+    half = {n: t.bfloat16() if t.is_floating_point() else t for n, t in state.items()}
+    parameters = {n: torch.nn.Parameter(t) if t.dim() else t for n, t in state.items()}
+    for name, odd in (("half", half), ("parameters", parameters)):
+        torch.save(odd, tmp_path / f"{name}.pth")
+        _, arrays = foreign_hasher(tmp_path / f"{name}.pth", DPSH(), Tiny(), side=32)
+        assert arrays["hash_layer.weight"].dtype.name == "float32"
+    torch.save({1: torch.zeros(2)}, tmp_path / "numbers.pth")
+    with pytest.raises(TargetError, match="holds no state dict"):
+        foreign_hasher(tmp_path / "numbers.pth", DPSH(), Tiny(), side=32)
+    torch.save({**state, "hash_layer.weight": torch.zeros(())}, tmp_path / "point.pth")
+    with pytest.raises(TargetError, match="no hash layer found"):
+        foreign_hasher(tmp_path / "point.pth", DPSH(), Tiny(), side=32)
 
 
 def test_an_imported_target_is_attacked_and_not_trained(cache: Path, tmp_path: Path) -> None:
@@ -176,6 +196,9 @@ def test_an_imported_target_is_attacked_and_not_trained(cache: Path, tmp_path: P
     done = run_cli("import-target", str(tmp_path / "foreign.pth"), *options)
     assert done.returncode == 0, done.stderr
     assert "none missing, none left over" in done.stdout
+    over = run_cli("import-target", str(to), *options)
+    assert over.returncode == 2, "it would overwrite its own input"
+    assert "name a new file" in over.stderr
     pattern = str(tmp_path / "{method}-{backbone}-{bits}.safetensors")
     target = {"method": "DPSH", "backbone": "Tiny", "bits": [12], "checkpoint": pattern}
     suite = small_suite(targets=[target])

@@ -273,6 +273,7 @@ def test_queries_in_the_database_need_permission(folder: Path, tmp_path: Path) -
     diagnosis = examine(spec(folder).inspect(tmp_path))
     assert any("stand in the database split too" in text for text in texts(diagnosis))
     assert not diagnosis.healthy
+    assert examine(spec(folder, allow_overlap=True).inspect(tmp_path), n_t=1).healthy
 
 
 def test_the_doctor_finds_everything_at_once(folder: Path, tmp_path: Path) -> None:
@@ -292,6 +293,26 @@ def test_the_doctor_finds_everything_at_once(folder: Path, tmp_path: Path) -> No
     assert diagnosis.statistics["images"] == {"train": 4, "query": 3, "database": 8}
     too_many = examine(spec(folder).inspect(tmp_path), n_t=50)
     assert any("lower n_t" in text for text in texts(too_many))
+
+
+def test_the_doctor_goes_on_after_a_list_that_cannot_be_read(folder: Path, tmp_path: Path) -> None:
+    (folder / "train_img.txt").write_text("img/3.png\nimg/4.png\n")
+    (folder / "train_label.txt").write_text("1 0 1\n")
+    (folder / "test.txt").write_text("img/0.png 1 0\nimg/1.png 1 7\n")
+    found = "\n".join(texts(examine(spec(folder).inspect(tmp_path), n_t=1)))
+    assert "train_img.txt has 2 lines, but train_label.txt has 1" in found
+    assert "test.txt line 2: labels must be 0 or 1, got '7'" in found
+    (folder / "train_img.txt").unlink()
+    (folder / "train_label.txt").unlink()
+    (folder / "test.txt").write_text("")
+    (folder / "img/5.png").unlink()
+    (folder / "img/5.png").symlink_to(tmp_path / "elsewhere.png")
+    diagnosis = examine(spec(folder).inspect(tmp_path), n_t=1)
+    found = "\n".join(texts(diagnosis))
+    assert "the query list is empty" in found
+    assert "img/5.png is a link that leaves" in found
+    with pytest.raises(DatasetError, match=r"the query list in .* is empty"):
+        spec(folder).load(tmp_path)
 
 
 def test_a_healthy_set_is_healthy(folder: Path, cache: Path, tmp_path: Path) -> None:

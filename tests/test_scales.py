@@ -47,6 +47,11 @@ def test_a_scale_fills_what_the_suite_leaves_open() -> None:
     )
     assert filled["queries"] == 3, "the suite's own is kept"
     assert filled["n_t"] == 1
+    own = {"*": {"epochs": 9}, "p2p": {"steps": 1}}
+    settings = scaled({**LEAF, "attack_params": own}, Scale.model_validate(TINY))["attack_params"]
+    assert settings["*"] == {"width": 4, "epochs": 9}, "one by one"
+    assert settings["p2p"] == {"steps": 1}
+    assert settings["dhta"] == {"steps": 2, "rule": "l2"}
     (target,) = filled["targets"]
     assert target["weights"] == "labels"
     assert target["training"] == {"epochs": 1}
@@ -108,6 +113,15 @@ def test_mistakes_in_includes_and_scales_are_named(tmp_path: Path) -> None:
     wrong = write(tmp_path, "wrong", {"target": {}})
     with pytest.raises(SuiteError, match=r"wrong.yaml: target: "):
         load_suite("table1", {"scale": wrong})
+    several = {"method": ["DPSH", "DPH"], "backbone": ["AlexNet", "VGG11"], "bits": 12}
+    for change, message in (
+        ({"attack_params": None}, "attack_params: "),
+        ({"datasets": [{"dataset": "digits", "params": [1]}]}, r"datasets\[0\].params: "),
+        ({"targets": [several, {**several, "bits": "x"}]}, r"targets\[1\].bits\[0\]: "),
+    ):
+        path = write(tmp_path, "faulty", {**LEAF, **change, "scale": "mini"})
+        with pytest.raises(SuiteError, match=message):
+            load_suite(path)
     with pytest.raises(SuiteError, match="a suite needs targets, attacks"):
         load_suite(write(tmp_path, "empty", {"datasets": "digits"}))
 

@@ -112,6 +112,7 @@ def run(
     bad = ~report.results["status"].isin(["ok", "skipped"])
     if bad.any():
         _say(f"{int(bad.sum())} of {len(report.results)} cells failed or are invalid (see above)")
+    if bad.any() or counts["failed"]:  # pictures are no cell, but were asked for
         raise typer.Exit(EXIT_CELLS_MISSING)
 
 
@@ -271,10 +272,16 @@ class _Wish:
         suite = with_root(load_suite(self.suite, changes), self.data_root)
         for name in suite.tables:
             lookup("table", name, LAYOUTS)
-        folder = (self.out or Path("results") / suite.name).resolve()
+        folder = (self.out or Path("results") / self._name(suite.name)).resolve()
         cache = _cache(self.cache)
         whole = make_plan(suite, cache)
         return whole, whole.only(self.only or ()), folder, cache
+
+    def _name(self, suite: str) -> str:
+        """Return the default output folder's name: another data set or scale is another run."""
+        asked = [self.changes[key] or () for key in ("datasets", "scale", "protocols")]
+        parts = [part for one in asked for part in ([one] if isinstance(one, str) else one)]
+        return "-".join([suite, *(Path(part).stem for part in parts)])
 
 
 def _cache(cache: Path | None) -> Path:

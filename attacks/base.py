@@ -166,6 +166,22 @@ class Crafting(Part, ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Blind(Crafting):
+    """A crafting that sees nothing of any hasher, so that one result serves every target."""
+
+    needs_code: ClassVar[bool] = False
+
+    @abstractmethod
+    def disturb(self, batch: Batch, epsilon: float | None) -> Tensor:
+        """Return images ``[n, 3, S, S]`` in [0, 1]."""
+
+    def perturb(self, batch: Batch, hasher: Hasher, epsilon: float | None) -> Tensor:
+        """Return what :meth:`disturb` does."""
+        del hasher
+        return self.disturb(batch, epsilon)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Attack:
     """A row of the leaderboard.
 
@@ -200,6 +216,11 @@ class Attack:
         """Whether the attack aims at a code at all (Original and Noise do not)."""
         return self.target_code is not None
 
+    @property
+    def blind(self) -> bool:
+        """Whether it neither aims at a code nor sees a hasher."""
+        return not self.targeted and isinstance(self.crafting, Blind)
+
     def target_codes(
         self, knowledge: Knowledge, targets: UInt8Array, rows: IntArray, seed: int
     ) -> Tensor | None:
@@ -217,6 +238,13 @@ class Attack:
         if self.crafting is None:
             raise AttackError(f"{self.id}: a code-only attack crafts no image")
         return self.crafting.ready(knowledge, self.epsilon)
+
+    def ready_blind(self) -> Perturb:
+        """Return the function that perturbs a batch, for an attack that sees no hasher."""
+        crafting = self.crafting
+        if not isinstance(crafting, Blind):
+            raise AttackError(f"{self.id}: its crafting sees the hasher")
+        return lambda batch: crafting.disturb(batch, self.epsilon)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,11 @@ images, no image's gradient depends on the batch it is in.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from attacks.base import AttackError, Batch, Crafting
+from attacks.base import AttackError, Batch, Blind, Crafting
 from attacks.protocols import StepRule
 from targets.hasher import Hasher
 
@@ -22,23 +21,19 @@ FULL_SLOPE = ((1.0, 1.0),)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Identity(Crafting):
+class Identity(Blind):
     """The query as it is."""
 
-    needs_code: ClassVar[bool] = False
-
-    def perturb(self, batch: Batch, hasher: Hasher, epsilon: float | None) -> Tensor:  # noqa: ARG002
+    def disturb(self, batch: Batch, epsilon: float | None) -> Tensor:  # noqa: ARG002 - it keeps all
         """Return the images unchanged."""
         return batch.images
 
 
 @dataclass(frozen=True, kw_only=True)
-class UniformNoise(Crafting):
+class UniformNoise(Blind):
     """Uniform noise in [−epsilon, epsilon], clipped to the pixel range."""
 
-    needs_code: ClassVar[bool] = False
-
-    def perturb(self, batch: Batch, hasher: Hasher, epsilon: float | None) -> Tensor:  # noqa: ARG002
+    def disturb(self, batch: Batch, epsilon: float | None) -> Tensor:
         """Return the images plus noise drawn per query."""
         bound = 1.0 if epsilon is None else epsilon
         noise = (2 * batch.uniform("noise") - 1) * bound

@@ -14,28 +14,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from benchmark.jobs import Job, Task
 from benchmark.plan import Plan
+from benchmark.ranking import average_precisions
 from benchmark.records import canonical_json
 from benchmark.stages.attacking import Craft, Fit, Hash
 from benchmark.stages.base import DataTask
 from benchmark.stages.hashers import Encode, Pretrain, Train
+from benchmark.stages.scoring import Score
 from benchmark.store import Store, read_json, write_json
 from datasets.base import RetrievalData
+from datasets.seeds import generator
 from targets.backbones import Backbone
 
 _SMALL_JOB_SECONDS = 0.3
+_RANKINGS = 3  # of a score job: for the target, for the query's own labels, after 8 bits
 _SPEEDS = "speeds.json"
 _FORWARD_AND_BACKWARD = 3  # in units of a forward pass
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a job's time is proportional to: forward passes of single images."""
+    """What a job's time is proportional to: a network's forward passes of single images.
 
-    backbone: Backbone
+    Without a backbone, pairs of a query and a database item that are ranked.
+    """
+
+    backbone: Backbone | None
     passes: int
 
 
@@ -58,6 +66,8 @@ def work_of(task: Task, data: RetrievalData | None) -> Work | None:
             return Work(source.backbone, part.fit_passes(len(data.train)))
         case Hash(victim=victim, n_queries=queries):
             return Work(victim.backbone, 2 * queries)
+        case Score(n_queries=queries):
+            return Work(None, queries * len(data.database))
     return None
 
 
@@ -72,8 +82,10 @@ def estimate(plan: Plan, cache: Path, device: str) -> dict[str, float]:
             seconds[key] = _SMALL_JOB_SECONDS
             continue
         rate = speeds.get(_speed_key(job, work, device))
-        if rate is None:
+        if rate is None and work.backbone is not None:
             rate = _calibrate(work.backbone, data.side, job.task.cpu_threads, device)
+        elif rate is None:
+            rate = _calibrate_ranking(data.database.labels.shape[1])
         seconds[key] = _SMALL_JOB_SECONDS + rate * work.passes
     return seconds
 
@@ -102,7 +114,7 @@ def _data_of(plan: Plan, job: Job) -> RetrievalData | None:
 
 def _speed_key(job: Job, work: Work, device: str) -> str:
     data = getattr(job.task, "fingerprint", "")[:12]
-    backbone = canonical_json(work.backbone)
+    backbone = "" if work.backbone is None else canonical_json(work.backbone)
     what = type(job.task.part).__name__ if isinstance(job.task, Fit) else job.task.stage
     return f"{what} {backbone} {data} {job.task.cpu_threads} {device}"
 
@@ -121,3 +133,14 @@ def _calibrate(backbone: Backbone, side: int, threads: int, device: str) -> floa
         elapsed.append(time.perf_counter() - began)
     torch.set_num_threads(before)
     return min(elapsed) / len(images) / _FORWARD_AND_BACKWARD
+
+
+@functools.cache
+def _calibrate_ranking(classes: int) -> float:
+    """Return seconds a (query, database item) pair of a score job, from a small ranking."""
+    draws = generator(0, "calibration")
+    codes = [draws.choice(np.array([-1, 1], dtype=np.int8), (n, 32)) for n in (16, 20_000)]
+    labels = [(draws.random((n, classes)) < 0.1).astype(np.uint8) for n in (16, 20_000)]
+    began = time.perf_counter()
+    average_precisions(codes[0], codes[1], labels[0], labels[1])
+    return _RANKINGS * (time.perf_counter() - began) / (16 * 20_000)

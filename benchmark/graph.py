@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from attacks.base import Attack
 from attacks.protocols import Protocol
 from benchmark.jobs import Compute, Job, Task
-from benchmark.stages.attacking import Craft, DrawTargets, Fit, Hash
+from benchmark.stages.attacking import Craft, CraftBlind, DrawTargets, Fit, Hash
 from benchmark.stages.gallery import Gallery
 from benchmark.stages.hashers import Encode, ImportHasher, ImportWeights, Pretrain, Train
 from benchmark.stages.scoring import Score
@@ -164,6 +165,15 @@ class JobGraph:
 
     def craft(self, setting: Setting, attack: Attack, source: Target) -> Job:
         """Return the crafting, behind what its attack must learn first."""
+        if attack.blind:
+            blind = CraftBlind(
+                **self.source_data,
+                compute=self.compute,
+                attack=attack,
+                n_queries=self.n_queries,
+                seed=setting.seed,
+            )
+            return self.job(blind)
         inputs = {
             **self.seen(setting, source),
             **self.fits(setting, attack, source),
@@ -184,7 +194,7 @@ class JobGraph:
     ) -> dict[str, Job]:
         """Return the jobs that fill one cell: craft once, hash and score on the victim."""
         chain = {"craft": self.craft(setting, attack, source)}
-        crafted = f"{attack.title} on {source.spec.name}"
+        crafted = attack.title if attack.blind else f"{attack.title} on {source.spec.name}"
         if not attack.code_only:
             hashing = Hash(
                 **self.source_data,
@@ -228,5 +238,11 @@ class JobGraph:
 
 
 def _sha256(path: Path) -> str:
+    status = path.stat()
+    return _content(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.cache
+def _content(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 - they tell files apart
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,8 +10,7 @@ from tabulate import tabulate
 
 from benchmark.plan import Plan
 from benchmark.progress import span
-from benchmark.stages.attacking import Craft
-from benchmark.stages.base import DataTask
+from benchmark.stages.attacking import Craft, CraftBlind
 
 _PIXEL_BYTES = 3 * 4  # an adversarial image is kept exactly as it was crafted
 
@@ -61,6 +60,6 @@ def _image_bytes(plan: Plan) -> int:
     total = 0
     for job in plan.jobs.values():
         task = job.task
-        if isinstance(task, Craft) and isinstance(task, DataTask) and not task.attack.code_only:
+        if isinstance(task, Craft | CraftBlind) and not task.attack.code_only:
             total += task.n_queries * plan.data[task.fingerprint].side ** 2 * _PIXEL_BYTES
     return total

@@ -65,6 +65,7 @@ def make_plan(suite: Suite, cache: Path) -> Plan:
     cells: dict[str, Cell] = {}
     jobs: dict[str, Job] = {}
     loaded: dict[str, tuple[DatasetSpec, RetrievalData]] = {}
+    trained: dict[tuple[str, str, int], str] = {}
     for part in suite.parts or [suite]:
         _check_params(part)
         targets = list(_targets(part))
@@ -72,8 +73,10 @@ def make_plan(suite: Suite, cache: Path) -> Plan:
             name = canonical_json(entry.model_dump())
             if name not in loaded:
                 loaded[name] = _load(entry, f"datasets[{number}].params", cache)
-            for cell in cells_of(JobGraph(part, *loaded[name], jobs), targets):
-                _keep_one(cells, cell, part)
+            graph = JobGraph(part, *loaded[name], jobs)
+            _check_trainings(trained, graph, targets)
+            for cell in cells_of(graph, targets):
+                _keep_one(cells, cell)
     if not cells:
         raise SuiteError(f"suite '{suite.name}' has no cells: no attack matches any target")
     listed = list(cells.values())
@@ -86,22 +89,27 @@ def _load(entry: DatasetEntry, place: str, cache: Path) -> tuple[DatasetSpec, Re
     return spec, spec.load(cache)
 
 
-def _keep_one(cells: dict[str, Cell], cell: Cell, part: Suite) -> None:
-    """Add a cell, or what it adds to the same cell of an earlier part of the suite.
+def _check_trainings(
+    trained: dict[tuple[str, str, int], str], graph: JobGraph, targets: Sequence[Target]
+) -> None:
+    """Refuse two hashers under one name: their rows would be compared.
 
     Raises:
-        SuiteError: the other part has it with other recipes.
+        SuiteError: an earlier part of the suite makes the target otherwise.
     """
+    for target, seed in product(targets, graph.suite.target_seeds):
+        name = (graph.data.fingerprint, target.spec.name, seed)
+        if trained.setdefault(name, key := graph.train(target, seed).key) != key:
+            raise SuiteError(
+                f"{graph.suite.name}: another included suite makes {target.spec.name} by another "
+                "recipe; give both one scale, or run them apart"
+            )
+
+
+def _keep_one(cells: dict[str, Cell], cell: Cell) -> None:
+    """Add a cell, or what it adds to the same cell of an earlier part of the suite."""
     name = canonical_json(cell.row)
-    same = cells.get(name, cell)
-    if any(
-        same.jobs[stage].key != job.key for stage, job in cell.jobs.items() if stage in same.jobs
-    ):
-        raise SuiteError(
-            f"{part.name}: {cell.row['attack']} on {cell.row['source']} is in another included "
-            "suite with other recipes; give one of the targets another scale or leave it out"
-        )
-    cells[name] = replace(cell, jobs={**same.jobs, **cell.jobs})
+    cells[name] = replace(cell, jobs={**cells.get(name, cell).jobs, **cell.jobs})
 
 
 def _targets(suite: Suite) -> Iterator[Target]:

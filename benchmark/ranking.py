@@ -113,7 +113,8 @@ def expected_ap(items: IntArray, hits: IntArray) -> FloatArray:
 
 def stable_ap(distances: IntArray, relevant: npt.NDArray[np.bool_]) -> FloatArray:
     """Return the AP with ties in database order, ``[q]``."""
-    order = np.argsort(distances, axis=1, kind="stable")
+    small = distances.astype(np.uint8 if distances.max(initial=0) < 256 else np.uint16)
+    order = np.argsort(small, axis=1, kind="stable")  # small integers are sorted by radix
     ranked = np.take_along_axis(relevant, order, axis=1)
     found = np.cumsum(ranked, axis=1)
     precision = found / np.arange(1, ranked.shape[1] + 1)

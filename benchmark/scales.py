@@ -40,9 +40,7 @@ def scaled(content: Mapping[str, Any], scale: Scale) -> dict[str, Any]:
     return {
         **scale.suite,
         **content,
-        "attack_params": {
-            glob: {**scale.attacks.get(glob, {}), **own.get(glob, {})} for glob in globs
-        },
+        "attack_params": settings,
         "datasets": [_dataset(entry, scale) for entry in _items(content["datasets"])],
         "targets": [
             target for entry in _items(content["targets"]) for target in _targets(entry, scale)

@@ -4,31 +4,58 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import tempfile
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
-from datasets.base import ArrayImages
+from datasets.base import DatasetError, IntArray, UInt8Array
 from datasets.image_files import ImageFiles
 
 logger = logging.getLogger(__name__)
 _CHUNK = 256
 
 
-def decoded_images(files: ImageFiles, key: str, cache: Path) -> ArrayImages:
-    """Return the images of ``files``, decoded once into ``cache`` under ``key``."""
-    path = cache / "decoded" / f"{key}.npy"
-    if not path.is_file():
-        _decode(files, path)
-    return ArrayImages(np.load(path, mmap_mode="r", allow_pickle=False))
+@dataclass(frozen=True)
+class DecodedImages:
+    """Image files that are decoded into a cache file the first time one of them is read."""
+
+    files: ImageFiles
+    path: Path
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def read(self, rows: IntArray) -> UInt8Array:
+        """Return the images of the given rows, uint8 ``[len(rows), 3, side, side]``."""
+        return np.ascontiguousarray(self._array[rows])
+
+    @cached_property
+    def _array(self) -> UInt8Array:
+        """Return all images, memory-mapped; one process decodes, others wait for it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{self.path}.lock"):
+            if not self.path.is_file():
+                _decode(self.files, self.path)
+        array: UInt8Array = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        return array
 
 
 def _decode(files: ImageFiles, path: Path) -> None:
     side = files.framing.side
     shape = (len(files), 3, side, side)
-    logger.info("decoding %d images into %s (%.1f GB)", len(files), path, np.prod(shape) / 1e9)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    size = int(np.prod(shape))
+    free = shutil.disk_usage(path.parent).free
+    if size > free:  # a memory map on a full disk kills the process instead of raising
+        raise DatasetError(
+            f"{path.parent}: {len(files)} decoded images need {size / 1e9:.1f} GB, but "
+            f"{free / 1e9:.1f} GB are free; leave out 'decoded', or use another --cache"
+        )
+    logger.info("decoding %d images into %s (%.1f GB)", len(files), path, size / 1e9)
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
     os.close(handle)
     try:

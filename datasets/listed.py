@@ -20,7 +20,7 @@ from datasets.base import (
     fingerprint,
 )
 from datasets.contents import content_hashes
-from datasets.decoded import decoded_images
+from datasets.decoded import DecodedImages
 from datasets.image_files import Framing, ImageFiles, decode, outside
 from datasets.image_lists import ImageList, aligned, find_list, read_list, refuse_faults
 from datasets.splits import seeded_splits
@@ -136,7 +136,8 @@ class ListedData(DatasetSpec):
             ids = "".join(str(hashes[path]) for path in listed.paths)
             key = hashlib.sha256(f"{ids} {framing}".encode()).hexdigest()
             files = ImageFiles(self.image_folder, listed.paths, framing, self.workers)
-            images = decoded_images(files, key, cache) if self.decoded else files
+            kept = DecodedImages(files, cache / "decoded" / f"{key}.npy")
+            images = kept if self.decoded else files
             splits[name] = Split(images, listed.labels)
             digests += [key, fingerprint(listed.labels)]
         return RetrievalData(

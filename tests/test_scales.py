@@ -98,8 +98,12 @@ def test_parts_that_disagree_are_refused(cache: Path, tmp_path: Path, scale: str
     trained = [{**LEAF["targets"][0], "training": {"epochs": 2}}]
     second = write(tmp_path, "second", {**LEAF, "targets": trained})
     both = load_suite(write(tmp_path, "both", {"include": [first, second], "scale": scale}))
-    with pytest.raises(SuiteError, match="second: original on DPSH-Tiny-12 is in another"):
+    with pytest.raises(SuiteError, match="second: another included suite makes DPSH-Tiny-12 by"):
         make_plan(both, cache)
+    other = write(tmp_path, "other", {**LEAF, "targets": trained, "attacks": "noise"})
+    apart = load_suite(write(tmp_path, "apart", {"include": [first, other], "scale": scale}))
+    with pytest.raises(SuiteError, match="other: another included suite makes"):
+        make_plan(apart, cache)
 
 
 def test_mistakes_in_includes_and_scales_are_named(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -20,7 +21,7 @@ from benchmark.jobs import Context, Output
 from benchmark.journal import Stopwatch
 from benchmark.networks import batches, encode_batch, input_hasher, synchronise
 from benchmark.stages.base import DataTask, NetworkTask
-from datasets.base import RetrievalData, SplitName
+from datasets.base import RetrievalData, SplitName, UInt8Array
 from datasets.draws import Policy, draw_targets, eligible_rows
 from targets.hasher import TargetSpec
 
@@ -130,38 +131,81 @@ class Craft(AttackerTask):
         facts = {"fit_seconds": sum(context.data(role)["seconds"] for role in fits)}
         if self.attack.code_only and codes is not None:
             return Output({"codes": codes.numpy()}, facts)
-        perturb = self.attack.ready(knowledge)
-        crafted: list[Tensor] = []
-        seconds = 0.0
-        for pixels, chunk, count in batches(
-            data.query.images, self.n_queries, self.compute, context
-        ):
-            batch = Batch(
-                images=pixels,
-                codes=None if codes is None else codes[chunk].to(context.device),
-                targets=torch.from_numpy(targets[chunk]).to(context.device),
-                rows=chunk,
-                seed=self.seed,
-            )
-            if not crafted:
-                self._warm(perturb, batch, knowledge)
-            synchronise(context.device)
-            began = time.perf_counter()
-            adversarial = perturb(batch)
-            synchronise(context.device)
-            seconds += time.perf_counter() - began
-            crafted.append(adversarial.detach()[:count].cpu())
-        computed = len(crafted) * self.compute.batch  # the padded rows took their time too
-        images = torch.cat(crafted).numpy()
-        return Output({"images": images}, {**facts, "seconds_per_image": seconds / computed})
-
-    def _warm(self, perturb: Perturb, batch: Batch, knowledge: Knowledge) -> None:
-        """Make the first passes, which pay for allocation and kernel selection, untimed."""
         learns = self.attack.crafting is not None and self.attack.crafting.learns
-        if learns:
-            perturb(batch)  # one pass; an optimiser's loop is long enough to hide its first step
-        else:
-            knowledge.hasher(batch.images)
+        images, seconds = craft_images(
+            self.attack.ready(knowledge),
+            data,
+            targets,
+            codes,
+            self,
+            context,
+            # An optimiser's loop is long enough to hide its first step behind a plain pass.
+            warm=None if learns else lambda batch: knowledge.hasher(batch.images),
+        )
+        return Output({"images": images}, {**facts, "seconds_per_image": seconds})
+
+
+@dataclass(frozen=True, kw_only=True)
+class CraftBlind(NetworkTask):
+    """Run an attack that sees no hasher, once for all targets."""
+
+    stage: ClassVar[str] = "craft"
+    attack: Attack
+    n_queries: int
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """What a person calls this job."""
+        return f"craft {self.attack.title}"
+
+    def run(self, context: Context) -> Output:
+        """Store ``images`` float ``[q, 3, S, S]``."""
+        data = self.data(context)
+        nothing = np.zeros((self.n_queries, len(data.classes)), dtype=np.uint8)
+        images, seconds = craft_images(
+            self.attack.ready_blind(), data, nothing, None, self, context
+        )
+        return Output({"images": images}, {"fit_seconds": 0, "seconds_per_image": seconds})
+
+
+def craft_images(
+    perturb: Perturb,
+    data: RetrievalData,
+    targets: UInt8Array,
+    codes: Tensor | None,
+    task: Craft | CraftBlind,
+    context: Context,
+    warm: Perturb | None = None,
+) -> tuple[npt.NDArray[Any], float]:
+    """Perturb the queries batch by batch and time nothing else.
+
+    ``warm`` makes the first pass, which pays for allocation and kernel selection, untimed; without
+    one it is the attack itself.
+
+    Returns:
+        The images ``[q, 3, S, S]`` and the seconds an image.
+    """
+    crafted: list[Tensor] = []
+    seconds = 0.0
+    for pixels, rows, count in batches(data.query.images, task.n_queries, task.compute, context):
+        batch = Batch(
+            images=pixels,
+            codes=None if codes is None else codes[rows].to(context.device),
+            targets=torch.from_numpy(targets[rows]).to(context.device),
+            rows=rows,
+            seed=task.seed,
+        )
+        if not crafted:
+            (warm or perturb)(batch)
+        synchronise(context.device)
+        began = time.perf_counter()
+        adversarial = perturb(batch)
+        synchronise(context.device)
+        seconds += time.perf_counter() - began
+        crafted.append(adversarial.detach()[:count].cpu())
+    computed = len(crafted) * task.compute.batch  # the padded rows took their time too
+    return torch.cat(crafted).numpy(), seconds / computed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,8 +22,7 @@ from datasets.base import (
 from datasets.contents import content_hashes
 from datasets.decoded import DecodedImages
 from datasets.image_files import Framing, ImageFiles, decode, outside
-from datasets.image_lists import ImageList, aligned, find_list, read_list, refuse_faults
-from datasets.splits import seeded_splits
+from datasets.image_lists import ImageList, aligned, find_list, refuse_faults
 
 _SHOWN = 3
 _OTHERS: tuple[SplitName, ...] = ("train", "database")
@@ -122,6 +121,9 @@ class ListedData(DatasetSpec):
         paths = [path for listed in lists.values() for path in listed.paths]
         hashes = content_hashes(self.image_folder, paths, cache)
         missing = [path for path, found in hashes.items() if found is None]
+        linked = self._linked(lists, missing)
+        if linked:
+            raise DatasetError(f"{self.title}: " + "; ".join(linked[:_SHOWN]))
         if missing:
             raise DatasetError(
                 f"{self.title}: {len(missing)} of {len(hashes)} images are not in "
@@ -176,8 +178,7 @@ class ListedData(DatasetSpec):
         faults += [fault for listed in lists.values() for fault in listed.faults]
         paths = [path for listed in lists.values() for path in listed.paths]
         hashes = content_hashes(self.image_folder, paths, cache)
-        linked = [path for path in dict.fromkeys(paths) if outside(self.image_folder, path)]
-        faults += [f"{path} is a link that leaves {self.image_folder}" for path in linked]
+        faults += self._linked(lists, [path for path, found in hashes.items() if found is None])
         return Inspection(
             name=self.title,
             classes=max((listed.classes for listed in lists.values()), key=len),
@@ -191,6 +192,16 @@ class ListedData(DatasetSpec):
             overlap_allowed=self.allow_overlap,
             expected=self.expected,
         )
+
+    def _linked(self, lists: Mapping[SplitName, ImageList], missing: list[str]) -> list[str]:
+        """Return a fault for each path that is there, but out of the root, through a link."""
+        leaving = {path for path in missing if outside(self.image_folder, path)}
+        return [
+            f"{name} list line {number}: '{path}' is a link that leaves {self.image_folder}"
+            for name, listed in lists.items()
+            for number, path in enumerate(listed.paths, 1)
+            if path in leaving
+        ]
 
     def _unreadable(self, hashes: Mapping[str, str | None]) -> list[str]:
         """Decode every image that is there, and return what is wrong with those that fail."""
@@ -206,38 +217,3 @@ class ListedData(DatasetSpec):
         there = [path for path, found in hashes.items() if found is not None]
         with ThreadPoolExecutor(self.workers) as pool:
             return [text for text in pool.map(fault, there) if text is not None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FolderData(ListedData):
-    """Any folder of images with split lists, or with one list that is split by a seed.
-
-    Attributes:
-        label: the data set's name in results; the folder's name where it is empty.
-        list_file: one list (lines ``path 0 1 0 …``, or a CSV) to be split.
-        n_query, n_train: the sizes of its splits; the rest is the database.
-        split_seed: of that split.
-    """
-
-    name: ClassVar[str] = "folder"
-    label: str = ""
-    list_file: str = ""
-    n_query: int = 100
-    n_train: int = 1000
-    split_seed: int = 0
-
-    @property
-    def title(self) -> str:
-        """The data set's name in results."""
-        return self.label or self.folder.resolve().name
-
-    def lists(self) -> dict[SplitName, ImageList]:
-        """Return the split lists, or the one list, split."""
-        if not self.list_file:
-            return super().lists()
-        listed = read_list(self.folder / self.list_file)
-        refuse_faults(listed, self.folder / self.list_file)
-        rows = seeded_splits(
-            len(listed), n_query=self.n_query, n_train=self.n_train, seed=self.split_seed
-        )
-        return {name: listed.take(rows[name].tolist()) for name in SPLITS}

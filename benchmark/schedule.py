@@ -6,10 +6,13 @@ three times; a job that fails takes with it only what stands on it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import signal
+import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,9 +83,10 @@ class _Loop:
         self.tries: dict[str, int] = {}
         self.unmade: set[str] = set()
 
-    def loop(self) -> Outcome:
+    def loop(self, check: Callable[[], None]) -> Outcome:
         self.observer.begin(len(self.jobs), sum(self.seconds.values()))
         while self.waiting or self.running:
+            check()
             ready = self.settle()
             self.submit(ready)
             if self.running:
@@ -207,6 +211,34 @@ def run_graph(
     """
     loop = _Loop(jobs, seconds, Store(out / "store"), engine, out, cache, observer)
     try:
-        return loop.loop()
+        with _interrupts() as check:
+            return loop.loop(check)
     finally:
         engine.close()
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[Callable[[], None]]:
+    """Keep Ctrl-C for the loop, which asks every turn: raised inside a library it can be lost.
+
+    A second one is raised where it comes.
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+
+    def keep(number: int, frame: Any) -> None:  # noqa: ARG001 - what signal handlers are given
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    def check() -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, keep)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)

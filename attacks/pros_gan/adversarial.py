@@ -55,9 +55,9 @@ class Adversarial:
         return {"G": self.generator, "D": self.discriminator}
 
     @property
-    def aims(self) -> bool:
-        """Return whether there is a hash loss; the ablation GAN only watches it."""
-        return self.weights.hamming > 0
+    def remedy(self) -> str | None:
+        """Return what lets a hash loss fall; the ablation GAN has none, and only watches it."""
+        return "lower alpha, or raise learning_rate or epochs" if self.weights.hamming else None
 
     def steps(self, draw: Draw) -> Iterator[Step]:
         """Yield the two turns in their order; the discriminator's only every so often."""
@@ -79,7 +79,7 @@ class Adversarial:
     def _generate(self, draw: Draw, crafted: Tensor) -> Iterator[Step]:
         self.discriminator.requires_grad_(False)
         scale = 2.0 if self.weights.signed_pixels else 1.0
-        with torch.set_grad_enabled(self.aims):
+        with torch.set_grad_enabled(self.weights.hamming > 0):
             aimed = hash_loss(self.hasher, crafted, draw.codes)
         parts = {
             "reconstruction": self._error(scale * crafted, scale * draw.images),

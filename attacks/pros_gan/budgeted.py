@@ -74,9 +74,9 @@ class Budgeted:
         return {"G": self.generator}
 
     @property
-    def aims(self) -> bool:
-        """Return that the hash loss is minimised."""
-        return True
+    def remedy(self) -> str | None:
+        """Return what lets the hash loss fall."""
+        return "raise learning_rate, epochs or epsilon"
 
     def steps(self, draw: Draw) -> Iterator[Step]:
         """Yield the one turn: the hash loss after every look, summed."""

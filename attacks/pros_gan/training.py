@@ -60,8 +60,8 @@ class Objective(Protocol):
         """Return the networks, each to have an Adam of its own."""
 
     @property
-    def aims(self) -> bool:
-        """Return whether the hash loss is minimised, so that it has to fall."""
+    def remedy(self) -> str | None:
+        """Return what to change where the hash loss does not fall; None where it need not."""
 
     def steps(self, draw: Draw) -> Iterator[Step]:
         """Yield the turns of a batch; the loop descends each before it asks for the next."""
@@ -139,11 +139,12 @@ class Training:
                 {"curves": kept},
             )
         best = min(self._curves["hash"])
-        judged = self.objective.aims and epoch == self.pace.epochs and epoch >= 3
-        if judged and best > self._untrained - _HASH_MUST_FALL:
+        judged = epoch == self.pace.epochs and epoch >= 3
+        remedy = self.objective.remedy
+        if remedy and judged and best > self._untrained - _HASH_MUST_FALL:
             raise AttackError(
                 f"the hash loss never fell in {epoch} epochs: it is {best:.3f} at best, and was "
-                f"{self._untrained:.3f} untrained; lower alpha, or raise learning_rate or epochs",
+                f"{self._untrained:.3f} untrained; {remedy}",
                 {"curves": dict(self._curves)},
             )
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import logging
+import shlex
 import sys
 import time
 from collections import Counter
@@ -20,22 +23,25 @@ from benchmark.options import (
     DataRootOption,
     DatasetArgument,
     DatasetOption,
-    Device,
+    DevicesOption,
+    EngineKind,
     Kind,
     Normalise,
     OnlyOption,
     OutOption,
     ParamOption,
     ProtocolOption,
+    Rerun,
     ScaleOption,
     SeedsOption,
+    SlotsPerDeviceOption,
     SuiteOption,
 )
 from datasets.errors import UserError
 
 if TYPE_CHECKING:
+    from benchmark.observers import Observer
     from benchmark.plan import Plan
-    from benchmark.schedule import Observer
     from reports.report import Report
 
 app = typer.Typer(
@@ -60,54 +66,72 @@ def run(
     protocol: ProtocolOption = None,
     seeds: SeedsOption = None,
     data_root: DataRootOption = None,
-    slots: Annotated[
-        int | None,
-        typer.Option(min=1, help="Jobs at a time. Default: one a GPU, or cores / threads a job."),
+    devices: DevicesOption = "auto",
+    slots_per_device: SlotsPerDeviceOption = None,
+    engine: Annotated[
+        EngineKind, typer.Option(help="Worker processes of this machine, or a dask cluster's.")
+    ] = EngineKind.local,
+    scheduler_file: Annotated[
+        Path | None, typer.Option(help="Of the dask cluster: 'dask scheduler --scheduler-file F'.")
     ] = None,
-    device: Annotated[Device, typer.Option(help="auto takes GPUs where there are any.")] = (
-        Device.auto
-    ),
+    rerun: Annotated[
+        Rerun,
+        typer.Option(
+            help="What is made again. missing: nothing, failures stand. failed: what failed. "
+            "stale: also what other code or versions made. all: everything the chosen cells "
+            "stand on."
+        ),
+    ] = Rerun.failed,
+    patience: Annotated[
+        float,
+        typer.Option(
+            min=1, help="Minutes a job may show no progress before it is stopped and tried again."
+        ),
+    ] = 15,
+    grace: Annotated[
+        float, typer.Option(min=0, help="Seconds running jobs may go on after SIGTERM.")
+    ] = 20,
     cache: CacheOption = None,
 ) -> None:
     """Run a suite, or what is missing of it, and print its leaderboard.
 
     Exits 0 when every cell is ok or skipped, 3 when some failed or are invalid. Stop it any time:
-    the same command continues where it stopped.
+    the same command continues where it stopped. Ctrl-C lets running jobs end, a second one does
+    not; 'status' shows how it goes from another terminal.
     """
-    from benchmark.engines import LocalEngine, available_slots
-    from benchmark.estimate import estimate, remember
-    from benchmark.lock import hold
-    from benchmark.manifest import write_manifest
-    from benchmark.schedule import run_graph
-    from benchmark.store import Store
+    from benchmark.durations import span
+    from benchmark.engines.choice import Choice
+    from benchmark.running import Manner, run_plan
+    from benchmark.schedule import Patience, RunStoppedError
 
     changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
+    began = time.monotonic()
     with _usage_errors():
-        wish = _Wish(suite, out, only, cache, data_root, changes)
-        whole, plan, folder, cache = wish.plan()
-        places = available_slots(device.value, slots, plan.suite.compute.threads)
-    with _usage_errors(), hold(folder):
-        write_manifest(whole, folder)  # also what is not wanted now, so that no row is lost
-        seconds = estimate(plan, cache, places[0].device)
-        began = time.monotonic()
-        _say(f"{len(plan.cells)} cells, {len(plan.jobs)} jobs, {len(places)} at a time -> {folder}")
+        if (engine is EngineKind.dask) != (scheduler_file is not None):
+            raise UserError("--engine dask and --scheduler-file F go together")
+        whole, plan, folder, cache = _Wish(suite, out, only, cache, data_root, changes).plan()
+        manner = Manner(
+            Choice(devices, slots_per_device, scheduler_file), rerun, grace, Patience(patience * 60)
+        )
         try:
             with _observer() as observer:
-                outcome = run_graph(
-                    plan.jobs,
-                    seconds,
-                    engine=LocalEngine(places),
+                outcome = run_plan(
+                    whole,
+                    plan,
                     out=folder,
                     cache=cache,
+                    manner=manner,
                     observer=observer,
+                    command=shlex.join(sys.argv),
+                    say=_say,
                 )
-        except KeyboardInterrupt:
-            _say(f"stopped; what is done is kept, and the same command continues in {folder}")
-            raise typer.Exit(130) from None
-        remember(plan, Store(folder / "store"), cache, places[0].device)
+        except RunStoppedError as error:
+            _say(f"{error}; what is done is kept, and the same command continues in {folder}")
+            code = EXIT_CELLS_MISSING if error.signal is None else 128 + error.signal
+            raise typer.Exit(code) from None
         counts = Counter(outcome.status.values())
         told = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
-        _say(f"jobs: {told}; {time.monotonic() - began:.1f} s")
+        _say(f"jobs: {told}; {span(time.monotonic() - began)}")
         report = _report(folder)
     bad = ~report.results["status"].isin(["ok", "skipped"])
     if bad.any():
@@ -126,37 +150,61 @@ def plan_command(
     protocol: ProtocolOption = None,
     seeds: SeedsOption = None,
     data_root: DataRootOption = None,
-    device: Annotated[Device, typer.Option(help="The device to estimate for.")] = Device.auto,
+    devices: DevicesOption = "auto",
+    slots_per_device: SlotsPerDeviceOption = None,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Run the schedule in virtual time.")
+    ] = False,
+    gpus: Annotated[
+        int | None, typer.Option(min=1, help="With --simulate: on so many devices like this one.")
+    ] = None,
+    explain: Annotated[
+        str | None,
+        typer.Option(help="Say why a job is to be done: a key's beginning, or part of a label."),
+    ] = None,
     cache: CacheOption = None,
 ) -> None:
     """Show what a run would do: what is done, what is to do, and about how long it takes."""
-    from benchmark.engines import available_slots
+    from benchmark.engines.slots import gpu_slots, machine_slots
     from benchmark.estimate import estimate
+    from benchmark.explain import explain as explained
     from benchmark.outlook import outlook
-    from benchmark.progress import span
     from benchmark.store import Store
 
     changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
     with _usage_errors():
-        wish = _Wish(suite, out, only, cache, data_root, changes)
-        _, plan, folder, cache = wish.plan()
-        places = available_slots(device.value, None, plan.suite.compute.threads)
-    seconds = estimate(plan, cache, places[0].device)
-    store = Store(folder / "store")
-    done = {key for key, job in plan.jobs.items() if store.record(job.ref) is not None}
-    ahead = outlook(plan, seconds, done)
+        _, plan, folder, cache = _Wish(suite, out, only, cache, data_root, changes).plan()
+        store = Store(folder / "store")
+        if explain is not None:
+            _say("\n".join(explained(plan, store, explain)))
+            return
+        slots = machine_slots(devices, slots_per_device, plan.suite.compute.threads)
+        device = slots[0].torch_device
+        if gpus is not None:
+            slots = gpu_slots(list(range(gpus)), slots_per_device or 1)
+        seconds = estimate(plan, cache, device)
+        done = {key for key, job in plan.jobs.items() if store.is_done(job.ref)}
+        ahead = outlook(plan, seconds, done, slots)
     _say(ahead.table)
     _say(
         f"\n{len(plan.cells)} cells; output folder {folder}; adversarial images "
         f"{ahead.image_bytes / 1e9:.2g} GB"
     )
-    if ahead.left_jobs:
-        _say(
-            f"{ahead.left_jobs} jobs to do: {ahead.left_seconds / 3600:.2g} device-hours, about "
-            f"{span(ahead.left_seconds / len(places))} on this machine ({len(places)} at a time)"
-        )
-    else:
-        _say("everything is done")
+    _say(ahead.simulated() if simulate else ahead.summary)
+
+
+@app.command()
+def status(
+    out: Annotated[Path, typer.Option("--out", "-o", help="An output folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """Show how a run goes or ended, from another terminal: jobs, slots, failures, time left."""
+    from benchmark.status import read_status
+    from benchmark.status_text import status_text
+
+    with _usage_errors():
+        found = read_status(out)
+    _say(json.dumps(dataclasses.asdict(found), indent=1) if as_json else status_text(found))
 
 
 @app.command()

@@ -128,6 +128,11 @@ class Part:
         """
         raise NotImplementedError(f"{type(self).__name__} learns nothing")
 
+    @property
+    def fit_batch(self) -> int | None:
+        """Images a step of the fit, where it learns from images."""
+        return None
+
     def fit_passes(self, n_train: int) -> int:  # noqa: ARG002 - a part that learns says more
         """Return the cost of a fit in forward passes of the hasher, roughly, for estimates."""
         return 0

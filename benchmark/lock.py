@@ -8,11 +8,15 @@ import platform
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from benchmark.store import read_json, write_json
 from datasets.errors import UserError
+
+_LOCK, _HOLDER = ".lock", ".holder.json"
+_TRY_SECONDS = 1.0  # 'status' holds the lock for a moment, too
 
 
 class FolderInUseError(UserError):
@@ -27,9 +31,9 @@ def hold(folder: Path) -> Iterator[None]:
         FolderInUseError: another process holds it; the text says which.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock, holder = FileLock(folder / ".lock"), folder / ".holder.json"
+    lock, holder = FileLock(folder / _LOCK), folder / _HOLDER
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=_TRY_SECONDS)
     except Timeout:
         who = read_json(holder) or {}
         told = ", ".join(f"{name} {value}" for name, value in who.items()) or "unknown"
@@ -43,3 +47,13 @@ def hold(folder: Path) -> Iterator[None]:
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+def holder_of(folder: Path) -> dict[str, Any] | None:
+    """Return who holds the folder now (``host``, ``pid``, ``since``), or None."""
+    lock = FileLock(folder / _LOCK)
+    try:
+        with lock.acquire(timeout=0):
+            return None
+    except Timeout:
+        return read_json(folder / _HOLDER) or {}

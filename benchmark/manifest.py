@@ -44,6 +44,18 @@ def write_manifest(plan: Plan, out: Path) -> None:
     write_json(out / _NAME, {"suite": suite, "cells": cells, "jobs": jobs})
 
 
+def read_manifest(out: Path) -> dict[str, Any]:
+    """Return the manifest of a folder: ``suite``, ``cells`` and ``jobs``.
+
+    Raises:
+        NoRunError: there is none.
+    """
+    manifest = read_json(out / _NAME)
+    if manifest is None:
+        raise NoRunError(f"{out} holds no run (no {_NAME}); name an output folder with --out")
+    return manifest
+
+
 def suite_tables(out: Path) -> list[str]:
     """Return the tables of the paper that the run's suite fills."""
     manifest = read_json(out / _NAME) or {}
@@ -56,9 +68,7 @@ def result_rows(out: Path) -> list[dict[str, Any]]:
     Raises:
         NoRunError: the folder has no manifest.
     """
-    manifest = read_json(out / _NAME)
-    if manifest is None:
-        raise NoRunError(f"{out} holds no run (no {_NAME}); name an output folder with --out")
+    manifest = read_manifest(out)
     store = Store(out / "store")
     rows = (_row(cell, manifest["jobs"], store) for cell in manifest["cells"])
     return [row for row in rows if row is not None]

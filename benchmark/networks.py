@@ -21,14 +21,16 @@ def batches(
 ) -> Iterator[tuple[Tensor, IntArray, int]]:
     """Yield pixels ``[batch, 3, S, S]``, their rows ``[batch]``, and how many of them count.
 
-    Every batch has ``compute.batch`` rows: the last one is padded by repeating its last row, so
-    that every pass of a network has one shape. Reports progress in images.
+    Every batch has ``compute.batch`` rows, halved where memory ran out: the last one is padded by
+    repeating its last row, so that every pass of a network has one shape. Reports progress in
+    images.
     """
-    for start in range(0, count, compute.batch):
-        rows = np.minimum(np.arange(start, start + compute.batch), count - 1)
+    size = max(1, compute.batch >> context.halvings)
+    for start in range(0, count, size):
+        rows = np.minimum(np.arange(start, start + size), count - 1)
         pixels = to_pixels(images.read(rows), context.device, getattr(torch, compute.dtype))
-        yield pixels, rows, min(compute.batch, count - start)
-        context.progress(min(start + compute.batch, count), count, "image")
+        yield pixels, rows, min(size, count - start)
+        context.progress(min(start + size, count), count, "image")
 
 
 def input_hasher(spec: TargetSpec, side: int, compute: Compute, context: Context) -> Hasher:

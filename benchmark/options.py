@@ -46,6 +46,15 @@ DataRootOption = Annotated[
     Path | None,
     typer.Option(help="Folder with one folder a data set, like DIR/FLICKR-25K. Default: data."),
 ]
+DevicesOption = Annotated[
+    str, typer.Option(help="auto (GPUs, or the CPU without any), cpu, cuda, or GPUs like 0,2.")
+]
+SlotsPerDeviceOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Jobs at a time on each. Default: 1 a GPU; on the CPU, cores / threads."
+    ),
+]
 CacheOption = Annotated[
     Path | None, typer.Option(help="Where data sets are built. Default: the user's cache folder.")
 ]
@@ -67,9 +76,17 @@ class Normalise(StrEnum):
     imagenet = "imagenet"
 
 
-class Device(StrEnum):
-    """Where jobs run."""
+class EngineKind(StrEnum):
+    """Whose workers run jobs."""
 
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
+    local = "local"
+    dask = "dask"
+
+
+class Rerun(StrEnum):
+    """What is made again although a run has ended with it."""
+
+    missing = "missing"
+    failed = "failed"
+    stale = "stale"
+    all = "all"

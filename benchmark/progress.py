@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.progress import (
@@ -15,16 +15,22 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from benchmark.durations import span
 from benchmark.jobs import Job
 
 
-def span(seconds: float) -> str:
-    """Return a duration as a person says it."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 5400:
-        return f"{round(seconds / 60)} min"
-    return f"{seconds / 3600:.1f} h"
+def tried_again(job: Job, slot: str, reason: str) -> str:
+    """Return what is said when an attempt came to nothing."""
+    return f"again: {job.task.label} on {slot}: {reason}"
+
+
+def finishing(jobs: Sequence[Job]) -> str:
+    """Return what is said when a run is asked to stop."""
+    labels = "; ".join(job.task.label for job in jobs)
+    return (
+        f"stopping: nothing new is started; {len(jobs)} running jobs go on to their end "
+        f"({labels}); Ctrl-C again stops them, too"
+    )
 
 
 class PlainObserver:
@@ -34,19 +40,20 @@ class PlainObserver:
         self._say = say
         self._total = self._ended = 0
 
-    def begin(self, total: int, seconds: float) -> None:
+    def begin(self, total: int, left: float) -> None:
         """Note the size of the graph."""
-        del seconds
+        del left
         self._total = total
 
-    def started(self, job: Job) -> None:
+    def started(self, job: Job, slot: str) -> None:
         """Say nothing: the end will."""
 
     def progress(self, job: Job, done: int, total: int, unit: str) -> None:
         """Say nothing: a log wants no bars."""
 
-    def ended(self, job: Job, status: str, seconds: float, left: float) -> None:
+    def ended(self, job: Job, status: str, reason: str, seconds: float, left: float) -> None:
         """Print a line for a job that ran."""
+        del reason  # the leaderboard lists the reasons
         self._ended += 1
         if status in ("cached", "blocked"):
             return
@@ -54,6 +61,14 @@ class PlainObserver:
         self._say(
             f"[{self._ended}/{self._total}] {job.task.label}: {status} in {seconds:.1f} s{rest}"
         )
+
+    def again(self, job: Job, slot: str, reason: str) -> None:
+        """Print why a job is tried again."""
+        self._say(tried_again(job, slot, reason))
+
+    def finishing(self, jobs: Sequence[Job]) -> None:
+        """Print what goes on."""
+        self._say(finishing(jobs))
 
 
 class RichObserver:
@@ -82,25 +97,39 @@ class RichObserver:
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
 
-    def begin(self, total: int, seconds: float) -> None:
+    def begin(self, total: int, left: float) -> None:
         """Show the bar of the whole graph."""
-        del seconds
+        del left
         self._graph = self._bars.add_task("[bold]all jobs", total=total, unit="jobs", left="")
 
-    def started(self, job: Job) -> None:
+    def started(self, job: Job, slot: str) -> None:
         """Show a bar for the job."""
-        self._tasks[job.key] = self._bars.add_task(job.task.label, total=None, unit="", left="")
+        label = f"{slot}  {job.task.label}"
+        self._tasks[job.key] = self._bars.add_task(label, total=None, unit="", left="")
 
     def progress(self, job: Job, done: int, total: int, unit: str) -> None:
         """Move the job's bar."""
         self._bars.update(self._tasks[job.key], completed=done, total=total, unit=f"{unit}s")
 
-    def ended(self, job: Job, status: str, seconds: float, left: float) -> None:
+    def ended(self, job: Job, status: str, reason: str, seconds: float, left: float) -> None:
         """Drop the job's bar and move the graph's; print a line for anything but success."""
-        if job.key in self._tasks:
-            self._bars.remove_task(self._tasks.pop(job.key))
+        self._drop(job)
         if self._graph is not None:
             rest = f"about {span(left)} left" if left else ""
             self._bars.update(self._graph, advance=1, left=rest)
         if status in ("failed", "invalid"):
-            self._console.print(f"{status}: {job.task.label} after {seconds:.1f} s", style="red")
+            told = f"{status}: {job.task.label} after {seconds:.1f} s: {reason}"
+            self._console.print(told, style="red", markup=False)
+
+    def again(self, job: Job, slot: str, reason: str) -> None:
+        """Drop the job's bar and print why it is tried again."""
+        self._drop(job)
+        self._console.print(tried_again(job, slot, reason), style="yellow", markup=False)
+
+    def finishing(self, jobs: Sequence[Job]) -> None:
+        """Print what goes on."""
+        self._console.print(finishing(jobs), style="yellow", markup=False)
+
+    def _drop(self, job: Job) -> None:
+        if job.key in self._tasks:
+            self._bars.remove_task(self._tasks.pop(job.key))

@@ -1,47 +1,52 @@
 """The graph loop: a job starts the moment its inputs are done and a slot is free.
 
-Whether a job is done is the store's word alone. A job whose worker dies is tried again, up to
-three times; a job that fails takes with it only what stands on it.
+Whether a job is done is the ledger's word alone. A job whose worker dies or hangs is tried again,
+up to three times; a job that fails takes with it only what stands on it. No wait is without end.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import signal
-import threading
-import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from signal import Signals
+from typing import Any
 
-from benchmark.engines import Engine
-from benchmark.jobs import Job, execute, revision
-from benchmark.store import Store, read_json
+from benchmark.engines.base import Engine, EngineError
+from benchmark.execution import Answer
+from benchmark.interrupts import Wish
+from benchmark.jobs import Job
+from benchmark.ledger import Ledger
+from benchmark.observers import Observer
+from benchmark.placement import Request, place
+from datasets.errors import UserError
 
 logger = logging.getLogger(__name__)
 
 TRIES = 3
 _TURN_SECONDS = 0.25
+_LOST_SECONDS = 30.0  # from a done record until its silent future is given up
+_NO_SLOT_SECONDS = 600.0  # without a live worker until the run gives up
 
 
-class Observer(Protocol):
-    """What is told about a run as it goes."""
+class RunStoppedError(UserError):
+    """A run that ended early; ``signal`` is what asked for it, None where it could not go on."""
 
-    def begin(self, total: int, seconds: float) -> None:
-        """Say how many jobs the graph has, and about how many seconds of work."""
+    signal: Signals | None = None
 
-    def started(self, job: Job) -> None:
-        """Say that a job began."""
 
-    def progress(self, job: Job, done: int, total: int, unit: str) -> None:
-        """Say how far a running job is."""
+@dataclass(frozen=True)
+class Patience:
+    """How long a running job may show no progress before its worker is killed, in seconds."""
 
-    def ended(self, job: Job, status: str, seconds: float, left: float) -> None:
-        """Say that a job ended: cached, ok, failed or invalid; about ``left`` seconds remain."""
+    least: float = 900.0
+    factor: float = 20.0  # times the estimate, for jobs that report nothing
+
+    def of(self, seconds: float) -> float:
+        """Return the patience with a job that is estimated to take so long."""
+        return max(self.least, self.factor * seconds)
 
 
 @dataclass
@@ -58,126 +63,256 @@ class Outcome:
 
 @dataclass
 class _Running:
-    job: Job
-    slot: int
+    request: Request
+    slot: str
     began: float
+    heard: float  # when it last made progress
+    told: tuple[int, int, str] | None = None
+    finished: float | None = None  # when its done record was first seen
+
+    @property
+    def job(self) -> Job:
+        return self.request.job
 
 
-@dataclass
-class _Loop:
-    jobs: Mapping[str, Job]
-    seconds: Mapping[str, float]
-    store: Store
-    engine: Engine
-    out: Path
-    cache: Path
-    observer: Observer
-    run: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
-    outcome: Outcome = field(default_factory=Outcome)
-    running: dict[Future[Any], _Running] = field(default_factory=dict)
-    revision: str | None = field(default_factory=revision)
+class Loop:
+    """One run of a graph."""
 
-    def __post_init__(self) -> None:
-        self.waiting = dict(self.jobs)
-        self.urgency = critical_path(self.jobs, self.seconds)
-        self.tries: dict[str, int] = {}
-        self.unmade: set[str] = set()
+    def __init__(
+        self,
+        jobs: Mapping[str, Job],
+        seconds: Mapping[str, float],
+        *,
+        engine: Engine,
+        ledger: Ledger,
+        observer: Observer,
+        wish: Callable[[], Wish] = lambda: Wish.go_on,
+        urgency: Mapping[str, float] | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        """Prepare a run.
 
-    def loop(self, check: Callable[[], None]) -> Outcome:
-        self.observer.begin(len(self.jobs), sum(self.seconds.values()))
-        while self.waiting or self.running:
-            check()
-            ready = self.settle()
-            self.submit(ready)
-            if self.running:
-                done, _ = wait(self.running, timeout=_TURN_SECONDS, return_when=FIRST_COMPLETED)
-                for future in done:
-                    self.collect(future)
-                self.report_progress()
-        return self.outcome
+        Args:
+            jobs: by key, inputs before what needs them.
+            seconds: an estimate for each.
+            engine: where they run.
+            ledger: what is known about them.
+            observer: who is told.
+            wish: what the user asks for, looked at every turn.
+            urgency: higher first. Default: the seconds of the longest chain a job starts.
+            patience: with jobs that show no progress.
+        """
+        self._seconds = seconds
+        self._engine, self._ledger, self._observer, self._wish = engine, ledger, observer, wish
+        self._urgency = urgency or critical_path(jobs, seconds)
+        self._patience = patience or Patience()
+        self._outcome = Outcome()
+        self._open = dict(jobs)  # jobs without an end
+        self._work = sum(seconds[key] for key in jobs)
+        self._inputs = {key: {ref.key for ref in job.inputs.values()} for key, job in jobs.items()}
+        self._dependants: dict[str, list[str]] = {key: [] for key in jobs}
+        for key, inputs in self._inputs.items():
+            for before in inputs:
+                self._dependants[before].append(key)
+        self._ready: dict[str, Request] = {}  # the most urgent first
+        self._running: dict[Future[Any], _Running] = {}
+        self._deaths: Counter[str] = Counter()  # of a slot's workers before any job started
+        self._slotless: float | None = None  # since when no slot is live
+        self._halted: str | None = None
+        self._told_to_finish = False
 
-    def settle(self) -> list[Job]:
-        """Close every job that is current or can never run; return those ready to run."""
-        ready: list[Job] = []
-        for key, job in list(self.waiting.items()):
-            states = [self.outcome.status.get(ref.key) for ref in job.inputs.values()]
-            if None in states:
-                continue  # an input is still to come
+    def run(self) -> Outcome:
+        """Run every job that is not done, and return how each ended.
+
+        Raises:
+            RunStoppedError: the user or a full disk stopped it; what is done is kept.
+            EngineError: no worker is left.
+        """
+        self._observer.begin(len(self._open), self._left())
+        self._settle([key for key, inputs in self._inputs.items() if not inputs])
+        while self._open:
+            self._heed()
+            if not self._told_to_finish:
+                self._submit()
+            for future in self._engine.wait(self._running, _TURN_SECONDS):
+                self._collect(future)
+            self._watch()
+        return self._outcome
+
+    # -- what can start --------------------------------------------------------------------
+
+    def _settle(self, keys: Iterable[str]) -> None:
+        """Close or make ready jobs whose inputs have all ended, and what follows from it."""
+        queue = list(keys)
+        fresh: list[Request] = []
+        for key in queue:
+            job = self._open[key]
             broken = [
-                ref.key
-                for ref, state in zip(job.inputs.values(), states, strict=True)
-                if state not in ("ok", "cached")
+                before
+                for before in self._inputs[key]
+                if self._outcome.status[before] not in ("ok", "cached")
             ]
             if broken:
-                self.close(job, "blocked", self.outcome.reasons[broken[0]], 0.0)
-            elif key in self.unmade or (verdict := self.verdict(job)) is None:
-                self.unmade.add(key)  # ask the store once: its answer costs reading every byte
-                ready.append(job)
+                verdict: tuple[str, str] | None = "blocked", self._outcome.reasons[broken[0]]
             else:
-                self.close(job, *verdict, 0.0)
-        return sorted(ready, key=lambda job: -self.urgency[job.key])
+                verdict = self._ledger.verdict(job)
+            if verdict is None:
+                fresh.append(Request(job, self._seconds[key]))
+            else:
+                queue += self._record(job, *verdict, 0.0)
+        self._make_ready(fresh)
 
-    def verdict(self, job: Job) -> tuple[str, str] | None:
-        """Return the status and reason a job already has in the store, or None."""
-        inputs = {role: self.store.output(ref) for role, ref in job.inputs.items()}
-        if self.store.is_current(job.ref, inputs):
-            return "cached", ""
-        if self.store.is_invalid(job.ref, inputs):
-            return "invalid", str((self.store.failure(job.ref) or {})["reason"])
-        return None
+    def _make_ready(self, requests: Iterable[Request]) -> None:
+        self._ready.update((request.job.key, request) for request in requests)
+        order = sorted(self._ready, key=lambda key: -self._urgency[key])
+        self._ready = {key: self._ready[key] for key in order}
 
-    def submit(self, ready: list[Job]) -> None:
-        busy = {run.slot for run in self.running.values()}
-        free = [slot for slot in range(len(self.engine.slots)) if slot not in busy]
-        for slot, job in zip(free, ready, strict=False):
-            self.tries[job.key] = self.tries.get(job.key, 0) + 1
-            future = self.engine.submit(
-                slot,
-                execute,
-                job,
-                run=self.run,
-                out=self.out,
-                cache=self.cache,
-                device=self.engine.slots[slot].device,
-                revision=self.revision,
+    def _submit(self) -> None:
+        slots = {
+            name: slot for name, slot in self._engine.slots().items() if self._deaths[name] < TRIES
+        }
+        now = self._engine.now()
+        self._check_slots(bool(slots), now)
+        busy = {
+            run.slot: (run.request, run.began + run.request.seconds)
+            for run in self._running.values()
+        }
+        for name, request in place(self._ready.values(), slots, busy, now):
+            job = request.job
+            function, arguments = self._ledger.call(job, slots[name].torch_device)
+            try:
+                future = self._engine.submit(name, function, **arguments)
+            except EngineError as error:
+                self._bury(name, str(error))
+                continue
+            del self._ready[job.key]
+            self._running[future] = _Running(request, name, now, now)
+            self._observer.started(job, name)
+
+    def _check_slots(self, live: bool, now: float) -> None:
+        if live or self._running:
+            self._slotless = None
+            return
+        self._slotless = now if self._slotless is None else self._slotless
+        broken = bool(self._engine.slots())  # there are some, and all were given up
+        if broken or now - self._slotless > _NO_SLOT_SECONDS:
+            raise EngineError(
+                "no worker is left: they die before they start a job. What is done is kept; when "
+                "workers can start again, the same command continues"
             )
-            self.running[future] = _Running(job, slot, time.monotonic())
-            del self.waiting[job.key]
-            self.observer.started(job)
 
-    def collect(self, future: Future[Any]) -> None:
-        run = self.running.pop(future)
-        seconds = time.monotonic() - run.began
-        error = future.exception()
-        if error is None:
-            answer = future.result()
-            self.close(run.job, answer["status"], answer["reason"], seconds)
-            return
-        self.engine.replace(run.slot)
-        if self.tries[run.job.key] < TRIES:
-            logger.warning("%s: its worker died (%s); trying again", run.job.task.label, error)
-            self.waiting[run.job.key] = run.job
-            return
-        reason = f"its worker process died {TRIES} times ({type(error).__name__})"
-        self.store.fail(run.job.ref, "failed", reason)
-        self.close(run.job, "failed", reason, seconds)
+    # -- what ended ------------------------------------------------------------------------
 
-    def close(self, job: Job, status: str, reason: str, seconds: float) -> None:
-        self.waiting.pop(job.key, None)
-        self.outcome.status[job.key] = status
+    def _collect(self, future: Future[Any]) -> None:
+        run = self._running.pop(future)
+        error = future.exception() if not future.cancelled() else EngineError("it was cancelled")
+        if error is not None:
+            self._died(run, f"{type(error).__name__}: {error}")
+            return
+        self._deaths[run.slot] = 0
+        answer = Answer(**future.result())
+        if answer.spoilt:
+            self._engine.replace(run.slot)
+        if answer.status == "memory" and self._ledger.halve(run.job):
+            self._again(run, f"{answer.reason}; trying half the batch")
+        elif answer.status == "memory":
+            at = f" at batch {run.job.task.batch}" if run.job.task.batch else ""
+            self._fail(run, f"out of memory{at}, which cannot be split: {answer.reason}")
+        elif answer.status == "crashed":
+            self._retry(run, answer.reason)
+        elif answer.status == "full":
+            self._halted = answer.reason
+            self._again(run, answer.reason)
+        else:
+            self._close(run.job, answer.status, answer.reason, self._engine.now() - run.began)
+
+    def _died(self, run: _Running, why: str) -> None:
+        """Deal with a worker that ended without an answer."""
+        self._engine.replace(run.slot)
+        if self._ledger.finished(run.job):
+            self._close(run.job, "ok", "", self._engine.now() - run.began)
+        elif self._ledger.tries(run.job) == 0:
+            self._bury(run.slot, why)
+            self._again(run, why)
+        else:
+            self._retry(run, why)
+
+    def _bury(self, slot: str, why: str) -> None:
+        """Count a worker that died before it started a job; its slot is given up after three."""
+        self._engine.replace(slot)
+        self._deaths[slot] += 1
+        if self._deaths[slot] == TRIES:
+            logger.error("%s is not used any more, its workers die at once: %s", slot, why)
+
+    def _retry(self, run: _Running, why: str) -> None:
+        if self._ledger.tries(run.job) < TRIES:
+            self._again(run, why)
+        else:
+            self._fail(run, f"its worker died {TRIES} times ({why})")
+
+    def _again(self, run: _Running, why: str) -> None:
+        self._observer.again(run.job, run.slot, why)
+        self._make_ready([run.request])
+
+    def _fail(self, run: _Running, reason: str) -> None:
+        try:
+            self._ledger.fail(run.job, reason)
+        except OSError as error:
+            self._halted = f"the failure of {run.job.task.label} could not be recorded: {error}"
+        self._close(run.job, "failed", reason, self._engine.now() - run.began)
+
+    def _close(self, job: Job, status: str, reason: str, seconds: float) -> None:
+        self._settle(self._record(job, status, reason, seconds))
+
+    def _record(self, job: Job, status: str, reason: str, seconds: float) -> list[str]:
+        """Note how a job ended; return the jobs that waited for it alone."""
+        del self._open[job.key]
+        self._work -= self._seconds[job.key]
+        self._outcome.status[job.key] = status
         if status not in ("ok", "cached"):
-            self.outcome.reasons[job.key] = (
+            self._outcome.reasons[job.key] = (
                 reason if status == "blocked" else f"{job.task.label}: {reason}"
             )
-        open_jobs = [*self.waiting, *(run.job.key for run in self.running.values())]
-        left = sum(self.seconds[key] for key in open_jobs) / len(self.engine.slots)
-        self.observer.ended(job, status, seconds, left)
+        self._observer.ended(job, status, reason, seconds, self._left())
+        return [
+            key
+            for key in self._dependants[job.key]
+            if all(before in self._outcome.status for before in self._inputs[key])
+        ]
 
-    def report_progress(self) -> None:
-        for run in self.running.values():
-            told = read_json(self.out / "running" / f"{run.job.key}.json")
-            if told is not None:
-                self.observer.progress(run.job, told["done"], told["total"], told["unit"])
+    def _left(self) -> float:
+        """Return about how many seconds are left."""
+        return max(0.0, self._work) / max(1, len(self._engine.slots()))
+
+    # -- what goes on ----------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Pass on progress; kill what hangs, and what is done but does not say so."""
+        now = self._engine.now()
+        for future, run in list(self._running.items()):
+            told = self._ledger.progress(run.job)
+            if told is not None and told != run.told:
+                run.told, run.heard = told, now
+                self._observer.progress(run.job, *told)
+            if run.finished is None and self._ledger.finished(run.job):
+                run.finished = now
+            lost = run.finished is not None and now - run.finished > _LOST_SECONDS
+            silent = now - run.heard
+            if lost or silent > self._patience.of(run.request.seconds):
+                del self._running[future]
+                self._died(run, f"it showed no progress for {silent:.0f} s and was stopped")
+
+    def _heed(self) -> None:
+        """Do as the user or a full disk asks."""
+        wish = self._wish()
+        if wish is Wish.stop:
+            raise RunStoppedError("stopped")
+        finish = wish is Wish.finish or self._halted is not None
+        if finish and not self._told_to_finish:
+            self._told_to_finish = True
+            self._observer.finishing([run.job for run in self._running.values()])
+        if finish and not self._running:
+            raise RunStoppedError(self._halted or "stopped")
 
 
 def critical_path(jobs: Mapping[str, Job], seconds: Mapping[str, float]) -> dict[str, float]:
@@ -188,57 +323,3 @@ def critical_path(jobs: Mapping[str, Job], seconds: Mapping[str, float]) -> dict
         for ref in jobs[key].inputs.values():
             length[ref.key] = max(length[ref.key], length[key])
     return length
-
-
-def run_graph(
-    jobs: Mapping[str, Job],
-    seconds: Mapping[str, float],
-    *,
-    engine: Engine,
-    out: Path,
-    cache: Path,
-    observer: Observer,
-) -> Outcome:
-    """Run every job that is not done, and return how each ended.
-
-    Args:
-        jobs: by key, inputs before what needs them.
-        seconds: an estimate for each.
-        engine: where they run.
-        out: the output folder.
-        cache: where data sets lie.
-        observer: who is told.
-    """
-    loop = _Loop(jobs, seconds, Store(out / "store"), engine, out, cache, observer)
-    try:
-        with _interrupts() as check:
-            return loop.loop(check)
-    finally:
-        engine.close()
-
-
-@contextlib.contextmanager
-def _interrupts() -> Iterator[Callable[[], None]]:
-    """Keep Ctrl-C for the loop, which asks every turn: raised inside a library it can be lost.
-
-    A second one is raised where it comes.
-    """
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: None
-        return
-
-    def keep(number: int, frame: Any) -> None:  # noqa: ARG001 - what signal handlers are given
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    def check() -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, keep)
-    try:
-        yield check
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,10 @@ class Store:
         """Return the done record, or None; an unreadable one counts as none."""
         return read_json(self.folder(job) / _DONE)
 
+    def is_done(self, job: JobRef) -> bool:
+        """Return whether there is a done record, unread."""
+        return (self.folder(job) / _DONE).is_file()
+
     def failure(self, job: JobRef) -> dict[str, Any] | None:
         """Return the record of the last failed attempt, or None."""
         return read_json(self.folder(job) / _FAILED)
@@ -183,6 +187,18 @@ class Store:
         if record is None:
             raise CorruptArtifactError(f"{self.folder(job)} has no done record")
         return str(record["output"])
+
+    def forget(self, job: JobRef) -> None:
+        """Let a job count as never done; its tensors stay until they are made again."""
+        (self.folder(job) / _DONE).unlink(missing_ok=True)
+        (self.folder(job) / _FAILED).unlink(missing_ok=True)
+
+    def records(self, stage: str) -> Iterator[dict[str, Any]]:
+        """Yield the done records of a stage, also of jobs that no plan names any more."""
+        for path in sorted((self.root / stage).glob(f"*/{_DONE}")):
+            record = read_json(path)
+            if record is not None:
+                yield record
 
     def quarantine(self, job: JobRef) -> Path:
         """Move a damaged job folder aside and return where it went."""

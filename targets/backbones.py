@@ -33,6 +33,7 @@ class Backbone(ABC):
     name: ClassVar[str]
     hash_init: ClassVar[HashInit] = "linear"
     imagenet_file: ClassVar[str | None] = None  # the file's name in torchvision's cache
+    batch_statistics: ClassVar[bool] = False  # whether training normalises by its batch
     # What foreign state dicts call our tensors: pattern and replacement, the first that matches.
     aliases: ClassVar[tuple[tuple[str, str], ...]] = ()
 
@@ -139,6 +140,7 @@ class ResNet18(Backbone):
     """ResNet18 up to its average pooling (512 features)."""
 
     name: ClassVar[str] = "ResNet18"
+    batch_statistics: ClassVar[bool] = True
     hash_init: ClassVar[HashInit] = "normal"
     imagenet_file: ClassVar[str | None] = "resnet18-f37072fd.pth"
     aliases: ClassVar[tuple[tuple[str, str], ...]] = _STAGE_ALIASES
@@ -155,6 +157,7 @@ class Tiny(Backbone):
     """Four small convolutions for tests: trains in seconds, a checkpoint is under 250 kB."""
 
     name: ClassVar[str] = "Tiny"
+    batch_statistics: ClassVar[bool] = True
     width: int = 16
 
     def trunk(self, side: int) -> nn.Module:  # noqa: ARG002 - global pooling takes any side

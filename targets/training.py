@@ -6,7 +6,6 @@ the loss, dropout on, the last epoch kept.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -22,12 +21,16 @@ from targets.recipe import Recipe
 from targets.seeding import seeded
 
 Progress = Callable[[int, int, str], None]  # done, total, unit
-BatchLoss = Callable[[Tensor, Tensor], Tensor]  # pixels [n, 3, S, S], rows [n] -> scalar
+# Pixels [n, 3, S, S], their rows [n] and the number of the step -> the mean loss, a scalar.
+BatchLoss = Callable[[Tensor, Tensor, int], Tensor]
 
 
 def to_pixels(images: UInt8Array, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Return uint8 images as floating-point pixels in [0, 1] on the device."""
-    return torch.from_numpy(images).to(device).to(dtype) / 255
+    bytes_ = torch.from_numpy(images)
+    if device.type == "cuda":  # from pinned memory the copy need not be waited for
+        bytes_ = bytes_.pin_memory()
+    return bytes_.to(device, non_blocking=True).to(dtype) / 255
 
 
 def _optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -50,8 +53,20 @@ def optimise(
     seed: int,
     device: torch.device,
     progress: Progress,
+    parts: int = 1,
 ) -> list[float]:
     """Train ``network`` in place and return the mean loss of each epoch.
+
+    Args:
+        network: in training mode from here on, in evaluation mode at the end.
+        split: images it learns from.
+        loss_of: the mean loss of some of them.
+        recipe: optimiser, rate and length.
+        seed: of the order and the dropout.
+        device: where it runs.
+        progress: told after every step.
+        parts: pieces a batch is split into whose gradients add up, where memory is short. Only for
+            networks without batch statistics.
 
     Raises:
         TargetError: the loss became NaN or infinite, with the epoch it happened in.
@@ -67,14 +82,16 @@ def optimise(
             for index in range(batches):
                 rows = order[index * recipe.batch : (index + 1) * recipe.batch]
                 pixels = to_pixels(split.images.read(rows), device, torch.float32)
+                step = epoch * batches + index
                 for group in optimiser.param_groups:
-                    group["lr"] = recipe.rate(epoch * batches + index, batches)
+                    group["lr"] = recipe.rate(step, batches)
                 optimiser.zero_grad()
-                loss = loss_of(pixels, torch.from_numpy(rows).to(device))
-                loss.backward()  # type: ignore[no-untyped-call]
+                for part in np.array_split(np.arange(len(rows)), min(parts, len(rows))):
+                    loss = loss_of(pixels[part], torch.from_numpy(rows[part]).to(device), step)
+                    (loss * (len(part) / len(rows))).backward()  # type: ignore[no-untyped-call]
+                    total += loss.item() * len(part)
                 optimiser.step()
-                total += loss.item() * len(rows)
-                progress(epoch * batches + index + 1, recipe.epochs * batches, "step")
+                progress(step + 1, recipe.epochs * batches, "step")
             curve.append(total / len(split))
             if not np.isfinite(curve[-1]):
                 raise TargetError(
@@ -93,21 +110,28 @@ def train_hasher(
     seed: int,
     device: torch.device,
     progress: Progress,
+    parts: int = 1,
 ) -> list[float]:
     """Train a hasher in place with its method's loss; returns the loss curve."""
     labels = torch.from_numpy(np.array(split.labels)).to(device, torch.float32)
     memory = torch.zeros(len(split), spec.bits, device=device)
-    steps = itertools.count()
 
-    def loss_of(pixels: Tensor, rows: Tensor) -> Tensor:
-        hasher.scale.fill_(spec.method.scale(next(steps)))
+    def loss_of(pixels: Tensor, rows: Tensor, step: int) -> Tensor:
+        hasher.scale.fill_(spec.method.scale(step))
         z: Tensor = hasher(pixels)
         memory[rows] = z.detach()
         similar = (labels[rows] @ labels.T > 0).to(z.dtype)
         return spec.method.loss(z, memory, similar)
 
     return optimise(
-        hasher, split, loss_of, spec.training, seed=seed, device=device, progress=progress
+        hasher,
+        split,
+        loss_of,
+        spec.training,
+        seed=seed,
+        device=device,
+        progress=progress,
+        parts=parts,
     )
 
 
@@ -120,6 +144,7 @@ def pretrain_trunk(
     seed: int,
     device: torch.device,
     progress: Progress,
+    parts: int = 1,
 ) -> tuple[nn.Module, list[float]]:
     """Train a trunk on the data set's own labels; the stand-in for ImageNet weights.
 
@@ -133,8 +158,17 @@ def pretrain_trunk(
         network = nn.Sequential(trunk, nn.Linear(width, split.labels.shape[1])).to(device)
     labels = torch.from_numpy(np.array(split.labels)).to(device, torch.float32)
 
-    def loss_of(pixels: Tensor, rows: Tensor) -> Tensor:
+    def loss_of(pixels: Tensor, rows: Tensor, step: int) -> Tensor:  # noqa: ARG001 - no schedule
         return binary_cross_entropy_with_logits(network(pixels), labels[rows])
 
-    curve = optimise(network, split, loss_of, recipe, seed=seed, device=device, progress=progress)
+    curve = optimise(
+        network,
+        split,
+        loss_of,
+        recipe,
+        seed=seed,
+        device=device,
+        progress=progress,
+        parts=parts,
+    )
     return trunk, curve

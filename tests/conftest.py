@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark.engines import Slot, cpu_slots
+from benchmark.engines.base import Engine, Slot
+from benchmark.engines.slots import cpu_slots
 from benchmark.jobs import Job
+from benchmark.ledger import StoreLedger
 from benchmark.plan import Plan, make_plan
-from benchmark.schedule import Outcome, run_graph
+from benchmark.schedule import Loop, Outcome, Patience
 from benchmark.suite import Suite, parse_suite
 from datasets.base import RetrievalData
 from datasets.digits import Digits
@@ -79,20 +81,23 @@ def smoke(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> SmokeRun:
     return SmokeRun(out, done.stdout)
 
 
-class InlineEngine:
+class InlineEngine(Engine):
     """Runs jobs in this process, so that a test can plant faults in what they use."""
 
-    def __init__(self) -> None:
-        self.slots: list[Slot] = cpu_slots(1)
+    def __init__(self, count: int = 1) -> None:
+        self.replaced = 0
+        self._slots = {slot.name: slot for slot in cpu_slots(count)}
 
-    def submit(
-        self, slot: int, function: Callable[..., Any], *args: Any, **kwargs: Any
-    ) -> Future[Any]:
+    def slots(self) -> Mapping[str, Slot]:
+        return self._slots
+
+    def submit(self, slot: str, function: Callable[..., Any], /, **arguments: Any) -> Future[Any]:
         future: Future[Any] = Future()
-        future.set_result(function(*args, **kwargs))
+        future.set_result(function(**arguments))
         return future
 
-    def replace(self, slot: int) -> None: ...
+    def replace(self, slot: str) -> None:
+        self.replaced += 1
 
     def close(self) -> None: ...
 
@@ -103,14 +108,21 @@ class Recorder:
 
     ran: list[str] = field(default_factory=list)
 
-    def begin(self, total: int, seconds: float) -> None: ...
+    retried: list[str] = field(default_factory=list)  # their reasons
 
-    def started(self, job: Job) -> None:
+    def begin(self, total: int, left: float) -> None: ...
+
+    def started(self, job: Job, slot: str) -> None:
         self.ran.append(job.task.label)
 
     def progress(self, job: Job, done: int, total: int, unit: str) -> None: ...
 
-    def ended(self, job: Job, status: str, seconds: float, left: float) -> None: ...
+    def ended(self, job: Job, status: str, reason: str, seconds: float, left: float) -> None: ...
+
+    def again(self, job: Job, slot: str, reason: str) -> None:
+        self.retried.append(reason)
+
+    def finishing(self, jobs: Sequence[Job]) -> None: ...
 
 
 def small_suite(**changes: Any) -> Suite:
@@ -143,12 +155,27 @@ def run_inline(
 
     plan = make_plan(suite, cache)
     write_manifest(plan, out)
-    outcome = run_graph(
-        plan.jobs,
-        dict.fromkeys(plan.jobs, 1.0),
-        engine=InlineEngine(),
-        out=out,
-        cache=cache,
+    return plan, run_jobs(plan.jobs, out, InlineEngine(), observer, cache)
+
+
+def run_jobs(
+    jobs: Mapping[str, Job],
+    out: Path,
+    engine: Engine,
+    observer: Recorder | None = None,
+    cache: Path | None = None,
+    patience: Patience | None = None,
+) -> Outcome:
+    """Run a graph to its end, every job estimated at a second."""
+    loop = Loop(
+        jobs,
+        dict.fromkeys(jobs, 1.0),
+        engine=engine,
+        ledger=StoreLedger(out, cache or out),
         observer=observer or Recorder(),
+        patience=patience,
     )
-    return plan, outcome
+    try:
+        return loop.run()
+    finally:
+        engine.close()

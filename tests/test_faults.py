@@ -17,13 +17,14 @@ from attacks.base import Attack, Batch, Crafting, Entry
 from attacks.pros_gan.training import Pace
 from attacks.protocols import EPSILON, Protocol
 from benchmark import registry as registry_module
-from benchmark.engines import LocalEngine, cpu_slots
+from benchmark.engines.local import LocalEngine
+from benchmark.engines.slots import cpu_slots
 from benchmark.jobs import Context, Job, Output, Task
 from benchmark.manifest import loss_curves
-from benchmark.schedule import TRIES, run_graph
+from benchmark.schedule import TRIES
 from reports.results import load_results
 from targets.hasher import Hasher
-from tests.conftest import Recorder, run_inline, small_suite
+from tests.conftest import Recorder, run_inline, run_jobs, small_suite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,14 +172,7 @@ class Poison(Task):
 
 def run_poison(jobs: list[Job], out: Path) -> dict[str, str]:
     graph: dict[str, Any] = {job.key: job for job in jobs}
-    outcome = run_graph(
-        graph,
-        dict.fromkeys(graph, 1.0),
-        engine=LocalEngine(cpu_slots(2)),
-        out=out,
-        cache=out,
-        observer=Recorder(),
-    )
+    outcome = run_jobs(graph, out, LocalEngine(cpu_slots(2)))
     return {graph[key].task.label: status for key, status in outcome.status.items()}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmark.engines.slots import cpu_slots
 from benchmark.outlook import outlook
 from benchmark.plan import Plan, make_plan
 from benchmark.scales import Scale, scaled
@@ -169,8 +170,9 @@ def test_transfer_crafts_once_a_source(mini: Plan) -> None:
 
 
 def test_the_outlook_counts_what_sharing_saves(mini: Plan) -> None:
-    ahead = outlook(mini, dict.fromkeys(mini.jobs, 3600.0), done=())
-    assert ahead.left_seconds == 3600.0 * len(mini.jobs)
+    ahead = outlook(mini, dict.fromkeys(mini.jobs, 3600.0), (), cpu_slots(2))
+    assert ahead.left == list(mini.jobs)
+    assert f"about {len(mini.jobs) / 2:.1f} h on this machine (2 at a time)" in ahead.summary
     lines = {line.split()[0]: line.split() for line in ahead.table.splitlines()[2:]}
     assert lines["train"][1] == "36"
     assert (
@@ -178,7 +180,8 @@ def test_the_outlook_counts_what_sharing_saves(mini: Plan) -> None:
         == sum(len({cell.row["source"], cell.row["victim"]}) for cell in mini.cells) - 36
     )
     some = set(list(mini.jobs)[:5])
-    assert outlook(mini, dict.fromkeys(mini.jobs, 1.0), some).left_jobs == len(mini.jobs) - 5
+    rest = outlook(mini, dict.fromkeys(mini.jobs, 1.0), some, cpu_slots(2))
+    assert len(rest.left) == len(mini.jobs) - 5
 
 
 def test_every_suite_of_the_paper_names_both_protocols() -> None:

@@ -201,7 +201,7 @@ def test_training_lowers_the_loss_and_repeats_bit_by_bit(digits: RetrievalData) 
 def test_a_diverging_training_says_so(digits: RetrievalData) -> None:
     network = torch.nn.Linear(1, 1)
 
-    def loss_of(pixels: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    def loss_of(pixels: torch.Tensor, rows: torch.Tensor, step: int) -> torch.Tensor:
         return network.weight.sum() * math.nan
 
     with pytest.raises(TargetError, match="became nan in epoch 1 of 2"):

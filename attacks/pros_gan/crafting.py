@@ -54,6 +54,11 @@ class GeneratorCrafting(Crafting):
             epochs=self.epochs, batch=self.batch, rate=self.learning_rate, decay=self.rate_decay
         )
 
+    @property
+    def fit_batch(self) -> int | None:
+        """Images a step."""
+        return self.batch
+
     def fit_passes(self, n_train: int) -> int:
         """Return the cost of a fit: hasher and generator, forward and backward, each epoch."""
         return 6 * self.epochs * n_train

@@ -91,6 +91,21 @@ class Fit(AttackerTask):
         """What a person calls this job."""
         return f"fit {type(self.part).__name__} on {self.source.name}"
 
+    @property
+    def timed(self) -> bool:
+        """The cost of training stands in the table."""
+        return True
+
+    @property
+    def batch(self) -> int | None:
+        """Images a step, where it learns from images."""
+        return self.part.fit_batch
+
+    @property
+    def divisible(self) -> bool:
+        """Its losses look at whole batches."""
+        return False
+
     def run(self, context: Context) -> Output:
         """Store the learnt state, its loss curves and the seconds all attempts took."""
         knowledge = self.knowledge(self.data(context), context)
@@ -119,6 +134,11 @@ class Craft(AttackerTask):
     def label(self) -> str:
         """What a person calls this job."""
         return f"craft {self.attack.title} on {self.source.name}"
+
+    @property
+    def timed(self) -> bool:
+        """Seconds an image stand in the table."""
+        return not self.attack.code_only
 
     def run(self, context: Context) -> Output:
         """Store ``images`` float ``[q, 3, S, S]`` or ``codes`` int8 ``[q, K]``."""
@@ -159,6 +179,11 @@ class CraftBlind(NetworkTask):
         """What a person calls this job."""
         return f"craft {self.attack.title}"
 
+    @property
+    def timed(self) -> bool:
+        """Seconds an image stand in the table."""
+        return True
+
     def run(self, context: Context) -> Output:
         """Store ``images`` float ``[q, 3, S, S]``."""
         data = self.data(context)
@@ -187,7 +212,7 @@ def craft_images(
         The images ``[q, 3, S, S]`` and the seconds an image.
     """
     crafted: list[Tensor] = []
-    seconds = 0.0
+    seconds, computed = 0.0, 0
     for pixels, rows, count in batches(data.query.images, task.n_queries, task.compute, context):
         batch = Batch(
             images=pixels,
@@ -204,7 +229,7 @@ def craft_images(
         synchronise(context.device)
         seconds += time.perf_counter() - began
         crafted.append(adversarial.detach()[:count].cpu())
-    computed = len(crafted) * task.compute.batch  # the padded rows took their time too
+        computed += len(pixels)  # the padded rows took their time too
     return torch.cat(crafted).numpy(), seconds / computed
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.jobs import Compute, Context, Task
 from datasets.base import DatasetError, DatasetSpec, RetrievalData
+from targets.backbones import Backbone
+from targets.recipe import Recipe
 
 
 @functools.lru_cache(maxsize=4)
@@ -50,6 +53,16 @@ class NetworkTask(DataTask):
         """Threads the job runs on."""
         return self.compute.threads
 
+    @property
+    def batch(self) -> int | None:
+        """Images at a time."""
+        return self.compute.batch
+
+    @property
+    def divisible(self) -> bool:
+        """Every image stands for itself."""
+        return True
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingTask(DataTask):
@@ -61,3 +74,18 @@ class TrainingTask(DataTask):
     def cpu_threads(self) -> int:
         """Threads the job runs on."""
         return self.threads
+
+    @property
+    @abstractmethod
+    def recipe_of(self) -> tuple[Backbone, Recipe]:
+        """What is trained, and how."""
+
+    @property
+    def batch(self) -> int | None:
+        """Images a step."""
+        return self.recipe_of[1].batch
+
+    @property
+    def divisible(self) -> bool:
+        """Gradients of parts of a batch add up, unless the network looks at the whole batch."""
+        return not self.recipe_of[0].batch_statistics

@@ -32,6 +32,11 @@ class Pretrain(TrainingTask):
         """What a person calls this job."""
         return f"pretrain {self.backbone.name} on {self.dataset.name}"
 
+    @property
+    def recipe_of(self) -> tuple[Backbone, Recipe]:
+        """What is trained, and how."""
+        return self.backbone, self.recipe
+
     def run(self, context: Context) -> Output:
         """Store the trunk's state. Its seed is fixed: it stands in for one published file."""
         data = self.data(context)
@@ -43,6 +48,7 @@ class Pretrain(TrainingTask):
             seed=0,
             device=context.device,
             progress=context.progress,
+            parts=2**context.halvings,
         )
         return Output(state_arrays(trunk), {"curve": curve})
 
@@ -104,6 +110,11 @@ class Train(TrainingTask):
         """What a person calls this job."""
         return f"train {self.spec.name}"
 
+    @property
+    def recipe_of(self) -> tuple[Backbone, Recipe]:
+        """What is trained, and how."""
+        return self.spec.backbone, self.spec.training
+
     def run(self, context: Context) -> Output:
         """Store the hasher's state."""
         data = self.data(context)
@@ -117,6 +128,7 @@ class Train(TrainingTask):
             seed=self.seed,
             device=context.device,
             progress=context.progress,
+            parts=2**context.halvings,
         )
         return Output(state_arrays(hasher), {"curve": curve})
 

@@ -1,0 +1,207 @@
+"""What a worker does with a job: run it, and leave a record in the store whatever happens."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import platform
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmark.audit import InvalidAttackError
+from benchmark.jobs import Context, Job, Progress
+from benchmark.journal import Journal
+from benchmark.provenance import device_name, versions
+from benchmark.records import canonical
+from benchmark.store import Store, read_json, write_json
+from datasets.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+_PROGRESS_SECONDS = 0.3
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the driver says about a run to its workers."""
+
+    run: str
+    out: Path
+    cache: Path
+    revision: str | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How an attempt ended, in words; results are in the store.
+
+    ``status`` is ok, failed or invalid, or what the driver acts on: ``memory`` (the device has
+    too little), ``crashed`` (the device is in an unknown state), ``full`` (the disk is).
+    """
+
+    status: str
+    reason: str = ""
+
+    @property
+    def spoilt(self) -> bool:
+        """Return whether the worker's process cannot be used again."""
+        return self.status in ("memory", "crashed")
+
+
+class SupersededError(UserError):
+    """Another run has taken over the output folder; this worker's driver is dead."""
+
+
+def running_file(out: Path, key: str) -> Path:
+    """Return where a running job tells how far it is."""
+    return out / "running" / f"{key}.json"
+
+
+def log_file(out: Path, job: Job, run: str, attempt: int) -> Path:
+    """Return the log of one attempt."""
+    return out / "logs" / f"{job.task.stage}-{job.key[:12]}-{run}-{attempt}.log"
+
+
+def execute(*, job: Job, order: Order, device: str, halvings: int = 0) -> dict[str, str]:
+    """Run one job in this process.
+
+    Every exception is caught, because foreign exception classes break process pools: the answer
+    is a plain dict, the fields of :class:`Answer`.
+    """
+    try:
+        answer = _attempt(job, order, torch.device(device), halvings)
+    except OSError as error:  # not even the failure could be recorded
+        answer = Answer("full" if error.errno in _FULL else "crashed", f"{order.out}: {error}")
+    return {"status": answer.status, "reason": answer.reason}
+
+
+def _attempt(job: Job, order: Order, device: torch.device, halvings: int) -> Answer:
+    store = Store(order.out / "store")
+    about = {"pid": os.getpid(), "host": platform.node(), "halvings": halvings}
+    attempt = store.start(job.ref, order.run, about)
+    log = log_file(order.out, job, order.run, attempt)
+    began = time.time()
+    inputs: dict[str, str] = {}
+    with _logging_to(log), _reporting(order, job.key) as report:
+        try:
+            inputs = {role: store.output(ref) for role, ref in job.inputs.items()}
+            torch.set_num_threads(job.task.cpu_threads)
+            journal = Journal(store.folder(job.ref))
+            context = Context(store, job.inputs, order.cache, device, report, journal, halvings)
+            output = job.task.run(context)
+            provenance = {
+                **versions(),
+                "device": device_name(device),
+                "host": platform.node(),
+                "revision": order.revision,
+                "run": order.run,
+                "attempt": attempt,
+                "began": began,
+                "seconds": time.time() - began,
+                "notes": _notes(job, halvings),
+                "task": canonical(job.task),
+                "input_keys": {role: ref.key for role, ref in job.inputs.items()},
+            }
+            store.finish(job.ref, output.arrays, output.data, inputs, provenance)
+            journal.clear()
+        except InvalidAttackError as error:
+            store.fail(job.ref, "invalid", str(error), data=error.data, inputs=inputs)
+            return Answer("invalid", str(error))
+        except Exception as error:  # noqa: BLE001 - a failure is a row, whatever it was
+            logger.error("%s failed: %s", job.task.label, traceback.format_exc())
+            return _failed(store, job, error, log)
+    return Answer("ok")
+
+
+def _failed(store: Store, job: Job, error: Exception, log: Path) -> Answer:
+    """Record a failure, or tell the driver what it has to act on."""
+    reason = f"{type(error).__name__}: {error} (see {log})"
+    if isinstance(error, SupersededError):  # what is in the store is the other run's to say
+        return Answer("failed", str(error))
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return Answer("full", f"{store.root}: {error.strerror}")
+    if _is_out_of_memory(error):
+        return Answer("memory", reason)
+    if "CUDA error" in str(error):
+        return Answer("crashed", reason)
+    if isinstance(error, UserError):
+        store.fail(job.ref, "failed", str(error), data=error.data)
+        return Answer("failed", str(error))
+    store.fail(job.ref, "failed", reason)
+    return Answer("failed", reason)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)
+
+
+def _notes(job: Job, halvings: int) -> list[str]:
+    """Return what a reader of the row must know about how its job ran."""
+    if not halvings or job.task.batch is None:
+        return []
+    told = f"{job.task.batch >> halvings} images at a time, as {job.task.batch} did not fit"
+    return [f"{job.task.label}: {told} the memory"]
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def _reporting(order: Order, key: str) -> Iterator[Progress]:
+    """Give a callback that leaves its latest numbers in a file, a few times a second.
+
+    The callback raises SupersededError when the folder belongs to another run: on a cluster a
+    worker outlives its driver.
+    """
+    path = running_file(order.out, key)
+    last = 0.0
+
+    def report(done: int, total: int, unit: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < _PROGRESS_SECONDS:
+            return
+        last = now
+        if current_run(order.out) not in (None, order.run):
+            raise SupersededError(f"another run writes to {order.out} now")
+        write_json(path, {"done": done, "total": total, "unit": unit})
+
+    try:
+        yield report
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def current_run(out: Path) -> str | None:
+    """Return the run that a folder belongs to now."""
+    found: dict[str, Any] = read_json(out / "running" / "run.json") or {}
+    return found.get("run")
+
+
+def take_over(out: Path, run: str) -> None:
+    """Make the folder a run's own, and drop what killed workers left."""
+    for stale in (out / "running").glob("*.json"):
+        stale.unlink(missing_ok=True)
+    write_json(out / "running" / "run.json", {"run": run})

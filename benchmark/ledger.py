@@ -1,0 +1,107 @@
+"""What is known about jobs while a graph runs, and how one is run; the store's word."""
+
+from __future__ import annotations
+
+import uuid
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmark.execution import Order, execute, running_file, take_over
+from benchmark.jobs import Job
+from benchmark.provenance import revision
+from benchmark.store import Store, read_json
+
+
+class Ledger(ABC):
+    """What the graph loop asks about jobs. The defaults are of jobs that neither die nor tell."""
+
+    @abstractmethod
+    def verdict(self, job: Job) -> tuple[str, str] | None:
+        """Return the status and reason a job already has, or None where it is to be run."""
+
+    @abstractmethod
+    def call(self, job: Job, torch_device: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+        """Return the function a worker runs for the job, and its arguments."""
+
+    def tries(self, job: Job) -> int:  # noqa: ARG002 - a real run counts
+        """Return how many attempts workers have started in this run."""
+        return 0
+
+    def finished(self, job: Job) -> bool:  # noqa: ARG002
+        """Return whether this run has done the job, whatever became of its worker."""
+        return False
+
+    def progress(self, job: Job) -> tuple[int, int, str] | None:  # noqa: ARG002
+        """Return how far a running job is: done, total, unit."""
+        return None
+
+    def halve(self, job: Job) -> bool:  # noqa: ARG002
+        """Make the job's next attempt take half its batch; False where it cannot."""
+        return False
+
+    def fail(self, job: Job, reason: str) -> None:  # noqa: B027
+        """Record that the job failed for good."""
+
+
+@dataclass
+class StoreLedger(Ledger):
+    """The ledger of a real run: markers, records and progress files of an output folder."""
+
+    out: Path
+    cache: Path
+    keep_failures: bool = False  # a failed job is a verdict, too
+    run: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
+
+    def __post_init__(self) -> None:
+        self._store = Store(self.out / "store")
+        self._order = Order(self.run, self.out, self.cache, revision())
+        self._halvings: Counter[str] = Counter()
+        take_over(self.out, self.run)
+
+    def verdict(self, job: Job) -> tuple[str, str] | None:
+        """Return the status and reason a job has in the store from its present inputs."""
+        inputs = {role: self._store.output(ref) for role, ref in job.inputs.items()}
+        if self._store.is_current(job.ref, inputs):
+            return "cached", ""
+        failure = self._store.failure(job.ref)
+        if failure is None:
+            return None
+        stands = self._store.is_invalid(job.ref, inputs)
+        kept = self.keep_failures and failure["status"] == "failed"
+        return (failure["status"], str(failure["reason"])) if stands or kept else None
+
+    def call(self, job: Job, torch_device: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+        """Return :func:`benchmark.execution.execute` and its arguments."""
+        halvings = self._halvings[job.key]
+        arguments = {"job": job, "order": self._order, "device": torch_device, "halvings": halvings}
+        return execute, arguments
+
+    def tries(self, job: Job) -> int:
+        """Count the start markers of this run; attempts that ran out of memory are no tries."""
+        return self._store.attempts(job.ref, self.run) - self._halvings[job.key]
+
+    def finished(self, job: Job) -> bool:
+        """Return whether the done record is of this run."""
+        record = self._store.record(job.ref)
+        return record is not None and record["provenance"].get("run") == self.run
+
+    def progress(self, job: Job) -> tuple[int, int, str] | None:
+        """Return what the worker last told."""
+        told = read_json(running_file(self.out, job.key))
+        return None if told is None else (told["done"], told["total"], told["unit"])
+
+    def halve(self, job: Job) -> bool:
+        """Halve the batch of the next attempt."""
+        halvings = self._halvings[job.key] + 1
+        if not job.task.divisible or not (job.task.batch or 0) >> halvings:
+            return False
+        self._halvings[job.key] = halvings
+        return True
+
+    def fail(self, job: Job, reason: str) -> None:
+        """Leave a failed record."""
+        self._store.fail(job.ref, "failed", reason)

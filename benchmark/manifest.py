@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,13 @@ def result_rows(out: Path) -> list[dict[str, Any]]:
     """
     manifest = read_manifest(out)
     store = Store(out / "store")
-    rows = (_row(cell, manifest["jobs"], store) for cell in manifest["cells"])
+
+    @functools.cache
+    def notes(ref: JobRef) -> str:
+        record = store.record(ref) or {"provenance": {}}
+        return "; ".join(record["provenance"].get("notes", ()))
+
+    rows = (_row(cell, manifest["jobs"], store, notes) for cell in manifest["cells"])
     return [row for row in rows if row is not None]
 
 
@@ -156,7 +163,12 @@ def galleries(out: Path) -> Iterator[tuple[dict[str, Any], Arrays, list[str]]]:
             yield cell["row"], store.arrays(ref), record["data"]["classes"]
 
 
-def _row(cell: dict[str, Any], jobs: dict[str, Any], store: Store) -> dict[str, Any] | None:
+def _row(
+    cell: dict[str, Any],
+    jobs: dict[str, Any],
+    store: Store,
+    notes: Callable[[JobRef], str],
+) -> dict[str, Any] | None:
     row = dict(cell["row"])
     if cell["skipped"] is not None:
         return {**row, "status": "skipped", "reason": cell["skipped"]}
@@ -168,9 +180,11 @@ def _row(cell: dict[str, Any], jobs: dict[str, Any], store: Store) -> dict[str, 
             row.update(_columns(record["data"]))
             if ref.stage == "craft":
                 row["device"] = record["provenance"]["device"]
+    upstream = _upstream(chain["score"].key, jobs)
     if store.record(chain["score"]) is not None:
-        return {**row, "status": "ok", "reason": ""}
-    for key in _upstream(chain["score"].key, jobs):
+        told = (notes(JobRef(jobs[key]["stage"], key)) for key in upstream)
+        return {**row, "status": "ok", "reason": "", "notes": "; ".join(filter(None, told))}
+    for key in upstream:
         failure = store.failure(JobRef(jobs[key]["stage"], key))
         if failure is not None:
             row.update(_columns(failure["data"]))

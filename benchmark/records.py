@@ -51,6 +51,7 @@ COLUMNS = {
     "threads": "Int64",
     "dtype": "string",
     "device": "string",
+    "notes": "string",
     "job_key": "string",
 }
 

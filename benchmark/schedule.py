@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 TRIES = 3
 _TURN_SECONDS = 0.25
+_START_SECONDS = 300.0  # for a worker's process to start and take its first job
 _LOST_SECONDS = 30.0  # from a done record until its silent future is given up
 _NO_SLOT_SECONDS = 600.0  # without a live worker until the run gives up
 
@@ -67,6 +68,8 @@ class _Running:
     slot: str
     began: float
     heard: float  # when it last made progress
+    tries: int  # before this attempt
+    began_for_sure: bool = False  # its worker has left a start marker
     told: tuple[int, int, str] | None = None
     finished: float | None = None  # when its done record was first seen
 
@@ -134,7 +137,7 @@ class Loop:
             self._heed()
             if not self._told_to_finish:
                 self._submit()
-            for future in self._engine.wait(self._running, _TURN_SECONDS):
+            for future in list(self._engine.wait(self._running, _TURN_SECONDS)):
                 self._collect(future)
             self._watch()
         return self._outcome
@@ -186,7 +189,7 @@ class Loop:
                 self._bury(name, str(error))
                 continue
             del self._ready[job.key]
-            self._running[future] = _Running(request, name, now, now)
+            self._running[future] = _Running(request, name, now, now, self._ledger.tries(job))
             self._observer.started(job, name)
 
     def _check_slots(self, live: bool, now: float) -> None:
@@ -298,9 +301,20 @@ class Loop:
                 run.finished = now
             lost = run.finished is not None and now - run.finished > _LOST_SECONDS
             silent = now - run.heard
-            if lost or silent > self._patience.of(run.request.seconds):
+            if lost or (
+                silent > self._patience.of(run.request.seconds) and self._gives_up(run, now)
+            ):
                 del self._running[future]
                 self._died(run, f"it showed no progress for {silent:.0f} s and was stopped")
+
+    def _gives_up(self, run: _Running, now: float) -> bool:
+        """Return whether silence is the job's fault; its worker may just be slow to start."""
+        if run.began_for_sure:
+            return True
+        if self._ledger.tries(run.job) == run.tries:
+            return now - run.began > _START_SECONDS
+        run.began_for_sure, run.heard = True, now
+        return False
 
     def _heed(self) -> None:
         """Do as the user or a full disk asks."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,14 +14,10 @@ from attacks.base import Attack, Batch, Crafting, Entry
 from attacks.pros_gan.training import Pace
 from attacks.protocols import EPSILON, Protocol
 from benchmark import registry as registry_module
-from benchmark.engines.local import LocalEngine
-from benchmark.engines.slots import cpu_slots
-from benchmark.jobs import Context, Job, Output, Task
 from benchmark.manifest import loss_curves
-from benchmark.schedule import TRIES
 from reports.results import load_results
 from targets.hasher import Hasher
-from tests.conftest import Recorder, run_inline, run_jobs, small_suite
+from tests.conftest import Recorder, run_inline, small_suite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,47 +139,3 @@ def test_a_diverging_gan_is_a_failed_row_with_its_curve(
     assert {
         (name, 1) for name in ("reconstruction", "hash", "adversarial", "discriminator")
     } <= kept
-
-
-@dataclass(frozen=True, kw_only=True)
-class Poison(Task):
-    """A task that kills its worker the first ``deaths`` times."""
-
-    stage = "poison"
-    name: str
-    deaths: int
-    folder: str
-
-    @property
-    def label(self) -> str:
-        return self.name
-
-    def run(self, context: Context) -> Output:
-        witness = Path(self.folder) / self.name
-        tries = len(witness.read_text()) if witness.exists() else 0
-        witness.write_text("x" * (tries + 1))
-        if tries < self.deaths:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return Output({}, {})
-
-
-def run_poison(jobs: list[Job], out: Path) -> dict[str, str]:
-    graph: dict[str, Any] = {job.key: job for job in jobs}
-    outcome = run_jobs(graph, out, LocalEngine(cpu_slots(2)))
-    return {graph[key].task.label: status for key, status in outcome.status.items()}
-
-
-def test_a_dying_worker_is_charged_to_its_own_job(tmp_path: Path) -> None:
-    def job(name: str, deaths: int, **inputs: Job) -> Job:
-        return Job.of(Poison(name=name, deaths=deaths, folder=str(tmp_path)), inputs)
-
-    always = job("always", 99)
-    jobs = [job("fine", 0), job("once", 1), always, job("dependant", 0, needs=always)]
-    jobs += [job(f"innocent-{n}", 0) for n in range(4)]
-    status = run_poison(jobs, tmp_path)
-    assert status.pop("always") == "failed"
-    assert status.pop("dependant") == "blocked"
-    assert set(status.values()) == {"ok"}
-    assert len((tmp_path / "always").read_text()) == TRIES
-    assert len((tmp_path / "once").read_text()) == 2
-    assert all(len((tmp_path / f"innocent-{n}").read_text()) == 1 for n in range(4))

@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +14,7 @@ from filelock import FileLock
 
 from benchmark.records import COLUMNS
 from reports.results import load_results
-from tests.conftest import ROOT, SmokeRun, run_cli
+from tests.conftest import SmokeRun, run_cli
 
 CELLS, JOBS = 18, 76  # of the smoke suite
 METRICS = ["t_map", "t_map_stable", "t_map_8bit", "map", "map_stable", "chance", "chance_map"]
@@ -133,67 +130,6 @@ def test_plan_says_what_is_done_and_what_is_not(
     assert "everything is done" in planned(smoke.out)
     assert f"{JOBS} jobs to do: " in planned(tmp_path)
     assert not list(tmp_path.iterdir())
-
-
-def children(pid: int) -> list[int]:
-    """Return a process's descendants."""
-    listed = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
-    )
-    direct = [int(word) for word in listed.stdout.split()]
-    return direct + [below for child in direct for below in children(child)]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("stage", ["pretrain", "fit", "craft", "score"])
-def test_kill_9_loses_nothing_and_leaves_no_process(
-    smoke: SmokeRun, cache: Path, tmp_path: Path, stage: str
-) -> None:
-    out = tmp_path / "killed"
-    command = [sys.executable, str(ROOT / "run_benchmark.py"), "run", "-s", "smoke"]
-    command += ["-o", str(out), "--cache", str(cache)]
-    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list(out.glob(f"store/{stage}/*/start-*.json")):
-        assert time.monotonic() < deadline, f"{stage} never began"
-        assert driver.poll() is None, "the run ended too early"
-        time.sleep(0.01)
-    workers = children(driver.pid)
-    driver.send_signal(signal.SIGKILL)
-    driver.wait()
-    deadline = time.monotonic() + 15
-    while any(Path(f"/proc/{pid}").exists() for pid in workers):
-        assert time.monotonic() < deadline, "workers outlive their driver"
-        time.sleep(0.1)
-    finished = {path.parent.name for path in out.glob("store/*/*/done.json")}
-    done = again(out, cache)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{len(finished)} cached" in done.stdout or not finished
-    columns = [*METRICS, "attack", "source", "job_key"]
-    pd.testing.assert_frame_equal(read(out)[columns], read(smoke.out)[columns])
-
-
-def test_ctrl_c_says_that_the_same_command_continues(cache: Path, tmp_path: Path) -> None:
-    out = tmp_path / "stopped"
-    command = [sys.executable, str(ROOT / "run_benchmark.py"), "run", "-s", "smoke"]
-    command += ["-o", str(out), "--cache", str(cache)]
-    driver = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
-    )
-    deadline = time.monotonic() + 120
-    while not list(out.glob("store/*/*/start-*.json")):
-        assert time.monotonic() < deadline, "nothing began"
-        time.sleep(0.02)
-    workers = children(driver.pid)
-    driver.send_signal(signal.SIGINT)
-    printed, _ = driver.communicate(timeout=60)
-    assert driver.returncode == 130, printed
-    assert "the same command continues" in printed
-    assert "Traceback" not in printed
-    deadline = time.monotonic() + 15
-    while any(Path(f"/proc/{pid}").exists() for pid in workers):
-        assert time.monotonic() < deadline, "workers outlive their driver"
-        time.sleep(0.1)
 
 
 def test_a_second_run_in_the_folder_is_refused_and_told_who_holds_it(

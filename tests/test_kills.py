@@ -1,0 +1,141 @@
+"""Runs that are killed, interrupted and restarted end with the table of an undisturbed one."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.conftest import SmokeRun
+from tests.processes import alive, children, start, wait_until
+from tests.test_run import METRICS, read
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+# How often the run is killed. More takes longer and finds more: THB_KILLS=20 pytest …
+KILLS = int(os.environ.get("THB_KILLS", "4"))
+
+
+def command(out: Path, cache: Path) -> list[str]:
+    return ["run", "-s", "smoke", "-o", str(out), "--cache", str(cache)]
+
+
+def marks(out: Path) -> int:
+    return len(list(out.glob("store/*/*/start-*.json")))
+
+
+def records(out: Path) -> dict[str, Any]:
+    return {
+        path.parent.name: json.loads(path.read_text()) for path in out.glob("store/*/*/done.json")
+    }
+
+
+def same_table(out: Path, smoke: SmokeRun) -> None:
+    columns = [*METRICS, "attack", "source", "job_key", "status"]
+    pd.testing.assert_frame_equal(read(out)[columns], read(smoke.out)[columns])
+
+
+class Killing:
+    """A run that is killed and started again."""
+
+    def __init__(self, out: Path, cache: Path, draws: random.Random) -> None:
+        self.out, self._cache, self._draws = out, cache, draws
+        self.workers: list[int] = []
+        self.finished: dict[str, Any] = {}  # what was done when something was killed
+        self.driver = self.started()
+
+    def started(self) -> subprocess.Popen[str]:
+        return start(*command(self.out, self._cache))
+
+    def kill(self) -> bool:
+        """Kill driver or worker while a job runs; False where none runs any more."""
+        if self.driver.poll() is not None and self.driver.returncode:
+            self.driver = self.started()
+        before = marks(self.out)
+        wait_until(
+            lambda: marks(self.out) > before or self.driver.poll() is not None, "a job begins"
+        )
+        time.sleep(self._draws.uniform(0, 1.5))
+        workers = children(self.driver.pid)
+        if not workers:
+            return False
+        self.workers += workers
+        self.finished |= records(self.out)
+        if self._draws.random() < 0.5:
+            self.driver.kill()
+            self.driver.wait(30)
+            wait_until(lambda: not list(alive(self.workers)), "workers follow their driver", 15)
+        else:
+            os.kill(self._draws.choice(workers), signal.SIGKILL)
+        return True
+
+    def end(self) -> str:
+        """Let the run come to its end; return what it printed."""
+        if self.driver.poll() is not None and self.driver.returncode:
+            self.driver = self.started()
+        printed, _ = self.driver.communicate(timeout=280)
+        return printed
+
+
+def test_kill_9_at_random_moments_loses_nothing_and_leaves_no_process(
+    smoke: SmokeRun, cache: Path, tmp_path: Path
+) -> None:
+    seed = os.environ.get("THB_KILL_SEED", "0")
+    run = Killing(tmp_path / "killed", cache, random.Random(seed))
+    kills = sum(run.kill() for _ in range(KILLS))
+    printed = run.end()
+    assert run.driver.returncode == 0, printed
+    assert kills, "it was killed at all"
+    same_table(run.out, smoke)
+    now = records(run.out)
+    assert all(now[key] == record for key, record in run.finished.items()), "work was redone"
+    assert not list(alive(run.workers))
+
+
+def test_ctrl_c_lets_running_jobs_end_and_a_second_one_does_not(
+    smoke: SmokeRun, cache: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "stopped"
+    driver = start(*command(out, cache), "--slots-per-device", "1")
+    wait_until(lambda: marks(out), "a job begins")
+    driver.send_signal(signal.SIGINT)
+    printed, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 130, printed
+    assert "nothing new is started; 1 running jobs go on to their end (" in printed
+    assert "the same command continues" in printed
+    assert "Traceback" not in printed
+    assert marks(out) == len(records(out)) == 1, "what ran was finished"
+
+    driver = start(*command(out, cache), "--slots-per-device", "1")
+    wait_until(lambda: marks(out) > 1, "another job begins")
+    workers = children(driver.pid)
+    driver.send_signal(signal.SIGINT)
+    time.sleep(0.01)
+    driver.send_signal(signal.SIGINT)
+    printed, _ = driver.communicate(timeout=15)
+    assert driver.returncode == 130, printed
+    wait_until(lambda: not list(alive(workers)), "workers end", 15)
+
+
+def test_sigterm_gives_running_jobs_a_grace_period(cache: Path, tmp_path: Path) -> None:
+    out = tmp_path / "ended"
+    driver = start(*command(out, cache), "--grace", "0.1", "--slots-per-device", "1")
+    wait_until(lambda: marks(out), "a job begins")
+    workers = children(driver.pid)
+    driver.send_signal(signal.SIGTERM)
+    printed, _ = driver.communicate(timeout=15)
+    assert driver.returncode == 128 + signal.SIGTERM, printed
+    assert "the same command continues" in printed
+    wait_until(lambda: not list(alive(workers)), "workers end", 15)
+    log = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+    assert log[-1]["event"] == "end"
+    assert log[-1]["how"] == "SIGTERM"

@@ -1,0 +1,139 @@
+"""The graph loop in virtual time: order, exclusive devices, and how close to the bound it comes."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmark.engines.base import Slot
+from benchmark.engines.simulated import SimulatedEngine
+from benchmark.jobs import Job
+from benchmark.placement import Request, place
+from benchmark.schedule import critical_path
+from benchmark.simulation import lower_bound, simulate
+from tests.graphs import Dummy, graph, random_graph, shared_slots
+
+
+class Witness(SimulatedEngine):
+    """Remembers when each job ran, and where."""
+
+    def __init__(self, slots: list[Slot], seconds: dict[str, float]) -> None:
+        super().__init__(slots, seconds)
+        self.spans: dict[str, tuple[float, float, Slot]] = {}
+
+    def submit(self, slot: str, function: Callable[..., Any], /, **arguments: Any) -> Future[Any]:
+        job: Job = arguments["job"]
+        began = self.now()
+        self.spans[job.key] = (began, began + self._seconds[job.key], self._slots[slot])
+        return super().submit(slot, function, **arguments)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    size=st.integers(1, 40),
+    devices=st.integers(1, 4),
+    sharing=st.integers(1, 3),
+)
+@settings(max_examples=60, deadline=None)
+def test_no_job_starts_early_shares_a_slot_or_a_device_it_needs_alone(
+    seed: int, size: int, devices: int, sharing: int
+) -> None:
+    draws = np.random.default_rng(seed)
+    jobs = random_graph(draws, size, alone=0.4)
+    seconds = {key: float(draws.uniform(1, 10)) for key in jobs}
+    guesses = {key: value * float(draws.lognormal(0, 0.7)) for key, value in seconds.items()}
+    slots = shared_slots(devices, sharing)
+    witness: list[Witness] = []
+
+    def engine(slots: list[Slot], seconds: dict[str, float]) -> Witness:
+        witness.append(Witness(slots, seconds))
+        return witness[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("benchmark.simulation.SimulatedEngine", engine)
+        took = simulate(jobs, guesses, slots, actual=seconds)
+    spans = witness[0].spans
+    assert spans.keys() == jobs.keys()
+    assert took.seconds == pytest.approx(max(end for _, end, _ in spans.values()))
+    assert took.ratio >= 1 - 1e-9
+    for key, job in jobs.items():
+        began, ended, slot = spans[key]
+        assert all(spans[ref.key][1] <= began + 1e-9 for ref in job.inputs.values())
+        for other, (start, end, place_) in spans.items():
+            together = other != key and start < ended - 1e-9 and began < end - 1e-9
+            assert not (together and place_.name == slot.name)
+            assert not (together and job.task.timed and place_.device == slot.device)
+
+
+def test_the_schedule_comes_close_to_the_bound_and_beats_first_in_first_out() -> None:
+    draws = np.random.default_rng(7)
+    ours, plain = [], []
+    for _ in range(200):
+        jobs = random_graph(draws, int(draws.integers(10, 120)), alone=0.3)
+        seconds = {key: float(draws.lognormal(3, 1)) for key in jobs}
+        guesses = {key: value * float(draws.lognormal(0, 0.7)) for key, value in seconds.items()}
+        count = int(draws.integers(1, 17))
+        sharing = int(draws.choice([n for n in (1, 2, 4) if count % n == 0]))
+        slots = shared_slots(count // sharing, sharing)
+        ours.append(simulate(jobs, guesses, slots, actual=seconds).ratio)
+        fifo = simulate(jobs, guesses, slots, actual=seconds, first_in_first_out=True)
+        plain.append(fifo.ratio)
+    assert statistics.median(ours) <= 1.10
+    assert statistics.mean(ours) <= statistics.mean(plain)
+
+
+def test_the_longest_way_to_the_end_goes_first() -> None:
+    short, long, last = Dummy(name="short"), Dummy(name="long"), Dummy(name="last")
+    jobs = graph((short, {}), (long, {}), (last, {"of": long}))
+    seconds = {
+        key: {"short": 5.0, "long": 3.0, "last": 4.0}[job.task.label] for key, job in jobs.items()
+    }
+    ahead = {jobs[key].task.label: value for key, value in critical_path(jobs, seconds).items()}
+    assert ahead == {"short": 5.0, "long": 7.0, "last": 4.0}
+    assert simulate(jobs, seconds, shared_slots(2, 1)).seconds == 7.0
+    assert lower_bound(jobs, seconds, shared_slots(1, 1)) == 12.0
+
+
+def requests(*wanted: tuple[str, float, bool]) -> list[Request]:
+    return [
+        Request(Job.of(Dummy(name=name, alone=alone), {}), seconds)
+        for name, seconds, alone in wanted
+    ]
+
+
+def placed(wanted: list[Request], running: dict[str, tuple[Request, float]]) -> dict[str, str]:
+    slots = {slot.name: slot for slot in shared_slots(2, 2)}
+    found = place(wanted, slots, running, now=0.0)
+    return {request.job.task.label: slot for slot, request in found}
+
+
+def test_jobs_that_share_fill_one_device_and_leave_the_other_to_a_job_alone() -> None:
+    found = placed(requests(("a", 1, False), ("b", 1, False), ("timed", 1, True)), {})
+    assert found["a"][0] == found["b"][0] != found["timed"][0]
+
+
+def test_a_device_is_kept_for_the_most_urgent_job_that_wants_one_alone() -> None:
+    one, two, *rest = requests(
+        ("x", 9, False),
+        ("y", 5, False),
+        ("timed", 1, True),
+        ("long", 8, False),
+        ("brief", 4, False),
+    )
+    running = {"0.0": (one, 9.0), "1.0": (two, 5.0)}
+    found = placed(rest, running)
+    assert "timed" not in found
+    assert found["long"][0] == "0", "device 1 is idle first, and kept"
+    assert found["brief"] == "1.1", "it ends before device 1 is idle"
+
+
+def test_nothing_joins_a_job_that_runs_alone() -> None:
+    alone, other = requests(("timed", 9, True), ("other", 1, False))
+    assert placed([other], {"0.0": (alone, 9.0), "1.0": (other, 1.0), "1.1": (other, 1.0)}) == {}

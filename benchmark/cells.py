@@ -97,6 +97,7 @@ def _describe(
         "batch": graph.compute.batch,
         "threads": graph.compute.threads,
         "dtype": graph.compute.dtype,
+        "precision": graph.compute.precision,
     }
 
 

@@ -19,6 +19,7 @@ import torch
 from benchmark.audit import InvalidAttackError
 from benchmark.jobs import Context, Job, Progress
 from benchmark.journal import Journal
+from benchmark.numerics import numerics
 from benchmark.provenance import device_name, versions
 from benchmark.records import canonical
 from benchmark.store import Store, read_json, write_json
@@ -98,7 +99,8 @@ def _attempt(job: Job, order: Order, device: torch.device, halvings: int) -> Ans
             torch.set_num_threads(job.task.cpu_threads)
             journal = Journal(store.folder(job.ref))
             context = Context(store, job.inputs, order.cache, device, report, journal, halvings)
-            output = job.task.run(context)
+            with numerics(job.task.precision, device):
+                output = job.task.run(context)
             provenance = {
                 **versions(),
                 "device": device_name(device),

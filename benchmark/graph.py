@@ -63,7 +63,7 @@ class JobGraph:
     def compute(self) -> Compute:
         """Return how networks are run."""
         entry = self.suite.compute
-        return Compute(batch=entry.batch, threads=entry.threads, dtype=entry.dtype)
+        return Compute(**entry.model_dump())
 
     @property
     def n_queries(self) -> int:

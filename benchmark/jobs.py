@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import torch
 
 from benchmark.journal import Journal
+from benchmark.numerics import Precision
 from benchmark.records import digest
 from benchmark.store import Arrays, JobRef, Store
 
@@ -28,6 +29,7 @@ class Compute:
     batch: int = 32
     threads: int = 1
     dtype: str = "float32"
+    precision: Precision = "full"
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,11 @@ class Task(ABC):
     def timed(self) -> bool:
         """Whether its seconds stand in a table, so that it gets its device alone."""
         return False
+
+    @property
+    def precision(self) -> Precision:
+        """How exactly its device computes."""
+        return "full"
 
     @property
     def batch(self) -> int | None:

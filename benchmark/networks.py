@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmark.jobs import Compute, Context
+from benchmark.numerics import memory_format
 from datasets.base import Images, IntArray
 from targets.backbones import TargetError
 from targets.checkpoints import load_hasher
@@ -29,19 +30,22 @@ def batches(
     for start in range(0, count, size):
         rows = np.minimum(np.arange(start, start + size), count - 1)
         pixels = to_pixels(images.read(rows), context.device, getattr(torch, compute.dtype))
+        pixels = pixels.contiguous(memory_format=memory_format(compute.precision, context.device))
         yield pixels, rows, min(size, count - start)
         context.progress(min(start + size, count), count, "image")
 
 
 def input_hasher(spec: TargetSpec, side: int, compute: Compute, context: Context) -> Hasher:
     """Load the hasher that the input job ``target`` trained, frozen, in evaluation mode."""
-    return load_hasher(
+    hasher = load_hasher(
         spec,
         side,
         context.arrays("target"),
         device=context.device,
         dtype=getattr(torch, compute.dtype),
     )
+    hasher.to(memory_format=memory_format(compute.precision, context.device))
+    return hasher
 
 
 @torch.no_grad()

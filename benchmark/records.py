@@ -50,6 +50,7 @@ COLUMNS = {
     "batch": "Int64",
     "threads": "Int64",
     "dtype": "string",
+    "precision": "string",
     "device": "string",
     "notes": "string",
     "job_key": "string",

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from attacks.protocols import PROTOCOLS
+from benchmark.numerics import Precision
 from benchmark.registry import UnknownNameError, lookup, nearest, registry
 from datasets.draws import Policy
 from datasets.errors import UserError
@@ -73,6 +74,7 @@ class ComputeEntry(_Strict):
     batch: int = Field(default=32, ge=1)
     threads: int = Field(default=1, ge=1)
     dtype: Literal["float32", "float64"] = "float32"
+    precision: Precision = "full"
 
 
 class Suite(_Strict):

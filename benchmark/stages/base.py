@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.jobs import Compute, Context, Task
+from benchmark.numerics import Precision
 from datasets.base import DatasetError, DatasetSpec, RetrievalData
 from targets.backbones import Backbone
 from targets.recipe import Recipe
@@ -52,6 +53,11 @@ class NetworkTask(DataTask):
     def cpu_threads(self) -> int:
         """Threads the job runs on."""
         return self.compute.threads
+
+    @property
+    def precision(self) -> Precision:
+        """How exactly its device computes."""
+        return self.compute.precision
 
     @property
     def batch(self) -> int | None:

@@ -1,0 +1,46 @@
+"""How exactly a device computes: an explicit choice, because it moves the last bits."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+
+Precision = Literal["full", "tf32", "bfloat16"]
+
+
+@contextlib.contextmanager
+def numerics(precision: Precision, device: torch.device) -> Iterator[None]:
+    """Compute with this precision inside the block, on a GPU with algorithms that repeat.
+
+    Args:
+        precision: ``full``, ``tf32`` (on a GPU's tensor cores) or ``bfloat16`` by autocast.
+        device: the job's. TF32 is torch's default for convolutions on a GPU, so ``full`` refuses
+            it. Operations that have no deterministic form warn in the job's log.
+    """
+    with contextlib.ExitStack() as stack:
+        if device.type == "cuda":
+            tf32 = precision == "tf32"
+            stack.enter_context(
+                torch.backends.cudnn.flags(
+                    enabled=True, benchmark=False, deterministic=True, allow_tf32=tf32
+                )
+            )
+            stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+            torch.set_float32_matmul_precision("high" if tf32 else "highest")
+            stack.callback(
+                torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled()
+            )
+            torch.use_deterministic_algorithms(True, warn_only=True)
+        if precision == "bfloat16":
+            stack.enter_context(torch.autocast(device.type, dtype=torch.bfloat16))
+        yield
+
+
+def memory_format(precision: Precision, device: torch.device) -> torch.memory_format:
+    """Return how images lie in memory: channels last where tensor cores compute."""
+    if device.type == "cuda" and precision != "full":
+        return torch.channels_last
+    return torch.contiguous_format

@@ -1,0 +1,192 @@
+"""What another terminal sees of a run, what is run again, and why."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from benchmark.engines.base import EngineError
+from benchmark.engines.slots import cpu_slots, gpu_slots, machine_slots
+from benchmark.events import EventLog, last_run
+from benchmark.execution import running_file
+from benchmark.explain import explain
+from benchmark.manifest import write_manifest
+from benchmark.options import Rerun
+from benchmark.plan import Plan, make_plan
+from benchmark.running import Manner, forget, run_plan
+from benchmark.schedule import Outcome
+from benchmark.status import read_status
+from benchmark.status_text import status_text
+from benchmark.store import Store, write_json
+from benchmark.suite import SuiteError
+from tests.conftest import ROOT, Recorder, SmokeRun, run_cli, run_inline, small_suite
+
+
+def test_a_finished_run_says_so(smoke: SmokeRun) -> None:
+    printed = run_cli("status", "--out", str(smoke.out))
+    assert printed.returncode == 0
+    assert ": finished" in printed.stdout
+    told = json.loads(run_cli("status", "--json", "-o", str(smoke.out)).stdout)
+    assert told["state"] == "finished"
+    assert sum(stage["done"] for stage in told["stages"]) == 76
+    assert told["failures"] == told["running"] == []
+
+
+def test_status_needs_no_torch(smoke: SmokeRun) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from pathlib import Path\n"
+        "from benchmark.status import read_status\n"
+        "from benchmark.status_text import status_text\n"
+        f"print(status_text(read_status(Path({str(smoke.out)!r}))))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "finished" in done.stdout
+
+
+def test_a_running_one_shows_slots_progress_and_failures(cache: Path, tmp_path: Path) -> None:
+    plan, _ = run_inline(small_suite(), cache, tmp_path)
+    store = Store(tmp_path / "store")
+    job = next(job for job in plan.jobs.values() if job.task.stage == "craft")
+    broken = next(job for job in plan.jobs.values() if job.task.stage == "encode")
+    store.forget(job.ref)
+    store.fail(broken.ref, "failed", "it broke <b>")
+    log = tmp_path / "logs" / f"encode-{broken.key[:12]}-x-1.log"
+    log.write_text("".join(f"line {n}\n" for n in range(9)))
+    events = EventLog(tmp_path, "x", {"slots": ["cpu 0", "cpu 1"]})
+    events.begin(9, 100.0)
+    events.started(job, "cpu 1")
+    write_json(running_file(tmp_path, job.key), {"done": 3, "total": 10, "unit": "image"})
+    with FileLock(tmp_path / ".lock"):
+        write_json(tmp_path / ".holder.json", {"host": "here", "pid": 7})
+        status = read_status(tmp_path)
+    assert status.state == "running"
+    assert "pid 7" in status.told
+    assert [(job.slot, job.done, job.total) for job in status.running] == [("cpu 1", 3, 10)]
+    assert status.seconds_left == pytest.approx(100, abs=5)
+    (failure,) = status.failures
+    assert failure.last_lines == [f"line {n}" for n in range(4, 9)]
+    text = status_text(status)
+    for told in ("cpu 0", "3/10 images", job.task.label, "it broke <b>", "line 8", "left"):
+        assert told in text
+    assert read_status(tmp_path).state == "killed", "no lock and no last word"
+    events.end("SIGTERM")
+    assert read_status(tmp_path).told == "by SIGTERM; the same command continues"
+
+
+def test_events_survive_a_line_cut_by_a_kill(tmp_path: Path) -> None:
+    log = EventLog(tmp_path, "a", {})
+    log.begin(1, 1.0)
+    with (tmp_path / "events.jsonl").open("a") as file:
+        file.write('{"run": "a", "ev')
+        file.write("\n")
+    second = EventLog(tmp_path, "b", {})
+    second.begin(2, 1.0)
+    second.end("finished")
+    assert [event["event"] for event in last_run(tmp_path)] == ["begin", "end"]
+
+
+def run(plan: Plan, out: Path, cache: Path, rerun: Rerun, seen: Recorder) -> Outcome:
+    return run_plan(
+        plan,
+        plan,
+        out=out,
+        cache=cache,
+        manner=Manner(rerun=rerun),
+        observer=seen,
+        command="test",
+        say=lambda _: None,
+    )
+
+
+def test_what_is_run_again(cache: Path, tmp_path: Path) -> None:
+    plan, _ = run_inline(small_suite(), cache, tmp_path)
+    store = Store(tmp_path / "store")
+    jobs = {job.task.stage: job for job in plan.jobs.values()}
+    forget(plan, store, Rerun.failed)
+    forget(plan, store, Rerun.stale)
+    assert all(store.is_done(job.ref) for job in plan.jobs.values()), "all by this very code"
+
+    record = store.record(jobs["craft"].ref)
+    assert record is not None
+    record["provenance"]["torch"] = "1.0"
+    write_json(store.folder(jobs["craft"].ref) / "done.json", record)
+    forget(plan, store, Rerun.stale)
+    assert [job.task.stage for job in plan.jobs.values() if not store.is_done(job.ref)] == ["craft"]
+
+    store.fail(jobs["craft"].ref, "failed", "it did")
+    seen = Recorder()
+    assert run(plan, tmp_path, cache, Rerun.missing, seen).count("failed") == 1
+    assert seen.ran == [], "a failure stands"
+    assert run(plan, tmp_path, cache, Rerun.failed, seen).count("ok") == 1
+    assert len(seen.ran) == 1
+
+    forget(plan, store, Rerun.all)
+    assert not any(store.is_done(job.ref) for job in plan.jobs.values())
+
+
+def test_an_explanation_names_what_changed(cache: Path, tmp_path: Path) -> None:
+    suite = small_suite()
+    plan, _ = run_inline(suite, cache, tmp_path)
+    store = Store(tmp_path / "store")
+    craft = next(job for job in plan.jobs.values() if job.task.stage == "craft" and job.inputs)
+    assert "done in" in explain(plan, store, craft.key[:10])[1]
+
+    attacks = ["original", {"attack": "dhta", "params": {"steps": 3, "rule": "l2"}}]
+    changed = make_plan(small_suite(attacks=attacks), cache)
+    told = "\n".join(explain(changed, store, "craft DHTA"))
+    assert "its key is new" in told
+    assert "attack.crafting.steps: 2 -> 3" in told
+
+    target = suite.targets[0].model_dump() | {"training": {"epochs": 2, "learning_rate": 0.02}}
+    retrained = make_plan(small_suite(targets=[target]), cache)
+    told = "\n".join(explain(retrained, store, "craft DHTA"))
+    assert "input target: another job, 'train DPSH-Tiny-12'" in told
+    assert "spec.training.epochs: 1 -> 2" in told
+
+    encode = next(job for job in plan.jobs.values() if job.task.stage == "encode")
+    record = store.record(next(iter(encode.inputs.values())))
+    assert record is not None
+    write_json(
+        store.folder(next(iter(encode.inputs.values()))) / "done.json", record | {"output": "other"}
+    )
+    told = "\n".join(explain(plan, store, encode.key))
+    assert "'train DPSH-Tiny-12' was made again since, with other bytes" in told
+
+    store.forget(craft.ref)
+    assert "started 1 times and never done" in "\n".join(explain(plan, store, craft.key))
+    with pytest.raises(SuiteError, match="no job with such a key or label"):
+        explain(plan, store, "crft")
+
+
+def test_slots_are_named_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [slot.name for slot in machine_slots("cpu", 3, 1)] == ["cpu 0", "cpu 1", "cpu 2"]
+    assert len({slot.device for slot in cpu_slots(3)}) == 3
+    shared = gpu_slots([0, 2], 2)
+    assert [slot.name for slot in shared] == ["gpu 0.0", "gpu 0.1", "gpu 2.0", "gpu 2.1"]
+    assert [slot.device for slot in shared] == ["gpu 0", "gpu 0", "gpu 2", "gpu 2"]
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    assert [slot.name for slot in machine_slots("auto", None, 1)] == [f"gpu {n}" for n in range(4)]
+    assert [slot.name for slot in machine_slots("1,3", None, 1)] == ["gpu 1", "gpu 3"]
+    for wrong, message in (
+        ("0,4", "this machine has 4 GPUs"),
+        ("0,0", "numbers of GPUs"),
+        ("x", "auto, cpu"),
+    ):
+        with pytest.raises(EngineError, match=message):
+            machine_slots(wrong, None, 1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7,8,9")
+    assert gpu_slots([1], 1)[0].environment["CUDA_VISIBLE_DEVICES"] == "7"
+
+
+def test_a_manifest_alone_was_never_run(cache: Path, tmp_path: Path) -> None:
+    write_manifest(make_plan(small_suite(), cache), tmp_path)
+    assert read_status(tmp_path).state == "never run"

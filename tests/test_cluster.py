@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import ROOT, SmokeRun, run_cli
 from tests.processes import children, start, wait_until
-from tests.test_kills import marks, same_table
+from tests.test_kills import command, marks, same_table
 
 pytest.importorskip("distributed", reason="the extra 'dask' is not installed")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes by ps")
@@ -54,8 +54,7 @@ def test_the_same_table_though_a_worker_is_killed(
 ) -> None:
     file, nannies = cluster
     out = tmp_path / "out"
-    arguments = ["run", "-s", "smoke", "-o", str(out), "--cache", str(cache)]
-    driver = start(*arguments, "--engine", "dask", "--scheduler-file", str(file))
+    driver = start(*command(out, cache), "--engine", "dask", "--scheduler-file", str(file))
     wait_until(lambda: marks(out) > 5 or driver.poll() is not None, "jobs begin")
     victim = next(pid for pid in children(nannies) if b"spawn_main" in _command_line(pid))
     os.kill(victim, signal.SIGKILL)

@@ -25,8 +25,12 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 KILLS = int(os.environ.get("THB_KILLS", "4"))
 
 
+# A part of the suite is enough for a few kills.
+PART = [] if KILLS > 8 else ["--only", "attack=prosgan", "--only", "attack=dhta"]
+
+
 def command(out: Path, cache: Path) -> list[str]:
-    return ["run", "-s", "smoke", "-o", str(out), "--cache", str(cache)]
+    return ["run", "-s", "smoke", "-o", str(out), "--cache", str(cache), *PART]
 
 
 def marks(out: Path) -> int:
@@ -41,7 +45,9 @@ def records(out: Path) -> dict[str, Any]:
 
 def same_table(out: Path, smoke: SmokeRun) -> None:
     columns = [*METRICS, "attack", "source", "job_key", "status"]
-    pd.testing.assert_frame_equal(read(out)[columns], read(smoke.out)[columns])
+    found, undisturbed = read(out)[columns], read(smoke.out)[columns]
+    same = undisturbed[undisturbed["attack"].isin(["prosgan", "dhta"])] if PART else undisturbed
+    pd.testing.assert_frame_equal(found, same.reset_index(drop=True))
 
 
 class Killing:

@@ -40,8 +40,8 @@ from benchmark.options import (
 from datasets.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmark.observers import Observer
     from benchmark.plan import Plan
+    from benchmark.watch.observers import Observer
     from reports.report import Report
 
 app = typer.Typer(
@@ -102,7 +102,8 @@ def run(
     from benchmark.durations import span
     from benchmark.engines.choice import Choice
     from benchmark.running import Manner, run_plan
-    from benchmark.schedule import Patience, RunStoppedError
+    from benchmark.schedule.attempts import Patience
+    from benchmark.schedule.loop import RunStoppedError
 
     changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
     began = time.monotonic()
@@ -199,8 +200,8 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
     """Show how a run goes or ended, from another terminal: jobs, slots, failures, time left."""
-    from benchmark.status import read_status
-    from benchmark.status_text import status_text
+    from benchmark.watch.status import read_status
+    from benchmark.watch.text import status_text
 
     with _usage_errors():
         found = read_status(out)
@@ -360,7 +361,7 @@ def _usage_errors() -> Iterator[None]:
 def _observer() -> Iterator[Observer]:
     from rich.console import Console
 
-    from benchmark.progress import PlainObserver, RichObserver
+    from benchmark.watch.progress import PlainObserver, RichObserver
 
     console = Console(stderr=True)
     if console.is_terminal:

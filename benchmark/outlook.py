@@ -11,7 +11,7 @@ from tabulate import tabulate
 from benchmark.durations import span
 from benchmark.engines.base import Slot
 from benchmark.plan import Plan
-from benchmark.simulation import Makespan, simulate
+from benchmark.schedule.simulation import Makespan, simulate
 from benchmark.stages.attacking import Craft, CraftBlind
 
 _PIXEL_BYTES = 3 * 4  # an adversarial image is kept exactly as it was crafted

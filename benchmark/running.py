@@ -8,17 +8,18 @@ from pathlib import Path
 
 from benchmark.engines.choice import Choice
 from benchmark.estimate import estimate, remember
-from benchmark.events import EventLog
-from benchmark.interrupts import Signals, signals
-from benchmark.ledger import StoreLedger
 from benchmark.lock import hold
 from benchmark.manifest import write_manifest
-from benchmark.observers import Observer, Several
 from benchmark.options import Rerun
 from benchmark.plan import Plan
 from benchmark.provenance import versions
-from benchmark.schedule import Loop, Outcome, Patience, RunStoppedError
+from benchmark.schedule.attempts import Patience
+from benchmark.schedule.interrupts import Signals, signals
+from benchmark.schedule.ledger import StoreLedger
+from benchmark.schedule.loop import Loop, Outcome, RunStoppedError
 from benchmark.store import Store
+from benchmark.watch.events import EventLog
+from benchmark.watch.observers import Observer, Several
 
 
 @dataclass(frozen=True)

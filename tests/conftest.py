@@ -16,9 +16,10 @@ import torch
 from benchmark.engines.base import Engine, Slot
 from benchmark.engines.slots import cpu_slots
 from benchmark.jobs import Job
-from benchmark.ledger import StoreLedger
 from benchmark.plan import Plan, make_plan
-from benchmark.schedule import Loop, Outcome, Patience
+from benchmark.schedule.attempts import Patience
+from benchmark.schedule.ledger import StoreLedger
+from benchmark.schedule.loop import Loop, Outcome
 from benchmark.suite import Suite, parse_suite
 from datasets.base import RetrievalData
 from datasets.digits import Digits

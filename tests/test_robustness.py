@@ -14,14 +14,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark import execution
 from benchmark.engines.base import EngineError
 from benchmark.engines.local import LocalEngine
 from benchmark.engines.slots import cpu_slots
-from benchmark.interrupts import Wish
 from benchmark.jobs import Job
-from benchmark.ledger import StoreLedger
-from benchmark.schedule import TRIES, Loop, Outcome, Patience, RunStoppedError
+from benchmark.schedule import execution
+from benchmark.schedule.attempts import Patience
+from benchmark.schedule.interrupts import Wish
+from benchmark.schedule.ledger import StoreLedger
+from benchmark.schedule.loop import TRIES, Loop, Outcome, RunStoppedError
 from benchmark.store import Store
 from reports.results import load_results
 from targets.hasher import Hasher

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ from hypothesis import strategies as st
 from benchmark.engines.base import Slot
 from benchmark.engines.simulated import SimulatedEngine
 from benchmark.jobs import Job
-from benchmark.placement import Request, place
-from benchmark.schedule import critical_path
-from benchmark.simulation import lower_bound, simulate
+from benchmark.schedule.frontier import critical_path
+from benchmark.schedule.placement import Request, place
+from benchmark.schedule.simulation import lower_bound, simulate
 from tests.graphs import Dummy, graph, random_graph, shared_slots
 
 
@@ -57,7 +58,7 @@ def test_no_job_starts_early_shares_a_slot_or_a_device_it_needs_alone(
         return witness[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("benchmark.simulation.SimulatedEngine", engine)
+        patch.setattr("benchmark.schedule.simulation.SimulatedEngine", engine)
         took = simulate(jobs, guesses, slots, actual=seconds)
     spans = witness[0].spans
     assert spans.keys() == jobs.keys()
@@ -108,7 +109,13 @@ def requests(*wanted: tuple[str, float, bool]) -> list[Request]:
     ]
 
 
-def placed(wanted: list[Request], running: dict[str, tuple[Request, float]]) -> dict[str, str]:
+@dataclass(frozen=True)
+class Busy:
+    request: Request
+    ends: float
+
+
+def placed(wanted: list[Request], running: dict[str, Busy]) -> dict[str, str]:
     slots = {slot.name: slot for slot in shared_slots(2, 2)}
     found = place(wanted, slots, running, now=0.0)
     return {request.job.task.label: slot for slot, request in found}
@@ -127,7 +134,7 @@ def test_a_device_is_kept_for_the_most_urgent_job_that_wants_one_alone() -> None
         ("long", 8, False),
         ("brief", 4, False),
     )
-    running = {"0.0": (one, 9.0), "1.0": (two, 5.0)}
+    running = {"0.0": Busy(one, 9.0), "1.0": Busy(two, 5.0)}
     found = placed(rest, running)
     assert "timed" not in found
     assert found["long"][0] == "0", "device 1 is idle first, and kept"
@@ -136,4 +143,7 @@ def test_a_device_is_kept_for_the_most_urgent_job_that_wants_one_alone() -> None
 
 def test_nothing_joins_a_job_that_runs_alone() -> None:
     alone, other = requests(("timed", 9, True), ("other", 1, False))
-    assert placed([other], {"0.0": (alone, 9.0), "1.0": (other, 1.0), "1.1": (other, 1.0)}) == {}
+    assert (
+        placed([other], {"0.0": Busy(alone, 9.0), "1.0": Busy(other, 1.0), "1.1": Busy(other, 1.0)})
+        == {}
+    )

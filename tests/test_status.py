@@ -12,18 +12,18 @@ from filelock import FileLock
 
 from benchmark.engines.base import EngineError
 from benchmark.engines.slots import cpu_slots, gpu_slots, machine_slots
-from benchmark.events import EventLog, last_run
-from benchmark.execution import running_file
 from benchmark.explain import explain
 from benchmark.manifest import write_manifest
 from benchmark.options import Rerun
 from benchmark.plan import Plan, make_plan
 from benchmark.running import Manner, forget, run_plan
-from benchmark.schedule import Outcome
-from benchmark.status import read_status
-from benchmark.status_text import status_text
+from benchmark.schedule.execution import running_file
+from benchmark.schedule.loop import Outcome
 from benchmark.store import Store, write_json
 from benchmark.suite import SuiteError
+from benchmark.watch.events import EventLog, last_run
+from benchmark.watch.status import read_status
+from benchmark.watch.text import status_text
 from tests.conftest import ROOT, Recorder, SmokeRun, run_cli, run_inline, small_suite
 
 
@@ -41,8 +41,8 @@ def test_status_needs_no_torch(smoke: SmokeRun) -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from pathlib import Path\n"
-        "from benchmark.status import read_status\n"
-        "from benchmark.status_text import status_text\n"
+        "from benchmark.watch.status import read_status\n"
+        "from benchmark.watch.text import status_text\n"
         f"print(status_text(read_status(Path({str(smoke.out)!r}))))"
     )
     done = subprocess.run(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from benchmark.engines.base import Slot
 from benchmark.jobs import Job
@@ -24,6 +25,18 @@ class Request:
     def alone(self) -> bool:
         """Return whether it needs all slots of its device."""
         return self.job.task.timed
+
+
+class Occupant(Protocol):
+    """What runs on a slot."""
+
+    @property
+    def request(self) -> Request:
+        """What it is."""
+
+    @property
+    def ends(self) -> float:
+        """When it is expected to end."""
 
 
 @dataclass
@@ -52,7 +65,7 @@ class _Device:
 def place(
     requests: Iterable[Request],
     slots: Mapping[str, Slot],
-    running: Mapping[str, tuple[Request, float]],
+    running: Mapping[str, Occupant],
     now: float,
 ) -> list[tuple[str, Request]]:
     """Return which slot takes which job.
@@ -60,7 +73,7 @@ def place(
     Args:
         requests: jobs that can start, the most urgent first.
         slots: those with a live worker, by name.
-        running: by slot, what it runs and when that is expected to end.
+        running: what runs, by slot.
         now: the engine's time.
     """
     devices = _devices(slots, running, now)
@@ -79,16 +92,15 @@ def place(
 
 
 def _devices(
-    slots: Mapping[str, Slot], running: Mapping[str, tuple[Request, float]], now: float
+    slots: Mapping[str, Slot], running: Mapping[str, Occupant], now: float
 ) -> Sequence[_Device]:
     devices: dict[str, _Device] = {}
     for name, slot in slots.items():
         device = devices.setdefault(slot.device, _Device(idle_at=now))
         device.slots += 1
         if name in running:
-            request, ends = running[name]
-            device.taken |= request.alone
-            device.idle_at = max(device.idle_at, ends)
+            device.taken |= running[name].request.alone
+            device.idle_at = max(device.idle_at, running[name].ends)
         else:
             device.free.append(name)
     return list(devices.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tabulate import tabulate
 
 from benchmark.durations import span
-from benchmark.status import RunningJob, Status
+from benchmark.watch.status import RunningJob, Status
 
 
 def status_text(status: Status) -> str:

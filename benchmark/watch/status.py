@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.events import last_run
 from benchmark.lock import holder_of
 from benchmark.manifest import read_manifest
 from benchmark.store import JobRef, Store, read_json
+from benchmark.watch.events import last_run
 
 _LOG_LINES = 5
 

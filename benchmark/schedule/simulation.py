@@ -11,9 +11,11 @@ from typing import Any
 from benchmark.engines.base import Slot
 from benchmark.engines.simulated import SimulatedEngine
 from benchmark.jobs import Job
-from benchmark.ledger import Ledger
-from benchmark.observers import Several
-from benchmark.schedule import Loop, Patience, critical_path
+from benchmark.schedule.attempts import Patience
+from benchmark.schedule.frontier import critical_path
+from benchmark.schedule.ledger import Ledger
+from benchmark.schedule.loop import Loop
+from benchmark.watch.observers import Several
 
 
 @dataclass(frozen=True)

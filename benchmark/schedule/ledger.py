@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmark.execution import Order, execute, running_file, take_over
 from benchmark.jobs import Job
 from benchmark.provenance import revision
+from benchmark.schedule.execution import Order, execute, running_file, take_over
 from benchmark.store import Store, read_json
 
 
@@ -75,7 +75,7 @@ class StoreLedger(Ledger):
         return (failure["status"], str(failure["reason"])) if stands or kept else None
 
     def call(self, job: Job, torch_device: str) -> tuple[Callable[..., Any], dict[str, Any]]:
-        """Return :func:`benchmark.execution.execute` and its arguments."""
+        """Return :func:`benchmark.schedule.execution.execute` and its arguments."""
         halvings = self._halvings[job.key]
         arguments = {"job": job, "order": self._order, "device": torch_device, "halvings": halvings}
         return execute, arguments

@@ -1,0 +1,1 @@
+"""Telling how a run goes: on the terminal, in the event log, from another process."""

@@ -48,6 +48,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     help="Targeted attacks on deep-hashing image retrieval: run, resume, compare.",
     epilog="Start with: run_benchmark.py run --suite demo",
 )

@@ -30,15 +30,18 @@ def explain(plan: Plan, store: Store, text: str) -> list[str]:
             f"--explain {text}: no job with such a key or label{nearest(text, labels)}"
         )
     lines: list[str] = []
+    told: set[str] = set()
     for job in found[:_MOST]:
         lines += [f"{job.task.label}  ({job.task.stage}, key {job.key})"]
-        lines += [f"  {line}" for line in _reasons(plan, store, job)]
+        lines += [f"  {line}" for line in _reasons(plan, store, job, told)]
     if len(found) > _MOST:
         lines.append(f"… and {len(found) - _MOST} more jobs")
     return lines
 
 
-def _reasons(plan: Plan, store: Store, job: Job) -> Iterator[str]:
+def _reasons(plan: Plan, store: Store, job: Job, told: set[str]) -> Iterator[str]:
+    """Yield why a job is as it is; ``told`` are those that were explained already."""
+    told.add(job.key)
     record, failure = store.record(job.ref), store.failure(job.ref)
     if record is not None:
         yield from _done(plan, store, job, record)
@@ -46,7 +49,7 @@ def _reasons(plan: Plan, store: Store, job: Job) -> Iterator[str]:
         stands = "the verdict stands" if failure["status"] == "invalid" else "it is tried again"
         yield f"{failure['status']}: {failure['reason']}; {stands}"
     else:
-        yield from _never_done(plan, store, job)
+        yield from _never_done(plan, store, job, told)
 
 
 def _done(plan: Plan, store: Store, job: Job, record: Mapping[str, Any]) -> Iterator[str]:
@@ -66,7 +69,7 @@ def _done(plan: Plan, store: Store, job: Job, record: Mapping[str, Any]) -> Iter
         yield f"done in {made['seconds']:.1f} s on {made['device']} of {made['host']}"
 
 
-def _never_done(plan: Plan, store: Store, job: Job) -> Iterator[str]:
+def _never_done(plan: Plan, store: Store, job: Job, told: set[str]) -> Iterator[str]:
     attempts = len(list(store.folder(job.ref).glob("start-*.json")))
     if attempts:
         yield f"started {attempts} times and never done: its run was stopped or its worker died"
@@ -80,8 +83,8 @@ def _never_done(plan: Plan, store: Store, job: Job) -> Iterator[str]:
         if place.startswith("input ") and now in plan.jobs:
             label = plan.jobs[now].task.label
             yield f"  {place}: another job, '{label}' ({before[:12]} -> {now[:12]})"
-            if not store.is_done(plan.jobs[now].ref):
-                yield from (f"    {line}" for line in _reasons(plan, store, plan.jobs[now]))
+            if now not in told and not store.is_done(plan.jobs[now].ref):
+                yield from (f"    {line}" for line in _reasons(plan, store, plan.jobs[now], told))
         else:
             yield f"  {place}: {before} -> {now}"
 

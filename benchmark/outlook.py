@@ -11,6 +11,7 @@ from tabulate import tabulate
 from benchmark.durations import span
 from benchmark.engines.base import Slot
 from benchmark.plan import Plan
+from benchmark.records import STAGES
 from benchmark.schedule.simulation import Makespan, simulate
 from benchmark.stages.attacking import Craft, CraftBlind
 
@@ -86,7 +87,8 @@ def outlook(
     for key, job in plan.jobs.items():
         stages.setdefault(job.task.stage, []).append(key)
     rows = []
-    for stage, keys in stages.items():
+    for stage in sorted(stages, key=STAGES.index):
+        keys = stages[stage]
         left = [key for key in keys if key not in done]
         work = span(sum(seconds[key] for key in left)) if left else ""
         rows.append((stage, len(keys), asked[stage] - len(keys), len(keys) - len(left), work))

@@ -8,6 +8,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+# The stages of the pipeline, in its order.
+STAGES = (
+    *("weights", "import", "pretrain", "train", "encode"),
+    *("draw", "fit", "craft", "hash", "score", "gallery"),
+)
+
 # The columns of results.csv, in order, and their pandas types. Fractions lie in [0, 1]; a column
 # that does not apply to a row (distortions of a code-only attack, say) is empty.
 COLUMNS = {

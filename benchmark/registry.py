@@ -39,6 +39,9 @@ class Registry:
     backbones: Mapping[str, type[Backbone]]
 
 
+_LISTED = 40  # names a message lists at most
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``; did you mean …?`` for a mistyped name, or the list of what there is."""
     names = sorted(known)
@@ -46,7 +49,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
     if close:
         return f"; did you mean '{lower[close[0]]}'?"
-    return f"; there is {', '.join(names)}"
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"; there is {', '.join(names[:_LISTED])}{more}"
 
 
 def lookup(kind: str, name: str, known: Mapping[str, T]) -> T:

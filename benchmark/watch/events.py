@@ -35,7 +35,7 @@ class EventLog:
 
     def begin(self, total: int, left: float) -> None:
         """Log the beginning of the run."""
-        self._write("begin", jobs=total, left=left, **self._about)
+        self._write("begin", jobs=total, left=round(left, 1), **self._about)
 
     def started(self, job: Job, slot: str) -> None:
         """Log the beginning of an attempt."""
@@ -51,7 +51,12 @@ class EventLog:
             return
         told = {"reason": reason} if reason else {}
         self._write(
-            "ended", status=status, seconds=round(seconds, 3), left=left, **told, **_named(job)
+            "ended",
+            status=status,
+            seconds=round(seconds, 3),
+            left=round(left, 1),
+            **told,
+            **_named(job),
         )
 
     def again(self, job: Job, slot: str, reason: str) -> None:

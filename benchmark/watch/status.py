@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmark.lock import holder_of
 from benchmark.manifest import read_manifest
+from benchmark.records import STAGES
 from benchmark.store import JobRef, Store, read_json
 from benchmark.watch.events import last_run
 
@@ -76,7 +77,7 @@ def read_status(out: Path) -> Status:
     holder = holder_of(out)
     running = _running(out, events) if holder is not None else []
     at_work = Counter(jobs[key]["stage"] for key, _ in running if key in jobs)
-    counts: dict[str, Counter[str]] = {}
+    counts: dict[str, Counter[str]] = {stage: Counter() for stage in STAGES}
     failures = []
     for key, job in jobs.items():
         count = counts.setdefault(job["stage"], Counter())
@@ -93,6 +94,7 @@ def read_status(out: Path) -> Status:
         stages=[
             StageCount(stage, count["jobs"], count["done"], count["failed"], at_work[stage])
             for stage, count in counts.items()
+            if count
         ],
         slots=list(events[0].get("slots", [])) if events else [],
         running=[job for _, job in running],

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmark.hamming.rank import rank
 from benchmark.jobs import Job, Task
 from benchmark.plan import Plan
-from benchmark.ranking import average_precisions
 from benchmark.records import canonical_json
 from benchmark.stages.attacking import Craft, Fit, Hash
 from benchmark.stages.base import DataTask
@@ -142,5 +142,5 @@ def _calibrate_ranking(classes: int) -> float:
     codes = [draws.choice(np.array([-1, 1], dtype=np.int8), (n, 32)) for n in (16, 20_000)]
     labels = [(draws.random((n, classes)) < 0.1).astype(np.uint8) for n in (16, 20_000)]
     began = time.perf_counter()
-    average_precisions(codes[0], codes[1], labels[0], labels[1])
+    rank(codes[0], codes[1], [labels[0]], labels[1], threads=1)
     return _RANKINGS * (time.perf_counter() - began) / (16 * 20_000)

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from benchmark.ranking import expected_ap
+from benchmark.metrics import expected_ap
 from benchmark.stages import base as stages_base
 from benchmark.stages.hashers import Train
 from datasets import image_files

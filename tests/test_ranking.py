@@ -4,18 +4,43 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.ranking import (
-    average_precisions,
+from benchmark.hamming.gpu import rank_on
+from benchmark.hamming.rank import Ranking, rank
+from benchmark.metrics import (
+    FloatArray,
+    chance_ap,
     curve_tops,
-    distance_histograms,
     expected_ap,
+    expected_found,
+    mean_average_precision,
+    optimistic_ap,
+    pessimistic_ap,
+    stable_ap,
 )
 from datasets.seeds import generator
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def average_precisions(*arrays: np.ndarray) -> dict[str, FloatArray]:
+    """Return every metric of a ranking, per query."""
+    query_codes, database_codes, query_labels, database_labels = arrays
+    found = rank(query_codes, database_codes, [query_labels], database_labels, threads=1)
+    items, hits = found.items, found.hits[0]
+    return {
+        "expected": expected_ap(items, hits),
+        "optimistic": optimistic_ap(items, hits),
+        "pessimistic": pessimistic_ap(items, hits),
+        "stable": stable_ap(found)[0],
+        "chance": chance_ap(items, hits),
+        "precision_at_10": expected_found(np.array([10]), items, hits)[:, 0] / 10,
+        "n_relevant": hits.sum(axis=1).astype(np.float64),
+        "found": expected_found(curve_tops(len(database_codes)), items, hits),
+    }
 
 
 def problem(seed: int, *, queries: int = 5, items: int = 60, bits: int = 6) -> Arrays:
@@ -28,18 +53,19 @@ def problem(seed: int, *, queries: int = 5, items: int = 60, bits: int = 6) -> A
 def ap_of_order(relevant: list[bool]) -> float:
     """Return the plain AP of a ranked list: the mean over hits of hits so far / rank."""
     hits, total = 0, 0.0
-    for rank, hit in enumerate(relevant, start=1):
+    for place, hit in enumerate(relevant, start=1):
         if hit:
             hits += 1
-            total += hits / rank
+            total += hits / place
     return total / hits if hits else 0.0
 
 
 def ranked(arrays: Arrays, query: int, tie_break: list[float]) -> list[bool]:
     query_codes, database_codes, query_labels, database_labels = arrays
-    distance = [int((query_codes[query] != code).sum()) for code in database_codes]
-    order = sorted(range(len(distance)), key=lambda item: (distance[item], tie_break[item]))
-    return [bool((query_labels[query] & database_labels[item]).any()) for item in order]
+    distance = (query_codes[query] != database_codes).sum(axis=1)
+    relevant = (query_labels[query] & database_labels).any(axis=1)
+    order = np.lexsort((tie_break, distance))
+    return [bool(hit) for hit in relevant[order]]
 
 
 @settings(deadline=None, max_examples=40)
@@ -102,20 +128,111 @@ def test_precision_at_10_equals_the_mean_over_sampled_tie_orders() -> None:
         assert abs(found[query] - np.mean(draws)) < 5 * np.std(draws) / np.sqrt(2000) + 1e-12
 
 
-def test_chunks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    arrays = problem(5, queries=7)
-    whole = average_precisions(*arrays)
-    monkeypatch.setattr("benchmark.ranking._PAIRS_PER_CHUNK", 130)
-    parts = average_precisions(*arrays)
-    assert all((whole[name] == parts[name]).all() for name in whole)
+@settings(deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 2**32),
+    shape=st.sampled_from([(1, 1), (12, 64), (64, 21), (65, 80), (256, 1024)]),
+    queries=st.integers(1, 20),
+    items=st.integers(1, 300),
+)
+def test_the_kernel_counts_what_plain_loops_count(
+    seed: int, shape: tuple[int, int], queries: int, items: int
+) -> None:
+    bits, classes = shape
+    draws = generator(seed, "kernel-test")
+    codes = [draws.random((n, bits)) < 0.5 for n in (queries, items)]
+    sets = [(draws.random((queries, classes)) < 2 / classes).astype(np.uint8) for _ in range(3)]
+    labels = (draws.random((items, classes)) < 2 / classes).astype(np.uint8)
+    found = rank(codes[0], codes[1], sets, labels, stable=False, threads=2)
+    for query in range(queries):
+        distances = (codes[0][query] != codes[1]).sum(axis=1)
+        counted = np.bincount(distances, minlength=bits + 1)
+        assert (found.items[query] == counted).all()
+        for kind, rows in enumerate(sets):
+            shared = (rows[query] & labels).any(axis=1)
+            counted = np.bincount(distances[shared], minlength=bits + 1)
+            assert (found.hits[kind, query] == counted).all()
 
 
-def test_histograms_count_every_item() -> None:
-    distances = np.array([[0, 2, 2], [1, 1, 1]])
-    relevant = np.array([[True, False, True], [False, False, True]])
-    items, hits = distance_histograms(distances, relevant, 2)
-    assert items.tolist() == [[1, 0, 2], [0, 3, 0]]
-    assert hits.tolist() == [[1, 0, 1], [0, 1, 0]]
+def same(one: Ranking, other: Ranking) -> None:
+    assert (one.items == other.items).all()
+    assert (one.hits == other.hits).all()
+    assert one.stable_sums is not None
+    assert other.stable_sums is not None
+    assert np.abs(one.stable_sums - other.stable_sums).max() < 1e-9
+
+
+def test_threads_and_slices_of_the_database_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    query_codes, database_codes, query_labels, database_labels = problem(5, queries=21, items=500)
+    arguments = (query_codes, database_codes, [query_labels, 1 - query_labels], database_labels)
+    whole = rank(*arguments, threads=1)
+    same(whole, rank(*arguments, threads=3))
+    monkeypatch.setattr("benchmark.hamming.cpu._MOST_ITEMS", 130)
+    same(whole, rank(*arguments, threads=1))
+
+
+def test_the_path_of_a_gpu_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    query_codes, database_codes, query_labels, database_labels = problem(6, queries=9, items=300)
+    sets = [query_labels, 1 - query_labels]
+    monkeypatch.setattr("benchmark.hamming.gpu._PAIRS", 1000)
+    found = Ranking(
+        *rank_on(
+            torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+            torch.from_numpy(query_codes),
+            torch.from_numpy(database_codes),
+            torch.from_numpy(np.stack(sets)),
+            torch.from_numpy(database_labels),
+            stable=True,
+        )
+    )
+    same(found, rank(query_codes, database_codes, sets, database_labels, threads=1))
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 2**32), bits=st.sampled_from([1, 3, 12]))
+def test_expected_lies_between_pessimistic_and_optimistic(seed: int, bits: int) -> None:
+    arrays = problem(seed, bits=bits)
+    found = average_precisions(*arrays)
+    for query in range(5):
+        relevant = [bool(row.any()) for row in arrays[2][query] & arrays[3]]
+        for name, first in (("optimistic", True), ("pessimistic", False)):
+            ties = [float(hit is not first) for hit in relevant]
+            assert found[name][query] == pytest.approx(ap_of_order(ranked(arrays, query, ties)))
+    assert (found["pessimistic"] <= found["expected"] + 1e-12).all()
+    assert (found["expected"] <= found["optimistic"] + 1e-12).all()
+    assert (found["pessimistic"] <= found["stable"] + 1e-12).all()
+
+
+def test_map_takes_arrays_tensors_and_booleans_alike() -> None:
+    query_codes, database_codes, query_labels, database_labels = problem(9)
+    arrays = (query_codes, database_codes, query_labels, database_labels)
+    wanted = mean_average_precision(*arrays)
+    each = mean_average_precision(*arrays, per_query=True)
+    assert wanted == each.mean()
+    assert wanted == mean_average_precision(*(torch.from_numpy(array) for array in arrays))
+    assert wanted == mean_average_precision(
+        query_codes > 0, database_codes > 0, query_labels > 0, database_labels > 0
+    )
+    stable = mean_average_precision(*arrays, ties="stable", per_query=True)
+    assert stable.tolist() == pytest.approx(average_precisions(*arrays)["stable"].tolist())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"query_codes": np.zeros((5, 6))}, "query_codes: expected values -1 and 1"),
+        ({"query_labels": np.full((5, 4), 2)}, "query_labels: expected values 0 and 1"),
+        ({"query_codes": np.ones((5, 7))}, "code lengths differ: 6 and 7"),
+        ({"query_labels": np.ones((4, 4))}, "numbers of queries differ: 4 and 5"),
+        ({"database_labels": np.ones((60, 3))}, "numbers of labels differ: 3 and 4"),
+        ({"database_codes": np.ones(60)}, "expected a matrix"),
+        ({"database_codes": np.ones((0, 6)), "database_labels": np.ones((0, 4))}, "is empty"),
+    ],
+)
+def test_wrong_input_is_named(change: dict[str, np.ndarray], message: str) -> None:
+    names = ("query_codes", "database_codes", "query_labels", "database_labels")
+    with pytest.raises(ValueError, match=message):
+        mean_average_precision(*{**dict(zip(names, problem(0), strict=True)), **change}.values())
 
 
 def test_items_found_are_those_of_sampled_tie_orders() -> None:

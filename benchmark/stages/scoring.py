@@ -1,15 +1,17 @@
-"""Scoring: rank the victim's database for every query; numpy alone."""
+"""Scoring: rank the victim's database for every query."""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from benchmark.hamming.rank import Ranking, rank
 from benchmark.jobs import Context, Output
-from benchmark.ranking import average_precisions, curve_tops
+from benchmark.metrics import chance_ap, curve_tops, expected_ap, expected_found, stable_ap
 from benchmark.stages.base import DataTask
 
 
@@ -18,7 +20,7 @@ class Score(DataTask):
     """Rank the victim's database for every query: the metrics of a row."""
 
     stage: ClassVar[str] = "score"
-    version: ClassVar[int] = 2  # with curves
+    version: ClassVar[int] = 3  # stable sums in database order
     n_queries: int
     of: str = field(metadata={"key": False})  # for people; the inputs' keys say it already
 
@@ -39,13 +41,12 @@ class Score(DataTask):
         targets = context.arrays("targets")["targets"]
         own = np.asarray(data.query.labels[: self.n_queries])
         labels = np.asarray(data.database.labels)
-        hit = average_precisions(attacked["codes"], database, targets, labels)
-        kept = average_precisions(attacked["codes"], database, own, labels)
-        found = hit.pop("found")
-        del kept["found"]
+        ranked = functools.partial(rank, threads=self.cpu_threads, device=context.device)
+        ranking = ranked(attacked["codes"], database, [targets, own], labels)
+        hit, kept = (self._values(ranking, kind) for kind in (0, 1))
         arrays = {f"target_{name}": values for name, values in hit.items()}
         arrays |= {f"own_{name}": values for name, values in kept.items()}
-        arrays |= _curves(found, hit["n_relevant"], len(labels))
+        arrays |= _curves(ranking.items, ranking.hits[0])
         row = {
             "n_no_relevant": int((hit["n_relevant"] == 0).sum()),
             "t_map": hit["expected"].mean(),
@@ -57,16 +58,30 @@ class Score(DataTask):
             "precision_at_10": hit["precision_at_10"].mean(),
         }
         if "codes_8bit" in attacked:
-            stored = average_precisions(attacked["codes_8bit"], database, targets, labels)
-            arrays["target_8bit_expected"] = stored["expected"]
-            row["t_map_8bit"] = stored["expected"].mean()
+            stored = ranked(attacked["codes_8bit"], database, [targets], labels, stable=False)
+            arrays["target_8bit_expected"] = expected_ap(stored.items, stored.hits[0])
+            row["t_map_8bit"] = arrays["target_8bit_expected"].mean()
         return Output(arrays, {name: np.asarray(value).item() for name, value in row.items()})
+
+    def _values(self, ranking: Ranking, kind: int) -> dict[str, npt.NDArray[np.float64]]:
+        """Return per-query metrics for one kind of relevance."""
+        items, hits = ranking.items, ranking.hits[kind]
+        n_items = int(items[0].sum())
+        return {
+            "expected": expected_ap(items, hits),
+            "stable": stable_ap(ranking)[kind],
+            "chance": chance_ap(items, hits),
+            "precision_at_10": expected_found(np.array([10]), items, hits)[:, 0] / min(10, n_items),
+            "n_relevant": hits.sum(axis=1).astype(np.float64),
+        }
 
 
 def _curves(
-    found: npt.NDArray[np.float64], relevant: npt.NDArray[np.float64], n_items: int
+    items: npt.NDArray[np.int64], hits: npt.NDArray[np.int64]
 ) -> dict[str, npt.NDArray[Any]]:
-    tops = curve_tops(n_items)
+    """Return precision and recall over the length of the result list, means over queries."""
+    tops = curve_tops(int(items[0].sum()))
+    found, relevant = expected_found(tops, items, hits), hits.sum(axis=1)
     known = relevant > 0
     recall = found[known] / relevant[known, None]
     return {

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import logging
+import os
 import shlex
 import sys
 import time
@@ -356,6 +357,10 @@ def _usage_errors() -> Iterator[None]:
         yield
     except UserError as error:
         _fail(str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(f"{error.filename}: {error.strerror}")
 
 
 @contextlib.contextmanager
@@ -378,8 +383,11 @@ def _fail(message: str) -> None:
 
 
 def _say(message: str) -> None:
-    typer.echo(message)
-    sys.stdout.flush()
+    try:
+        typer.echo(message)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever listened is gone; the run is worth more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main() -> None:

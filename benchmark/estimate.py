@@ -7,18 +7,22 @@ passes of the network itself.
 from __future__ import annotations
 
 import functools
+import logging
+import math
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from benchmark.hamming.rank import rank
 from benchmark.jobs import Job, Task
+from benchmark.networks import synchronise
 from benchmark.plan import Plan
 from benchmark.records import canonical_json
 from benchmark.stages.attacking import Craft, Fit, Hash
@@ -30,7 +34,10 @@ from datasets.base import RetrievalData
 from datasets.seeds import generator
 from targets.backbones import Backbone
 
+logger = logging.getLogger(__name__)
+
 _SMALL_JOB_SECONDS = 0.3
+_PASS_SECONDS = 0.01  # of an image, where no speed could be measured
 _RANKINGS = 3  # of a score job: for the target, for the query's own labels, after 8 bits
 _SPEEDS = "speeds.json"
 _FORWARD_AND_BACKWARD = 3  # in units of a forward pass
@@ -71,9 +78,27 @@ def work_of(task: Task, data: RetrievalData | None) -> Work | None:
     return None
 
 
-def estimate(plan: Plan, cache: Path, device: str) -> dict[str, float]:
-    """Return an estimate in seconds for every job of the plan."""
+Measure = Callable[..., float]  # calls a function by keywords, somewhere
+
+
+def measure_here(function: Callable[..., float], **arguments: Any) -> float:
+    """Call a function in this process."""
+    return function(**arguments)
+
+
+def estimate(
+    plan: Plan, cache: Path, device: str, measure: Measure = measure_here
+) -> dict[str, float]:
+    """Return an estimate in seconds for every job of the plan.
+
+    Args:
+        plan: its jobs.
+        cache: where speeds are remembered.
+        device: as torch calls it where the jobs run.
+        measure: calls what measures a network's speed, on such a device.
+    """
     speeds = _remembered(cache)
+    measured: dict[tuple[Backbone, int, int], float] = {}
     seconds = {}
     for key, job in plan.jobs.items():
         data = _data_of(plan, job)
@@ -83,24 +108,31 @@ def estimate(plan: Plan, cache: Path, device: str) -> dict[str, float]:
             continue
         rate = speeds.get(_speed_key(job, work, device))
         if rate is None and work.backbone is not None:
-            rate = _calibrate(work.backbone, data.side, job.task.cpu_threads, device)
+            asked = (work.backbone, data.side, job.task.cpu_threads)
+            if asked not in measured:
+                rate = measure(calibrate, network=asked, device=device)
+                measured[asked] = _PASS_SECONDS if math.isnan(rate) else rate
+            rate = measured[asked]
         elif rate is None:
             rate = _calibrate_ranking(data.database.labels.shape[1])
         seconds[key] = _SMALL_JOB_SECONDS + rate * work.passes
     return seconds
 
 
-def remember(plan: Plan, store: Store, cache: Path, device: str) -> None:
-    """Keep the speeds of this plan's finished jobs for later estimates."""
+def remember(plan: Plan, store: Store, cache: Path) -> None:
+    """Keep the speeds of this plan's finished jobs for later estimates, if it can."""
     seen: dict[str, list[float]] = defaultdict(list)
     for job in plan.jobs.values():
         work, record = work_of(job.task, _data_of(plan, job)), store.record(job.ref)
-        if work is not None and record is not None and work.passes:
-            seen[_speed_key(job, work, device)].append(
-                record["provenance"]["seconds"] / work.passes
-            )
+        made = {} if record is None else record["provenance"]
+        if work is not None and work.passes and "torch_device" in made:
+            key = _speed_key(job, work, made["torch_device"])
+            seen[key].append(made["seconds"] / work.passes)
     medians = {key: statistics.median(rates) for key, rates in seen.items()}
-    write_json(cache / _SPEEDS, {**_remembered(cache), **medians})
+    try:
+        write_json(cache / _SPEEDS, {**_remembered(cache), **medians})
+    except OSError as error:
+        logger.warning("speeds are not remembered: %s", error)
 
 
 def _remembered(cache: Path) -> dict[str, float]:
@@ -119,17 +151,24 @@ def _speed_key(job: Job, work: Work, device: str) -> str:
     return f"{what} {backbone} {data} {job.task.cpu_threads} {device}"
 
 
-@functools.cache
-def _calibrate(backbone: Backbone, side: int, threads: int, device: str) -> float:
-    """Return seconds a forward pass of one image, from a few forward and backward passes."""
+def calibrate(*, network: tuple[Backbone, int, int], device: str) -> float:
+    """Return seconds a forward pass of one image, from a few forward and backward passes.
+
+    Args:
+        network: a backbone, the side of its images, and its threads.
+        device: where it runs.
+    """
+    backbone, side, threads = network
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    network = backbone.build(side)[0].to(device)
+    trunk = backbone.build(side)[0].to(device)
     images = torch.zeros(8, 3, side, side, device=device)
     elapsed = []
     for _ in range(3):
+        synchronise(images.device)
         began = time.perf_counter()
-        network(images).sum().backward()
+        trunk(images).sum().backward()
+        synchronise(images.device)
         elapsed.append(time.perf_counter() - began)
     torch.set_num_threads(before)
     return min(elapsed) / len(images) / _FORWARD_AND_BACKWARD

@@ -21,13 +21,15 @@ class Journal:
     moment leaves a whole state.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stamp: str = "") -> None:
+        """Keep states in a folder; one with another ``stamp`` (inputs, code) counts as none."""
         self._folder = folder
+        self._stamp = stamp
 
     def load(self) -> Arrays | None:
         """Return the last saved state, or None."""
         pointer = read_json(self._folder / _POINTER)
-        if pointer is None:
+        if pointer is None or pointer.get("stamp") != self._stamp:
             return None
         try:
             content = (self._folder / str(pointer["file"])).read_bytes()
@@ -44,7 +46,9 @@ class Journal:
         digest = hashlib.sha256(content).hexdigest()
         file = self._folder / f"journal-{digest[:16]}.safetensors"
         write_bytes(file, content)
-        write_json(self._folder / _POINTER, {"file": file.name, "sha256": digest})
+        write_json(
+            self._folder / _POINTER, {"file": file.name, "sha256": digest, "stamp": self._stamp}
+        )
         for old in self._folder.glob("journal-*.safetensors"):
             if old != file:
                 old.unlink(missing_ok=True)

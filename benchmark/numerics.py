@@ -35,8 +35,13 @@ def numerics(precision: Precision, device: torch.device) -> Iterator[None]:
             )
             torch.use_deterministic_algorithms(True, warn_only=True)
         if precision == "bfloat16":
-            stack.enter_context(torch.autocast(device.type, dtype=torch.bfloat16))
+            stack.enter_context(_bfloat16(device.type))
         yield
+
+
+def _bfloat16(device_type: str) -> torch.autocast:
+    """Return autocast that keeps no copies of weights, which a training would never see change."""
+    return torch.autocast(device_type, dtype=torch.bfloat16, cache_enabled=False)
 
 
 def memory_format(precision: Precision, device: torch.device) -> torch.memory_format:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import logging
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from benchmark.engines.base import Engine
 from benchmark.engines.choice import Choice
 from benchmark.estimate import estimate, remember
 from benchmark.lock import hold
@@ -17,9 +22,14 @@ from benchmark.schedule.attempts import Patience
 from benchmark.schedule.interrupts import Signals, signals
 from benchmark.schedule.ledger import StoreLedger
 from benchmark.schedule.loop import Loop, Outcome, RunStoppedError
-from benchmark.store import Store
+from benchmark.store import Store, read_json, write_json
 from benchmark.watch.events import EventLog
 from benchmark.watch.observers import Observer, Several
+
+logger = logging.getLogger(__name__)
+
+_RERUN = ".rerun.json"
+_MEASURE_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
@@ -62,15 +72,19 @@ def run_plan(
     """
     with hold(out):
         write_manifest(whole, out)
+        ledger = StoreLedger(
+            out,
+            cache,
+            keep_failures=manner.rerun is Rerun.missing,
+            trusts=trust(manner.rerun, out),
+        )
         engine = manner.engine.open(plan.suite.compute.threads, out)
         try:
             slots = engine.slots()
-            device = next((slot.torch_device for slot in slots.values()), "cpu")
-            forget(plan, Store(out / "store"), manner.rerun)
-            ledger = StoreLedger(out, cache, keep_failures=manner.rerun is Rerun.missing)
+            slot, device = next((slot.name, slot.torch_device) for slot in slots.values())
             about = {"command": command, "suite": plan.suite.name, "slots": list(slots)}
             log = EventLog(out, ledger.run, about)
-            seconds = estimate(plan, cache, device)
+            seconds = estimate(plan, cache, device, functools.partial(measure_on, engine, slot))
             say(f"{len(plan.cells)} cells, {len(plan.jobs)} jobs, {len(slots)} at a time -> {out}")
             with signals(manner.grace) as kept:
                 loop = Loop(
@@ -85,7 +99,8 @@ def run_plan(
                 outcome = _logged(loop, log, kept)
         finally:
             engine.close()
-        remember(plan, Store(out / "store"), cache, device)
+            remember(plan, Store(out / "store"), cache)
+        (out / _RERUN).unlink(missing_ok=True)
         return outcome
 
 
@@ -104,13 +119,33 @@ def _logged(loop: Loop, log: EventLog, kept: Signals) -> Outcome:
     return outcome
 
 
-def forget(plan: Plan, store: Store, rerun: Rerun) -> None:
-    """Let jobs count as never done: all of the plan, or those that other code or versions made."""
-    if rerun not in (Rerun.stale, Rerun.all):
-        return
-    now = versions()
-    for job in plan.jobs.values():
-        record = store.record(job.ref)
-        made_by = {} if record is None else record["provenance"]
-        if rerun is Rerun.all or any(made_by.get(name) != now[name] for name in now):
-            store.forget(job.ref)
+def trust(rerun: Rerun, out: Path) -> Callable[[Mapping[str, Any]], bool]:
+    """Return which done jobs count as done, by their provenance; nothing is deleted.
+
+    ``all`` trusts what was made since it was first asked for: a run that is stopped and started
+    again with it goes on. The moment is kept in the folder until such a run has finished.
+    """
+    if rerun is Rerun.stale:
+        now = versions()
+        return lambda made: all(made.get(name) == now[name] for name in now)
+    if rerun is not Rerun.all:
+        return lambda _: True
+    asked = read_json(out / _RERUN)
+    if asked is None:
+        asked = {"since": time.time()}
+        write_json(out / _RERUN, asked)
+    since = float(asked["since"])
+    return lambda made: float(made["began"]) >= since
+
+
+def measure_on(
+    engine: Engine, slot: str, function: Callable[..., float], **arguments: Any
+) -> float:
+    """Return what a function measures on a slot; NaN where that takes too long or fails."""
+    try:
+        future = engine.submit(slot, function, **arguments)
+        return float(future.result(timeout=_MEASURE_SECONDS))
+    except Exception as error:  # noqa: BLE001 - an estimate is not worth a run
+        logger.warning("the speed of %s could not be measured: %s", slot, error)
+        engine.replace(slot)
+        return float("nan")

@@ -24,6 +24,7 @@ class HashingMethod(ABC):
 
     name: ClassVar[str]
     hash_init: ClassVar[HashInit | None] = None  # None: as the backbone says
+    batch_statistics: ClassVar[bool] = False  # whether the loss is more than a mean over the batch
 
     def scale(self, step: int) -> float:  # noqa: ARG002 - HashNet's grows
         """Return the factor of the logit inside tanh at a 0-based training step."""
@@ -78,6 +79,7 @@ class HashNet(HashingMethod):
     """
 
     name: ClassVar[str] = "HashNet"
+    batch_statistics: ClassVar[bool] = True  # pairs are weighed by their counts
     hash_init: ClassVar[HashInit | None] = "normal"
     inner: float = 0.1
     growth: float = 0.005

@@ -54,6 +54,7 @@ def optimise(
     device: torch.device,
     progress: Progress,
     parts: int = 1,
+    prepare: Callable[[Tensor, Tensor], None] | None = None,
 ) -> list[float]:
     """Train ``network`` in place and return the mean loss of each epoch.
 
@@ -67,6 +68,7 @@ def optimise(
         progress: told after every step.
         parts: pieces a batch is split into whose gradients add up, where memory is short. Only for
             networks without batch statistics.
+        prepare: sees all parts, pixels and rows, before the first loss of a batch that is split.
 
     Raises:
         TargetError: the loss became NaN or infinite, with the epoch it happened in.
@@ -86,7 +88,12 @@ def optimise(
                 for group in optimiser.param_groups:
                     group["lr"] = recipe.rate(step, batches)
                 optimiser.zero_grad()
-                for part in np.array_split(np.arange(len(rows)), min(parts, len(rows))):
+                split_rows = np.array_split(np.arange(len(rows)), min(parts, len(rows)))
+                if len(split_rows) > 1 and prepare is not None:
+                    with torch.no_grad(), torch.random.fork_rng():  # the same dropout comes again
+                        for part in split_rows:
+                            prepare(pixels[part], torch.from_numpy(rows[part]).to(device))
+                for part in split_rows:
                     loss = loss_of(pixels[part], torch.from_numpy(rows[part]).to(device), step)
                     (loss * (len(part) / len(rows))).backward()  # type: ignore[no-untyped-call]
                     total += loss.item() * len(part)
@@ -116,6 +123,9 @@ def train_hasher(
     labels = torch.from_numpy(np.array(split.labels)).to(device, torch.float32)
     memory = torch.zeros(len(split), spec.bits, device=device)
 
+    def keep(pixels: Tensor, rows: Tensor) -> None:
+        memory[rows] = hasher(pixels)
+
     def loss_of(pixels: Tensor, rows: Tensor, step: int) -> Tensor:
         hasher.scale.fill_(spec.method.scale(step))
         z: Tensor = hasher(pixels)
@@ -132,6 +142,7 @@ def train_hasher(
         device=device,
         progress=progress,
         parts=parts,
+        prepare=keep,
     )
 
 

@@ -113,7 +113,7 @@ class Recorder:
 
     def begin(self, total: int, left: float) -> None: ...
 
-    def started(self, job: Job, slot: str) -> None:
+    def started(self, job: Job, slot: str, left: float) -> None:
         self.ran.append(job.task.label)
 
     def progress(self, job: Job, done: int, total: int, unit: str) -> None: ...

@@ -134,10 +134,11 @@ def test_ctrl_c_lets_running_jobs_end_and_a_second_one_does_not(
 
 def test_sigterm_gives_running_jobs_a_grace_period(cache: Path, tmp_path: Path) -> None:
     out = tmp_path / "ended"
-    driver = start(*command(out, cache), "--grace", "0.1", "--slots-per-device", "1")
+    driver = start(*command(out, cache), "--grace", "1", "--slots-per-device", "1")
     wait_until(lambda: marks(out), "a job begins")
     workers = children(driver.pid)
-    driver.send_signal(signal.SIGTERM)
+    for pid in (driver.pid, *workers):  # as a cluster does: to the whole group
+        os.kill(pid, signal.SIGTERM)
     printed, _ = driver.communicate(timeout=15)
     assert driver.returncode == 128 + signal.SIGTERM, printed
     assert "the same command continues" in printed

@@ -16,8 +16,10 @@ gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU 
 
 
 def test_precision_is_recorded_and_other_jobs_are_other_jobs(cache: Path, tmp_path: Path) -> None:
-    run_inline(small_suite(), cache, tmp_path / "full")
-    changed = small_suite(compute={"batch": 4, "precision": "bfloat16"})
+    small = {"prototype_steps": 5, "width": 4, "epochs": 1, "batch": 20, "learning_rate": 0.01}
+    attacks = [*small_suite().model_dump()["attacks"], {"attack": "prosgan", "params": small}]
+    run_inline(small_suite(attacks=attacks), cache, tmp_path / "full")
+    changed = small_suite(attacks=attacks, compute={"batch": 4, "precision": "bfloat16"})
     run_inline(changed, cache, tmp_path / "half")
     full, half = load_results(tmp_path / "full"), load_results(tmp_path / "half")
     assert set(full["precision"]) == {"full"}
@@ -25,6 +27,20 @@ def test_precision_is_recorded_and_other_jobs_are_other_jobs(cache: Path, tmp_pa
     assert (half["status"] == "ok").all()
     assert set(full["job_key"]).isdisjoint(half["job_key"])
     assert half["t_map"].tolist() == pytest.approx(full["t_map"].tolist(), abs=0.1)
+
+
+def test_a_training_in_bfloat16_sees_its_own_steps() -> None:
+    network = torch.nn.Linear(4, 1)
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
+    losses = []
+    with numerics("bfloat16", torch.device("cpu")):
+        for _ in range(5):
+            optimiser.zero_grad()
+            loss = (network(torch.ones(8, 4)) - 3).square().mean()
+            loss.backward()
+            optimiser.step()
+            losses.append(loss.item())
+    assert losses[-1] < losses[0] / 2
 
 
 def test_bfloat16_is_on_inside_the_block_alone() -> None:

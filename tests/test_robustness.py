@@ -77,7 +77,7 @@ def test_a_job_that_tells_of_progress_is_left_alone(tmp_path: Path) -> None:
         def wait(self, futures: Any, timeout: float) -> Any:
             self.time += 1.0
             self.turns += 1
-            return futures if self.turns > 20 else ()
+            return list(futures) if self.turns > 20 else ()
 
         def now(self) -> float:
             return self.time
@@ -255,16 +255,61 @@ def test_asked_to_finish_nothing_new_starts(tmp_path: Path) -> None:
     assert run_jobs(jobs, tmp_path, InlineEngine()).count("cached") == 1
 
 
-def test_workers_that_never_start_a_job_end_the_run_with_an_error(tmp_path: Path) -> None:
-    class Dead(InlineEngine):
-        def submit(self, slot: str, function: Any, /, **arguments: Any) -> Any:
-            raise EngineError("it is gone")
+class Refusing(InlineEngine):
+    """Takes no job, or none whose label starts with a word: its worker dies at once."""
 
-    jobs = graph((Dummy(name="a"), {}))
-    engine = Dead(2)
+    word = ""
+
+    def submit(self, slot: str, function: Any, /, **arguments: Any) -> Any:
+        if arguments["job"].task.label.startswith(self.word):
+            raise EngineError("it is gone")
+        return super().submit(slot, function, **arguments)
+
+
+def test_workers_that_never_start_a_job_end_the_run_with_an_error(tmp_path: Path) -> None:
+    jobs = graph(*((Dummy(name=name), {}) for name in "abcdef"))
     with pytest.raises(EngineError, match="no worker is left"):
-        run_jobs(jobs, tmp_path, engine)
-    assert engine.replaced == 2 * TRIES
+        run_jobs(jobs, tmp_path, Refusing(1))
+
+
+def test_a_job_that_kills_workers_before_it_starts_costs_only_itself(tmp_path: Path) -> None:
+    poison = Dummy(name="poison")
+    jobs = graph((poison, {}), (Dummy(name="needs it"), {"of": poison}), (Dummy(name="fine"), {}))
+    engine = Refusing(2)
+    engine.word = "poison"
+    outcome = run_jobs(jobs, tmp_path, engine)
+    assert status_of(jobs, outcome) == {"poison": "failed", "needs it": "blocked", "fine": "ok"}
+    assert "3 workers died before they could start it" in str(outcome.reasons)
+
+
+def test_a_worker_that_dies_before_a_second_start_is_not_tried_for_ever(tmp_path: Path) -> None:
+    class Failing(InlineEngine):
+        """Starts the job once; afterwards its workers die before they can."""
+
+        submitted = 0
+
+        def submit(self, slot: str, function: Any, /, **arguments: Any) -> Any:
+            self.submitted += 1
+            if self.submitted > 1:
+                raise EngineError("no driver")
+            return super().submit(slot, function, **arguments)
+
+    engine = Failing()
+    jobs = graph((bad("sticky", tmp_path, "device", 9), {}))
+    assert status_of(jobs, run_jobs(jobs, tmp_path, engine)) == {"sticky": "failed"}
+    assert engine.submitted == 1 + TRIES
+
+
+def test_a_folder_no_worker_can_write_to_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr(Store, "start", refuse)
+    jobs = graph(*((Dummy(name=name), {}) for name in "abcd"))
+    with pytest.raises(EngineError, match="no worker is left"):
+        run_jobs(jobs, tmp_path, InlineEngine())
 
 
 def test_a_result_whose_future_is_lost_counts(

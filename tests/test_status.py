@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ from benchmark.explain import explain
 from benchmark.manifest import write_manifest
 from benchmark.options import Rerun
 from benchmark.plan import Plan, make_plan
-from benchmark.running import Manner, forget, run_plan
-from benchmark.schedule.execution import running_file
+from benchmark.running import Manner, run_plan, trust
+from benchmark.schedule.folder import running_file, take_over
 from benchmark.schedule.loop import Outcome
 from benchmark.store import Store, write_json
 from benchmark.suite import SuiteError
@@ -61,9 +62,10 @@ def test_a_running_one_shows_slots_progress_and_failures(cache: Path, tmp_path: 
     store.fail(broken.ref, "failed", "it broke <b>")
     log = tmp_path / "logs" / f"encode-{broken.key[:12]}-x-1.log"
     log.write_text("".join(f"line {n}\n" for n in range(9)))
+    take_over(tmp_path, "x")
     events = EventLog(tmp_path, "x", {"slots": ["cpu 0", "cpu 1"]})
     events.begin(9, 100.0)
-    events.started(job, "cpu 1")
+    events.started(job, "cpu 1", 90.0)
     write_json(running_file(tmp_path, job.key), {"done": 3, "total": 10, "unit": "image"})
     with FileLock(tmp_path / ".lock"):
         write_json(tmp_path / ".holder.json", {"host": "here", "pid": 7})
@@ -71,7 +73,7 @@ def test_a_running_one_shows_slots_progress_and_failures(cache: Path, tmp_path: 
     assert status.state == "running"
     assert "pid 7" in status.told
     assert [(job.slot, job.done, job.total) for job in status.running] == [("cpu 1", 3, 10)]
-    assert status.seconds_left == pytest.approx(100, abs=5)
+    assert status.seconds_left == pytest.approx(90, abs=5)
     (failure,) = status.failures
     assert failure.last_lines == [f"line {n}" for n in range(4, 9)]
     text = status_text(status)
@@ -87,7 +89,6 @@ def test_events_survive_a_line_cut_by_a_kill(tmp_path: Path) -> None:
     log.begin(1, 1.0)
     with (tmp_path / "events.jsonl").open("a") as file:
         file.write('{"run": "a", "ev')
-        file.write("\n")
     second = EventLog(tmp_path, "b", {})
     second.begin(2, 1.0)
     second.end("finished")
@@ -111,26 +112,39 @@ def test_what_is_run_again(cache: Path, tmp_path: Path) -> None:
     plan, _ = run_inline(small_suite(), cache, tmp_path)
     store = Store(tmp_path / "store")
     jobs = {job.task.stage: job for job in plan.jobs.values()}
-    forget(plan, store, Rerun.failed)
-    forget(plan, store, Rerun.stale)
-    assert all(store.is_done(job.ref) for job in plan.jobs.values()), "all by this very code"
+    seen = Recorder()
+    for rerun in (Rerun.failed, Rerun.missing, Rerun.stale):
+        run(plan, tmp_path, cache, rerun, seen)
+    assert seen.ran == [], "all is done, by this very code"
 
     record = store.record(jobs["craft"].ref)
     assert record is not None
     record["provenance"]["torch"] = "1.0"
     write_json(store.folder(jobs["craft"].ref) / "done.json", record)
-    forget(plan, store, Rerun.stale)
-    assert [job.task.stage for job in plan.jobs.values() if not store.is_done(job.ref)] == ["craft"]
+    run(plan, tmp_path, cache, Rerun.failed, seen)
+    assert seen.ran == []
+    run(plan, tmp_path, cache, Rerun.stale, seen)
+    assert seen.ran == [jobs["craft"].task.label]
 
     store.fail(jobs["craft"].ref, "failed", "it did")
-    seen = Recorder()
-    assert run(plan, tmp_path, cache, Rerun.missing, seen).count("failed") == 1
-    assert seen.ran == [], "a failure stands"
-    assert run(plan, tmp_path, cache, Rerun.failed, seen).count("ok") == 1
-    assert len(seen.ran) == 1
+    again = Recorder()
+    assert run(plan, tmp_path, cache, Rerun.missing, again).count("failed") == 1
+    assert again.ran == [], "a failure stands"
+    assert run(plan, tmp_path, cache, Rerun.failed, again).count("ok") == 1
+    assert len(again.ran) == 1
 
-    forget(plan, store, Rerun.all)
-    assert not any(store.is_done(job.ref) for job in plan.jobs.values())
+
+def test_all_over_again_deletes_nothing_and_goes_on_when_stopped(tmp_path: Path) -> None:
+    """What was made since ``--rerun all`` was first asked for counts; the file says since when."""
+    made_before = {"began": time.time()}
+    trusts = trust(Rerun.all, tmp_path)
+    made_since = {"began": time.time() + 1}
+    assert not trusts(made_before)
+    assert trusts(made_since)
+    again = trust(Rerun.all, tmp_path)
+    assert not again(made_before)
+    assert again(made_since), "a run that is started again goes on"
+    assert trust(Rerun.failed, tmp_path)(made_before)
 
 
 def test_an_explanation_names_what_changed(cache: Path, tmp_path: Path) -> None:

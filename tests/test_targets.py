@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from datasets.base import RetrievalData
 from targets.backbones import VGG11, AlexNet, Backbone, ResNet18, TargetError, Tiny
 from targets.checkpoints import load_hasher, load_state, read_trunk, state_arrays, weights_file
 from targets.hasher import TargetSpec, build_hasher, sign_codes
-from targets.losses import DPH, DPSH, HashNet
+from targets.losses import DPH, DPSH, HashingMethod, HashNet
 from targets.recipe import Recipe
 from targets.training import optimise, train_hasher
 from tests.conftest import untrained
@@ -196,6 +197,30 @@ def test_training_lowers_the_loss_and_repeats_bit_by_bit(digits: RetrievalData) 
     assert runs[0][0] == runs[1][0]
     assert runs[0][0][-1] < runs[0][0][0]
     assert all((runs[0][1][name] == runs[1][1][name]).all() for name in runs[0][1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flat(Backbone):
+    """Pixels as they are: no dropout, so that nothing but rounding may differ."""
+
+    name = "Flat"
+
+    def trunk(self, side: int) -> torch.nn.Module:
+        return torch.nn.Sequential(torch.nn.AvgPool2d(4), torch.nn.Flatten())
+
+
+@pytest.mark.parametrize("method", [DPSH(), DPH()])
+def test_gradients_of_parts_add_up_to_those_of_the_batch(
+    method: HashingMethod, digits: RetrievalData
+) -> None:
+    recipe = Recipe(epochs=1, batch=40, learning_rate=0.01)
+    spec = TargetSpec(method=method, backbone=Flat(), bits=12, weights="none", training=recipe)
+    weights = []
+    for parts in (1, 4):
+        hasher = build_hasher(spec, 32, seed=1)
+        train_hasher(hasher, spec, digits.train, seed=1, device=CPU, progress=quiet, parts=parts)
+        weights.append(hasher.hash_layer.weight.detach().clone())
+    assert (weights[0] - weights[1]).abs().max() < 1e-6
 
 
 def test_a_diverging_training_says_so(digits: RetrievalData) -> None:

@@ -34,7 +34,11 @@ class Engine(ABC):
 
     @abstractmethod
     def slots(self) -> Mapping[str, Slot]:
-        """Return the slots that have, or can start, a live worker now, by name."""
+        """Return the slots that have, or can start, a live worker now, by name.
+
+        Raises:
+            EngineError: there will never be one again.
+        """
 
     @abstractmethod
     def submit(self, slot: str, function: Callable[..., Any], /, **arguments: Any) -> Future[Any]:
@@ -47,6 +51,10 @@ class Engine(ABC):
     @abstractmethod
     def replace(self, slot: str) -> None:
         """Kill a slot's worker, whatever it does, so that a fresh process takes its place."""
+
+    def alive(self, slot: str) -> bool:  # noqa: ARG002 - most engines' futures tell
+        """Return whether the slot's worker is there, as far as is known."""
+        return True
 
     @abstractmethod
     def close(self) -> None:

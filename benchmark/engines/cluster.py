@@ -2,45 +2,45 @@
 
 One job in flight a worker, because dask blames every task it has assigned to a dead worker; no
 retries inside dask, because the loop counts tries itself; results go through the store, because a
-result that lies in a dead worker would be computed again.
+result that lies in a dead worker would be computed again. A worker is known by its nanny, which
+stays when the worker's process is replaced. No call to dask is waited for without a deadline.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import os
-import platform
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from benchmark.engines.base import Engine, EngineError, Slot
-from benchmark.provenance import versions
+from benchmark.engines.deadline import in_background, within
+from benchmark.engines.probe import fault, probe
 from benchmark.store import write_bytes
 
 logger = logging.getLogger(__name__)
 
-_PROBE_SECONDS = 60.0
+_CALL_SECONDS = 20.0
+_ASK_SECONDS = 15.0  # until a worker that does not answer is replaced: a dead run may hold it
+_JOIN_SECONDS = 90.0
 _REFRESH_SECONDS = 1.0
-_CONNECT_SECONDS = 30
-_RESTART_SECONDS = 30
+_PROBES = 3  # questions to a worker until it is given up
 
 
-def probe(token_file: str) -> dict[str, Any]:
-    """Say, on a worker, what it is and what it sees."""
-    path = Path(token_file)
-    return {
-        "token": path.read_text() if path.is_file() else None,
-        "versions": versions(),
-        "host": platform.node(),
-        "gpus": torch.cuda.device_count(),
-        "visible": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
-    }
+@dataclass
+class _Worker:
+    """A worker process: its address, and what is known of it."""
+
+    address: str
+    probe: Future[Any] | None = None
+    asked: float = 0.0
+    slot: Slot | None = None
 
 
 class DaskEngine(Engine):
@@ -57,150 +57,207 @@ class DaskEngine(Engine):
         Raises:
             EngineError: no cluster, no worker, or one that does not fit; the text says which.
         """
-        try:
-            from distributed import Client
-        except ImportError as error:
-            raise EngineError(
-                "--engine dask needs the extra: pip install 'targeted-hashing-benchmark[dask]'"
-            ) from error
-        if not scheduler_file.is_file():
-            raise EngineError(
-                f"{scheduler_file} does not exist; 'dask scheduler --scheduler-file F' writes it"
-            )
-        for name in ("distributed", "tornado"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)  # the loop says what matters
-        try:
-            self._client = Client(scheduler_file=str(scheduler_file), timeout=_CONNECT_SECONDS)
-        except (OSError, TimeoutError) as error:
-            raise EngineError(f"no scheduler answers at {scheduler_file}: {error}") from error
-        self._client.run_on_scheduler(_blame_at_once)
         self._out, self._cpu_only = out, cpu_only
-        self._token = out / f".probe-{uuid.uuid4().hex[:8]}"
-        self._slots: dict[str, Slot] = {}
-        self._probes: dict[str, Future[Any]] = {}
-        self._refused: set[str] = set()
+        self._workers: dict[str, _Worker] = {}  # by nanny
+        self._questions: Counter[str] = Counter()
+        self._refused: dict[str, str] = {}  # address -> why
+        self._running: dict[str, Future[Any]] = {}
         self._refreshed = -_REFRESH_SECONDS
-        self._check_all()
+        self._token = out / f".probe-{uuid.uuid4().hex[:8]}"
+        self._client = _connect(scheduler_file)
+        try:
+            write_bytes(self._token, self._token.name.encode())
+            within(_CALL_SECONDS, lambda: self._client.run_on_scheduler(_blame_at_once))
+            self._wait_for_all()
+        except BaseException as error:
+            self.close()
+            if isinstance(error, EngineError | KeyboardInterrupt | OSError):
+                raise
+            raise EngineError(f"the dask scheduler does not do as asked: {error!r}") from error
 
     def slots(self) -> Mapping[str, Slot]:
-        """Return the workers that are there now and fit; looks again every second."""
+        """Return the workers that are there now and fit; looks again every second.
+
+        Raises:
+            EngineError: the scheduler is gone.
+        """
         if time.monotonic() - self._refreshed >= _REFRESH_SECONDS:
-            self._refreshed = time.monotonic()
-            live = self._workers()
-            self._slots = {name: slot for name, slot in self._slots.items() if name in live}
-            self._probes = {name: told for name, told in self._probes.items() if name in live}
-            for name in live.keys() - self._slots.keys() - self._probes.keys() - self._refused:
-                self._ask(name)
-            for fault in self._admit(live):
-                logger.warning("%s; it is not used", fault)
-        return self._slots
+            self._refresh()
+            for address, why in list(self._refused.items()):
+                if why:
+                    logger.warning("worker %s is not used: %s", address, why)
+                    self._refused[address] = ""
+        return {
+            nanny: worker.slot for nanny, worker in self._workers.items() if worker.slot is not None
+        }
 
     def submit(self, slot: str, function: Callable[..., Any], /, **arguments: Any) -> Future[Any]:
         """Run a function on a free slot."""
-        try:
-            executor = self._client.get_executor(
-                workers=[slot], allow_other_workers=False, pure=False, retries=0
-            )
-            future: Future[Any] = executor.submit(function, **arguments)
-        except Exception as error:  # the scheduler is gone, in one of dask's many ways
-            raise EngineError(f"dask does not take jobs: {error}") from error
+        worker = self._workers.get(slot)
+        if worker is None:
+            raise EngineError(f"worker {slot} has left")
+        self._running[slot] = future = self._send(worker.address, function, arguments)
         return future
 
     def replace(self, slot: str) -> None:
-        """Have the worker's nanny start its process anew; a dead one is started anew anyway."""
-        try:
-            if slot in self._workers():
-                self._client.restart_workers(
-                    [slot], timeout=_RESTART_SECONDS, raise_for_error=False
-                )
-        except Exception as error:  # noqa: BLE001 - it may die while it is restarted
-            logger.warning("%s could not be restarted: %s", slot, error)
-        self._slots.pop(slot, None)
-        self._refreshed = -_REFRESH_SECONDS
+        """Have the worker's nanny start its process anew; meanwhile the slot is not there."""
+        worker = self._workers.pop(slot, None)
+        self._running.pop(slot, None)
+        if worker is not None:
+            self._refused[worker.address] = ""  # until it is gone
+            restart = self._client.restart_workers
+            in_background(
+                lambda: restart([worker.address], timeout=_CALL_SECONDS, raise_for_error=False)
+            )
 
     def close(self) -> None:
-        """Leave the cluster as it is."""
+        """Leave the cluster as it is, without our jobs."""
+        busy = [slot for slot, future in self._running.items() if not future.done()]
+        for slot in busy:
+            self.replace(slot)
+        if busy:
+            time.sleep(_REFRESH_SECONDS)  # for the requests to leave
         self._token.unlink(missing_ok=True)
-        self._client.close(timeout=_RESTART_SECONDS)
+        with contextlib.suppress(Exception):
+            within(_CALL_SECONDS, lambda: self._client.close(timeout=_CALL_SECONDS))
 
-    def _workers(self) -> dict[str, dict[str, Any]]:
-        """Return what the scheduler knows of its workers, by address."""
-        try:
-            found: dict[str, dict[str, Any]] = self._client.scheduler_info(n_workers=-1)["workers"]
-        except Exception as error:  # noqa: BLE001 - no scheduler, no workers; it may come back
-            logger.warning("the dask scheduler does not answer: %s", error)
-            return {}
-        return found
+    # -- who is there ----------------------------------------------------------------------
 
-    def _check_all(self) -> None:
+    def _wait_for_all(self) -> None:
         """Check the workers that are there at the start.
 
         Raises:
             EngineError: none, or some that do not fit.
         """
-        write_bytes(self._token, self._token.name.encode())
-        ends = time.monotonic() + _PROBE_SECONDS
-        while not (live := self._workers()) and time.monotonic() < ends:
-            time.sleep(_REFRESH_SECONDS)
-        if not live:
-            raise EngineError(
-                f"no worker joined the cluster in {_PROBE_SECONDS:.0f} s; start one a GPU with "
-                "'dask worker --scheduler-file F --nthreads 1'"
-            )
-        for name in live:
-            self._ask(name)
-        self.wait(list(self._probes.values()), _PROBE_SECONDS)
-        faults: list[str] = []
-        while self._probes and time.monotonic() < ends:
-            self.wait(list(self._probes.values()), 1.0)
-            faults += self._admit(live)
-        faults += [f"worker {name} did not answer" for name in self._probes]
+        ends = time.monotonic() + _JOIN_SECONDS
+        while time.monotonic() < ends:
+            self._refresh()
+            asked = [worker.probe for worker in self._workers.values() if worker.slot is None]
+            if self._workers and not asked:
+                break
+            self.wait([future for future in asked if future is not None], _REFRESH_SECONDS)
+        faults = [f"worker {address}: {why}" for address, why in self._refused.items() if why]
+        faults += [
+            f"worker {worker.address} does not answer"
+            for worker in self._workers.values()
+            if worker.slot is None
+        ]
         if faults:
             raise EngineError("; ".join(faults))
+        if not self._workers:
+            raise EngineError(
+                f"no worker joined the cluster in {_JOIN_SECONDS:.0f} s; start one a GPU with "
+                "'dask worker --scheduler-file F --nthreads 1 --memory-limit 0'"
+            )
 
-    def _ask(self, name: str) -> None:
-        self._probes[name] = self.submit(name, probe, token_file=str(self._token))
-
-    def _admit(self, live: Mapping[str, dict[str, Any]]) -> list[str]:
-        """Make slots of the workers that have answered; return what is wrong with the others."""
-        faults = []
-        for name, future in list(self._probes.items()):
-            if not future.done():
-                continue
-            del self._probes[name]
-            fault, told = "", {}
-            if future.cancelled() or future.exception() is not None:
-                fault = (
-                    "it died of its first question"
-                    if future.cancelled()
-                    else str(future.exception())
+    def _refresh(self) -> None:
+        """Look who is there, ask those who are new, and hear the answers."""
+        self._refreshed = time.monotonic()
+        known = self._known()
+        live = {str(info.get("nanny")): address for address, info in known.items()}
+        for address, info in known.items():
+            if info.get("nanny") is None:
+                self._refused.setdefault(
+                    address, "it has no nanny, so that a hanging job could not be stopped"
                 )
-            else:
-                told = future.result()
-                fault = self._fault(told, live.get(name, {}))
-            if fault:
-                self._refused.add(name)
-                faults.append(f"worker {name}: {fault}")
-            else:
-                self._slots[name] = self._slot(name, told)
-        return faults
+        self._refused = {a: why for a, why in self._refused.items() if a in known}
+        self._workers = {
+            nanny: worker
+            for nanny, worker in self._workers.items()
+            if live.get(nanny) == worker.address
+        }
+        for nanny, address in live.items():
+            if nanny not in self._workers and address not in self._refused:
+                self._workers[nanny] = _Worker(address)
+        for nanny, worker in list(self._workers.items()):
+            if worker.slot is None:
+                self._question(nanny, worker)
 
-    def _fault(self, told: Mapping[str, Any], known: Mapping[str, Any]) -> str:
-        """Return why a worker cannot be used, or nothing."""
-        if told["token"] != self._token.name:
-            return f"it does not see {self._out}; the folder must be on a shared file system"
-        own = versions()
-        for what, theirs in told["versions"].items():
-            if theirs != own[what] and what != "machine":
-                return f"it has other {what} ({theirs}) than this process ({own[what]})"
-        if known.get("nanny") is None:
-            return "it has no nanny, so a job that hangs could not be stopped; drop --no-nanny"
-        return ""
+    def _question(self, nanny: str, worker: _Worker) -> None:
+        """Ask a worker who it is, or hear what it answers."""
+        now = time.monotonic()
+        if worker.probe is None:
+            worker.probe = self._send(worker.address, probe, {"token_file": str(self._token)})
+            worker.asked = now
+            self._questions[nanny] += 1
+            return
+        if not worker.probe.done():
+            if now - worker.asked > _ASK_SECONDS and self._questions[nanny] < _PROBES:
+                self.replace(nanny)
+            return
+        failed = worker.probe.cancelled() or worker.probe.exception() is not None
+        if failed and self._questions[nanny] < _PROBES:
+            worker.probe = None
+            return
+        if failed:
+            why: str | None = f"it dies of {_PROBES} questions ({worker.probe})"
+        else:
+            told = worker.probe.result()
+            why = fault(told, self._token.name, self._out, cpu_only=self._cpu_only)
+        if why is not None:
+            self._refused[worker.address] = why
+            del self._workers[nanny]
+            return
+        self._questions[nanny] = 0
+        gpu = bool(told["gpus"]) and not self._cpu_only
+        device = f"{told['host']} {told['gpus'][0]}" if gpu else nanny
+        worker.slot = Slot(nanny, "cuda:0" if gpu else "cpu", device)
 
-    def _slot(self, name: str, told: Mapping[str, Any]) -> Slot:
-        if told["gpus"] and not self._cpu_only:
-            return Slot(name, "cuda:0", f"{told['host']} gpu {told['visible']}")
-        return Slot(name, "cpu", name)
+    def _known(self) -> dict[str, dict[str, Any]]:
+        """Return what the scheduler knows of its workers, by address."""
+        if self._client.status == "closed":
+            raise EngineError(
+                "the dask scheduler is gone; what is done is kept, and the same command continues "
+                "when it runs again"
+            )
+        client = self._client
+        try:
+            told = within(
+                _CALL_SECONDS,
+                lambda: client.sync(
+                    client.scheduler.identity, n_workers=-1, callback_timeout=_CALL_SECONDS
+                ),
+            )
+        except Exception as error:  # noqa: BLE001 - in one of dask's many ways; it may come back
+            logger.warning("the dask scheduler does not answer: %r", error)
+            return {}
+        found: dict[str, dict[str, Any]] = told["workers"]
+        return found
+
+    def _send(
+        self, address: str, function: Callable[..., Any], arguments: Mapping[str, Any]
+    ) -> Future[Any]:
+        try:
+            executor = self._client.get_executor(
+                workers=[address], allow_other_workers=False, pure=False, retries=0
+            )
+            return within(_CALL_SECONDS, lambda: executor.submit(function, **arguments))
+        except Exception as error:
+            raise EngineError(f"dask does not take jobs: {error!r}") from error
+
+
+def _connect(scheduler_file: Path) -> Any:
+    """Return a dask client.
+
+    Raises:
+        EngineError: dask is not installed, or no scheduler answers.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise EngineError(
+            "--engine dask needs the extra: pip install 'targeted-hashing-benchmark[dask]'"
+        ) from error
+    if not scheduler_file.is_file():
+        raise EngineError(
+            f"{scheduler_file} does not exist; 'dask scheduler --scheduler-file F' writes it"
+        )
+    for name in ("distributed", "tornado"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # the loop says what matters
+    try:
+        return Client(scheduler_file=str(scheduler_file), timeout=_CALL_SECONDS)
+    except Exception as error:
+        raise EngineError(f"no scheduler answers at {scheduler_file}: {error!r}") from error
 
 
 def _blame_at_once(dask_scheduler: Any = None) -> None:

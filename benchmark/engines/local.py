@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Future
 from typing import Any
 
@@ -23,6 +23,8 @@ from joblib.externals.loky.process_executor import ProcessPoolExecutor
 from benchmark.engines.base import Engine, EngineError, Slot
 
 _PR_SET_PDEATHSIG = 1
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+_DRIVERS_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class LocalEngine(Engine):
@@ -38,34 +40,63 @@ class LocalEngine(Engine):
 
     def submit(self, slot: str, function: Callable[..., Any], /, **arguments: Any) -> Future[Any]:
         """Run a function on a free slot."""
-        if slot not in self._pools:
-            self._pools[slot] = ProcessPoolExecutor(
-                max_workers=1,
-                initializer=_start_worker,
-                initargs=(os.getpid(),),
-                env=dict(self._slots[slot].environment),
-            )
         try:
-            future: Future[Any] = self._pools[slot].submit(function, **arguments)
-        except BrokenExecutor as error:  # it died while it had nothing to do
-            raise EngineError(f"the worker of {slot} is gone: {error}") from error
+            if slot not in self._pools:
+                self._pools[slot] = ProcessPoolExecutor(
+                    max_workers=1,
+                    initializer=_start_worker,
+                    initargs=(os.getpid(),),
+                    env=dict(self._slots[slot].environment),
+                )
+            with _no_signals():
+                future: Future[Any] = self._pools[slot].submit(function, **arguments)
+        except (BrokenExecutor, OSError, RuntimeError) as error:  # died idle, or cannot be started
+            raise EngineError(f"{slot} has no worker: {error}") from error
         return future
+
+    def alive(self, slot: str) -> bool:
+        """Return whether the slot's process runs, or is still to be started."""
+        processes = self._processes(slot)
+        return not processes or any(process.is_alive() for process in processes)
 
     def replace(self, slot: str) -> None:
         """Kill a slot's worker; the next submission starts a fresh process."""
+        processes = self._processes(slot)
         pool = self._pools.pop(slot, None)
         if pool is not None:
             pool.shutdown(wait=False, kill_workers=True)
+        for process in processes:  # the pool's own thread may be dead
+            with contextlib.suppress(OSError):
+                os.kill(process.pid, _KILL)
 
     def close(self) -> None:
         """End every worker at once; what is done is in the store already."""
         for slot in list(self._pools):
             self.replace(slot)
 
+    def _processes(self, slot: str) -> list[Any]:
+        return list((getattr(self._pools.get(slot), "_processes", None) or {}).values())
+
+
+@contextlib.contextmanager
+def _no_signals() -> Iterator[None]:
+    """Let a worker be born deaf: what is sent to the process group is the driver's to answer."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _DRIVERS_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
 
 def _start_worker(driver: int) -> None:
     """Prepare a worker: leave signals to the driver, and never outlive it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in _DRIVERS_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _DRIVERS_SIGNALS)
     logging.basicConfig(level=logging.INFO, handlers=[logging.NullHandler()])
     if sys.platform == "linux":
         with contextlib.suppress(OSError):

@@ -9,10 +9,6 @@ import torch
 
 from benchmark.engines.base import EngineError, Slot
 
-_SHARED_GPU = {  # bits repeat only where cuBLAS may not choose its workspace
-    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-}
-
 
 def machine_slots(devices: str, per_device: int | None, threads: int) -> list[Slot]:
     """Return the slots of this machine.
@@ -29,7 +25,7 @@ def machine_slots(devices: str, per_device: int | None, threads: int) -> list[Sl
     """
     here = torch.cuda.device_count() if devices != "cpu" else 0
     if devices == "cpu" or (devices == "auto" and not here):
-        return cpu_slots(per_device or max(1, cores() // threads))
+        return cpu_slots(per_device or max(1, cores() // threads), threads)
     if devices in ("auto", "cuda"):
         numbers = list(range(here))
     else:
@@ -40,7 +36,7 @@ def machine_slots(devices: str, per_device: int | None, threads: int) -> list[Sl
             )
     if not numbers or max(numbers) >= here:
         raise EngineError(f"--devices {devices}: this machine has {here or 'no'} GPUs")
-    return gpu_slots(numbers, per_device or 1)
+    return gpu_slots(numbers, per_device or 1, threads)
 
 
 def cores() -> int:
@@ -48,24 +44,30 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def cpu_slots(count: int) -> list[Slot]:
-    """Return ``count`` CPU slots."""
-    names = [f"cpu {number}" for number in range(count)]
-    return [Slot(name, "cpu", name, {"CUDA_VISIBLE_DEVICES": ""}) for name in names]
+def cpu_slots(count: int, threads: int = 1) -> list[Slot]:
+    """Return ``count`` CPU slots, each with its share of threads."""
+    environment = {"CUDA_VISIBLE_DEVICES": "", **_share(threads)}
+    return [Slot(name, "cpu", name, environment) for name in (f"cpu {n}" for n in range(count))]
 
 
-def gpu_slots(numbers: list[int], per_device: int) -> list[Slot]:
+def gpu_slots(numbers: list[int], per_device: int, threads: int = 1) -> list[Slot]:
     """Return the slots of some GPUs; a slot's worker sees its own GPU alone."""
     return [
         Slot(
             f"gpu {number}" + (f".{share}" if per_device > 1 else ""),
             "cuda:0",
             f"gpu {number}",
-            {"CUDA_VISIBLE_DEVICES": _visible(number), **_SHARED_GPU},
+            {"CUDA_VISIBLE_DEVICES": _visible(number), **_share(threads)},
         )
         for number in numbers
         for share in range(per_device)
     ]
+
+
+def _share(threads: int) -> dict[str, str]:
+    """Return what keeps the libraries below numpy to a slot's threads."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return dict.fromkeys(names, str(threads))
 
 
 def _visible(number: int) -> str:

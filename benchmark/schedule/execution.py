@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -20,16 +19,19 @@ from benchmark.audit import InvalidAttackError
 from benchmark.jobs import Context, Job, Progress
 from benchmark.journal import Journal
 from benchmark.numerics import numerics
-from benchmark.provenance import device_name, versions
-from benchmark.records import canonical
-from benchmark.store import Store, read_json, write_json
+from benchmark.provenance import code_digest, device_name, versions
+from benchmark.records import canonical, digest
+from benchmark.schedule.folder import current_run, log_file, running_file
+from benchmark.store import JobRef, Store, write_json
 from datasets.errors import UserError
 
 logger = logging.getLogger(__name__)
 
 _PROGRESS_SECONDS = 0.3
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
+_BROKEN = ("CUDA", "cuDNN", "CUBLAS", "cuBLAS")
+_UNSEEN_SECONDS = 60.0  # for an input's record to show on a shared file system
 
 
 @dataclass(frozen=True)
@@ -63,26 +65,18 @@ class SupersededError(UserError):
     """Another run has taken over the output folder; this worker's driver is dead."""
 
 
-def running_file(out: Path, key: str) -> Path:
-    """Return where a running job tells how far it is."""
-    return out / "running" / f"{key}.json"
-
-
-def log_file(out: Path, job: Job, run: str, attempt: int) -> Path:
-    """Return the log of one attempt."""
-    return out / "logs" / f"{job.task.stage}-{job.key[:12]}-{run}-{attempt}.log"
-
-
 def execute(*, job: Job, order: Order, device: str, halvings: int = 0) -> dict[str, str]:
     """Run one job in this process.
 
     Every exception is caught, because foreign exception classes break process pools: the answer
     is a plain dict, the fields of :class:`Answer`.
     """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, bits do not repeat
+    logging.raiseExceptions = False  # a log that cannot be written is not the job's fault
     try:
         answer = _attempt(job, order, torch.device(device), halvings)
     except OSError as error:  # not even the failure could be recorded
-        answer = Answer("full" if error.errno in _FULL else "crashed", f"{order.out}: {error}")
+        answer = Answer("full" if is_full(error, order.out) else "crashed", str(error))
     return {"status": answer.status, "reason": answer.reason}
 
 
@@ -90,20 +84,22 @@ def _attempt(job: Job, order: Order, device: torch.device, halvings: int) -> Ans
     store = Store(order.out / "store")
     about = {"pid": os.getpid(), "host": platform.node(), "halvings": halvings}
     attempt = store.start(job.ref, order.run, about)
-    log = log_file(order.out, job, order.run, attempt)
+    log = log_file(order.out, job.ref, order.run, attempt)
     began = time.time()
     inputs: dict[str, str] = {}
     with _logging_to(log), _reporting(order, job.key) as report:
+        logger.info("%s, key %s: attempt %d, %s", job.task.label, job.key, attempt, about)
         try:
-            inputs = {role: store.output(ref) for role, ref in job.inputs.items()}
+            inputs = {role: _output(store, ref) for role, ref in job.inputs.items()}
             torch.set_num_threads(job.task.cpu_threads)
-            journal = Journal(store.folder(job.ref))
+            journal = Journal(store.folder(job.ref), digest([inputs, code_digest()]))
             context = Context(store, job.inputs, order.cache, device, report, journal, halvings)
             with numerics(job.task.precision, device):
                 output = job.task.run(context)
             provenance = {
                 **versions(),
                 "device": device_name(device),
+                "torch_device": str(device),
                 "host": platform.node(),
                 "revision": order.revision,
                 "run": order.run,
@@ -121,26 +117,40 @@ def _attempt(job: Job, order: Order, device: torch.device, halvings: int) -> Ans
             return Answer("invalid", str(error))
         except Exception as error:  # noqa: BLE001 - a failure is a row, whatever it was
             logger.error("%s failed: %s", job.task.label, traceback.format_exc())
-            return _failed(store, job, error, log)
+            return _failed(store, job, error, log, order.out)
     return Answer("ok")
 
 
-def _failed(store: Store, job: Job, error: Exception, log: Path) -> Answer:
+def _output(store: Store, ref: JobRef) -> str:
+    """Return the hash of an input's tensors; on a network file system its record can be late."""
+    ends = time.monotonic() + _UNSEEN_SECONDS
+    while not store.is_done(ref) and time.monotonic() < ends:
+        time.sleep(1)
+    return store.output(ref)
+
+
+def _failed(store: Store, job: Job, error: Exception, log: Path, out: Path) -> Answer:
     """Record a failure, or tell the driver what it has to act on."""
     reason = f"{type(error).__name__}: {error} (see {log})"
     if isinstance(error, SupersededError):  # what is in the store is the other run's to say
         return Answer("failed", str(error))
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return Answer("full", f"{store.root}: {error.strerror}")
+    if isinstance(error, OSError) and is_full(error, out):
+        return Answer("full", str(error))
     if _is_out_of_memory(error):
         return Answer("memory", reason)
-    if "CUDA error" in str(error):
+    if isinstance(error, RuntimeError) and any(name in str(error) for name in _BROKEN):
         return Answer("crashed", reason)
     if isinstance(error, UserError):
         store.fail(job.ref, "failed", str(error), data=error.data)
         return Answer("failed", str(error))
     store.fail(job.ref, "failed", reason)
     return Answer("failed", reason)
+
+
+def is_full(error: OSError, folder: Path) -> bool:
+    """Return whether the disk of a folder is full; elsewhere it is one job's trouble."""
+    named = Path(str(error.filename)) if error.filename else folder
+    return error.errno in _FULL and named.is_relative_to(folder)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -160,7 +170,7 @@ def _notes(job: Job, halvings: int) -> list[str]:
 @contextmanager
 def _logging_to(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.getLogger().addHandler(handler)
     try:
@@ -188,22 +198,14 @@ def _reporting(order: Order, key: str) -> Iterator[Progress]:
         last = now
         if current_run(order.out) not in (None, order.run):
             raise SupersededError(f"another run writes to {order.out} now")
-        write_json(path, {"done": done, "total": total, "unit": unit})
+        try:
+            write_json(path, {"done": done, "total": total, "unit": unit})
+        except OSError as error:
+            if is_full(error, order.out):
+                raise
+            logger.warning("progress could not be told: %s", error)
 
     try:
         yield report
     finally:
         path.unlink(missing_ok=True)
-
-
-def current_run(out: Path) -> str | None:
-    """Return the run that a folder belongs to now."""
-    found: dict[str, Any] = read_json(out / "running" / "run.json") or {}
-    return found.get("run")
-
-
-def take_over(out: Path, run: str) -> None:
-    """Make the folder a run's own, and drop what killed workers left."""
-    for stale in (out / "running").glob("*.json"):
-        stale.unlink(missing_ok=True)
-    write_json(out / "running" / "run.json", {"run": run})

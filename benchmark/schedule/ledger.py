@@ -5,14 +5,15 @@ from __future__ import annotations
 import uuid
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmark.jobs import Job
 from benchmark.provenance import revision
-from benchmark.schedule.execution import Order, execute, running_file, take_over
+from benchmark.schedule.execution import Order, execute
+from benchmark.schedule.folder import log_file, running_file, take_over
 from benchmark.store import Store, read_json
 
 
@@ -43,8 +44,13 @@ class Ledger(ABC):
         """Make the job's next attempt take half its batch; False where it cannot."""
         return False
 
-    def fail(self, job: Job, reason: str) -> None:  # noqa: B027
-        """Record that the job failed for good."""
+    def visible(self, job: Job) -> bool:  # noqa: ARG002
+        """Return whether the record of a job that a worker calls done can be read here."""
+        return True
+
+    def fail(self, job: Job, reason: str) -> str:  # noqa: ARG002
+        """Record that the job failed for good; return the reason with where to read more."""
+        return reason
 
 
 @dataclass
@@ -54,6 +60,7 @@ class StoreLedger(Ledger):
     out: Path
     cache: Path
     keep_failures: bool = False  # a failed job is a verdict, too
+    trusts: Callable[[Mapping[str, Any]], bool] = lambda _: True  # a done job's provenance
     run: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     def __post_init__(self) -> None:
@@ -65,6 +72,9 @@ class StoreLedger(Ledger):
     def verdict(self, job: Job) -> tuple[str, str] | None:
         """Return the status and reason a job has in the store from its present inputs."""
         inputs = {role: self._store.output(ref) for role, ref in job.inputs.items()}
+        record = self._store.record(job.ref)
+        if record is not None and not self.trusts(record["provenance"]):
+            return None
         if self._store.is_current(job.ref, inputs):
             return "cached", ""
         failure = self._store.failure(job.ref)
@@ -102,6 +112,14 @@ class StoreLedger(Ledger):
         self._halvings[job.key] = halvings
         return True
 
-    def fail(self, job: Job, reason: str) -> None:
-        """Leave a failed record."""
+    def visible(self, job: Job) -> bool:
+        """Return whether the done record is here: on a network file system it can be late."""
+        return self._store.record(job.ref) is not None
+
+    def fail(self, job: Job, reason: str) -> str:
+        """Leave a failed record that names the last attempt's log."""
+        attempt = self._store.attempts(job.ref, self.run)
+        if attempt:
+            reason += f" (see {log_file(self.out, job.ref, self.run, attempt)})"
         self._store.fail(job.ref, "failed", reason)
+        return reason

@@ -7,8 +7,9 @@ up to three times; a job that fails takes with it only what stands on it. No wai
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from signal import Signals
@@ -29,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 TRIES = 3
 _TURN_SECONDS = 0.25
+_SETTLE_SECONDS = 1.0  # a turn, for asking what is done already
+_STILL_SECONDS = 10.0  # a turn that takes longer was not the jobs' doing
+_UNSEEN_SECONDS = 90.0  # for a record to show on a shared file system
 _NO_SLOT_SECONDS = 600.0  # without a live worker until the run gives up
 
 
@@ -84,7 +88,11 @@ class Loop:
         self._outcome = Outcome()
         self._running: dict[Future[Any], Attempt] = {}
         self._work_left = sum(seconds[key] for key in jobs)
-        self._deaths: Counter[str] = Counter()  # of a slot's workers before any job started
+        self._unsettled: deque[str] = deque()  # jobs whose inputs have ended, to be looked at
+        self._unseen: dict[str, tuple[Attempt, float]] = {}  # said to be done, since when
+        self._stillborn: Counter[str] = Counter()  # attempts at a job that never started
+        self._deaths: defaultdict[str, set[str]] = defaultdict(set)  # a slot's, by job
+        self._looked: float | None = None  # when the loop last looked at running jobs
         self._slotless: float | None = None  # since when no slot is live
         self._halted: str | None = None  # why it cannot go on
         self._finishing = False
@@ -97,29 +105,34 @@ class Loop:
             EngineError: no worker is left.
         """
         self._observer.begin(len(self._frontier.open), self._left())
-        self._settle(self._frontier.roots())
+        self._unsettled.extend(self._frontier.roots())
         while self._frontier.open:
             self._heed()
+            self._settle()
             if not self._finishing:
                 self._submit()
-            for future in list(self._engine.wait(self._running, _TURN_SECONDS)):
+            turn = 0.0 if self._unsettled else _TURN_SECONDS
+            for future in list(self._engine.wait(self._running, turn)):
                 self._collect(self._running.pop(future), future)
             self._watch()
         return self._outcome
 
     # -- what can start --------------------------------------------------------------------
 
-    def _settle(self, keys: Iterable[str]) -> None:
-        """Close or make ready jobs whose inputs have all ended, and what follows from it."""
-        queue = list(keys)
+    def _settle(self) -> None:
+        """Close or make ready jobs whose inputs have all ended, and what follows from it.
+
+        The ledger's answer can cost reading a large file, so signals are heeded in between.
+        """
         fresh: list[Request] = []
-        for key in queue:
-            job = self._frontier.open[key]
+        ends = time.monotonic() + _SETTLE_SECONDS
+        while self._unsettled and time.monotonic() < ends:
+            job = self._frontier.open[self._unsettled.popleft()]
             verdict = self._blocked(job) or self._ledger.verdict(job)
             if verdict is None:
-                fresh.append(Request(job, self._seconds[key]))
+                fresh.append(Request(job, self._seconds[job.key]))
             else:
-                queue += self._record(job, *verdict, 0.0)
+                self._record(job, *verdict, 0.0)
         self._frontier.offer(fresh)
 
     def _blocked(self, job: Job) -> tuple[str, str] | None:
@@ -130,22 +143,23 @@ class Loop:
 
     def _submit(self) -> None:
         live = self._engine.slots()
-        slots = {name: slot for name, slot in live.items() if self._deaths[name] < TRIES}
+        slots = {name: slot for name, slot in live.items() if len(self._deaths[name]) < TRIES}
         now = self._engine.now()
         if not self._running:
             self._check_slots(bool(slots), bool(live), now)
         busy = {attempt.slot: attempt for attempt in self._running.values()}
         for name, request in place(self._frontier.ready.values(), slots, busy, now):
-            function, arguments = self._ledger.call(request.job, slots[name].torch_device)
             attempt = Attempt(request, name, now, self._ledger)
+            function, arguments = self._ledger.call(request.job, slots[name].torch_device)
             try:
                 future = self._engine.submit(name, function, **arguments)
             except EngineError as error:
-                self._bury(name, str(error))
+                self._engine.replace(name)
+                self._stillbirth(attempt, str(error), waits=True)
                 continue
             del self._frontier.ready[request.job.key]
             self._running[future] = attempt
-            self._observer.started(request.job, name)
+            self._observer.started(request.job, name, self._left())
 
     def _check_slots(self, usable: bool, live: bool, now: float) -> None:
         """Give up when every slot was given up, or none has come for a long time."""
@@ -163,17 +177,22 @@ class Loop:
         if error is not None:
             self._died(attempt, f"{type(error).__name__}: {error}")
             return
-        self._deaths[attempt.slot] = 0
         answer = Answer(**future.result())
+        if attempt.started:
+            self._deaths[attempt.slot].clear()
         if answer.spoilt:
             self._engine.replace(attempt.slot)
         match answer.status:
+            case "ok" if not self._ledger.visible(attempt.job):
+                self._unseen[attempt.job.key] = (attempt, self._engine.now())
             case "memory" if self._ledger.halve(attempt.job):
                 self._again(attempt, f"{answer.reason}; trying half the batch")
             case "memory":
                 batch = attempt.job.task.batch
                 at = f" at batch {batch}, which cannot be split" if batch else ""
                 self._fail(attempt, f"out of memory{at}: {answer.reason}")
+            case "crashed" if not attempt.started:
+                self._stillbirth(attempt, answer.reason)
             case "crashed":
                 self._retry(attempt, answer.reason)
             case "full":
@@ -187,18 +206,27 @@ class Loop:
         self._engine.replace(attempt.slot)
         if self._ledger.finished(attempt.job):
             self._close(attempt, "ok", "")
-        elif self._ledger.tries(attempt.job) == 0:
-            self._bury(attempt.slot, why)
-            self._again(attempt, why)
-        else:
+        elif attempt.started:
             self._retry(attempt, why)
+        else:
+            self._stillbirth(attempt, why)
 
-    def _bury(self, slot: str, why: str) -> None:
-        """Count a worker that died before it started a job; its slot is given up after three."""
-        self._engine.replace(slot)
-        self._deaths[slot] += 1
-        if self._deaths[slot] == TRIES:
+    def _stillbirth(self, attempt: Attempt, why: str, *, waits: bool = False) -> None:
+        """Deal with a worker that died before it started the job: whose fault it is, time tells.
+
+        A job fails after three such deaths, and a slot on which three jobs died so is given up.
+        ``waits`` says that the job still stands among those that are ready.
+        """
+        key, slot = attempt.job.key, attempt.slot
+        self._stillborn[key] += 1
+        self._deaths[slot].add(key)
+        if len(self._deaths[slot]) == TRIES:
             logger.error("%s is not used any more, its workers die at once: %s", slot, why)
+        if self._stillborn[key] >= TRIES:
+            self._frontier.ready.pop(key, None)
+            self._fail(attempt, f"{TRIES} workers died before they could start it ({why})")
+        elif not waits:
+            self._again(attempt, why)
 
     def _retry(self, attempt: Attempt, why: str) -> None:
         if self._ledger.tries(attempt.job) < TRIES:
@@ -212,18 +240,17 @@ class Loop:
 
     def _fail(self, attempt: Attempt, reason: str) -> None:
         try:
-            self._ledger.fail(attempt.job, reason)
+            reason = self._ledger.fail(attempt.job, reason)
         except OSError as error:
             self._halted = f"the failure of {attempt.job.task.label} could not be recorded: {error}"
         self._close(attempt, "failed", reason)
 
     def _close(self, attempt: Attempt, status: str, reason: str) -> None:
-        seconds = self._engine.now() - attempt.began
-        self._settle(self._record(attempt.job, status, reason, seconds))
+        self._record(attempt.job, status, reason, self._engine.now() - attempt.began)
 
-    def _record(self, job: Job, status: str, reason: str, seconds: float) -> list[str]:
-        """Note how a job ended; return the jobs that waited for it alone."""
-        freed = self._frontier.end(job.key)
+    def _record(self, job: Job, status: str, reason: str, seconds: float) -> None:
+        """Note how a job ended; jobs that waited for it alone are looked at next."""
+        self._unsettled.extend(self._frontier.end(job.key))
         self._work_left -= self._seconds[job.key]
         self._outcome.status[job.key] = status
         if status not in ("ok", "cached"):
@@ -231,7 +258,6 @@ class Loop:
                 reason if status == "blocked" else f"{job.task.label}: {reason}"
             )
         self._observer.ended(job, status, reason, seconds, self._left())
-        return freed
 
     def _left(self) -> float:
         """Return about how many seconds are left."""
@@ -242,23 +268,35 @@ class Loop:
     def _watch(self) -> None:
         """Pass on progress; kill what hangs, and what is done but does not say so."""
         now = self._engine.now()
+        still = 0.0 if self._looked is None else now - self._looked
+        self._looked = now
         for future, attempt in list(self._running.items()):
+            if still > _STILL_SECONDS:
+                attempt.excuse(still)
             told = attempt.news(now)
             if told is not None:
                 self._observer.progress(attempt.job, *told)
-            why = attempt.given_up(now, self._patience)
+            alive = self._engine.alive(attempt.slot)
+            why = attempt.given_up(now, self._patience, alive=alive)
             if why is not None:
                 del self._running[future]
                 self._died(attempt, why)
+        for key, (attempt, since) in list(self._unseen.items()):
+            if self._ledger.visible(attempt.job):
+                del self._unseen[key]
+                self._close(attempt, "ok", "")
+            elif now - since > _UNSEEN_SECONDS:
+                del self._unseen[key]
+                self._fail(attempt, f"its record did not show in {_UNSEEN_SECONDS:.0f} s")
 
     def _heed(self) -> None:
         """Do as the user or a full disk asks."""
         wish = self._wish()
         if wish is Wish.stop:
             raise RunStoppedError("stopped")
-        finish = wish is Wish.finish or self._halted is not None
+        finish = wish is not Wish.go_on or self._halted is not None
         if finish and not self._finishing:
             self._finishing = True
             self._observer.finishing([attempt.job for attempt in self._running.values()])
-        if finish and not self._running:
+        if finish and not self._running and not self._unseen:
             raise RunStoppedError(self._halted or "stopped")

@@ -36,13 +36,18 @@ class _Paper(Ledger):
 
     def __init__(self, done: Collection[str]) -> None:
         self._done = done
+        self._called: set[str] = set()
 
     def verdict(self, job: Job) -> tuple[str, str] | None:
         return ("cached", "") if job.key in self._done else None
 
     def call(self, job: Job, torch_device: str) -> tuple[Callable[..., Any], dict[str, Any]]:
         del torch_device
+        self._called.add(job.key)
         return lambda **_: None, {"job": job}
+
+    def tries(self, job: Job) -> int:
+        return int(job.key in self._called)
 
 
 def simulate(

@@ -228,7 +228,7 @@ def craft_images(
         adversarial = perturb(batch)
         synchronise(context.device)
         seconds += time.perf_counter() - began
-        crafted.append(adversarial.detach()[:count].cpu())
+        crafted.append(adversarial.detach()[:count].to(pixels.dtype).cpu())
         computed += len(pixels)  # the padded rows took their time too
     return torch.cat(crafted).numpy(), seconds / computed
 

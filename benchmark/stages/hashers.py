@@ -115,6 +115,11 @@ class Train(TrainingTask):
         """What is trained, and how."""
         return self.spec.backbone, self.spec.training
 
+    @property
+    def divisible(self) -> bool:
+        """HashNet's loss looks at the whole batch, even where the network does not."""
+        return super().divisible and not self.spec.method.batch_statistics
+
     def run(self, context: Context) -> Output:
         """Store the hasher's state."""
         data = self.data(context)

@@ -32,14 +32,15 @@ class EventLog:
         self._cached = 0
         self._writes = True
         self._about = dict(about)
+        self._mend()
 
     def begin(self, total: int, left: float) -> None:
         """Log the beginning of the run."""
         self._write("begin", jobs=total, left=round(left, 1), **self._about)
 
-    def started(self, job: Job, slot: str) -> None:
+    def started(self, job: Job, slot: str, left: float) -> None:
         """Log the beginning of an attempt."""
-        self._write("started", slot=slot, **_named(job))
+        self._write("started", slot=slot, left=round(left, 1), **_named(job))
 
     def progress(self, job: Job, done: int, total: int, unit: str) -> None:
         """Log nothing: the folder ``running`` has the latest."""
@@ -70,6 +71,15 @@ class EventLog:
     def end(self, how: str) -> None:
         """Log the end of the run."""
         self._write("end", how=how, cached=self._cached)
+
+    def _mend(self) -> None:
+        """End a line that a kill or a full disk has cut."""
+        try:
+            with self._path.open("rb+") as file:
+                if file.seek(0, 2) and file.seek(-1, 2) is not None and file.read(1) != b"\n":
+                    file.write(b"\n")
+        except OSError:
+            return  # there is none yet
 
     def _write(self, event: str, **fields: Any) -> None:
         line = json.dumps({"time": time.time(), "run": self._run, "event": event, **fields})

@@ -14,8 +14,8 @@ class Observer(Protocol):
     def begin(self, total: int, left: float) -> None:
         """Say how many jobs the graph has, and about how many seconds they take."""
 
-    def started(self, job: Job, slot: str) -> None:
-        """Say that a job began."""
+    def started(self, job: Job, slot: str, left: float) -> None:
+        """Say that a job began; about ``left`` seconds remain."""
 
     def progress(self, job: Job, done: int, total: int, unit: str) -> None:
         """Say how far a running job is."""
@@ -41,10 +41,10 @@ class Several:
         for observer in self._observers:
             observer.begin(total, left)
 
-    def started(self, job: Job, slot: str) -> None:
+    def started(self, job: Job, slot: str, left: float) -> None:
         """Pass it on."""
         for observer in self._observers:
-            observer.started(job, slot)
+            observer.started(job, slot, left)
 
     def progress(self, job: Job, done: int, total: int, unit: str) -> None:
         """Pass it on."""

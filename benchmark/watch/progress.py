@@ -45,7 +45,7 @@ class PlainObserver:
         del left
         self._total = total
 
-    def started(self, job: Job, slot: str) -> None:
+    def started(self, job: Job, slot: str, left: float) -> None:
         """Say nothing: the end will."""
 
     def progress(self, job: Job, done: int, total: int, unit: str) -> None:
@@ -102,8 +102,9 @@ class RichObserver:
         del left
         self._graph = self._bars.add_task("[bold]all jobs", total=total, unit="jobs", left="")
 
-    def started(self, job: Job, slot: str) -> None:
+    def started(self, job: Job, slot: str, left: float) -> None:
         """Show a bar for the job."""
+        del left  # it stands at the graph's bar
         label = f"{slot}  {job.task.label}"
         self._tasks[job.key] = self._bars.add_task(label, total=None, unit="", left="")
 

@@ -11,6 +11,7 @@ from typing import Any
 from benchmark.lock import holder_of
 from benchmark.manifest import read_manifest
 from benchmark.records import STAGES
+from benchmark.schedule.folder import current_run, running_file
 from benchmark.store import JobRef, Store, read_json
 from benchmark.watch.events import last_run
 
@@ -75,6 +76,8 @@ def read_status(out: Path) -> Status:
     store = Store(out / "store")
     events = last_run(out)
     holder = holder_of(out)
+    if holder is not None and events and current_run(out) not in (None, events[0]["run"]):
+        events = []  # the run that holds the folder has yet to begin
     running = _running(out, events) if holder is not None else []
     at_work = Counter(jobs[key]["stage"] for key, _ in running if key in jobs)
     counts: dict[str, Counter[str]] = {stage: Counter() for stage in STAGES}
@@ -129,7 +132,7 @@ def _running(out: Path, events: list[dict[str, Any]]) -> list[tuple[str, Running
     now = time.time()
     listed = []
     for key, event in started.items():
-        told = read_json(out / "running" / f"{key}.json") or {}
+        told = read_json(running_file(out, key)) or {}
         job = RunningJob(event["slot"], event["label"], now - event["time"], **told)
         listed.append((key, job))
     return listed

@@ -16,7 +16,8 @@ def status_text(status: Status) -> str:
     parts.append(tabulate(rows, ["stage", "jobs", "done", "running", "failed"], tablefmt="simple"))
     if status.state == "running":
         at_work = {job.slot: job for job in status.running}
-        slots = [(slot, *_doing(at_work.get(slot))) for slot in [*status.slots]]
+        names = dict.fromkeys([*status.slots, *at_work])  # workers may have joined since
+        slots = [(slot, *_doing(at_work.get(slot))) for slot in names]
         parts.append(tabulate(slots, ["slot", "job", "for", "progress"], tablefmt="simple"))
     if status.seconds_left is not None:
         parts.append(f"about {span(status.seconds_left)} left")

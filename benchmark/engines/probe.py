@@ -1,0 +1,53 @@
+"""What a worker of a cluster says about itself, and whether that fits."""
+
+from __future__ import annotations
+
+import os
+import platform
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmark.provenance import versions
+
+
+def probe(token_file: str) -> dict[str, Any]:
+    """Say, on a worker, what it is and what it sees."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before CUDA is first used
+    token = Path(token_file)
+    own = token.with_name(f"{token.name}-{uuid.uuid4().hex[:8]}")
+    trouble = None
+    try:
+        own.write_text("written by a worker")
+        own.unlink()
+    except OSError as error:
+        trouble = error.strerror
+    gpus = [str(torch.cuda.get_device_properties(n).uuid) for n in range(torch.cuda.device_count())]
+    return {
+        "token": token.read_text() if token.is_file() else None,
+        "trouble": trouble,
+        "versions": versions(),
+        "host": platform.node(),
+        "gpus": gpus,
+    }
+
+
+def fault(told: Mapping[str, Any], token: str, out: Path, *, cpu_only: bool) -> str | None:
+    """Return why a worker that told this cannot be used, or None."""
+    if told["token"] != token:
+        return f"it does not see {out}; the folder must be on a file system that all share"
+    if told["trouble"] is not None:
+        return f"it cannot write to {out}: {told['trouble']}"
+    own = versions()
+    for what, theirs in told["versions"].items():
+        if theirs != own[what] and what != "machine":
+            return f"it has other {what} ({theirs}) than this process ({own[what]})"
+    if len(told["gpus"]) > 1 and not cpu_only:
+        return (
+            f"it sees {len(told['gpus'])} GPUs; start one worker a GPU, each with its own "
+            "CUDA_VISIBLE_DEVICES"
+        )
+    return None

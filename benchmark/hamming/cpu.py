@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.hamming.kernels import FIELD, histogram_kernel, stable_kernel
 from benchmark.hamming.packing import Words
 
 Counts = npt.NDArray[np.int64]
 Sums = npt.NDArray[np.float64]
 
+FIELD = 21  # bits of a counter; a word holds items and two kinds of hits
 _GROUP = 8  # queries that pass together
 _FULL = (1 << FIELD) - 1
 _MOST_ITEMS = _FULL  # of the database at a time, so that no counter runs over
@@ -40,6 +40,8 @@ def histograms(
     Returns:
         Items at each distance ``[q, K + 1]``, and those that share a label ``[S, q, K + 1]``.
     """
+    from benchmark.hamming.kernels import histogram_kernel  # numba takes half a second to import
+
     kinds = labels.shape[1]
     kernel = histogram_kernel(codes.shape[1], labels.shape[2], kinds)
     items = np.zeros((len(codes), bits + 1), dtype=np.int64)
@@ -79,6 +81,8 @@ def stable_sums(
     Returns:
         ``[S, q]``; divided by the number of hits it is the average precision.
     """
+    from benchmark.hamming.kernels import stable_kernel
+
     kernel = stable_kernel(codes.shape[1], labels.shape[2], labels.shape[1])
     before = np.cumsum(items, axis=1) - items
     found = np.ascontiguousarray((np.cumsum(hits, axis=2) - hits).transpose(1, 0, 2))

@@ -16,7 +16,8 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
-FIELD = 21  # bits of a counter; a word holds items and two kinds of hits
+from benchmark.hamming.cpu import FIELD
+
 _BLOCK = 4096  # database items that several queries pass while they are in the cache
 _LANES = 4  # histograms a query, so that equal distances in a row do not wait for each other
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
@@ -10,7 +12,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from benchmark.store import write_bytes
+from reports.drawings import Drawings
 from reports.sweeps import ablation, ablation_points, alpha_points, alpha_sweep, panel_names
 
 mpl.use("Agg")
@@ -34,27 +36,34 @@ _MARKERS = ("o", "X", "s", "D", "^", "v", "P", "*", "<", ">", "h", "p")
 
 
 def draw_figures(
-    results: pd.DataFrame, losses: pd.DataFrame, curves: pd.DataFrame, folder: Path
+    results: pd.DataFrame, losses: pd.DataFrame, curves: pd.DataFrame, drawings: Drawings
 ) -> list[Path]:
-    """Draw every figure the results, loss and retrieval curves allow; return the files written."""
+    """Draw every figure the results, loss and retrieval curves allow; return their files."""
     good = results[(results["status"] == "ok") & (results["source"] == results["victim"])]
-    images = good[good["perceptibility"].notna()]
-    files: list[Path] = []
-    if len(images):
-        figure = t_map_against_perceptibility(images)
-        files += _save(figure, folder / "t_map_against_perceptibility")
-    if len(losses):
-        files += _save(loss_curves(losses), folder / "loss_curves")
-    for name, points, draw in (
+    wanted: list[tuple[str, pd.DataFrame, Callable[[pd.DataFrame], Figure]]] = [
+        (
+            "t_map_against_perceptibility",
+            good[good["perceptibility"].notna()],
+            t_map_against_perceptibility,
+        ),
+        ("loss_curves", losses, loss_curves),
         ("alpha_sweep", alpha_points(results), alpha_sweep),
         ("ablation", ablation_points(results), ablation),
-    ):
+        ("precision_recall", curves, functools.partial(retrieval, x="recall")),
+        ("precision_at_top", curves, functools.partial(retrieval, x="top")),
+    ]
+    files: list[Path] = []
+    for name, points, draw in wanted:
         if len(points):
-            files += _save(draw(points), folder / name)
-    if len(curves):
-        files += _save(retrieval(curves, "recall"), folder / "precision_recall")
-        files += _save(retrieval(curves, "top"), folder / "precision_at_top")
+            names = [f"{name}.svg", f"{name}.pdf"]
+            made = functools.partial(_saved, draw, points, name)
+            files += drawings.draw(names, [name, _timeless(points)], made)
     return files
+
+
+def _timeless(points: pd.DataFrame) -> pd.DataFrame:
+    """Return what figures show: no seconds, which change when a job is made again."""
+    return points.drop(columns=["seconds_per_image", "fit_seconds"], errors="ignore")
 
 
 def retrieval(curves: pd.DataFrame, x: str) -> Figure:
@@ -167,15 +176,16 @@ def t_map_against_perceptibility(rows: pd.DataFrame) -> Figure:
     return figure
 
 
-def _save(figure: Figure, stem: Path) -> list[Path]:
-    """Write a figure as SVG and PDF without dates, so that unchanged results give equal files."""
-    paths = []
-    for suffix, metadata in ((".svg", {"Date": None}), (".pdf", {"CreationDate": None})):
+def _saved(
+    draw: Callable[[pd.DataFrame], Figure], points: pd.DataFrame, name: str
+) -> dict[str, bytes]:
+    """Draw a figure as SVG and PDF without dates, so that unchanged results give equal files."""
+    figure = draw(points)
+    contents = {}
+    for suffix, metadata in (("svg", {"Date": None}), ("pdf", {"CreationDate": None})):
         buffer = io.BytesIO()
-        with mpl.rc_context({"svg.hashsalt": stem.name}):
-            figure.savefig(buffer, format=suffix[1:], metadata=metadata, bbox_inches="tight")
-        path = stem.with_suffix(suffix)
-        write_bytes(path, buffer.getvalue())
-        paths.append(path)
+        with mpl.rc_context({"svg.hashsalt": name}):
+            figure.savefig(buffer, format=suffix, metadata=metadata, bbox_inches="tight")
+        contents[f"{name}.{suffix}"] = buffer.getvalue()
     figure.clear()
-    return paths
+    return contents

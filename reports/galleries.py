@@ -12,7 +12,8 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmark.store import Arrays, write_bytes
+from benchmark.store import Arrays
+from reports.drawings import Drawings
 
 mpl.use("Agg")
 _HIT, _MISS = "#0072b2", "#d55e00"  # blue and vermilion, told apart by every eye
@@ -20,8 +21,20 @@ _DARKEST = 10  # the largest factor by which a perturbation is shown
 _CELL = 0.9  # inches
 
 
-def draw_gallery(row: dict[str, Any], arrays: Arrays, classes: list[str], folder: Path) -> Path:
-    """Draw a cell's pictures as PNG and return the file.
+def draw_gallery(
+    row: dict[str, Any], arrays: Arrays, classes: list[str], drawings: Drawings
+) -> Path:
+    """Draw a cell's pictures as PNG, unless that was done, and return the file."""
+    parts = [str(row[key]) for key in ("dataset", "attack", "source", "protocol", "policy")]
+    seeds = f"seed{row['target_seed']}.{row['draw_seed']}"
+    name = f"{'-'.join([*parts, seeds])}{_variant(row)}.png"
+    shows = [row["title"], name, classes, *(arrays[key] for key in sorted(arrays))]
+    (path,) = drawings.draw([name], shows, lambda: {name: _gallery(row, arrays, classes)})
+    return path
+
+
+def _gallery(row: dict[str, Any], arrays: Arrays, classes: list[str]) -> bytes:
+    """Return a cell's pictures as PNG.
 
     Two lines a query: the query with what it retrieves, and the adversarial image with what that
     retrieves; the perturbation stands before them, amplified by a stated factor around grey. A
@@ -52,13 +65,9 @@ def draw_gallery(row: dict[str, Any], arrays: Arrays, classes: list[str], folder
         "results before and after",
         fontsize=8,
     )
-    parts = [str(row[key]) for key in ("dataset", "attack", "source", "protocol", "policy")]
-    seeds = f"seed{row['target_seed']}.{row['draw_seed']}"
-    path = folder / f"{'-'.join([*parts, seeds])}{_variant(row)}.png"
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
-    write_bytes(path, buffer.getvalue())
-    return path
+    return buffer.getvalue()
 
 
 def _factor(arrays: Arrays) -> float:

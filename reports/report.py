@@ -9,6 +9,7 @@ import pandas as pd
 
 from benchmark.manifest import galleries, loss_curves, retrieval_curves, suite_tables
 from benchmark.store import write_bytes
+from reports.drawings import Drawings
 from reports.figures import draw_figures
 from reports.galleries import draw_gallery
 from reports.grids import grids
@@ -41,8 +42,11 @@ def write_report(out: Path) -> Report:
     files += _write_tables(results, suite_tables(out), folder)
     losses = pd.DataFrame(loss_curves(out))
     curves = pd.DataFrame(retrieval_curves(out))
-    files += draw_figures(results, losses, curves, folder / "figures")
-    files += [draw_gallery(*pictures, folder / "galleries") for pictures in galleries(out)]
+    figures, pictures = Drawings(folder / "figures"), Drawings(folder / "galleries")
+    files += draw_figures(results, losses, curves, figures)
+    files += [draw_gallery(*shown, pictures) for shown in galleries(out)]
+    figures.remember()
+    pictures.remember()
     return Report(results, text, files)
 
 

@@ -7,11 +7,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from benchmark.manifest import galleries, retrieval_curves
 from benchmark.records import COLUMNS
+from reports.drawings import Drawings
 from reports.figures import draw_figures
 from reports.leaderboard import Board, leaderboards
 from reports.results import load_results
@@ -151,12 +153,9 @@ def test_the_latex_leaderboard_compiles(smoke: SmokeRun, tmp_path: Path) -> None
 
 
 def test_figures_need_results_and_name_every_attack(smoke: SmokeRun, tmp_path: Path) -> None:
-    assert (
-        draw_figures(
-            example().assign(perceptibility=float("nan")), pd.DataFrame(), pd.DataFrame(), tmp_path
-        )
-        == []
-    )
+    empty, drawings = pd.DataFrame(), Drawings(tmp_path)
+    without = example().assign(perceptibility=float("nan"))
+    assert draw_figures(without, empty, empty, drawings) == []
     svg = smoke.out / "report" / "figures" / "t_map_against_perceptibility.svg"
     assert svg.read_text(encoding="utf-8").count("<use ") > 12
     assert svg.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
@@ -210,5 +209,32 @@ def test_figure_4_needs_its_rows_and_takes_no_others(tmp_path: Path) -> None:
     assert sorted(points["alpha"]) == [10, 50, 100]
     assert set(points["original"]) == {0.25}
     assert sorted(ablation_points(whole)["t_map"]) == [0.3, 0.7, 0.8]
-    drawn = {path.name for path in draw_figures(whole, pd.DataFrame(), pd.DataFrame(), tmp_path)}
+    drawn = {
+        path.name
+        for path in draw_figures(whole, pd.DataFrame(), pd.DataFrame(), Drawings(tmp_path))
+    }
     assert {"alpha_sweep.svg", "ablation.svg"} <= drawn
+
+
+def test_only_changed_figures_are_drawn_again(tmp_path: Path) -> None:
+    made: list[str] = []
+
+    def draw(drawings: Drawings, name: str, *shows: object) -> None:
+        def make() -> dict[str, bytes]:
+            made.append(name)
+            return {name: b"picture"}
+
+        drawings.draw([name], list(shows), make)
+
+    table = pd.DataFrame({"t_map": [0.1, 0.2]})
+    for change in ({}, {}, {"t_map": [0.1, 0.3]}):
+        drawings = Drawings(tmp_path)
+        draw(drawings, "table", table.assign(**change))
+        draw(drawings, "array", np.zeros(3), "title")
+        drawings.remember()
+    assert made == ["table", "array", "table"]
+    (tmp_path / "array").unlink()
+    draw(Drawings(tmp_path), "array", np.zeros(3), "title")
+    assert made[-1] == "array", "a file that is gone is drawn again"
+    draw(Drawings(tmp_path), "array", np.ones(3), "title")
+    assert len(made) == 5

@@ -66,7 +66,8 @@ def test_smoke_fills_every_cell(smoke: SmokeRun) -> None:
 def test_smoke_prints_its_board_and_what_it_wrote(smoke: SmokeRun) -> None:
     board = (smoke.out / "report" / "leaderboard.md").read_text(encoding="utf-8")
     assert board in smoke.printed
-    written = [path for path in (smoke.out / "report").rglob("*") if path.is_file()]
+    files = (path for path in (smoke.out / "report").rglob("*") if path.is_file())
+    written = [path for path in files if not path.name.startswith(".")]
     assert f"and {len(written)} files in {smoke.out / 'report'}" in smoke.printed
     for name in ("leaderboard.md", "leaderboard.tex", "figures/t_map_against_perceptibility.svg"):
         assert (smoke.out / "report" / name).stat().st_size > 500

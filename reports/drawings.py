@@ -1,0 +1,72 @@
+"""Figures are drawn again only where what they show, or how they are drawn, has changed."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmark.store import read_json, write_bytes, write_json
+
+_NAME = ".drawn.json"
+
+
+class Drawings:
+    """Remembers in a folder what each of its files shows."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        known = read_json(folder / _NAME) or {}
+        self._known: dict[str, str] = {str(name): str(shown) for name, shown in known.items()}
+        self._now: dict[str, str] = {}
+
+    def draw(
+        self, names: list[str], shows: list[Any], make: Callable[[], Mapping[str, bytes]]
+    ) -> list[Path]:
+        """Write files unless they are there and show the same.
+
+        Args:
+            names: of the files, below the folder.
+            shows: everything they depend on: tables, arrays, texts.
+            make: returns their contents by name.
+        """
+        shown = _digest(shows)
+        paths = [self.folder / name for name in names]
+        same = all(self._known.get(name) == shown for name in names)
+        if not same or not all(path.is_file() for path in paths):
+            for name, content in make().items():
+                write_bytes(self.folder / name, content)
+        self._now.update(dict.fromkeys(names, shown))
+        return paths
+
+    def remember(self) -> None:
+        """Write down what the files show."""
+        if self._now:
+            write_json(self.folder / _NAME, self._now)
+
+
+def _digest(things: list[Any]) -> str:
+    found = hashlib.sha256(_how().encode())
+    for thing in things:
+        if isinstance(thing, pd.DataFrame):
+            found.update(thing.to_csv(index=False).encode())
+        elif isinstance(thing, np.ndarray):
+            found.update(f"{thing.dtype} {thing.shape}".encode() + thing.tobytes())
+        else:
+            found.update(repr(thing).encode())
+        found.update(b"\0")
+    return found.hexdigest()
+
+
+@functools.cache
+def _how() -> str:
+    """Return what says how figures are drawn: this package's sources and the libraries."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    code = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    return f"{code} matplotlib {version('matplotlib')} seaborn {version('seaborn')}"

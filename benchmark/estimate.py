@@ -38,7 +38,6 @@ logger = logging.getLogger(__name__)
 
 _SMALL_JOB_SECONDS = 0.3
 _PASS_SECONDS = 0.01  # of an image, where no speed could be measured
-_RANKINGS = 3  # of a score job: for the target, for the query's own labels, after 8 bits
 _SPEEDS = "speeds.json"
 _FORWARD_AND_BACKWARD = 3  # in units of a forward pass
 
@@ -176,10 +175,18 @@ def calibrate(*, network: tuple[Backbone, int, int], device: str) -> float:
 
 @functools.cache
 def _calibrate_ranking(classes: int) -> float:
-    """Return seconds a (query, database item) pair of a score job, from a small ranking."""
+    """Return seconds a (query, database item) pair of a score job, from two small rankings."""
     draws = generator(0, "calibration")
     codes = [draws.choice(np.array([-1, 1], dtype=np.int8), (n, 32)) for n in (16, 20_000)]
     labels = [(draws.random((n, classes)) < 0.1).astype(np.uint8) for n in (16, 20_000)]
-    began = time.perf_counter()
-    rank(codes[0], codes[1], [labels[0]], labels[1], threads=1)
-    return _RANKINGS * (time.perf_counter() - began) / (16 * 20_000)
+
+    def score(items: int) -> float:
+        """Rank as a score job does: for target and own labels, and once more after 8 bits."""
+        began = time.perf_counter()
+        database = codes[1][:items], labels[1][:items]
+        rank(codes[0], database[0], [labels[0], labels[0]], database[1], threads=1)
+        rank(codes[0], database[0], [labels[0]], database[1], stable=False, threads=1)
+        return time.perf_counter() - began
+
+    score(1)  # the first call compiles
+    return score(20_000) / (16 * 20_000)

@@ -188,11 +188,6 @@ class Store:
             raise CorruptArtifactError(f"{self.folder(job)} has no done record")
         return str(record["output"])
 
-    def forget(self, job: JobRef) -> None:
-        """Let a job count as never done; its tensors stay until they are made again."""
-        (self.folder(job) / _DONE).unlink(missing_ok=True)
-        (self.folder(job) / _FAILED).unlink(missing_ok=True)
-
     def records(self, stage: str) -> Iterator[dict[str, Any]]:
         """Yield the done records of a stage, also of jobs that no plan names any more."""
         for path in sorted((self.root / stage).glob(f"*/{_DONE}")):

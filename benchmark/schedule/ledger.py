@@ -113,8 +113,8 @@ class StoreLedger(Ledger):
         return True
 
     def visible(self, job: Job) -> bool:
-        """Return whether the done record is here: on a network file system it can be late."""
-        return self._store.record(job.ref) is not None
+        """Return whether this run's record is here: on a network file system it can be late."""
+        return self.finished(job)
 
     def fail(self, job: Job, reason: str) -> str:
         """Leave a failed record that names the last attempt's log."""

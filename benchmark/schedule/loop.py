@@ -149,15 +149,14 @@ class Loop:
             self._check_slots(bool(slots), bool(live), now)
         busy = {attempt.slot: attempt for attempt in self._running.values()}
         for name, request in place(self._frontier.ready.values(), slots, busy, now):
+            del self._frontier.ready[request.job.key]
             attempt = Attempt(request, name, now, self._ledger)
             function, arguments = self._ledger.call(request.job, slots[name].torch_device)
             try:
                 future = self._engine.submit(name, function, **arguments)
             except EngineError as error:
-                self._engine.replace(name)
-                self._stillbirth(attempt, str(error), waits=True)
+                self._died(attempt, str(error))
                 continue
-            del self._frontier.ready[request.job.key]
             self._running[future] = attempt
             self._observer.started(request.job, name, self._left())
 
@@ -211,11 +210,10 @@ class Loop:
         else:
             self._stillbirth(attempt, why)
 
-    def _stillbirth(self, attempt: Attempt, why: str, *, waits: bool = False) -> None:
+    def _stillbirth(self, attempt: Attempt, why: str) -> None:
         """Deal with a worker that died before it started the job: whose fault it is, time tells.
 
         A job fails after three such deaths, and a slot on which three jobs died so is given up.
-        ``waits`` says that the job still stands among those that are ready.
         """
         key, slot = attempt.job.key, attempt.slot
         self._stillborn[key] += 1
@@ -223,9 +221,8 @@ class Loop:
         if len(self._deaths[slot]) == TRIES:
             logger.error("%s is not used any more, its workers die at once: %s", slot, why)
         if self._stillborn[key] >= TRIES:
-            self._frontier.ready.pop(key, None)
             self._fail(attempt, f"{TRIES} workers died before they could start it ({why})")
-        elif not waits:
+        else:
             self._again(attempt, why)
 
     def _retry(self, attempt: Attempt, why: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -76,8 +77,10 @@ class EventLog:
         """End a line that a kill or a full disk has cut."""
         try:
             with self._path.open("rb+") as file:
-                if file.seek(0, 2) and file.seek(-1, 2) is not None and file.read(1) != b"\n":
-                    file.write(b"\n")
+                if file.seek(0, os.SEEK_END):
+                    file.seek(-1, os.SEEK_END)
+                    if file.read(1) != b"\n":
+                        file.write(b"\n")
         except OSError:
             return  # there is none yet
 

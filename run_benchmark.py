@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import logging
 import os
@@ -84,6 +85,10 @@ def run(
             "stand on."
         ),
     ] = Rerun.failed,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Hash every stored artifact, not only what was written to."),
+    ] = False,
     patience: Annotated[
         float,
         typer.Option(
@@ -101,20 +106,35 @@ def run(
     the same command continues where it stopped. Ctrl-C lets running jobs end, a second one does
     not; 'status' shows how it goes from another terminal.
     """
-    from benchmark.durations import span
-    from benchmark.engines.choice import Choice
-    from benchmark.running import Manner, run_plan
-    from benchmark.schedule.attempts import Patience
-    from benchmark.schedule.loop import RunStoppedError
+    from benchmark import finished
 
     changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
     began = time.monotonic()
     with _usage_errors():
         if (engine is EngineKind.dask) != (scheduler_file is not None):
             raise UserError("--engine dask and --scheduler-file F go together")
-        whole, plan, folder, cache = _Wish(suite, out, only, cache, data_root, changes).plan()
+        wish = _Wish(suite, out, only, cache, data_root, changes)
+        if not verify and rerun in (Rerun.missing, Rerun.failed):
+            known = finished.recall(wish.folder, wish.asked, wish.cache_folder)
+            if known is not None:
+                _say(f"{known.cells} cells, {known.jobs} jobs, all done -> {wish.folder}")
+                _say(f"\n{known.leaderboard}\nresults.csv and report/ are as they were")
+                return
+    from benchmark.durations import span
+    from benchmark.engines.choice import Choice
+    from benchmark.running import Manner, run_plan
+    from benchmark.schedule.attempts import Patience
+    from benchmark.schedule.loop import RunStoppedError
+
+    with _usage_errors():
+        whole, plan = wish.plans()
+        folder = wish.folder
         manner = Manner(
-            Choice(devices, slots_per_device, scheduler_file), rerun, grace, Patience(patience * 60)
+            Choice(devices, slots_per_device, scheduler_file),
+            rerun,
+            verify,
+            grace,
+            Patience(patience * 60),
         )
         try:
             with _observer() as observer:
@@ -122,7 +142,7 @@ def run(
                     whole,
                     plan,
                     out=folder,
-                    cache=cache,
+                    cache=wish.cache_folder,
                     manner=manner,
                     observer=observer,
                     command=shlex.join(sys.argv),
@@ -136,6 +156,15 @@ def run(
         told = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
         _say(f"jobs: {told}; {span(time.monotonic() - began)}")
         report = _report(folder)
+        if set(counts) <= {"ok", "cached"}:
+            finished.remember(
+                folder,
+                wish.asked,
+                plan,
+                sources=wish.sources(),
+                report=report.files,
+                leaderboard=report.leaderboard,
+            )
     bad = ~report.results["status"].isin(["ok", "skipped"])
     if bad.any():
         _say(f"{int(bad.sum())} of {len(report.results)} cells failed or are invalid (see above)")
@@ -176,7 +205,9 @@ def plan_command(
 
     changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
     with _usage_errors():
-        _, plan, folder, cache = _Wish(suite, out, only, cache, data_root, changes).plan()
+        wish = _Wish(suite, out, only, cache, data_root, changes)
+        _, plan = wish.plans()
+        folder = wish.folder
         store = Store(folder / "store")
         if explain is not None:
             _say("\n".join(explained(plan, store, explain)))
@@ -185,7 +216,7 @@ def plan_command(
         device = slots[0].torch_device
         if gpus is not None:
             slots = gpu_slots(list(range(gpus)), slots_per_device or 1)
-        seconds = estimate(plan, cache, device)
+        seconds = estimate(plan, wish.cache_folder, device)
         done = {key for key, job in plan.jobs.items() if store.is_done(job.ref)}
         ahead = outlook(plan, seconds, done, slots)
     _say(ahead.table)
@@ -288,14 +319,20 @@ def list_command(
     protocol: Annotated[
         str, typer.Option(help="Whose hyper-parameters to show attacks with.")
     ] = "released",
+    cache: CacheOption = None,
 ) -> None:
     """List what a suite can name, with its parameters and defaults."""
     from tabulate import tabulate
 
-    from benchmark.listing import listing
+    from benchmark.kept import kept
+
+    def look() -> tuple[list[str], list[list[str]]]:
+        from benchmark.listing import listing
+
+        return listing(kind.value, protocol)
 
     with _usage_errors():
-        header, rows = listing(kind.value, protocol)
+        header, rows = kept(_cache(cache), f"list {kind.value} {protocol}", look)
     widths = [None] * (len(header) - 2) + ([70, 40] if len(header) > 4 else [40, 80])
     _say(tabulate(rows, header, tablefmt="simple", maxcolwidths=widths))
 
@@ -311,11 +348,40 @@ class _Wish:
     data_root: Path | None
     changes: dict[str, Any]  # keys of the suite to replace; None leaves one as it is
 
-    def plan(self) -> tuple[Plan, Plan, Path, Path]:
-        """Return the whole plan, what of it is wanted, the output folder and the cache."""
+    @property
+    def cache_folder(self) -> Path:
+        """Where data sets are built."""
+        return _cache(self.cache)
+
+    @functools.cached_property
+    def folder(self) -> Path:
+        """The output folder; by default named so that another data set or scale is another."""
+        if self.out is not None:
+            return self.out.resolve()
+        from benchmark.suite_sources import suite_name
+
+        asked = [self.changes[key] or () for key in ("datasets", "scale", "protocols")]
+        parts = [part for one in asked for part in ([one] if isinstance(one, str) else one)]
+        name = "-".join([suite_name(self.suite), *(Path(part).stem for part in parts)])
+        return (Path("results") / name).resolve()
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What decides which jobs there are, as JSON-able values."""
+        root = None if self.data_root is None else str(self.data_root.resolve())
+        return {"suite": self.suite, "only": self.only, "data_root": root, "changes": self.changes}
+
+    def sources(self) -> list[Path]:
+        """Return the files that the suite is read from."""
+        from benchmark.suite_sources import source_files
+
+        return list(source_files(self.suite, self.changes["scale"]))
+
+    def plans(self) -> tuple[Plan, Plan]:
+        """Return the whole plan, and what of it is wanted."""
         from benchmark.dataset_tools import with_root
+        from benchmark.names import lookup
         from benchmark.plan import make_plan
-        from benchmark.registry import lookup
         from benchmark.suite_files import load_suite
         from reports.layouts import LAYOUTS
 
@@ -323,16 +389,8 @@ class _Wish:
         suite = with_root(load_suite(self.suite, changes), self.data_root)
         for name in suite.tables:
             lookup("table", name, LAYOUTS)
-        folder = (self.out or Path("results") / self._name(suite.name)).resolve()
-        cache = _cache(self.cache)
-        whole = make_plan(suite, cache)
-        return whole, whole.only(self.only or ()), folder, cache
-
-    def _name(self, suite: str) -> str:
-        """Return the default output folder's name: another data set or scale is another run."""
-        asked = [self.changes[key] or () for key in ("datasets", "scale", "protocols")]
-        parts = [part for one in asked for part in ([one] if isinstance(one, str) else one)]
-        return "-".join([suite, *(Path(part).stem for part in parts)])
+        whole = make_plan(suite, self.cache_folder)
+        return whole, whole.only(self.only or ())
 
 
 def _cache(cache: Path | None) -> Path:
@@ -344,9 +402,7 @@ def _report(folder: Path) -> Report:
 
     written = write_report(folder)
     _say("\n" + written.leaderboard)
-    _say(
-        f"wrote results.csv, results.parquet and {len(written.files) - 2} files in {folder}/report"
-    )
+    _say(written.told)
     return written
 
 

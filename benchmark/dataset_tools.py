@@ -10,9 +10,11 @@ from typing import Any
 import yaml
 from tabulate import tabulate
 
+from benchmark.names import lookup
 from benchmark.parameters import construct
-from benchmark.registry import lookup, registry
-from benchmark.suite import DatasetEntry, Suite, SuiteError
+from benchmark.registry import registry
+from benchmark.suite import DatasetEntry, Suite
+from benchmark.suite_sources import SuiteError
 from datasets.base import SPLITS, DatasetError, DatasetSpec
 from datasets.doctor import Diagnosis
 from datasets.image_lists import write_pair

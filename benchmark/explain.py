@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmark.jobs import Job
+from benchmark.names import nearest
 from benchmark.plan import Plan
 from benchmark.records import canonical
-from benchmark.registry import nearest
 from benchmark.store import JobRef, Store
-from benchmark.suite import SuiteError
+from benchmark.suite_sources import SuiteError
 
 _MOST = 20
 _ABSENT = "(absent)"

@@ -6,9 +6,9 @@ import fnmatch
 from collections.abc import Mapping
 from typing import Any
 
+from benchmark.names import nearest
 from benchmark.records import COLUMNS
-from benchmark.registry import nearest
-from benchmark.suite import SuiteError
+from benchmark.suite_sources import SuiteError
 
 
 def parse_filter(text: str) -> dict[str, str]:

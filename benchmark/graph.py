@@ -15,7 +15,8 @@ from benchmark.stages.attacking import Craft, CraftBlind, DrawTargets, Fit, Hash
 from benchmark.stages.gallery import Gallery
 from benchmark.stages.hashers import Encode, ImportHasher, ImportWeights, Pretrain, Train
 from benchmark.stages.scoring import Score
-from benchmark.suite import Suite, SuiteError, TargetEntry
+from benchmark.suite import Suite, TargetEntry
+from benchmark.suite_sources import SuiteError
 from datasets.base import DatasetSpec, RetrievalData, SplitName
 from datasets.draws import Policy
 from targets.checkpoints import weights_file

@@ -6,9 +6,11 @@ import dataclasses
 from typing import Any
 
 from attacks.protocols import PROTOCOLS
+from benchmark.names import first_line, lookup
 from benchmark.parameters import hyper_parameters
-from benchmark.registry import first_line, lookup, registry
-from benchmark.suite_files import load_suite, shipped
+from benchmark.registry import registry
+from benchmark.suite_files import load_suite
+from benchmark.suite_sources import shipped
 
 Table = tuple[list[str], list[list[str]]]
 

@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from attacks.base import Attack, AttackError
-from benchmark.registry import nearest
-from benchmark.suite import Params, SuiteError, faults
+from benchmark.names import nearest
+from benchmark.suite import Params, faults
+from benchmark.suite_sources import SuiteError
 from datasets.errors import UserError
 
 

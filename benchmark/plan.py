@@ -16,10 +16,12 @@ from benchmark.cells import Cell, cells_of
 from benchmark.filters import matches, parse_filter
 from benchmark.graph import JobGraph, Target
 from benchmark.jobs import Job
+from benchmark.names import nearest
 from benchmark.parameters import construct, hyper_parameters
 from benchmark.records import canonical_json
-from benchmark.registry import nearest, registry
-from benchmark.suite import DatasetEntry, Suite, SuiteError
+from benchmark.registry import registry
+from benchmark.suite import DatasetEntry, Suite
+from benchmark.suite_sources import SuiteError
 from datasets.base import DatasetSpec, RetrievalData
 from targets.hasher import NAMED_WEIGHTS, TargetSpec
 
@@ -32,6 +34,7 @@ class Plan:
     cells: Sequence[Cell]
     jobs: Mapping[str, Job]
     data: Mapping[str, RetrievalData]  # by fingerprint
+    specs: Mapping[str, DatasetSpec]  # by fingerprint
 
     def only(self, filters: Sequence[str]) -> Plan:
         """Return the plan of some cells and the jobs they stand on.
@@ -81,7 +84,8 @@ def make_plan(suite: Suite, cache: Path) -> Plan:
         raise SuiteError(f"suite '{suite.name}' has no cells: no attack matches any target")
     listed = list(cells.values())
     data = {found.fingerprint: found for _, found in loaded.values()}
-    return Plan(suite, listed, _needed(listed, jobs), data)
+    specs = {found.fingerprint: spec for spec, found in loaded.values()}
+    return Plan(suite, listed, _needed(listed, jobs), data, specs)
 
 
 def _load(entry: DatasetEntry, place: str, cache: Path) -> tuple[DatasetSpec, RetrievalData]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import platform
 import subprocess
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import torch
 import torchvision
 
-_ROOMS = ("datasets", "targets", "attacks", "benchmark")  # what numbers depend on
+from benchmark.program import code_digest
 
 
 @functools.cache
@@ -24,17 +23,6 @@ def versions() -> dict[str, str]:
         "machine": platform.machine(),
         "code": code_digest(),
     }
-
-
-@functools.cache
-def code_digest() -> str:
-    """Return the SHA-256 of the sources that compute numbers, 16 hexadecimal digits."""
-    root = Path(__file__).parent.parent
-    found = hashlib.sha256()
-    for room in _ROOMS:
-        for path in sorted((root / room).rglob("*.py")):
-            found.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    return found.hexdigest()[:16]
 
 
 def device_name(device: torch.device) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import pkgutil
@@ -10,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import attacks
 import datasets
@@ -18,15 +17,10 @@ import targets
 from attacks.base import Entry
 from attacks.protocols import PROTOCOLS
 from datasets.base import DatasetSpec
-from datasets.errors import UserError
 from targets.backbones import Backbone
 from targets.losses import HashingMethod
 
 T = TypeVar("T")
-
-
-class UnknownNameError(UserError):
-    """A name that is not registered, with the nearest ones that are."""
 
 
 @dataclass(frozen=True)
@@ -37,36 +31,6 @@ class Registry:
     datasets: Mapping[str, type[DatasetSpec]]
     methods: Mapping[str, type[HashingMethod]]
     backbones: Mapping[str, type[Backbone]]
-
-
-_LISTED = 40  # names a message lists at most
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean …?`` for a mistyped name, or the list of what there is."""
-    names = sorted(known)
-    lower = {candidate.lower(): candidate for candidate in names}
-    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean '{lower[close[0]]}'?"
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return f"; there is {', '.join(names[:_LISTED])}{more}"
-
-
-def lookup(kind: str, name: str, known: Mapping[str, T]) -> T:
-    """Return ``known[name]``.
-
-    Raises:
-        UnknownNameError: with the nearest right name.
-    """
-    if name not in known:
-        raise UnknownNameError(f"unknown {kind} '{name}'{nearest(name, known)}")
-    return known[name]
-
-
-def first_line(thing: Any) -> str:
-    """Return the first docstring line, the help of everything listed."""
-    return (inspect.getdoc(thing) or "").split("\n")[0].replace("``", "")
 
 
 @cache

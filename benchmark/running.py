@@ -38,6 +38,7 @@ class Manner:
 
     engine: Choice = field(default_factory=Choice)
     rerun: Rerun = Rerun.failed
+    verify: bool = False  # hash artifacts that seem unchanged, too
     grace: float = 20.0  # seconds from SIGTERM until workers are stopped
     patience: Patience = field(default_factory=Patience)
 
@@ -77,6 +78,7 @@ def run_plan(
             cache,
             keep_failures=manner.rerun is Rerun.missing,
             trusts=trust(manner.rerun, out),
+            verify=manner.verify,
         )
         engine = manner.engine.open(plan.suite.compute.threads, out)
         try:

@@ -12,18 +12,15 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from attacks.protocols import PROTOCOLS
+from benchmark.names import UnknownNameError, lookup, nearest
 from benchmark.numerics import Precision
-from benchmark.registry import UnknownNameError, lookup, nearest, registry
+from benchmark.registry import registry
+from benchmark.suite_sources import SuiteError
 from datasets.draws import Policy
-from datasets.errors import UserError
 from targets.hasher import Normalise
 from targets.recipe import Recipe
 
 Params = dict[str, Any]
-
-
-class SuiteError(UserError):
-    """A suite that cannot be run as written; the text names the place and the remedy."""
 
 
 class _Strict(BaseModel):

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from benchmark.registry import lookup, registry
+from benchmark.names import lookup
+from benchmark.registry import registry
 from benchmark.store import write_bytes
 from targets.backbones import TargetError
 from targets.foreign import foreign_hasher

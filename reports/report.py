@@ -24,9 +24,16 @@ from reports.tables import latex, markdown
 class Report:
     """A written report."""
 
+    folder: Path
     results: pd.DataFrame
     leaderboard: str
     files: list[Path]
+
+    @property
+    def told(self) -> str:
+        """What was written, in a sentence."""
+        more = len(self.files) - 2
+        return f"wrote results.csv, results.parquet and {more} files in {self.folder}"
 
 
 def write_report(out: Path) -> Report:
@@ -47,7 +54,7 @@ def write_report(out: Path) -> Report:
     files += [draw_gallery(*shown, pictures) for shown in galleries(out)]
     figures.remember()
     pictures.remember()
-    return Report(results, text, files)
+    return Report(folder, results, text, files)
 
 
 def _write_tables(results: pd.DataFrame, names: list[str], folder: Path) -> list[Path]:

@@ -12,8 +12,8 @@ import torch
 
 from benchmark.plan import Plan, make_plan
 from benchmark.store import Store
-from benchmark.suite import SuiteError
 from benchmark.suite_files import load_suite
+from benchmark.suite_sources import SuiteError
 from targets.backbones import Tiny
 from tests.conftest import SMALL_DIGITS, run_inline, small_suite
 

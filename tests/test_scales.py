@@ -13,8 +13,8 @@ from benchmark.outlook import outlook
 from benchmark.plan import Plan, make_plan
 from benchmark.scales import Scale, scaled
 from benchmark.stages.attacking import Craft
-from benchmark.suite import SuiteError
-from benchmark.suite_files import load_suite, shipped
+from benchmark.suite_files import load_suite
+from benchmark.suite_sources import SuiteError, shipped
 from tests.conftest import SMALL_DIGITS, run_cli
 
 TINY = {

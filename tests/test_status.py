@@ -21,7 +21,7 @@ from benchmark.running import Manner, run_plan, trust
 from benchmark.schedule.folder import running_file, take_over
 from benchmark.schedule.loop import Outcome
 from benchmark.store import Store, write_json
-from benchmark.suite import SuiteError
+from benchmark.suite_sources import SuiteError
 from benchmark.watch.events import EventLog, last_run
 from benchmark.watch.status import read_status
 from benchmark.watch.text import status_text

@@ -10,8 +10,8 @@ import pytest
 from attacks.protocols import PROTOCOLS
 from benchmark.parameters import hyper_parameters, override
 from benchmark.registry import registry
-from benchmark.suite import SuiteError
-from benchmark.suite_files import load_suite, shipped
+from benchmark.suite_files import load_suite
+from benchmark.suite_sources import SuiteError, shipped
 from tests.conftest import small_suite
 
 

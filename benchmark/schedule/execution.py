@@ -19,7 +19,8 @@ from benchmark.audit import InvalidAttackError
 from benchmark.jobs import Context, Job, Progress
 from benchmark.journal import Journal
 from benchmark.numerics import numerics
-from benchmark.provenance import code_digest, device_name, versions
+from benchmark.program import code_digest
+from benchmark.provenance import device_name, versions
 from benchmark.records import canonical, digest
 from benchmark.schedule.folder import current_run, log_file, running_file
 from benchmark.store import JobRef, Store, write_json

@@ -61,6 +61,7 @@ class StoreLedger(Ledger):
     cache: Path
     keep_failures: bool = False  # a failed job is a verdict, too
     trusts: Callable[[Mapping[str, Any]], bool] = lambda _: True  # a done job's provenance
+    verify: bool = False  # hash every artifact
     run: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     def __post_init__(self) -> None:
@@ -75,7 +76,7 @@ class StoreLedger(Ledger):
         record = self._store.record(job.ref)
         if record is not None and not self.trusts(record["provenance"]):
             return None
-        if self._store.is_current(job.ref, inputs):
+        if self._store.is_current(job.ref, inputs, verify=self.verify):
             return "cached", ""
         failure = self._store.failure(job.ref)
         if failure is None:

@@ -1,0 +1,44 @@
+"""Names a person typed: looked up, or the nearest right one suggested. Imports no torch."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from datasets.errors import UserError
+
+T = TypeVar("T")
+_LISTED = 40  # names a message lists at most
+
+
+class UnknownNameError(UserError):
+    """A name that is not registered, with the nearest ones that are."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean …?`` for a mistyped name, or the list of what there is."""
+    names = sorted(known)
+    lower = {candidate.lower(): candidate for candidate in names}
+    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean '{lower[close[0]]}'?"
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"; there is {', '.join(names[:_LISTED])}{more}"
+
+
+def lookup(kind: str, name: str, known: Mapping[str, T]) -> T:
+    """Return ``known[name]``.
+
+    Raises:
+        UnknownNameError: with the nearest right name.
+    """
+    if name not in known:
+        raise UnknownNameError(f"unknown {kind} '{name}'{nearest(name, known)}")
+    return known[name]
+
+
+def first_line(thing: Any) -> str:
+    """Return the first docstring line, the help of everything listed."""
+    return (inspect.getdoc(thing) or "").split("\n")[0].replace("``", "")

@@ -98,6 +98,7 @@ def _describe(
         "threads": graph.compute.threads,
         "dtype": graph.compute.dtype,
         "precision": graph.compute.precision,
+        "compiled": graph.compute.compiled,
     }
 
 

@@ -30,6 +30,7 @@ class Compute:
     threads: int = 1
     dtype: str = "float32"
     precision: Precision = "full"
+    compiled: bool = False  # the trunk, by torch.compile
 
 
 @dataclass(frozen=True)

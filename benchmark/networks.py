@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from benchmark.jobs import Compute, Context
 from benchmark.numerics import memory_format
-from datasets.base import Images, IntArray
+from datasets.base import Images, IntArray, UInt8Array
 from targets.backbones import TargetError
 from targets.checkpoints import load_hasher
 from targets.hasher import Hasher, TargetSpec, sign_codes
@@ -23,16 +24,34 @@ def batches(
     """Yield pixels ``[batch, 3, S, S]``, their rows ``[batch]``, and how many of them count.
 
     Every batch has ``compute.batch`` rows, halved where memory ran out: the last one is padded by
-    repeating its last row, so that every pass of a network has one shape. Reports progress in
-    images.
+    repeating its last row, so that every pass of a network has one shape. A GPU works while the
+    next batch is decoded; on a CPU that would only take its time. Reports progress in images.
     """
     size = max(1, compute.batch >> context.halvings)
-    for start in range(0, count, size):
-        rows = np.minimum(np.arange(start, start + size), count - 1)
-        pixels = to_pixels(images.read(rows), context.device, getattr(torch, compute.dtype))
+    starts = range(0, count, size)
+    asked = [np.minimum(np.arange(start, start + size), count - 1) for start in starts]
+    reading: Iterator[UInt8Array] = map(images.read, asked)
+    if context.device.type != "cpu":
+        reading = read_ahead(images.read, asked)
+    for start, rows, read in zip(starts, asked, reading, strict=True):
+        pixels = to_pixels(read, context.device, getattr(torch, compute.dtype))
         pixels = pixels.contiguous(memory_format=memory_format(compute.precision, context.device))
         yield pixels, rows, min(size, count - start)
         context.progress(min(start + size, count), count, "image")
+
+
+def read_ahead(
+    read: Callable[[IntArray], UInt8Array], asked: Sequence[IntArray]
+) -> Iterator[UInt8Array]:
+    """Yield what is read of each list of rows, while another thread reads the next."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = None
+        for rows in asked:
+            ready, coming = coming, pool.submit(read, rows)
+            if ready is not None:
+                yield ready.result()
+        if coming is not None:
+            yield coming.result()
 
 
 def input_hasher(spec: TargetSpec, side: int, compute: Compute, context: Context) -> Hasher:
@@ -45,6 +64,8 @@ def input_hasher(spec: TargetSpec, side: int, compute: Compute, context: Context
         dtype=getattr(torch, compute.dtype),
     )
     hasher.to(memory_format=memory_format(compute.precision, context.device))
+    if compute.compiled:
+        hasher.trunk.compile()  # not the slope of tanh, which would be compiled anew for each value
     return hasher
 
 

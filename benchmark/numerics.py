@@ -45,7 +45,11 @@ def _bfloat16(device_type: str) -> torch.autocast:
 
 
 def memory_format(precision: Precision, device: torch.device) -> torch.memory_format:
-    """Return how images lie in memory: channels last where tensor cores compute."""
-    if device.type == "cuda" and precision != "full":
-        return torch.channels_last
-    return torch.contiguous_format
+    """Return how images lie in memory: channels last, but for full precision on a GPU.
+
+    On a CPU a gradient of VGG11 at 224 pixels takes three quarters of the time so, in bfloat16
+    half of it; on a GPU only tensor cores profit.
+    """
+    if device.type == "cuda" and precision == "full":
+        return torch.contiguous_format
+    return torch.channels_last

@@ -57,6 +57,7 @@ COLUMNS = {
     "threads": "Int64",
     "dtype": "string",
     "precision": "string",
+    "compiled": "boolean",
     "device": "string",
     "notes": "string",
     "job_key": "string",

@@ -72,6 +72,7 @@ class ComputeEntry(_Strict):
     threads: int = Field(default=1, ge=1)
     dtype: Literal["float32", "float64"] = "float32"
     precision: Precision = "full"
+    compiled: bool = False
 
 
 class Suite(_Strict):

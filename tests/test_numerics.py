@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -27,6 +28,20 @@ def test_precision_is_recorded_and_other_jobs_are_other_jobs(cache: Path, tmp_pa
     assert (half["status"] == "ok").all()
     assert set(full["job_key"]).isdisjoint(half["job_key"])
     assert half["t_map"].tolist() == pytest.approx(full["t_map"].tolist(), abs=0.1)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile wants a C++ compiler")
+def test_compiled_trunks_are_recorded_and_compute_the_same(cache: Path, tmp_path: Path) -> None:
+    attacks = ["dhta-fgsm"]
+    run_inline(small_suite(attacks=attacks), cache, tmp_path / "plain")
+    compute = {"batch": 4, "compiled": True}
+    run_inline(small_suite(attacks=attacks, compute=compute), cache, tmp_path / "compiled")
+    plain, compiled = load_results(tmp_path / "plain"), load_results(tmp_path / "compiled")
+    assert not plain["compiled"].any()
+    assert compiled["compiled"].all()
+    assert set(compiled["status"]) == {"ok"}
+    assert set(plain["job_key"]).isdisjoint(compiled["job_key"])
+    assert compiled["t_map"].tolist() == pytest.approx(plain["t_map"].tolist(), abs=0.02)
 
 
 def test_a_training_in_bfloat16_sees_its_own_steps() -> None:

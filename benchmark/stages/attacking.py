@@ -82,6 +82,7 @@ class Fit(AttackerTask):
     """Let a part of an attack learn: PrototypeNet, a generator. Resumes at its last saved state."""
 
     stage: ClassVar[str] = "fit"
+    version: ClassVar[int] = 2  # channels last
     part: Part
     epsilon: float | None
     seed: int
@@ -126,6 +127,7 @@ class Craft(AttackerTask):
     """Run an attack against its source: adversarial images, or codes for a code-only attack."""
 
     stage: ClassVar[str] = "craft"
+    version: ClassVar[int] = 2  # channels last
     attack: Attack
     n_queries: int
     seed: int
@@ -238,6 +240,7 @@ class Hash(NetworkTask):
     """Hash adversarial images with a victim, and measure what the attack did to them."""
 
     stage: ClassVar[str] = "hash"
+    version: ClassVar[int] = 2  # channels last
     victim: TargetSpec
     n_queries: int
     epsilon: float | None

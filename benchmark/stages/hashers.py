@@ -143,6 +143,7 @@ class Encode(NetworkTask):
     """Compute a split's hash codes."""
 
     stage: ClassVar[str] = "encode"
+    version: ClassVar[int] = 2  # channels last
     spec: TargetSpec
     split: SplitName
 

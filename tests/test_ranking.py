@@ -131,9 +131,9 @@ def test_precision_at_10_equals_the_mean_over_sampled_tie_orders() -> None:
 @settings(deadline=None, max_examples=40)
 @given(
     seed=st.integers(0, 2**32),
-    shape=st.sampled_from([(1, 1), (12, 64), (64, 21), (65, 80), (256, 1024)]),
+    shape=st.sampled_from([(1, 1), (12, 64), (64, 21), (33, 32), (65, 80), (256, 1024)]),
     queries=st.integers(1, 20),
-    items=st.integers(1, 300),
+    items=st.integers(1, 300) | st.sampled_from([1023, 1024, 1025, 2500]),  # around its blocks
 )
 def test_the_kernel_counts_what_plain_loops_count(
     seed: int, shape: tuple[int, int], queries: int, items: int
@@ -162,17 +162,17 @@ def same(one: Ranking, other: Ranking) -> None:
     assert np.abs(one.stable_sums - other.stable_sums).max() < 1e-9
 
 
-def test_threads_and_slices_of_the_database_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_and_chunks_of_queries_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     query_codes, database_codes, query_labels, database_labels = problem(5, queries=21, items=500)
     arguments = (query_codes, database_codes, [query_labels, 1 - query_labels], database_labels)
     whole = rank(*arguments, threads=1)
     same(whole, rank(*arguments, threads=3))
-    monkeypatch.setattr("benchmark.hamming.cpu._MOST_ITEMS", 130)
+    monkeypatch.setattr("benchmark.hamming.cpu._CHUNK", 8)
     same(whole, rank(*arguments, threads=1))
 
 
 def test_the_path_of_a_gpu_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    query_codes, database_codes, query_labels, database_labels = problem(6, queries=9, items=300)
+    query_codes, database_codes, query_labels, database_labels = problem(6, queries=9, items=1300)
     sets = [query_labels, 1 - query_labels]
     monkeypatch.setattr("benchmark.hamming.gpu._PAIRS", 1000)
     found = Ranking(

@@ -1,7 +1,7 @@
-"""The ranking kernel on the CPU: XOR, popcount and AND a pair, near the speed of memory.
+"""The ranking on the CPU: XOR, popcount and AND a pair, near the speed of the instructions.
 
-Nothing of the size queries × database is stored. A few queries pass together over the database;
-several label rows a query (its own, its target's) are counted in the same pass.
+Nothing of the size queries × database is stored. Several label rows a query (its own, its
+target's) are counted in the same pass.
 """
 
 from __future__ import annotations
@@ -17,10 +17,7 @@ from benchmark.hamming.packing import Words
 Counts = npt.NDArray[np.int64]
 Sums = npt.NDArray[np.float64]
 
-FIELD = 21  # bits of a counter; a word holds items and two kinds of hits
-_GROUP = 8  # queries that pass together
-_FULL = (1 << FIELD) - 1
-_MOST_ITEMS = _FULL  # of the database at a time, so that no counter runs over
+_CHUNK = 64  # queries of a task: few enough that threads end together, a multiple of four
 MOST_KINDS = 2
 
 
@@ -31,35 +28,28 @@ def histograms(
 
     Args:
         codes: of the queries ``[q, W]``.
-        database: codes ``[n, W]``.
+        database: codes, word by word ``[W, n]``.
         labels: one or two label rows a query ``[q, S, L]``.
-        database_labels: label rows ``[n, L]``.
+        database_labels: label rows, word by word ``[L, n]``.
         bits: of a code, K.
         threads: to run on.
 
     Returns:
         Items at each distance ``[q, K + 1]``, and those that share a label ``[S, q, K + 1]``.
     """
-    from benchmark.hamming.kernels import histogram_kernel  # numba takes half a second to import
+    from benchmark.hamming.kernels import count_places  # numba takes half a second to import
 
     kinds = labels.shape[1]
-    kernel = histogram_kernel(codes.shape[1], labels.shape[2], kinds)
-    items = np.zeros((len(codes), bits + 1), dtype=np.int64)
-    hits = np.zeros((kinds, *items.shape), dtype=np.int64)
-    for start in range(0, len(database), _MOST_ITEMS):
-        part = slice(start, start + _MOST_ITEMS)
-        near, rows = database[part], database_labels[part]
+    counted = np.zeros((len(codes), (bits + 1) << kinds), dtype=np.int64)
 
-        def count(group: slice, near: Words = near, rows: Words = rows) -> None:
-            counted = np.zeros((group.stop - group.start, bits + 1), dtype=np.uint64)
-            kernel(codes[group], near, labels[group], rows, counted)
-            items[group] += (counted & _FULL).astype(np.int64)
-            for kind in range(kinds):
-                field = counted >> (FIELD * (kind + 1))
-                hits[kind, group] += (field & _FULL).astype(np.int64)
+    def count(chunk: slice) -> None:
+        count_places(codes[chunk], database, labels[chunk], database_labels, counted[chunk])
 
-        _over_groups(count, len(codes), threads)
-    return items, hits
+    _over_chunks(count, len(codes), threads)
+    places = counted.reshape(len(codes), bits + 1, *[2] * kinds)  # the last axis is the first kind
+    hits = [places.take(1, axis=-1 - kind).reshape(*places.shape[:2], -1) for kind in range(kinds)]
+    items = places.reshape(*places.shape[:2], -1).sum(axis=2)
+    return items, np.stack([found.sum(axis=2) for found in hits])
 
 
 def stable_sums(
@@ -71,7 +61,7 @@ def stable_sums(
     hits: Counts,
     threads: int,
 ) -> Sums:
-    """Sum each query's precision at its hits, ties in database order, as a counting sort does.
+    """Sum each query's precision at its hits, ties in database order.
 
     Args:
         codes, database, labels, database_labels: as for :func:`histograms`.
@@ -81,33 +71,32 @@ def stable_sums(
     Returns:
         ``[S, q]``; divided by the number of hits it is the average precision.
     """
-    from benchmark.hamming.kernels import stable_kernel
+    from benchmark.hamming.kernels import sum_precisions
 
-    kernel = stable_kernel(codes.shape[1], labels.shape[2], labels.shape[1])
-    before = np.cumsum(items, axis=1) - items
-    found = np.ascontiguousarray((np.cumsum(hits, axis=2) - hits).transpose(1, 0, 2))
+    before = (np.cumsum(items, axis=1) - items)[:, None]
+    found = (np.cumsum(hits, axis=2) - hits).transpose(1, 0, 2)
+    passed = (before + (found << 32)).astype(np.uint64)
     sums = np.zeros((len(codes), labels.shape[1]))
 
-    def add(group: slice) -> None:
-        kernel(
-            codes[group],
+    def add(chunk: slice) -> None:
+        sum_precisions(
+            codes[chunk],
             database,
-            labels[group],
+            labels[chunk],
             database_labels,
-            before[group],
-            found[group],
-            sums[group],
+            passed[chunk],
+            sums[chunk],
         )
 
-    _over_groups(add, len(codes), threads)
+    _over_chunks(add, len(codes), threads)
     return sums.T
 
 
-def _over_groups(work: Callable[[slice], None], count: int, threads: int) -> None:
-    groups = [slice(start, min(start + _GROUP, count)) for start in range(0, count, _GROUP)]
+def _over_chunks(work: Callable[[slice], None], count: int, threads: int) -> None:
+    chunks = [slice(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
     if threads == 1:
-        for group in groups:
-            work(group)
+        for chunk in chunks:
+            work(chunk)
         return
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, groups))
+        list(pool.map(work, chunks))

@@ -1,7 +1,9 @@
 """The inner loops of the ranking, compiled by numba.
 
-They are compiled for the number of words that a code and a label row have, so that loops over
-words unroll, and kept on disk.
+Each query's distances and hits are computed a block of the database at a time, in loops that the
+compiler turns into vector instructions; only counting is left to a scalar loop. Two queries count
+together in one table of pairs, which halves the increments, and two such tables side by side hide
+their latency. Codes and label rows are words of 32 bits, the database's word by word ``[W, n]``.
 """
 
 # mypy: ignore-errors
@@ -9,17 +11,15 @@ words unroll, and kept on disk.
 
 from __future__ import annotations
 
-import functools
-from typing import Any
-
 import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
-from benchmark.hamming.cpu import FIELD
+_BLOCK = 1024  # database items at a time: their places stay in the first-level cache
+_TOGETHER = 4  # queries that pass together
+_LARGEST_TABLE = 1 << 16  # entries of a table of pairs, where the database is no longer
 
-_BLOCK = 4096  # database items that several queries pass while they are in the cache
-_LANES = 4  # histograms a query, so that equal distances in a row do not wait for each other
+_u32, _u64 = np.uint32, np.uint64
 
 
 @intrinsic
@@ -29,64 +29,133 @@ def _popcount(typing_context, word):  # noqa: ARG001 - numba's signature
     def code(context, builder, signature, arguments):  # noqa: ARG001 - numba's signature
         return builder.ctpop(arguments[0])
 
-    return types.uint64(types.uint64), code
+    return types.uint32(types.uint32), code
 
 
-@functools.cache
-def histogram_kernel(words: int, label_words: int, kinds: int) -> Any:
-    """Return the kernel for codes and label rows of so many words, compiled when first called."""
-
-    @njit(nogil=True, cache=True)
-    def kernel(codes, database, labels, database_labels, counted):
-        width = counted.shape[1]
-        lanes = np.zeros((codes.shape[0], _LANES * width), np.uint64)
-        for start in range(0, database.shape[0], _BLOCK):
-            stop = min(database.shape[0], start + _BLOCK)
-            for query in range(codes.shape[0]):
-                own, code, rows = lanes[query], codes[query], labels[query]
-                for item in range(start, stop):
-                    distance = np.uint64(0)
-                    for word in range(words):
-                        distance += _popcount(code[word] ^ database[item, word])
-                    one = np.uint64(1)
-                    for kind in range(kinds):
-                        shared = np.uint64(0)
-                        for word in range(label_words):
-                            shared |= rows[kind, word] & database_labels[item, word]
-                        one |= np.uint64(shared != 0) << np.uint64(FIELD * (kind + 1))
-                    own[(item & (_LANES - 1)) * width + np.int64(distance)] += one
-        for query in range(codes.shape[0]):
-            for lane in range(_LANES):
-                for distance in range(width):
-                    counted[query, distance] += lanes[query, lane * width + distance]
-
-    return kernel
+@njit(nogil=True, cache=True)
+def _distances(code, database, start, count, places):
+    """Write the Hamming distances of a block to ``places``."""
+    own, row = code[0], database[0, start : start + count]
+    for i in range(count):
+        places[i] = _popcount(own ^ row[i])
+    for word in range(1, len(code)):
+        own, row = code[word], database[word, start : start + count]
+        for i in range(count):
+            places[i] += _popcount(own ^ row[i])
 
 
-@functools.cache
-def stable_kernel(words: int, label_words: int, kinds: int) -> Any:
-    """Return the kernel that ranks ties in database order; ``before`` and ``found`` are used up."""
+@njit(nogil=True, cache=True)
+def _mark(rows, labels, start, count, places, shared):
+    """Append to each place a bit for each kind of relevance; ``rows`` is ``[S, L]``, S 1 or 2."""
+    first, last, none = rows[0], rows[len(rows) - 1], _u32(0)
+    if rows.shape[1] == 1:
+        one, other, row = first[0], last[0], labels[0, start : start + count]
+        if len(rows) == 1:
+            for i in range(count):
+                places[i] = places[i] << _u32(1) | _u32((one & row[i]) != none)
+        else:
+            for i in range(count):
+                hits = _u32((other & row[i]) != none) << _u32(1) | _u32((one & row[i]) != none)
+                places[i] = places[i] << _u32(2) | hits
+        return
+    for kind in range(len(rows)):
+        met, own, row = shared[kind], rows[kind, 0], labels[0, start : start + count]
+        for i in range(count):
+            met[i] = own & row[i]
+        for word in range(1, rows.shape[1]):
+            own, row = rows[kind, word], labels[word, start : start + count]
+            for i in range(count):
+                met[i] |= own & row[i]
+    met, more = shared[0], shared[len(rows) - 1]
+    if len(rows) == 1:
+        for i in range(count):
+            places[i] = places[i] << _u32(1) | _u32(met[i] != none)
+    else:
+        for i in range(count):
+            hits = _u32(more[i] != none) << _u32(1) | _u32(met[i] != none)
+            places[i] = places[i] << _u32(2) | hits
 
-    @njit(nogil=True, cache=True)
-    def kernel(codes, database, labels, database_labels, before, found, sums):
-        for start in range(0, database.shape[0], _BLOCK):
-            stop = min(database.shape[0], start + _BLOCK)
-            for query in range(codes.shape[0]):
-                code, rows = codes[query], labels[query]
-                for item in range(start, stop):
-                    far = np.uint64(0)
-                    for word in range(words):
-                        far += _popcount(code[word] ^ database[item, word])
-                    distance = np.int64(far)
-                    before[query, distance] += 1
-                    for kind in range(kinds):
-                        shared = np.uint64(0)
-                        for word in range(label_words):
-                            shared |= rows[kind, word] & database_labels[item, word]
-                        if shared != 0:
-                            found[query, kind, distance] += 1
-                            sums[query, kind] += (
-                                found[query, kind, distance] / before[query, distance]
-                            )
 
-    return kernel
+@njit(nogil=True, cache=True)
+def count_places(codes, database, labels, database_labels, counted):
+    """Count the items at each place, which is a distance and a bit for each kind of hit.
+
+    Args:
+        codes, labels: of the queries ``[q, W]`` and ``[q, S, L]``.
+        database, database_labels: ``[W, n]`` and ``[L, n]``.
+        counted: the counts ``[q, (K + 1) · 2^S]`` are written here.
+    """
+    size, width = database.shape[1], counted.shape[1]
+    paired = width * width <= max(_LARGEST_TABLE, size)
+    tables = np.empty((2, width * width) if paired else (_TOGETHER, width), _u32)
+    places = np.empty((_TOGETHER, _BLOCK), _u32)
+    shared = np.empty((2, _BLOCK), _u32)
+    one, step = _u32(1), _u64(width)
+    a, b, c, d = places[0], places[1], places[2], places[3]
+    for group in range(0, len(codes), _TOGETHER):
+        tables[:] = 0
+        for start in range(0, size, _BLOCK):
+            count = min(size - start, _BLOCK)
+            for member in range(_TOGETHER):
+                query = min(group + member, len(codes) - 1)
+                _distances(codes[query], database, start, count, places[member])
+                _mark(labels[query], database_labels, start, count, places[member], shared)
+            if paired:
+                left, right = tables[0], tables[1]
+                for i in range(count):
+                    left[_u64(a[i]) * step + _u64(b[i])] += one
+                    right[_u64(c[i]) * step + _u64(d[i])] += one
+            else:
+                for member in range(_TOGETHER):
+                    table, own = tables[member], places[member]
+                    for i in range(count):
+                        table[_u64(own[i])] += one
+        for member in range(min(_TOGETHER, len(codes) - group)):
+            found = counted[group + member]
+            if not paired:
+                found[:] = tables[member]
+                continue
+            table = tables[member // 2].reshape(width, width)
+            for row in range(width):
+                for column in range(width):
+                    found[column if member % 2 else row] += table[row, column]
+
+
+@njit(nogil=True, cache=True, fastmath={"reassoc"})
+def _sum_of_ratios(counts, stop):
+    """Return the sum of hits / items over counts that hold both."""
+    total = 0.0
+    for i in range(stop):
+        total += np.float64(counts[i] >> _u64(32)) / np.float64(counts[i] & _u64(0xFFFFFFFF))
+    return total
+
+
+@njit(nogil=True, cache=True)
+def sum_precisions(codes, database, labels, database_labels, passed, sums):
+    """Add each query's precision at its hits, ties in database order, as a counting sort does.
+
+    Args:
+        codes, database, labels, database_labels: as for :func:`count_places`.
+        passed: items that lie nearer than each distance, and in the upper half of the word the
+            hits among them ``[q, S, K + 1]``; used up.
+        sums: ``[q, S]``.
+    """
+    size, kinds = database.shape[1], labels.shape[1]
+    places, shared = np.empty(_BLOCK, _u32), np.empty((2, _BLOCK), _u32)
+    at_hits = np.empty(_BLOCK + 1, _u64)
+    shift, one = _u32(kinds), _u32(1)
+    for query in range(len(codes)):
+        for start in range(0, size, _BLOCK):
+            count = min(size - start, _BLOCK)
+            _distances(codes[query], database, start, count, places)
+            _mark(labels[query], database_labels, start, count, places, shared)
+            for kind in range(kinds):
+                counts, mine, hits = passed[query, kind], _u32(kind), _u64(0)
+                for i in range(count):  # no branch: what is no hit is overwritten
+                    hit = _u64(places[i] >> mine & one)
+                    distance = _u64(places[i] >> shift)
+                    now = counts[distance] + (hit << _u64(32) | _u64(1))
+                    counts[distance] = now
+                    at_hits[hits] = now
+                    hits += hit
+                sums[query, kind] += _sum_of_ratios(at_hits, hits)

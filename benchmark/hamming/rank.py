@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from benchmark.hamming import cpu, gpu
 from benchmark.hamming.cpu import Counts, Sums
-from benchmark.hamming.packing import Matrix, pack_codes, pack_labels
+from benchmark.hamming.packing import Matrix, check_codes, check_labels, pack
+
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -54,22 +58,29 @@ def rank(
     Raises:
         ValueError: shapes that do not fit, or other values.
     """
-    codes, database = pack_codes(query_codes, "query_codes"), pack_codes(database_codes, "database")
-    labels = [pack_labels(rows, "query_labels") for rows in label_sets]
-    rows = pack_labels(database_labels, "database_labels")
-    _check_shapes(query_codes, database_codes, label_sets, database_labels)
-    bits = query_codes.shape[1]
+    codes, database = (
+        check_codes(query_codes, "query_codes"),
+        check_codes(database_codes, "database_codes"),
+    )
+    sets = [check_labels(rows, "query_labels") for rows in label_sets]
+    labels = check_labels(database_labels, "database_labels")
+    _check_shapes(codes, database, sets, labels)
     if device is not None and device.type != "cpu":
-        return _on_gpu(device, query_codes, database_codes, label_sets, database_labels, stable)
-    threads = threads or torch.get_num_threads()
+        return _on_gpu(device, codes, database, sets, labels, stable)
+    return _on_cpu(codes, database, sets, labels, stable, threads or torch.get_num_threads())
+
+
+def _on_cpu(
+    codes: Array, database: Array, sets: Sequence[Array], labels: Array, stable: bool, threads: int
+) -> Ranking:
+    queries, rows = pack(codes), [pack(one) for one in sets]
+    near, near_labels = (np.ascontiguousarray(pack(found).T) for found in (database, labels))
     parts = []
-    for start in range(0, len(labels), cpu.MOST_KINDS):
-        kinds = np.stack(labels[start : start + cpu.MOST_KINDS], axis=1)
-        items, hits = cpu.histograms(codes, database, kinds, rows, bits, threads)
-        sums = (
-            cpu.stable_sums(codes, database, kinds, rows, items, hits, threads) if stable else None
-        )
-        parts.append((items, hits, sums))
+    for start in range(0, len(rows), cpu.MOST_KINDS):
+        kinds = np.stack(rows[start : start + cpu.MOST_KINDS], axis=1)
+        items, hits = cpu.histograms(queries, near, kinds, near_labels, codes.shape[1], threads)
+        ranked = (queries, near, kinds, near_labels, items, hits, threads)
+        parts.append((items, hits, cpu.stable_sums(*ranked) if stable else None))
     return Ranking(
         parts[0][0],
         np.concatenate([hits for _, hits, _ in parts]),
@@ -79,37 +90,32 @@ def rank(
 
 def _on_gpu(
     device: torch.device,
-    query_codes: Matrix,
-    database_codes: Matrix,
-    label_sets: Sequence[Matrix],
-    database_labels: Matrix,
+    codes: Array,
+    database: Array,
+    sets: Sequence[Array],
+    labels: Array,
     stable: bool,
 ) -> Ranking:
-    codes, database = (
-        2 * (torch.as_tensor(signs) > 0).to(torch.int8) - 1
-        for signs in (query_codes, database_codes)
+    queries, near = (
+        2 * torch.from_numpy(signs > 0).to(torch.int8) - 1 for signs in (codes, database)
     )
-    labels = torch.stack([torch.as_tensor(rows) for rows in label_sets])
-    rows = torch.as_tensor(database_labels)
-    return Ranking(*gpu.rank_on(device, codes, database, labels, rows, stable=stable))
+    rows = torch.from_numpy(np.stack(sets))
+    return Ranking(
+        *gpu.rank_on(device, queries, near, rows, torch.from_numpy(labels), stable=stable)
+    )
 
 
-def _check_shapes(
-    query_codes: Matrix,
-    database_codes: Matrix,
-    label_sets: Sequence[Matrix],
-    database_labels: Matrix,
-) -> None:
+def _check_shapes(codes: Array, database: Array, sets: Sequence[Array], labels: Array) -> None:
     shapes = {
-        "code lengths": {query_codes.shape[1], database_codes.shape[1]},
-        "numbers of queries": {len(query_codes), *(len(rows) for rows in label_sets)},
-        "database sizes": {len(database_codes), len(database_labels)},
-        "numbers of labels": {database_labels.shape[1], *(rows.shape[1] for rows in label_sets)},
+        "code lengths": {codes.shape[1], database.shape[1]},
+        "numbers of queries": {len(codes), *(len(rows) for rows in sets)},
+        "database sizes": {len(database), len(labels)},
+        "numbers of labels": {labels.shape[1], *(rows.shape[1] for rows in sets)},
     }
     for what, found in shapes.items():
         if len(found) > 1:
             raise ValueError(f"{what} differ: {' and '.join(map(str, sorted(found)))}")
-    if not len(database_codes):
+    if not len(database):
         raise ValueError("the database is empty")
-    if not label_sets:
+    if not sets:
         raise ValueError("no label rows of the queries")

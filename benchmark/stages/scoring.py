@@ -20,7 +20,7 @@ class Score(DataTask):
     """Rank the victim's database for every query: the metrics of a row."""
 
     stage: ClassVar[str] = "score"
-    version: ClassVar[int] = 3  # stable sums in database order
+    version: ClassVar[int] = 4  # stable sums added in another order
     n_queries: int
     of: str = field(metadata={"key": False})  # for people; the inputs' keys say it already
 

@@ -4,10 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: bench test lint format clean
+.PHONY: bench perf test lint format clean
 
 bench: $(VENV)/.installed
 	$(BIN)/python run_benchmark.py run --suite demo $(ARGS)
+
+perf: $(VENV)/.installed
+	$(BIN)/python run_benchmark.py perf $(ARGS)
 
 test: $(VENV)/.developer
 	$(BIN)/python -m pytest $(ARGS)

@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import json
 import logging
-import os
 import shlex
 import sys
 import time
@@ -17,21 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import platformdirs
 import typer
 
+from benchmark.console import EXIT_CELLS_MISSING, cache_folder, say, usage_errors
 from benchmark.options import (
     CacheOption,
     DataRootOption,
-    DatasetArgument,
     DatasetOption,
     DevicesOption,
     EngineKind,
-    Kind,
-    Normalise,
     OnlyOption,
     OutOption,
-    ParamOption,
     ProtocolOption,
     Rerun,
     ScaleOption,
@@ -39,6 +34,7 @@ from benchmark.options import (
     SlotsPerDeviceOption,
     SuiteOption,
 )
+from benchmark.tools import app as tools
 from datasets.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,8 +51,7 @@ app = typer.Typer(
     epilog="Start with: run_benchmark.py run --suite demo",
 )
 
-EXIT_CELLS_MISSING = 3
-EXIT_USAGE = 2
+app.add_typer(tools)
 
 
 @app.command()
@@ -110,15 +105,15 @@ def run(
 
     changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
     began = time.monotonic()
-    with _usage_errors():
+    with usage_errors():
         if (engine is EngineKind.dask) != (scheduler_file is not None):
             raise UserError("--engine dask and --scheduler-file F go together")
         wish = _Wish(suite, out, only, cache, data_root, changes)
         if not verify and rerun in (Rerun.missing, Rerun.failed):
             known = finished.recall(wish.folder, wish.asked, wish.cache_folder)
             if known is not None:
-                _say(f"{known.cells} cells, {known.jobs} jobs, all done -> {wish.folder}")
-                _say(f"\n{known.leaderboard}\nresults.csv and report/ are as they were")
+                say(f"{known.cells} cells, {known.jobs} jobs, all done -> {wish.folder}")
+                say(f"\n{known.leaderboard}\nresults.csv and report/ are as they were")
                 return
     from benchmark.durations import span
     from benchmark.engines.choice import Choice
@@ -126,7 +121,7 @@ def run(
     from benchmark.schedule.attempts import Patience
     from benchmark.schedule.loop import RunStoppedError
 
-    with _usage_errors():
+    with usage_errors():
         whole, plan = wish.plans()
         folder = wish.folder
         manner = Manner(
@@ -146,15 +141,15 @@ def run(
                     manner=manner,
                     observer=observer,
                     command=shlex.join(sys.argv),
-                    say=_say,
+                    say=say,
                 )
         except RunStoppedError as error:
-            _say(f"{error}; what is done is kept, and the same command continues in {folder}")
+            say(f"{error}; what is done is kept, and the same command continues in {folder}")
             code = EXIT_CELLS_MISSING if error.signal is None else 128 + error.signal
             raise typer.Exit(code) from None
         counts = Counter(outcome.status.values())
         told = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
-        _say(f"jobs: {told}; {span(time.monotonic() - began)}")
+        say(f"jobs: {told}; {span(time.monotonic() - began)}")
         report = _report(folder)
         if set(counts) <= {"ok", "cached"}:
             finished.remember(
@@ -167,7 +162,7 @@ def run(
             )
     bad = ~report.results["status"].isin(["ok", "skipped"])
     if bad.any():
-        _say(f"{int(bad.sum())} of {len(report.results)} cells failed or are invalid (see above)")
+        say(f"{int(bad.sum())} of {len(report.results)} cells failed or are invalid (see above)")
     if bad.any() or counts["failed"]:  # pictures are no cell, but were asked for
         raise typer.Exit(EXIT_CELLS_MISSING)
 
@@ -204,13 +199,13 @@ def plan_command(
     from benchmark.store import Store
 
     changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
-    with _usage_errors():
+    with usage_errors():
         wish = _Wish(suite, out, only, cache, data_root, changes)
         _, plan = wish.plans()
         folder = wish.folder
         store = Store(folder / "store")
         if explain is not None:
-            _say("\n".join(explained(plan, store, explain)))
+            say("\n".join(explained(plan, store, explain)))
             return
         slots = machine_slots(devices, slots_per_device, plan.suite.compute.threads)
         device = slots[0].torch_device
@@ -219,12 +214,12 @@ def plan_command(
         seconds = estimate(plan, wish.cache_folder, device)
         done = {key for key, job in plan.jobs.items() if store.is_done(job.ref)}
         ahead = outlook(plan, seconds, done, slots)
-    _say(ahead.table)
-    _say(
+    say(ahead.table)
+    say(
         f"\n{len(plan.cells)} cells; output folder {folder}; adversarial images "
         f"{ahead.image_bytes / 1e9:.2g} GB"
     )
-    _say(ahead.simulated() if simulate else ahead.summary)
+    say(ahead.simulated() if simulate else ahead.summary)
 
 
 @app.command()
@@ -236,72 +231,9 @@ def status(
     from benchmark.watch.status import read_status
     from benchmark.watch.text import status_text
 
-    with _usage_errors():
+    with usage_errors():
         found = read_status(out)
-    _say(json.dumps(dataclasses.asdict(found), indent=1) if as_json else status_text(found))
-
-
-@app.command()
-def doctor(
-    dataset: DatasetArgument,
-    param: ParamOption = None,
-    data_root: DataRootOption = None,
-    n_t: Annotated[int, typer.Option(min=1, help="Votes an anchor code takes.")] = 9,
-    cache: CacheOption = None,
-) -> None:
-    """Examine a data set: counts, label rows, chance, overlaps, images that cannot be read.
-
-    Exits 0 when nothing would stop a run, 3 otherwise; every finding is listed at once.
-    """
-    from benchmark.dataset_tools import dataset_spec, diagnosis_table
-    from datasets.doctor import examine
-
-    with _usage_errors():
-        spec = dataset_spec(dataset, param or [], data_root)
-        diagnosis = examine(spec.inspect(_cache(cache)), n_t)
-    _say(diagnosis_table(diagnosis))
-    if not diagnosis.healthy:
-        raise typer.Exit(EXIT_CELLS_MISSING)
-
-
-@app.command("make-lists")
-def make_lists(
-    dataset: DatasetArgument,
-    official: Annotated[Path, typer.Option("--from", help="Folder of the official files.")],
-    to: Annotated[Path, typer.Option("--to", help="Folder the lists are written to.")],
-    seed: Annotated[int, typer.Option(help="Of the splits.")] = 0,
-) -> None:
-    """Make split lists of the paper's sizes from the official files of a data set."""
-    from benchmark.dataset_tools import write_lists
-
-    with _usage_errors():
-        for line in write_lists(dataset, official, to, seed):
-            _say(line)
-
-
-@app.command("import-target")
-def import_target(
-    file: Annotated[Path, typer.Argument(help="A state dict: .safetensors, or a torch file.")],
-    method: Annotated[str, typer.Option(help="The hashing method it was trained with.")],
-    backbone: Annotated[str, typer.Option(help="Its network.")],
-    to: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
-    side: Annotated[int, typer.Option(help="Side of its images in pixels.")] = 224,
-    normalise: Annotated[
-        Normalise, typer.Option(help="Whether its images were normalised as for ImageNet.")
-    ] = Normalise.none,
-    scale: Annotated[
-        float | None, typer.Option(help="HashNet's factor of the logit, which a state dict loses.")
-    ] = None,
-) -> None:
-    """Convert a hasher made elsewhere, once and without executing it, for 'checkpoint:' in a suite.
-
-    Reads torchvision's layout with a hash layer for its last one, and the layouts of the ProS-GAN
-    paper's released code and of DeepHash-pytorch. Tensors that are missing or left over are named.
-    """
-    from benchmark.target_tools import convert
-
-    with _usage_errors():
-        _say(convert(file, method, backbone, to, side=side, normalise=normalise.value, scale=scale))
+    say(json.dumps(dataclasses.asdict(found), indent=1) if as_json else status_text(found))
 
 
 @app.command()
@@ -309,32 +241,8 @@ def report(
     out: Annotated[Path, typer.Option("--out", "-o", help="An output folder.")],
 ) -> None:
     """Write the tables and figures of an output folder again, from what its store holds."""
-    with _usage_errors():
+    with usage_errors():
         _report(out)
-
-
-@app.command("list")
-def list_command(
-    kind: Annotated[Kind, typer.Argument(help="What to list.")],
-    protocol: Annotated[
-        str, typer.Option(help="Whose hyper-parameters to show attacks with.")
-    ] = "released",
-    cache: CacheOption = None,
-) -> None:
-    """List what a suite can name, with its parameters and defaults."""
-    from tabulate import tabulate
-
-    from benchmark.kept import kept
-
-    def look() -> tuple[list[str], list[list[str]]]:
-        from benchmark.listing import listing
-
-        return listing(kind.value, protocol)
-
-    with _usage_errors():
-        header, rows = kept(_cache(cache), f"list {kind.value} {protocol}", look)
-    widths = [None] * (len(header) - 2) + ([70, 40] if len(header) > 4 else [40, 80])
-    _say(tabulate(rows, header, tablefmt="simple", maxcolwidths=widths))
 
 
 @dataclass(frozen=True)
@@ -351,7 +259,7 @@ class _Wish:
     @property
     def cache_folder(self) -> Path:
         """Where data sets are built."""
-        return _cache(self.cache)
+        return cache_folder(self.cache)
 
     @functools.cached_property
     def folder(self) -> Path:
@@ -393,30 +301,13 @@ class _Wish:
         return whole, whole.only(self.only or ())
 
 
-def _cache(cache: Path | None) -> Path:
-    return (cache or platformdirs.user_cache_path("targeted-hashing-benchmark")).resolve()
-
-
 def _report(folder: Path) -> Report:
     from reports.report import write_report
 
     written = write_report(folder)
-    _say("\n" + written.leaderboard)
-    _say(written.told)
+    say("\n" + written.leaderboard)
+    say(written.told)
     return written
-
-
-@contextlib.contextmanager
-def _usage_errors() -> Iterator[None]:
-    """Turn an error that is written for the user into its message and exit code 2."""
-    try:
-        yield
-    except UserError as error:
-        _fail(str(error))
-    except OSError as error:
-        if error.filename is None:
-            raise
-        _fail(f"{error.filename}: {error.strerror}")
 
 
 @contextlib.contextmanager
@@ -430,20 +321,7 @@ def _observer() -> Iterator[Observer]:
         with RichObserver(console) as observer:
             yield observer
     else:
-        yield PlainObserver(_say)
-
-
-def _fail(message: str) -> None:
-    typer.echo(f"error: {message}", err=True)
-    raise typer.Exit(EXIT_USAGE)
-
-
-def _say(message: str) -> None:
-    try:
-        typer.echo(message)
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever listened is gone; the run is worth more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        yield PlainObserver(say)
 
 
 def main() -> None:

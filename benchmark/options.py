@@ -83,6 +83,23 @@ class EngineKind(StrEnum):
     dask = "dask"
 
 
+class PerfSize(StrEnum):
+    """How much is measured."""
+
+    full = "full"
+    small = "small"
+
+
+class PerfPart(StrEnum):
+    """What is measured."""
+
+    ranking = "ranking"
+    crafting = "crafting"
+    generator = "generator"
+    transfer = "transfer"
+    encoding = "encoding"
+
+
 class Rerun(StrEnum):
     """What is made again although a run has ended with it."""
 

@@ -1,0 +1,50 @@
+"""What commands say, and how they end. Imports no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import platformdirs
+import typer
+
+from datasets.errors import UserError
+
+EXIT_CELLS_MISSING = 3
+EXIT_USAGE = 2
+
+
+def cache_folder(cache: Path | None) -> Path:
+    """Return where data sets are built: as asked, or the user's cache folder."""
+    return (cache or platformdirs.user_cache_path("targeted-hashing-benchmark")).resolve()
+
+
+@contextlib.contextmanager
+def usage_errors() -> Iterator[None]:
+    """Turn an error that is written for the user into its message and exit code 2."""
+    try:
+        yield
+    except UserError as error:
+        fail(str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        fail(f"{error.filename}: {error.strerror}")
+
+
+def fail(message: str) -> None:
+    """Tell what is wrong and end."""
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(EXIT_USAGE)
+
+
+def say(message: str) -> None:
+    """Print a line at once."""
+    try:
+        typer.echo(message)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever listened is gone; the run is worth more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

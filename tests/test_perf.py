@@ -1,0 +1,97 @@
+"""The speed measurements run, compute what they compare, and judge by the ratio they print."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from attacks.gradient import GradientLoop
+from benchmark.metrics import mean_average_precision
+from benchmark.perf import plain
+from benchmark.perf.comparison import Comparison, in_turns
+from benchmark.perf.crafting import Scene, Shape
+from datasets.seeds import generator
+from targets.backbones import Tiny
+from tests.conftest import run_cli
+
+
+def test_the_small_size_measures_everything(tmp_path: Path) -> None:
+    kept = tmp_path / "perf.json"
+    done = run_cli("perf", "--size", "small", "--json", str(kept))
+    assert done.returncode == 0, done.stderr
+    told = json.loads(kept.read_text(encoding="utf-8"))
+    assert {"torch", "device", "threads", "processor", "cores"} <= set(told["machine"])
+    made = told["comparisons"]
+    assert {one["name"].split(",")[0] for one in made} == {
+        *("ranking", "crafting", "transfer", "encoding")
+    }
+    for one in made:
+        assert len(one["ours_seconds"]) == len(one["other_seconds"]) == 2
+        assert 0 < one["spread"][0] <= one["ratio"] <= one["spread"][1]
+        assert one["name"] in done.stdout
+    facts = {name: value for one in made for name, value in one["facts"].items()}
+    assert facts["largest error"] < 1e-9
+    assert facts["share of equal bits"] > 0.9
+
+
+def test_a_part_can_be_measured_alone(tmp_path: Path) -> None:
+    kept = tmp_path / "perf.json"
+    run_cli("perf", "--size", "small", "--part", "encoding", "--json", str(kept))
+    names = [one["name"] for one in json.loads(kept.read_text(encoding="utf-8"))["comparisons"]]
+    assert names
+    assert all(name.startswith("encoding") for name in names)
+
+
+def compared(kind: str, wanted: float | None) -> Comparison:
+    return Comparison("a", "ours", "other", "unit", kind, (1, 2, 4), (2, 8, 12), wanted)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted", "ratio", "verdict"),
+    [
+        ("speed-up", 3, 3, "at least 3"),
+        ("speed-up", 3.5, 3, "at least 3.5: MISSED"),
+        ("overhead", 0.4, 1 / 3, "at most 0.4"),
+        ("overhead", 0.3, 1 / 3, "at most 0.3: MISSED"),
+        ("overhead", None, 1 / 3, ""),
+    ],
+)
+def test_a_ratio_is_judged_by_its_kind(
+    kind: str, wanted: float | None, ratio: float, verdict: str
+) -> None:
+    one = compared(kind, wanted)
+    assert one.ratio == pytest.approx(ratio)
+    assert one.verdict == verdict
+
+
+def test_ways_take_turns_after_one_call_each() -> None:
+    calls: list[str] = []
+    taken = in_turns(3, lambda: calls.append("a"), lambda: calls.append("b"))
+    assert "".join(calls) == "ab" + "ab" + "ba" + "ab"
+    assert [len(one) for one in taken] == [3, 3]
+
+
+def test_the_plain_ranking_is_the_metric_where_no_two_distances_are_equal() -> None:
+    draws = generator(0, "perf-test")
+    database = -np.ones((31, 31), dtype=np.int8)
+    database[np.tril_indices(31)] = 1  # distances 0 to 30 from a query of ones
+    database = database[draws.permutation(31)]
+    query = np.ones((1, 31), dtype=np.int8)
+    targets, labels = (draws.integers(0, 2, (n, 3)) for n in (1, 31))
+    targets[0, 0] = 1
+    usual = plain.average_precisions(
+        query.astype(np.float32), database.astype(np.float32), targets, labels
+    )
+    assert list(usual) == pytest.approx([mean_average_precision(query, database, targets, labels)])
+
+
+def test_the_plain_crafting_takes_the_same_steps() -> None:
+    scene = Scene(Tiny(), Shape(side=32, batch=3, steps=3, width=4), torch.device("cpu"))
+    usual = scene.usual()
+    ours = scene.loop("full", GradientLoop(steps=3, rule="sign", step_size=1 / 255))()
+    assert (usual - scene.images).abs().max() > 2 / 255
+    assert ((usual - ours).abs() < 1e-6).float().mean() > 0.99  # the signs of tiny gradients differ

@@ -109,8 +109,9 @@ def run(
         if (engine is EngineKind.dask) != (scheduler_file is not None):
             raise UserError("--engine dask and --scheduler-file F go together")
         wish = _Wish(suite, out, only, cache, data_root, changes)
+        asked = {**wish.asked, "devices": [devices, slots_per_device]}
         if not verify and rerun in (Rerun.missing, Rerun.failed):
-            known = finished.recall(wish.folder, wish.asked, wish.cache_folder)
+            known = finished.recall(wish.folder, asked, wish.cache_folder)
             if known is not None:
                 say(f"{known.cells} cells, {known.jobs} jobs, all done -> {wish.folder}")
                 say(f"\n{known.leaderboard}\nresults.csv and report/ are as they were")
@@ -122,7 +123,8 @@ def run(
     from benchmark.schedule.loop import RunStoppedError
 
     with usage_errors():
-        whole, plan = wish.plans()
+        here = devices if engine is EngineKind.local else None
+        whole, plan = wish.plans(here, slots_per_device)
         folder = wish.folder
         manner = Manner(
             Choice(devices, slots_per_device, scheduler_file),
@@ -154,7 +156,7 @@ def run(
         if set(counts) <= {"ok", "cached"}:
             finished.remember(
                 folder,
-                wish.asked,
+                asked,
                 plan,
                 sources=wish.sources(),
                 report=report.files,
@@ -201,7 +203,7 @@ def plan_command(
     changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
     with usage_errors():
         wish = _Wish(suite, out, only, cache, data_root, changes)
-        _, plan = wish.plans()
+        _, plan = wish.plans(devices, slots_per_device)
         folder = wish.folder
         store = Store(folder / "store")
         if explain is not None:
@@ -285,9 +287,17 @@ class _Wish:
 
         return list(source_files(self.suite, self.changes["scale"]))
 
-    def plans(self) -> tuple[Plan, Plan]:
-        """Return the whole plan, and what of it is wanted."""
+    def plans(self, devices: str | None, slots_per_device: int | None = None) -> tuple[Plan, Plan]:
+        """Return the whole plan, and what of it is wanted.
+
+        Args:
+            devices: of this machine, to try batches on that the suite leaves open; None: of
+                another.
+            slots_per_device: jobs that share one.
+        """
+        from benchmark.batches import Batches
         from benchmark.dataset_tools import with_root
+        from benchmark.engines.slots import machine_slots
         from benchmark.names import lookup
         from benchmark.plan import make_plan
         from benchmark.suite_files import load_suite
@@ -297,7 +307,11 @@ class _Wish:
         suite = with_root(load_suite(self.suite, changes), self.data_root)
         for name in suite.tables:
             lookup("table", name, LAYOUTS)
-        whole = make_plan(suite, self.cache_folder)
+        sizing = None
+        if devices is not None:
+            slot = machine_slots(devices, slots_per_device, suite.compute.threads)[0]
+            sizing = Batches(self.cache_folder, slot, 1 / (slots_per_device or 1), say).find
+        whole = make_plan(suite, self.cache_folder, sizing)
         return whole, whole.only(self.only or ())
 
 

@@ -77,6 +77,7 @@ def _describe(
     victim: Target,
 ) -> dict[str, Any]:
     """Return the columns of a row that are known before anything ran."""
+    compute = graph.compute(None if attack.blind else source.spec.backbone)
     return {
         "dataset": graph.data.name,
         "dataset_fingerprint": graph.data.fingerprint,
@@ -94,11 +95,11 @@ def _describe(
         "n_queries": graph.n_queries,
         "budget_class": _budget_class(attack),
         "epsilon": attack.epsilon,
-        "batch": graph.compute.batch,
-        "threads": graph.compute.threads,
-        "dtype": graph.compute.dtype,
-        "precision": graph.compute.precision,
-        "compiled": graph.compute.compiled,
+        "batch": compute.batch,
+        "threads": compute.threads,
+        "dtype": compute.dtype,
+        "precision": compute.precision,
+        "compiled": compute.compiled,
     }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,11 @@ from benchmark.suite import Suite, TargetEntry
 from benchmark.suite_sources import SuiteError
 from datasets.base import DatasetSpec, RetrievalData, SplitName
 from datasets.draws import Policy
+from targets.backbones import Backbone
 from targets.checkpoints import weights_file
 from targets.hasher import TargetSpec
+
+Sizing = Callable[[Backbone, int, Compute], int]  # the batch for a network and images of a side
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class JobGraph:
     dataset: DatasetSpec
     data: RetrievalData
     jobs: dict[str, Job] = field(default_factory=dict)
+    sizing: Sizing | None = None
 
     def job(self, task: Task, **inputs: Job) -> Job:
         """Return the one job of this task and these inputs."""
@@ -60,11 +65,23 @@ class JobGraph:
         """Return the fields by which a task finds its data set."""
         return {"dataset": self.dataset, "fingerprint": self.data.fingerprint}
 
-    @property
-    def compute(self) -> Compute:
-        """Return how networks are run."""
-        entry = self.suite.compute
-        return Compute(**entry.model_dump())
+    def compute(self, backbone: Backbone | None = None) -> Compute:
+        """Return how a network is run, or what has none.
+
+        Raises:
+            SuiteError: the batch is to be found, and there is no machine to try on.
+        """
+        asked = self.suite.compute.model_dump()
+        if asked["batch"] != "auto":
+            return Compute(**asked)
+        compute = Compute(**{**asked, "batch": Compute.batch})
+        if backbone is None:
+            return compute
+        if self.sizing is None:
+            raise SuiteError(
+                "compute.batch: auto is tried on the devices of this machine; give a number"
+            )
+        return replace(compute, batch=self.sizing(backbone, self.data.side, compute))
 
     @property
     def n_queries(self) -> int:
@@ -121,7 +138,8 @@ class JobGraph:
 
     def encode(self, target: Target, seed: int, split: SplitName) -> Job:
         """Return the hashing of a split by a target."""
-        task = Encode(**self.source_data, compute=self.compute, spec=target.spec, split=split)
+        compute = self.compute(target.spec.backbone)
+        task = Encode(**self.source_data, compute=compute, spec=target.spec, split=split)
         return self.job(task, target=self.train(target, seed))
 
     def draw(self, protocol: Protocol, policy: Policy, seed: int) -> Job:
@@ -155,7 +173,7 @@ class JobGraph:
             if part is not None and part.learns:
                 task = Fit(
                     **self.source_data,
-                    compute=self.compute,
+                    compute=self.compute(source.spec.backbone),
                     source=source.spec,
                     part=part,
                     epsilon=attack.epsilon if role == "crafting" else None,
@@ -169,7 +187,7 @@ class JobGraph:
         if attack.blind:
             blind = CraftBlind(
                 **self.source_data,
-                compute=self.compute,
+                compute=self.compute(),
                 attack=attack,
                 n_queries=self.n_queries,
                 seed=setting.seed,
@@ -182,7 +200,7 @@ class JobGraph:
         }
         task = Craft(
             **self.source_data,
-            compute=self.compute,
+            compute=self.compute(source.spec.backbone),
             attack=attack,
             source=source.spec,
             n_queries=self.n_queries,
@@ -199,7 +217,7 @@ class JobGraph:
         if not attack.code_only:
             hashing = Hash(
                 **self.source_data,
-                compute=self.compute,
+                compute=self.compute(victim.spec.backbone),
                 victim=victim.spec,
                 n_queries=self.n_queries,
                 epsilon=attack.epsilon,

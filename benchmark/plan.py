@@ -14,7 +14,7 @@ from pathlib import Path
 from attacks.protocols import PROTOCOLS
 from benchmark.cells import Cell, cells_of
 from benchmark.filters import matches, parse_filter
-from benchmark.graph import JobGraph, Target
+from benchmark.graph import JobGraph, Sizing, Target
 from benchmark.jobs import Job
 from benchmark.names import nearest
 from benchmark.parameters import construct, hyper_parameters
@@ -59,8 +59,10 @@ class Plan:
         return replace(self, cells=cells, jobs=_needed(cells, self.jobs))
 
 
-def make_plan(suite: Suite, cache: Path) -> Plan:
+def make_plan(suite: Suite, cache: Path, sizing: Sizing | None = None) -> Plan:
     """Cross a suite into cells and jobs; data sets are built under ``cache``.
+
+    ``sizing`` finds batches for a suite that leaves them open.
 
     Raises:
         SuiteError: a parameter that does not fit, or a suite without cells.
@@ -76,7 +78,7 @@ def make_plan(suite: Suite, cache: Path) -> Plan:
             name = canonical_json(entry.model_dump())
             if name not in loaded:
                 loaded[name] = _load(entry, f"datasets[{number}].params", cache)
-            graph = JobGraph(part, *loaded[name], jobs)
+            graph = JobGraph(part, *loaded[name], jobs, sizing)
             _check_trainings(trained, graph, targets)
             for cell in cells_of(graph, targets):
                 _keep_one(cells, cell)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -68,7 +68,7 @@ class AttackEntry(_Strict):
 class ComputeEntry(_Strict):
     """How networks are run; part of every job's key."""
 
-    batch: int = Field(default=32, ge=1)
+    batch: Annotated[int, Field(ge=1)] | Literal["auto"] = 32
     threads: int = Field(default=1, ge=1)
     dtype: Literal["float32", "float64"] = "float32"
     precision: Precision = "full"

@@ -114,7 +114,7 @@ def run(
             known = finished.recall(wish.folder, asked, wish.cache_folder)
             if known is not None:
                 say(f"{known.cells} cells, {known.jobs} jobs, all done -> {wish.folder}")
-                say(f"\n{known.leaderboard}\nresults.csv and report/ are as they were")
+                say(f"\n{known.leaderboard}\nresults.csv and report/index.html are as they were")
                 return
     from benchmark.durations import span
     from benchmark.engines.choice import Choice
@@ -240,11 +240,37 @@ def status(
 
 @app.command()
 def report(
-    out: Annotated[Path, typer.Option("--out", "-o", help="An output folder.")],
+    out: Annotated[
+        list[Path],
+        typer.Option("--out", "-o", help="An output folder; repeatable: they are merged."),
+    ],
+    to: Annotated[
+        Path | None, typer.Option(help="Where the report goes. Default: report/ in the folder.")
+    ] = None,
+    formats: Annotated[
+        str, typer.Option("--format", help="Some of html, md, tex, csv.")
+    ] = "html,md,tex,csv",
+    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Write the tables and figures of an output folder again, from what its store holds."""
+    """Write the page, tables and figures of output folders again, from what their stores hold.
+
+    Rows of several folders are merged by the job that made them; two folders that disagree on one
+    are refused.
+    """
+    from reports.report import FORMATS, write_report
+
     with usage_errors():
-        _report(out)
+        wanted = [one for one in FORMATS if one in formats.split(",")]
+        if len(wanted) < len(formats.split(",")):
+            raise UserError(f"--format {formats}: expected some of {', '.join(FORMATS)}")
+        if len(out) > 1 and to is None:
+            raise UserError("name the folder for the report of several runs with --to")
+        written = write_report(out, to, wanted)
+    if "md" in wanted:
+        say("\n" + written.leaderboard)
+    _say_written(written)
+    if show and written.page is not None:
+        typer.launch(str(written.page))
 
 
 @dataclass(frozen=True)
@@ -318,10 +344,16 @@ class _Wish:
 def _report(folder: Path) -> Report:
     from reports.report import write_report
 
-    written = write_report(folder)
+    written = write_report([folder])
     say("\n" + written.leaderboard)
-    say(written.told)
+    _say_written(written)
     return written
+
+
+def _say_written(report: Report) -> None:
+    say(f"wrote {len(report.files)} files in {report.folder}")
+    if report.page is not None:
+        say(f"look at {report.page.as_uri()}")
 
 
 @contextlib.contextmanager

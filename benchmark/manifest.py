@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.records import COLUMNS, canonical
-from benchmark.store import Arrays, JobRef, Store, read_json, write_json
+from benchmark.store import JobRef, Store, read_json, write_json
 from datasets.errors import UserError
 
 if TYPE_CHECKING:
@@ -81,86 +81,16 @@ def result_rows(out: Path) -> list[dict[str, Any]]:
     return [row for row in rows if row is not None]
 
 
-def loss_curves(out: Path) -> list[dict[str, Any]]:
-    """Return the loss curves of every generator of the run, also of those that failed.
-
-    One item a value: ``attack``, ``source``, ``attack_seed``, ``loss``, ``epoch`` (from 1),
-    ``value``.
-    """
-    manifest = read_json(out / _NAME) or {"cells": [], "jobs": {}}
+def missing_rows(out: Path) -> list[dict[str, Any]]:
+    """Return a row for every cell that has neither result nor reason, its status ``missing``."""
+    manifest = read_manifest(out)
     store = Store(out / "store")
-    points: dict[str, list[dict[str, Any]]] = {}
+    rows = []
     for cell in manifest["cells"]:
-        craft = manifest["jobs"].get(cell["jobs"].get("craft"), {"inputs": {}})
-        key = craft["inputs"].get("crafting")
-        if key is None or key in points:
-            continue
-        ref = JobRef("fit", key)
-        found = store.record(ref) or store.failure(ref) or {"data": {}}
-        row = cell["row"]
-        settings = f" ({row['variant']})" if row["variant"] else ""
-        points[key] = [
-            {
-                "attack": row["title"] + settings,
-                "source": row["source"],
-                "attack_seed": row["attack_seed"],
-                "loss": name,
-                "epoch": epoch,
-                "value": value,
-            }
-            for name, values in found["data"].get("curves", {}).items()
-            for epoch, value in enumerate(values, start=1)
-        ]
-    return [point for listed in points.values() for point in listed]
-
-
-def retrieval_curves(out: Path) -> list[dict[str, Any]]:
-    """Return precision and recall of every white-box cell, one item a length of the result list.
-
-    Keys: ``dataset``, ``protocol``, ``policy``, ``source``, ``attack``, ``seed``, ``top``,
-    ``precision``, ``recall``.
-    """
-    manifest = read_json(out / _NAME) or {"cells": []}
-    store = Store(out / "store")
-    points = []
-    variants: dict[str, set[str]] = {}
-    for cell in manifest["cells"]:
-        variants.setdefault(cell["row"]["title"], set()).add(cell["row"]["variant"])
-    for cell in manifest["cells"]:
-        row = cell["row"]
-        ref = JobRef("score", cell["jobs"].get("score", ""))
-        if row["source"] != row["victim"] or store.record(ref) is None:
-            continue
-        several = len(variants[row["title"]]) > 1 and row["variant"]
-        arrays = store.arrays(ref)
-        points += [
-            {
-                "dataset": row["dataset"],
-                "protocol": row["protocol"].removesuffix("+overrides"),
-                "policy": row["policy"],
-                "source": row["source"],
-                "attack": f"{row['title']} ({row['variant']})" if several else row["title"],
-                "seed": row["draw_seed"],
-                "top": int(top),
-                "precision": float(precision),
-                "recall": float(recall),
-            }
-            for top, precision, recall in zip(
-                arrays["curve_top"], arrays["curve_precision"], arrays["curve_recall"], strict=True
-            )
-        ]
-    return points
-
-
-def galleries(out: Path) -> Iterator[tuple[dict[str, Any], Arrays, list[str]]]:
-    """Yield the row, the pictures and the names of the classes of every cell that has pictures."""
-    manifest = read_json(out / _NAME) or {"cells": []}
-    store = Store(out / "store")
-    for cell in manifest["cells"]:
-        ref = JobRef("gallery", cell["jobs"].get("gallery", ""))
-        record = store.record(ref) if ref.key else None
-        if record is not None:
-            yield cell["row"], store.arrays(ref), record["data"]["classes"]
+        if _row(cell, manifest["jobs"], store, lambda _: "") is None:
+            waits = {"status": "missing", "reason": "not run yet", "job_key": cell["jobs"]["score"]}
+            rows.append({**cell["row"], **waits})
+    return rows
 
 
 def _row(

@@ -34,6 +34,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 _TENSORS = "tensors.safetensors"
 _DONE = "done.json"
 _FAILED = "failed.json"
+os.umask(_UMASK := os.umask(0o077))  # it can only be read by setting it
 
 
 class CorruptArtifactError(UserError):
@@ -235,6 +236,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
+            os.fchmod(handle, 0o666 & ~_UMASK)  # a temporary file is its owner's alone
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

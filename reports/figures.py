@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
@@ -12,53 +13,89 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from reports.deltas import delta_points, measured_minus_published
 from reports.drawings import Drawings
+from reports.palette import colours, dashes
 from reports.sweeps import ablation, ablation_points, alpha_points, alpha_sweep, panel_names
+from reports.tradeoffs import (
+    bits_points,
+    t_map_against_bits,
+    t_map_against_perceptibility,
+    t_map_against_seconds,
+)
+from reports.transfers import transfer_map, transfer_points
 
 mpl.use("Agg")
-# One colour and marker an attack in every figure, from a colour-blind-safe palette.
-_ORDER = (
-    "Original",
-    "Noise",
-    "P2P",
-    "DHTA",
-    "DHTA+FGSM",
-    "DHTA+I-FGSM",
-    "ProS-GAN",
-    "ProS-GAN-eps",
-    "GAN",
-    "ProS-GAN1",
-    "Prototype+I-FGSM",
-    "Anchor code",
-    "Prototype code",
-)
-_MARKERS = ("o", "X", "s", "D", "^", "v", "P", "*", "<", ">", "h", "p")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure that a report has."""
+
+    title: str
+    files: list[Path]  # SVG, PDF
 
 
 def draw_figures(
     results: pd.DataFrame, losses: pd.DataFrame, curves: pd.DataFrame, drawings: Drawings
-) -> list[Path]:
-    """Draw every figure the results, loss and retrieval curves allow; return their files."""
+) -> list[Drawn]:
+    """Draw every figure that the results, loss and retrieval curves allow."""
     good = results[(results["status"] == "ok") & (results["source"] == results["victim"])]
-    wanted: list[tuple[str, pd.DataFrame, Callable[[pd.DataFrame], Figure]]] = [
+    seen = good[good["perceptibility"].notna()]
+    timed = good[good["seconds_per_image"].notna() & (good["seconds_per_image"] > 0)]
+    timed = timed[timed["budget_class"] != "reference"]
+    matrix = transfer_points(results)
+    wanted: list[tuple[str, str, pd.DataFrame, Callable[[pd.DataFrame], Figure]]] = [
         (
             "t_map_against_perceptibility",
-            good[good["perceptibility"].notna()],
+            "t-MAP against perceptibility, with the Pareto front",
+            seen,
             t_map_against_perceptibility,
         ),
-        ("loss_curves", losses, loss_curves),
-        ("alpha_sweep", alpha_points(results), alpha_sweep),
-        ("ablation", ablation_points(results), ablation),
-        ("precision_recall", curves, functools.partial(retrieval, x="recall")),
-        ("precision_at_top", curves, functools.partial(retrieval, x="top")),
+        ("t_map_against_seconds", "t-MAP against time", timed, t_map_against_seconds),
+        ("t_map_against_bits", "t-MAP against code length", bits_points(good), t_map_against_bits),
+        (
+            "transfer",
+            "Transfer: t-MAP by source and victim, white-box outlined",
+            matrix,
+            functools.partial(transfer_map, value="t_map"),
+        ),
+        (
+            "transfer_gain",
+            "Transfer: t-MAP over Original on the victim",
+            matrix[matrix["gain"].notna()],
+            functools.partial(transfer_map, value="gain"),
+        ),
+        (
+            "precision_recall",
+            "Precision and recall for the target label",
+            curves,
+            functools.partial(retrieval, x="recall"),
+        ),
+        (
+            "precision_at_top",
+            "Precision for the target label over results looked at",
+            curves,
+            functools.partial(retrieval, x="top"),
+        ),
+        ("alpha_sweep", "Figure 4(b): alpha", alpha_points(results), alpha_sweep),
+        ("ablation", "Figure 4(a): ablations", ablation_points(results), ablation),
+        ("loss_curves", "Losses of generators in training", losses, loss_curves),
+        (
+            "measured_minus_published",
+            "Measured minus published",
+            delta_points(results),
+            measured_minus_published,
+        ),
     ]
-    files: list[Path] = []
-    for name, points, draw in wanted:
+    figures = []
+    for name, title, points, draw in wanted:
         if len(points):
             names = [f"{name}.svg", f"{name}.pdf"]
             made = functools.partial(_saved, draw, points, name)
-            files += drawings.draw(names, [name, _timeless(points)], made)
-    return files
+            shown = points if name == "t_map_against_seconds" else _timeless(points)
+            figures.append(Drawn(title, drawings.draw(names, [name, shown], made)))
+    return figures
 
 
 def _timeless(points: pd.DataFrame) -> pd.DataFrame:
@@ -79,8 +116,8 @@ def retrieval(curves: pd.DataFrame, x: str) -> Figure:
             y="precision",
             hue="attack",
             style="attack",
-            palette=_colours(points["attack"]),
-            dashes=_dashes(points["attack"]),
+            palette=colours(points["attack"]),
+            dashes=dashes(points["attack"]),
             col="panel",
             col_wrap=min(4, points["panel"].nunique()),
             height=2.8,
@@ -96,12 +133,6 @@ def retrieval(curves: pd.DataFrame, x: str) -> Figure:
     return figure
 
 
-def _dashes(attacks: pd.Series[str]) -> dict[str, tuple[int, ...]]:
-    """Give each attack its dashes: lines that lie on each other stay visible."""
-    patterns: tuple[tuple[int, ...], ...] = ((), (4, 1), (1, 1), (3, 1, 1, 1))
-    return {title: patterns[n % len(patterns)] for n, title in enumerate(_colours(attacks))}
-
-
 def loss_curves(losses: pd.DataFrame) -> Figure:
     """Draw each loss over epochs, a row of panels a source, a colour an attack, a line a seed."""
     with sns.axes_style("whitegrid"):
@@ -111,7 +142,7 @@ def loss_curves(losses: pd.DataFrame) -> Figure:
             x="epoch",
             y="value",
             hue="attack",
-            palette=_colours(losses["attack"]),
+            palette=colours(losses["attack"]),
             units="attack_seed",
             estimator=None,
             row="source",
@@ -130,52 +161,6 @@ def loss_curves(losses: pd.DataFrame) -> Figure:
     return figure
 
 
-def _colours(attacks: pd.Series[str]) -> dict[str, tuple[float, float, float]]:
-    """Give each attack its colour, the paper's first and in a fixed order."""
-    listed = [title for title in _ORDER if title in set(attacks)]
-    listed += [title for title in dict.fromkeys(attacks) if title not in listed]
-    return dict(zip(listed, sns.color_palette("colorblind", len(listed)), strict=True))
-
-
-def t_map_against_perceptibility(rows: pd.DataFrame) -> Figure:
-    """Draw t-MAP over perceptibility, a panel a target, a point an attack; chance as a line."""
-    keys = ["dataset", "protocol", "policy", "source", "title", "overrides"]
-    rows = rows.assign(
-        overrides=rows["overrides"].fillna(""),
-        protocol=rows["protocol"].str.removesuffix("+overrides"),
-    )
-    points = rows.groupby(keys, sort=False)[["t_map", "perceptibility", "chance"]].mean()
-    points = points.reset_index()
-    points["panel"] = panel_names(points)
-    colours = _colours(points["title"])
-    markers = {title: _MARKERS[n % len(_MARKERS)] for n, title in enumerate(colours)}
-    with sns.axes_style("whitegrid"):
-        grid = sns.FacetGrid(
-            points, col="panel", col_wrap=min(4, points["panel"].nunique()), height=2.8, aspect=1.1
-        )
-        grid.map_dataframe(
-            sns.scatterplot,
-            x="perceptibility",
-            y="t_map",
-            hue="title",
-            style="title",
-            palette=colours,
-            markers=markers,
-            s=60,
-        )
-    for panel, axis in grid.axes_dict.items():
-        chance = points.loc[points["panel"] == panel, "chance"].mean()
-        axis.axhline(chance, color="0.4", linestyle="--", linewidth=1, label="Chance")
-    grid.set_titles("{col_name}")
-    grid.set_axis_labels("perceptibility", "t-MAP")
-    grid.set(ylim=(0, 1.02))
-    # A small margin so that the point at zero is not cut by the axis.
-    grid.set(xlim=(-0.05 * points["perceptibility"].max() - 1e-4, None))
-    grid.add_legend(title="")
-    figure: Figure = grid.figure
-    return figure
-
-
 def _saved(
     draw: Callable[[pd.DataFrame], Figure], points: pd.DataFrame, name: str
 ) -> dict[str, bytes]:
@@ -184,7 +169,7 @@ def _saved(
     contents = {}
     for suffix, metadata in (("svg", {"Date": None}), ("pdf", {"CreationDate": None})):
         buffer = io.BytesIO()
-        with mpl.rc_context({"svg.hashsalt": name}):
+        with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
             figure.savefig(buffer, format=suffix, metadata=metadata, bbox_inches="tight")
         contents[f"{name}.{suffix}"] = buffer.getvalue()
     figure.clear()

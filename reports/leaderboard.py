@@ -38,6 +38,7 @@ class Line:
     cheaper_from: int | None  # queries from which that is cheaper than DHTA on the same targets
     note: str
     rank: int | None
+    scores: tuple[str, ...] = ()  # the jobs behind the mean, where every target has a result
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,7 @@ def _line(
         cheaper_from=_cheaper_from(good, dhta),
         note=f"{broken} of {len(rows)} cells without a result" if broken else "",
         rank=None,
+        scores=tuple(good["job_key"]) if whole else (),
     )
 
 

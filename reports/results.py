@@ -6,15 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmark.manifest import result_rows
-from benchmark.records import COLUMNS
 from benchmark.store import write_bytes
+from reports.runs import Runs
 
 
 def load_results(out: Path) -> pd.DataFrame:
     """Return the rows of an output folder, columns and types always the same."""
-    frame = pd.DataFrame(result_rows(out), columns=list(COLUMNS))
-    return frame.astype(COLUMNS)
+    return Runs([out]).results
 
 
 def export_results(frame: pd.DataFrame, out: Path) -> list[Path]:

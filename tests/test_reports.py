@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.manifest import galleries, retrieval_curves
+from benchmark.findings import galleries, retrieval_curves
 from benchmark.records import COLUMNS
 from reports.drawings import Drawings
 from reports.figures import draw_figures

@@ -1,0 +1,137 @@
+"""The cells of the page: one an attack, source and victim, its seeds together, with its standing.
+
+Within a target and a budget class, attacks are ranked by t-MAP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import pandas as pd
+
+from reports.runs import Runs
+from reports.standings import Standing, standings
+from reports.uncertainty import Uncertainty
+
+_KEYS = ["dataset", "base", "policy", "source", "victim", "attack", "variant", "budget_class"]
+_UNRANKED = "reference"
+
+
+@dataclass(frozen=True)
+class CellLine:
+    """A cell, means over its seeds; fractions as in ``results.csv``."""
+
+    dataset: str
+    protocol: str
+    policy: str
+    method: str
+    backbone: str
+    bits: int
+    source: str
+    victim: str
+    attack: str
+    id: str
+    settings: str
+    budget: str
+    status: str
+    reason: str
+    seeds: int
+    queries: int
+    values: dict[str, float] = field(default_factory=dict)  # by column of results.csv
+    interval: tuple[float, float] | None = None
+    original: float | None = None
+    seed_range: tuple[float, float] | None = None
+    standing: Standing | None = None
+    scores: tuple[str, ...] = ()
+
+    @property
+    def white_box(self) -> bool:
+        """Whether the hasher that is queried is the one that was attacked."""
+        return self.source == self.victim
+
+    @property
+    def over_original(self) -> float | None:
+        """t-MAP minus that of the unchanged queries on the same victim."""
+        if self.original is None or "t_map" not in self.values:
+            return None
+        return self.values["t_map"] - self.original
+
+
+_MEASURES = (
+    *("t_map", "chance", "t_map_stable", "t_map_8bit", "map", "precision_at_10"),
+    *("perceptibility", "linf", "seconds_per_image", "fit_seconds"),
+)
+
+
+def cell_lines(runs: Runs, uncertainty: Uncertainty) -> list[CellLine]:
+    """Return every cell of the runs, those that failed, are invalid or missing among them."""
+    rows = pd.concat([runs.results, runs.missing], ignore_index=True)
+    rows["base"] = rows["protocol"].str.removesuffix("+overrides")
+    rows["variant"] = rows["variant"].fillna("")
+    lines = [_line(part, uncertainty) for _, part in rows.groupby(_KEYS, sort=False, dropna=False)]
+    return list(_ranked(_with_original(lines), uncertainty))
+
+
+def _line(part: pd.DataFrame, uncertainty: Uncertainty) -> CellLine:
+    first, good = part.iloc[0], part[part["status"] == "ok"]
+    source = str(first["source"])
+    named, _, bits = source.rpartition("-")
+    method, _, backbone = named.partition("-")
+    bad = part[part["status"] != "ok"]
+    values = {name: float(good[name].mean()) for name in _MEASURES if good[name].notna().any()}
+    if "linf" in values:
+        values["linf"] = float(good["linf"].max())
+    several = len(good) > 1
+    scores = tuple(good["job_key"])
+    return CellLine(
+        dataset=str(first["dataset"]),
+        protocol=str(first["base"]),
+        policy=str(first["policy"]),
+        method=method,
+        backbone=backbone,
+        bits=int(bits) if bits.isdecimal() else 0,
+        source=source,
+        victim=str(first["victim"]),
+        attack=str(first["title"]),
+        id=str(first["attack"]),
+        settings=str(first["variant"]),
+        budget=str(first["budget_class"]),
+        status="ok" if not len(bad) else str(bad["status"].iloc[0]),
+        reason="; ".join(dict.fromkeys(str(reason) for reason in bad["reason"])),
+        seeds=len(good),
+        queries=int(part["n_queries"].iloc[0]),
+        values=values,
+        interval=uncertainty.interval(scores) if scores else None,
+        seed_range=(float(good["t_map"].min()), float(good["t_map"].max())) if several else None,
+        scores=scores,
+    )
+
+
+def _with_original(lines: Sequence[CellLine]) -> Iterator[CellLine]:
+    known = {
+        (line.dataset, line.protocol, line.policy, line.victim): line.values["t_map"]
+        for line in lines
+        if line.id == "original" and line.white_box and "t_map" in line.values
+    }
+    for line in lines:
+        place = (line.dataset, line.protocol, line.policy, line.victim)
+        yield replace(line, original=known.get(place))
+
+
+def _ranked(lines: Iterator[CellLine], uncertainty: Uncertainty) -> Iterator[CellLine]:
+    """Yield the lines, white-box ones ranked within their class."""
+    groups: dict[str, list[CellLine]] = {}
+    for line in lines:
+        beside = (line.dataset, line.protocol, line.policy, line.source, line.victim, line.budget)
+        groups.setdefault(f"{beside} {line.queries}", []).append(line)  # others are not paired
+    for group in groups.values():
+        if group[0].budget == _UNRANKED or not group[0].white_box:
+            yield from group
+            continue
+        complete = [line for line in group if line.status == "ok"]
+        ordered = sorted(complete, key=lambda line: -line.values["t_map"])
+        found = standings([line.scores for line in ordered], uncertainty)
+        for line, standing in zip(ordered, found, strict=True):
+            yield replace(line, standing=standing)
+        yield from (line for line in group if line.status != "ok")

@@ -118,6 +118,7 @@ def retrieval(curves: pd.DataFrame, x: str) -> Figure:
             style="attack",
             palette=colours(points["attack"]),
             dashes=dashes(points["attack"]),
+            errorbar=None,
             col="panel",
             col_wrap=min(4, points["panel"].nunique()),
             height=2.8,

@@ -9,6 +9,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 _PANEL = ("dataset", "protocol", "policy", "source")  # what is compared within itself
+_MOST_PANELS = 12
 _ABLATION = ("GAN", "ProS-GAN1", "ProS-GAN")
 
 
@@ -108,8 +109,15 @@ def _white_box(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def panel_names(rows: pd.DataFrame) -> pd.Series[str]:
-    """Name targets, with data set, protocol and policy where there are several."""
+    """Name targets, with data set, protocol and policy where there are several.
+
+    Where there are too many for a figure, those that differ in their code length alone go
+    together; where that is not enough, all.
+    """
     names = rows["source"]
+    for coarser in (names.str.rpartition("-")[0], names.map(lambda _: "all targets")):
+        if names.nunique() > _MOST_PANELS:
+            names = coarser
     for column in ("policy", "protocol", "dataset"):
         if rows[column].nunique() > 1:
             names = rows[column] + " " + names

@@ -69,7 +69,7 @@
     document.getElementById("cells").scrollIntoView();
   }
 
-  form.addEventListener("input", filter);
+  for (const event of ["input", "change"]) form.addEventListener(event, filter);
   form.addEventListener("reset", () => setTimeout(filter));
   form.addEventListener("submit", event => event.preventDefault());
   heads.forEach((head, column) => head.firstElementChild.addEventListener("click", () =>

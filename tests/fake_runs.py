@@ -1,0 +1,75 @@
+"""Output folders without a run: records written as workers would, with numbers of a test's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmark.records import COLUMNS, digest
+from benchmark.store import JobRef, Store, write_json
+from datasets.seeds import generator
+
+PROVENANCE = {
+    **{"python": "3.11", "torch": "2", "torchvision": "0", "machine": "x86_64", "code": "c"},
+    **{"device": "cpu", "torch_device": "cpu", "host": "here", "revision": None, "run": "r"},
+    **{"attempt": 1, "began": 0.0, "seconds": 1.0, "notes": []},
+}
+
+
+def cell(attack: str, source: str, mean: float | None, **changes: Any) -> dict[str, Any]:
+    """Return a cell's row; its queries' APs are drawn about ``mean``."""
+    blank = dict.fromkeys(COLUMNS)
+    return {
+        **blank,
+        **{"dataset": "digits", "dataset_fingerprint": "f" * 64, "attack": attack},
+        **{"title": attack, "params": "{}", "overrides": "", "variant": "", "source": source},
+        **{"victim": source, "source_bits": 12, "victim_bits": 12, "policy": "frequent"},
+        **{"target_seed": 0, "draw_seed": 0, "attack_seed": 0, "protocol": "released"},
+        **{"n_queries": 50, "budget_class": "8/255", "epsilon": 8 / 255, "mean": mean},
+        **changes,
+    }
+
+
+def write_run(out: Path, cells: list[dict[str, Any]], suite: str = "fake") -> None:
+    """Write a run of these cells; one whose mean is None has not been run."""
+    store = Store(out / "store")
+    jobs, listed = {}, []
+    for row in cells:
+        mean = row.pop("mean")
+        key = digest({**row, "suite": None})[:40]
+        jobs[key] = {"stage": "score", "label": f"score {row['title']}", "task": {}, "inputs": {}}
+        known = {name: value for name, value in row.items() if value is not None}
+        for name in ("title", "attack", "variant"):
+            known[name] = row[name]
+        listed.append({"row": known, "jobs": {"score": key}, "skipped": None})
+        if mean is not None:
+            draws = generator(0, f"fake-run/{key}")
+            values = np.clip(mean + 0.2 * draws.standard_normal(row["n_queries"]), 0, 1)
+            data = {
+                **{"t_map": float(values.mean()), "t_map_stable": float(values.mean())},
+                **{"map": 0.5, "chance": 0.25, "chance_map": 0.2, "perceptibility": 0.02},
+                **{"linf": 8 / 255, "seconds_per_image": 0.01, "t_map_8bit": 0.4},
+            }
+            tops = np.array([1, 10])
+            arrays = {
+                "target_expected": values,
+                "curve_top": tops,
+                "curve_precision": np.full(2, 0.5),
+                "curve_recall": np.array([0.1, 1.0]),
+            }
+            store.finish(JobRef("score", key), arrays, data, {}, PROVENANCE)
+    write_json(out / "plan.json", {"suite": {"name": suite}, "cells": listed, "jobs": jobs})
+
+
+@contextmanager
+def unsynced() -> Iterator[None]:
+    """Let files be written without waiting for the disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield

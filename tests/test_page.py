@@ -1,0 +1,183 @@
+"""The page says what results.csv says; several folders become one report, or an error."""
+
+from __future__ import annotations
+
+import html
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmark.store import JobRef, Store, read_json
+from reports.cells import FIELDS, cell_lines
+from reports.report import write_report
+from reports.runs import ConflictError, Runs
+from reports.standings import Standing, standings
+from reports.uncertainty import Uncertainty
+from tests.conftest import SmokeRun, run_cli
+from tests.fake_runs import cell, unsynced, write_run
+
+HOSTILE = "<script>window.hacked=1</script>\"'&<img src=x onerror='window.hacked=1'>"
+NUMBER = re.compile(r'data-v="([^"]*)" data-n="([^"]*)"')
+ROW = re.compile(r"<tr[^>]* data-f=.*?</tr>", re.DOTALL)
+
+
+def page_rows(page: str) -> list[dict[str, str]]:
+    """Return the numbers of every row of the table of cells, by column, and its texts."""
+    rows = []
+    for row in ROW.findall(page):
+        numbers = {name: value for value, name in NUMBER.findall(row)}
+        texts = re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL)
+        plain = [html.unescape(re.sub(r"<[^>]+>", "", text)).strip() for text in texts]
+        rows.append({**numbers, "attack": plain[1], "source": plain[2], "victim": plain[3]})
+    return rows
+
+
+def test_every_number_on_the_page_is_in_the_table(smoke: SmokeRun) -> None:
+    page = (smoke.out / "report" / "index.html").read_text(encoding="utf-8")
+    results = pd.read_csv(smoke.out / "results.csv", keep_default_na=False)
+    shown = page_rows(page)
+    assert len(shown) == len(results)
+    original = results[results["attack"] == "original"].set_index("source")["t_map"].astype(float)
+    results["name"] = results["title"] + np.where(
+        results["variant"] == "", "", " " + results["variant"]
+    )
+    for row in shown:
+        match = (results["name"] == row["attack"]) & (results["source"] == row["source"])
+        (line,) = results[match].to_dict("records")
+        for column in FIELDS:
+            if line[column] == "":
+                assert column not in row
+            else:
+                assert float(row[column]) == pytest.approx(float(line[column]), abs=1e-12)
+        assert float(row["original"]) == pytest.approx(original[row["source"]], abs=1e-12)
+        gain = float(line["t_map"]) - original[row["source"]]
+        assert float(row["over_original"]) == pytest.approx(gain, abs=1e-12)
+
+
+def test_the_page_stands_alone(smoke: SmokeRun) -> None:
+    page = (smoke.out / "report" / "index.html").read_text(encoding="utf-8")
+    fetched = re.findall(r"(?:src|href)=\"(?!#|data:)([^\"]+)\"", page)
+    assert not [link for link in fetched if not link.startswith("#")]
+    assert "@import" not in page
+    assert page.count("<svg") >= 4
+    assert "data:image/png;base64," in page
+    for told in ("smoke", "Provenance", "torch", "run_benchmark.py run --suite smoke"):
+        assert told in page
+
+
+def test_intervals_hold_their_means_and_are_computed_once(
+    smoke: SmokeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = Runs([smoke.out])
+    kept = Uncertainty(runs, tmp_path)
+    lines = cell_lines(runs, kept)
+    kept.remember()
+    for line in lines:
+        assert line.interval is not None
+        assert line.interval[0] <= line.values["t_map"] <= line.interval[1]
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr("reports.uncertainty.interval", never)
+    monkeypatch.setattr("reports.uncertainty.p_value", never)
+    assert cell_lines(runs, Uncertainty(runs, tmp_path)) == lines
+
+
+def test_neighbours_that_cannot_be_told_apart_share_a_rank(tmp_path: Path) -> None:
+    means = {"a": 0.9, "b": 0.6, "c": 0.59, "d": 0.2}
+    with unsynced():
+        write_run(tmp_path, [cell(name, "DPSH-X-12", mean) for name, mean in means.items()])
+    runs = Runs([tmp_path])
+    keys = [(key,) for key in runs.results.sort_values("t_map", ascending=False)["job_key"]]
+    found = standings(keys, Uncertainty(runs, tmp_path))
+    assert found == [Standing(1, False), Standing(2, True), Standing(2, True), Standing(4, False)]
+    assert standings([], Uncertainty(runs, tmp_path)) == []
+
+
+def test_cells_without_a_result_say_why(tmp_path: Path) -> None:
+    cells = [cell("a", "DPSH-X-12", 0.5), cell("b", "DPSH-X-12", None), cell(HOSTILE, "Y-12", None)]
+    with unsynced():
+        write_run(tmp_path, cells)
+    runs = Runs([tmp_path])
+    key = runs.missing.set_index("title")["job_key"][HOSTILE]
+    Store(tmp_path / "store").fail(JobRef("score", str(key)), "failed", f"it broke: {HOSTILE}")
+    lines = {
+        line.attack: line for line in cell_lines(Runs([tmp_path]), Uncertainty(runs, tmp_path))
+    }
+    assert lines["b"].status == "missing"
+    assert lines["b"].reason == "not run yet"
+    assert lines[HOSTILE].status == "failed"
+    assert "it broke" in lines[HOSTILE].reason
+    write_report([tmp_path])
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert "not run yet" in page
+    assert "<script>window" not in page
+    assert "<img src=x" not in page
+    assert html.escape("<script>window", quote=False) in page
+
+
+def test_seeds_are_one_line_with_their_range(tmp_path: Path) -> None:
+    with unsynced():
+        write_run(
+            tmp_path,
+            [
+                cell("a", "DPSH-X-12", mean, draw_seed=seed, attack_seed=seed)
+                for seed, mean in enumerate((0.4, 0.6))
+            ],
+        )
+    runs = Runs([tmp_path])
+    (line,) = cell_lines(runs, Uncertainty(runs, tmp_path))
+    assert line.seeds == 2
+    assert line.values["t_map"] == pytest.approx(runs.results["t_map"].mean())
+    assert line.seed_range == (runs.results["t_map"].min(), runs.results["t_map"].max())
+    assert line.interval is not None
+    assert line.interval[1] - line.interval[0] < 0.2
+
+
+def test_folders_are_merged_and_conflicts_are_refused(tmp_path: Path) -> None:
+    one, two, to = tmp_path / "one", tmp_path / "two", tmp_path / "both"
+    with unsynced():
+        write_run(one, [cell("a", "DPSH-X-12", 0.5), cell("b", "DPSH-X-12", None)])
+        write_run(two, [cell("a", "DPSH-X-12", 0.5), cell("b", "DPSH-X-12", 0.7)])
+    done = run_cli(
+        "report", "-o", str(one), "-o", str(two), "--to", str(to), "--format", "html,csv"
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(pd.read_csv(to / "results.csv")["title"]) == ["a", "b"]
+    assert (to / "index.html").is_file()
+    assert not (to / "leaderboard.md").exists()
+    (record,) = (
+        path
+        for path in (two / "store").rglob("done.json")
+        if abs((read_json(path) or {})["data"]["t_map"] - 0.5) < 0.1
+    )
+    text = record.read_text(encoding="utf-8")
+    record.write_text(re.sub(r'"t_map": [0-9.]+', '"t_map": 0.123', text), encoding="utf-8")
+    with pytest.raises(ConflictError, match=r"one and .*two disagree on a on DPSH-X-12 .* t_map"):
+        Runs([one, two])
+
+
+def test_usage_errors_of_report(tmp_path: Path) -> None:
+    unknown = run_cli("report", "-o", str(tmp_path), "--format", "html,docx")
+    assert unknown.returncode == 2
+    assert "expected some of html, md, tex, csv" in unknown.stderr
+    nowhere = run_cli("report", "-o", str(tmp_path), "-o", str(tmp_path / "x"))
+    assert nowhere.returncode == 2
+    assert "--to" in nowhere.stderr
+
+
+def test_two_thousand_cells_make_a_page_below_five_megabytes(tmp_path: Path) -> None:
+    sources = [f"{method}-Net{number}-12" for method in ("DPSH", "DPH") for number in range(100)]
+    with unsynced():
+        write_run(
+            tmp_path,
+            [cell(f"attack {n}", source, 0.3 + 0.05 * n) for source in sources for n in range(10)],
+        )
+        write_report([tmp_path], formats=["html"])
+    page = tmp_path / "report" / "index.html"
+    assert len(page_rows(page.read_text(encoding="utf-8"))) == 2000
+    assert page.stat().st_size < 5e6

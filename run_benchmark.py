@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import json
 import logging
 import shlex
@@ -12,13 +11,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.console import EXIT_CELLS_MISSING, cache_folder, say, usage_errors
+from benchmark.console import EXIT_CELLS_MISSING, say, usage_errors
 from benchmark.options import (
     CacheOption,
     DataRootOption,
@@ -35,6 +33,7 @@ from benchmark.options import (
     SuiteOption,
 )
 from benchmark.tools import app as tools
+from benchmark.wish import Wish
 from datasets.errors import UserError
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def run(
     with usage_errors():
         if (engine is EngineKind.dask) != (scheduler_file is not None):
             raise UserError("--engine dask and --scheduler-file F go together")
-        wish = _Wish(suite, out, only, cache, data_root, changes)
+        wish = Wish(suite, out, only, cache, data_root, changes)
         asked = {**wish.asked, "devices": [devices, slots_per_device]}
         if not verify and rerun in (Rerun.missing, Rerun.failed):
             known = finished.recall(wish.folder, asked, wish.cache_folder)
@@ -125,6 +124,7 @@ def run(
     with usage_errors():
         here = devices if engine is EngineKind.local else None
         whole, plan = wish.plans(here, slots_per_device)
+        _check_tables(whole)
         folder = wish.folder
         manner = Manner(
             Choice(devices, slots_per_device, scheduler_file),
@@ -202,8 +202,9 @@ def plan_command(
 
     changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
     with usage_errors():
-        wish = _Wish(suite, out, only, cache, data_root, changes)
+        wish = Wish(suite, out, only, cache, data_root, changes)
         _, plan = wish.plans(devices, slots_per_device)
+        _check_tables(plan)
         folder = wish.folder
         store = Store(folder / "store")
         if explain is not None:
@@ -273,72 +274,13 @@ def report(
         typer.launch(str(written.page))
 
 
-@dataclass(frozen=True)
-class _Wish:
-    """What ``run`` and ``plan`` are asked for."""
+def _check_tables(plan: Plan) -> None:
+    """Refuse a table that no report has, before anything runs."""
+    from benchmark.names import lookup
+    from reports.layouts import LAYOUTS
 
-    suite: str
-    out: Path | None
-    only: list[str] | None
-    cache: Path | None
-    data_root: Path | None
-    changes: dict[str, Any]  # keys of the suite to replace; None leaves one as it is
-
-    @property
-    def cache_folder(self) -> Path:
-        """Where data sets are built."""
-        return cache_folder(self.cache)
-
-    @functools.cached_property
-    def folder(self) -> Path:
-        """The output folder; by default named so that another data set or scale is another."""
-        if self.out is not None:
-            return self.out.resolve()
-        from benchmark.suite_sources import suite_name
-
-        asked = [self.changes[key] or () for key in ("datasets", "scale", "protocols")]
-        parts = [part for one in asked for part in ([one] if isinstance(one, str) else one)]
-        name = "-".join([suite_name(self.suite), *(Path(part).stem for part in parts)])
-        return (Path("results") / name).resolve()
-
-    @property
-    def asked(self) -> dict[str, Any]:
-        """What decides which jobs there are, as JSON-able values."""
-        root = None if self.data_root is None else str(self.data_root.resolve())
-        return {"suite": self.suite, "only": self.only, "data_root": root, "changes": self.changes}
-
-    def sources(self) -> list[Path]:
-        """Return the files that the suite is read from."""
-        from benchmark.suite_sources import source_files
-
-        return list(source_files(self.suite, self.changes["scale"]))
-
-    def plans(self, devices: str | None, slots_per_device: int | None = None) -> tuple[Plan, Plan]:
-        """Return the whole plan, and what of it is wanted.
-
-        Args:
-            devices: of this machine, to try batches on that the suite leaves open; None: of
-                another.
-            slots_per_device: jobs that share one.
-        """
-        from benchmark.batches import Batches
-        from benchmark.dataset_tools import with_root
-        from benchmark.engines.slots import machine_slots
-        from benchmark.names import lookup
-        from benchmark.plan import make_plan
-        from benchmark.suite_files import load_suite
-        from reports.layouts import LAYOUTS
-
-        changes = {key: value for key, value in self.changes.items() if value}
-        suite = with_root(load_suite(self.suite, changes), self.data_root)
-        for name in suite.tables:
-            lookup("table", name, LAYOUTS)
-        sizing = None
-        if devices is not None:
-            slot = machine_slots(devices, slots_per_device, suite.compute.threads)[0]
-            sizing = Batches(self.cache_folder, slot, 1 / (slots_per_device or 1), say).find
-        whole = make_plan(suite, self.cache_folder, sizing)
-        return whole, whole.only(self.only or ())
+    for name in plan.suite.tables:
+        lookup("table", name, LAYOUTS)
 
 
 def _report(folder: Path) -> Report:

@@ -18,6 +18,7 @@ import typer
 
 from benchmark.console import EXIT_CELLS_MISSING, say, usage_errors
 from benchmark.options import (
+    AttackOption,
     CacheOption,
     DataRootOption,
     DatasetOption,
@@ -25,6 +26,7 @@ from benchmark.options import (
     EngineKind,
     OnlyOption,
     OutOption,
+    PluginOption,
     ProtocolOption,
     Rerun,
     ScaleOption,
@@ -62,6 +64,8 @@ def run(
     scale: ScaleOption = None,
     protocol: ProtocolOption = None,
     seeds: SeedsOption = None,
+    attack: AttackOption = None,
+    plugin: PluginOption = None,
     data_root: DataRootOption = None,
     devices: DevicesOption = "auto",
     slots_per_device: SlotsPerDeviceOption = None,
@@ -103,11 +107,12 @@ def run(
     from benchmark import finished
 
     changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
+    added = tuple(attack or ())
     began = time.monotonic()
     with usage_errors():
         if (engine is EngineKind.dask) != (scheduler_file is not None):
             raise UserError("--engine dask and --scheduler-file F go together")
-        wish = Wish(suite, out, only, cache, data_root, changes)
+        wish = Wish(suite, out, only, cache, data_root, changes, added, tuple(plugin or ()))
         asked = {**wish.asked, "devices": [devices, slots_per_device]}
         if not verify and rerun in (Rerun.missing, Rerun.failed):
             known = finished.recall(wish.folder, asked, wish.cache_folder)
@@ -178,6 +183,8 @@ def plan_command(
     scale: ScaleOption = None,
     protocol: ProtocolOption = None,
     seeds: SeedsOption = None,
+    attack: AttackOption = None,
+    plugin: PluginOption = None,
     data_root: DataRootOption = None,
     devices: DevicesOption = "auto",
     slots_per_device: SlotsPerDeviceOption = None,
@@ -201,8 +208,9 @@ def plan_command(
     from benchmark.store import Store
 
     changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
+    added = tuple(attack or ())
     with usage_errors():
-        wish = Wish(suite, out, only, cache, data_root, changes)
+        wish = Wish(suite, out, only, cache, data_root, changes, added, tuple(plugin or ()))
         _, plan = wish.plans(devices, slots_per_device)
         _check_tables(plan)
         folder = wish.folder

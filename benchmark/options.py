@@ -42,6 +42,14 @@ ParamOption = Annotated[
     list[str] | None,
     typer.Option("--param", "-p", help="A parameter of the data set, like 'root=DIR'; repeatable."),
 ]
+PluginOption = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", help="A file with attacks or others of your own; repeatable."),
+]
+AttackOption = Annotated[
+    list[str] | None,
+    typer.Option("--attack", help="Also this attack, beside the suite's own; repeatable."),
+]
 DataRootOption = Annotated[
     Path | None,
     typer.Option(help="Folder with one folder a data set, like DIR/FLICKR-25K. Default: data."),

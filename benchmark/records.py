@@ -64,11 +64,20 @@ COLUMNS = {
 }
 
 
+_SOURCES: dict[str, str] = {}  # SHA-256 of plug-ins' sources, by module
+
+
+def register_source(module: str, sha256: str) -> None:
+    """Let the source of a plug-in stand in the canonical form of what its module defines."""
+    _SOURCES[module] = sha256
+
+
 def canonical(value: Any) -> Any:
     """Return ``value`` as JSON-able data that is equal exactly when the values are.
 
     A dataclass becomes a mapping of its type's name and its fields, without those marked
-    ``metadata={"key": False}`` (paths, and what the keys of inputs say already).
+    ``metadata={"key": False}`` (paths, and what the keys of inputs say already); one that a
+    plug-in defines, also of its source.
 
     Raises:
         TypeError: a value that has no canonical form.
@@ -79,7 +88,9 @@ def canonical(value: Any) -> Any:
             for field in dataclasses.fields(value)
             if field.metadata.get("key", True)
         }
-        return {"type": type(value).__name__, **fields}
+        source = _SOURCES.get(type(value).__module__)
+        origin = {} if source is None else {"source": source}
+        return {"type": type(value).__name__, **origin, **fields}
     if isinstance(value, Mapping):
         return {str(name): canonical(item) for name, item in value.items()}
     if isinstance(value, tuple | list):

@@ -16,6 +16,7 @@ import datasets
 import targets
 from attacks.base import Entry
 from attacks.protocols import PROTOCOLS
+from benchmark.plugins import PluginError, plugin_modules
 from datasets.base import DatasetSpec
 from targets.backbones import Backbone
 from targets.losses import HashingMethod
@@ -33,19 +34,27 @@ class Registry:
     backbones: Mapping[str, type[Backbone]]
 
 
-@cache
 def registry() -> Registry:
-    """Import every module of the three rooms and collect what they declare."""
+    """Import every module of the three rooms, and plug-ins, and collect what they declare.
+
+    Raises:
+        PluginError: two declare one name.
+    """
+    return _collected(tuple(plugin_modules()))
+
+
+@cache
+def _collected(plugins: tuple[ModuleType, ...]) -> Registry:
     return Registry(
         attacks=_unique(
             (entry.build(PROTOCOLS["released"]).id, entry)
-            for module in _modules(attacks)
+            for module in (*_modules(attacks), *plugins)
             for entry in vars(module).values()
             if isinstance(entry, Entry)
         ),
-        datasets=_classes(datasets, DatasetSpec),  # type: ignore[type-abstract]
-        methods=_classes(targets, HashingMethod),  # type: ignore[type-abstract]
-        backbones=_classes(targets, Backbone),  # type: ignore[type-abstract]
+        datasets=_classes((*_modules(datasets), *plugins), DatasetSpec),  # type: ignore[type-abstract]
+        methods=_classes((*_modules(targets), *plugins), HashingMethod),  # type: ignore[type-abstract]
+        backbones=_classes((*_modules(targets), *plugins), Backbone),  # type: ignore[type-abstract]
     )
 
 
@@ -54,11 +63,11 @@ def _modules(package: ModuleType) -> Iterator[ModuleType]:
         yield importlib.import_module(info.name)
 
 
-def _classes(package: ModuleType, base: type[T]) -> dict[str, type[T]]:
-    """Return the package's subclasses of ``base`` that give themselves a name."""
+def _classes(modules: Iterable[ModuleType], base: type[T]) -> dict[str, type[T]]:
+    """Return the modules' subclasses of ``base`` that give themselves a name."""
     return _unique(
         (str(vars(thing)["name"]), thing)
-        for module in _modules(package)
+        for module in modules
         for thing in vars(module).values()
         if inspect.isclass(thing)
         and issubclass(thing, base)
@@ -71,5 +80,5 @@ def _unique(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:
     found: dict[str, T] = {}
     for name, thing in pairs:
         if found.setdefault(name, thing) is not thing:
-            raise ValueError(f"two plug-ins are called '{name}'; rename one")
+            raise PluginError(f"two plug-ins are called '{name}'; rename one")
     return dict(sorted(found.items()))

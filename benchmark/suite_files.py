@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
+from benchmark.names import lookup
+from benchmark.registry import registry
 from benchmark.scales import Scale, scaled
-from benchmark.suite import Suite, faults, parse_suite
+from benchmark.suite import AttackEntry, Suite, faults, parse_suite
 from benchmark.suite_sources import SuiteError, included, read_source
 
 _OWN = ("name", "include", "description", "tables")  # what an including suite does not hand down
 
 
-def load_suite(name: str, changes: Mapping[str, Any] | None = None) -> Suite:
+def load_suite(
+    name: str, changes: Mapping[str, Any] | None = None, attacks: Sequence[str] = ()
+) -> Suite:
     """Read a shipped suite by name, or a suite file by path, some of its keys replaced.
+
+    ``attacks`` are taken beside its own.
 
     Raises:
         SuiteError: unknown name, unreadable file, or a fault in it.
     """
-    return _composed(name, dict(changes or {}), ())
+    suite = _composed(name, dict(changes or {}), ())
+    return _with_attacks(suite, attacks) if attacks else suite
+
+
+def _with_attacks(suite: Suite, attacks: Sequence[str]) -> Suite:
+    """Return the suite, and those it is the union of, with more attacks.
+
+    Raises:
+        UnknownNameError: there is no attack of that name.
+    """
+    for name in attacks:
+        lookup("attack", name, registry().attacks)
+    present = {entry.attack for entry in suite.attacks if not entry.params}
+    new = [AttackEntry(attack=name) for name in dict.fromkeys(attacks) if name not in present]
+    parts = [_with_attacks(part, attacks) for part in suite.parts]
+    return suite.model_copy(update={"attacks": [*suite.attacks, *new], "parts": parts})
 
 
 def _composed(name: str, changes: Mapping[str, Any], within: tuple[str, ...]) -> Suite:

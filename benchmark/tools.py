@@ -17,6 +17,7 @@ from benchmark.options import (
     ParamOption,
     PerfPart,
     PerfSize,
+    PluginOption,
 )
 
 app = typer.Typer()
@@ -91,12 +92,14 @@ def list_command(
     protocol: Annotated[
         str, typer.Option(help="Whose hyper-parameters to show attacks with.")
     ] = "released",
+    plugin: PluginOption = None,
     cache: CacheOption = None,
 ) -> None:
     """List what a suite can name, with its parameters and defaults."""
     from tabulate import tabulate
 
     from benchmark.kept import kept
+    from benchmark.plugins import installed_plugins, load_plugins
 
     def look() -> tuple[list[str], list[list[str]]]:
         from benchmark.listing import listing
@@ -104,7 +107,9 @@ def list_command(
         return listing(kind.value, protocol)
 
     with usage_errors():
-        header, rows = kept(cache_folder(cache), f"list {kind.value} {protocol}", look)
+        load_plugins(plugin or ())
+        answer = f"list {kind.value} {protocol} {installed_plugins()}"
+        header, rows = look() if plugin else kept(cache_folder(cache), answer, look)
     widths = [None] * (len(header) - 2) + ([70, 40] if len(header) > 4 else [40, 80])
     say(tabulate(rows, header, tablefmt="simple", maxcolwidths=widths))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.console import cache_folder, say
+from benchmark.plugins import installed_plugins, load_plugins
 from benchmark.suite_sources import source_files, suite_name
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class Wish:
         cache: where data sets are built; None for the user's cache.
         data_root: with one folder a data set.
         changes: keys of the suite to replace; None leaves one as it is.
+        attacks: taken beside the suite's own.
+        plugins: files that are imported before.
     """
 
     suite: str
@@ -33,6 +36,8 @@ class Wish:
     cache: Path | None
     data_root: Path | None
     changes: dict[str, Any]
+    attacks: tuple[str, ...] = ()
+    plugins: tuple[Path, ...] = ()
 
     @property
     def cache_folder(self) -> Path:
@@ -53,11 +58,19 @@ class Wish:
     def asked(self) -> dict[str, Any]:
         """What decides which jobs there are, as JSON-able values."""
         root = None if self.data_root is None else str(self.data_root.resolve())
-        return {"suite": self.suite, "only": self.only, "data_root": root, "changes": self.changes}
+        return {
+            "suite": self.suite,
+            "only": self.only,
+            "data_root": root,
+            "changes": self.changes,
+            "attacks": self.attacks,
+            "plugins": [str(path.resolve()) for path in self.plugins],
+            "installed": installed_plugins(),
+        }
 
     def sources(self) -> list[Path]:
-        """Return the files that the suite is read from."""
-        return list(source_files(self.suite, self.changes["scale"]))
+        """Return the files that the suite is read from, and plug-ins."""
+        return [*source_files(self.suite, self.changes["scale"]), *self.plugins]
 
     def plans(self, devices: str | None, slots_per_device: int | None = None) -> tuple[Plan, Plan]:
         """Return the whole plan, and what of it is wanted.
@@ -73,8 +86,9 @@ class Wish:
         from benchmark.plan import make_plan
         from benchmark.suite_files import load_suite
 
+        load_plugins(self.plugins)
         changes = {key: value for key, value in self.changes.items() if value}
-        suite = with_root(load_suite(self.suite, changes), self.data_root)
+        suite = with_root(load_suite(self.suite, changes, self.attacks), self.data_root)
         sizing = None
         if devices is not None:
             slot = machine_slots(devices, slots_per_device, suite.compute.threads)[0]

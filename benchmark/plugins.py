@@ -1,0 +1,117 @@
+"""Plug-ins: attacks, target-code rules, losses, backbones and data sets from a person's own files.
+
+A file is imported by its path; installed packages register modules under the entry-point group
+``targeted_hashing_benchmark``. Workers get a file's classes by value, so that only the driver reads
+it, and its source is part of the keys of the jobs that use it: an edit computes them anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+
+from benchmark.records import register_source
+from datasets.errors import UserError
+
+GROUP = "targeted_hashing_benchmark"
+_loaded: dict[str, ModuleType] = {}  # by the path of their file
+
+
+class PluginError(UserError):
+    """A plug-in that cannot be imported; the text names the line."""
+
+
+def load_plugins(paths: Iterable[Path]) -> None:
+    """Import plug-in files, so that the registry has what they declare.
+
+    Raises:
+        PluginError: a file that is not there, or that fails when it is imported.
+    """
+    for path in paths:
+        where = str(path.resolve())
+        if where not in _loaded:
+            _loaded[where] = _import(path.resolve())
+
+
+def plugin_modules() -> list[ModuleType]:
+    """Return the modules of plug-ins: files that were loaded, and installed packages."""
+    return [*_loaded.values(), *_installed()]
+
+
+def installed_plugins() -> list[str]:
+    """Return what installed packages register: name, module and version."""
+    return [
+        f"{point.name} {point.value} {point.dist.version if point.dist else ''}"
+        for point in entry_points(group=GROUP)
+    ]
+
+
+def _import(path: Path) -> ModuleType:
+    name = f"plugin_{path.stem}"
+    if name in sys.modules:
+        raise PluginError(f"{path}: another plug-in file is called {path.name}; rename one")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise PluginError(f"{path}: {error.strerror}") from None
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{path}: not a Python file (its name ends in .py)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise PluginError(f"{path}{_line(error, path)}: {type(error).__name__}: {error}") from error
+    register_source(name, hashlib.sha256(content).hexdigest())
+    _send_by_value(module)
+    return module
+
+
+def _line(error: Exception, path: Path) -> str:
+    """Return where in a file an error arose, like ``, line 7``."""
+    if isinstance(error, SyntaxError):
+        return f", line {error.lineno}"
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == str(path)
+    ]
+    return f", line {lines[-1]}" if lines else ""
+
+
+def _send_by_value(module: ModuleType) -> None:
+    """Let workers unpickle what a module defines without importing it."""
+    for pickler in ("joblib.externals.cloudpickle", "cloudpickle"):  # loky's, and dask's
+        with contextlib.suppress(ImportError):
+            importlib.import_module(pickler).register_pickle_by_value(module)
+
+
+@cache
+def _installed() -> tuple[ModuleType, ...]:
+    """Return the modules that installed packages register.
+
+    Raises:
+        PluginError: one cannot be imported.
+    """
+    modules = []
+    for point in entry_points(group=GROUP):
+        try:
+            module = importlib.import_module(point.value)
+        except Exception as error:
+            raise PluginError(
+                f"the plug-in {point.name} ({point.value}) cannot be imported: {error}"
+            ) from error
+        source = Path(str(module.__file__)).read_bytes()
+        register_source(module.__name__, hashlib.sha256(source).hexdigest())
+        modules.append(module)
+    return tuple(modules)

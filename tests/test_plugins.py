@@ -1,0 +1,121 @@
+"""Plug-ins from files: registered, run by workers, part of their keys; faults name their line."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmark import plugins
+from benchmark.plan import make_plan
+from benchmark.plugins import PluginError, load_plugins
+from benchmark.registry import registry
+from benchmark.suite_files import load_suite
+from tests.conftest import SmokeRun, run_cli
+
+MINE = '''
+"""Sign steps whose loss is squared."""
+from dataclasses import dataclass
+from attacks.base import Attack, attack
+from attacks.gradient import GradientLoop
+from attacks.protocols import EPSILON
+from attacks.published import anchor_code
+
+@dataclass(frozen=True, kw_only=True)
+class Squared(GradientLoop):
+    def loss(self, outputs, codes):
+        return (outputs - codes).square().mean(dim=1)
+
+@attack
+def squared(protocol):
+    """Sign steps on the squared distance."""
+    loop = Squared(steps=5, rule="sign", step_size=2 / 255)
+    code = anchor_code(protocol)
+    return Attack(id="squared", title="Squared", target_code=code, crafting=loop, epsilon=EPSILON)
+'''
+
+
+def forget() -> None:
+    for module in plugins._loaded.values():
+        del sys.modules[module.__name__]
+    plugins._loaded.clear()
+
+
+@pytest.fixture(autouse=True)
+def _forgotten() -> Iterator[None]:
+    """Leave no plug-in to other tests."""
+    yield
+    forget()
+
+
+def written(folder: Path, text: str = MINE, name: str = "mine.py") -> Path:
+    file = folder / name
+    file.write_text(textwrap.dedent(text).lstrip(), encoding="utf-8")
+    return file
+
+
+def test_a_file_of_twenty_lines_is_ranked(smoke: SmokeRun, cache: Path, tmp_path: Path) -> None:
+    file = written(tmp_path)
+    only = ["--only", "attack=original,source=*-12", "--only", "attack=squared,source=*-12"]
+    out = ["--out", str(tmp_path / "out"), "--cache", str(cache)]
+    asked = ["run", "--suite", "smoke", "--plugin", str(file), "--attack", "squared", *only, *out]
+    done = run_cli(*asked)
+    assert done.returncode == 0, done.stderr + done.stdout
+    listed = pd.read_csv(tmp_path / "out" / "results.csv").to_dict("records")
+    rows = {row["attack"]: row for row in listed}
+    assert rows["squared"]["status"] == "ok"
+    assert rows["squared"]["t_map"] > rows["original"]["t_map"] + 0.05
+    assert rows["squared"]["linf"] <= 8 / 255 + 1e-6
+    assert "Squared" in done.stdout
+    assert "all done" in run_cli(*asked).stdout
+    written(tmp_path, MINE.replace("steps=5", "steps=4"))
+    again = run_cli(*asked)
+    assert "10 cached, 4 ok" in again.stdout, "crafted, hashed, scored, shown anew; nothing else"
+
+
+def test_a_source_is_part_of_its_own_keys_alone(cache: Path, tmp_path: Path) -> None:
+    keys = []
+    for text in (MINE, MINE + "# a comment\n"):
+        load_plugins([written(tmp_path, text)])
+        plan = make_plan(load_suite("smoke", {}, ["squared"]), cache)
+        keys.append({cell.row["attack"]: cell.jobs["score"].key for cell in plan.cells})
+        forget()
+    different = {name for name in keys[0] if keys[0][name] != keys[1][name]}
+    assert different == {"squared"}
+
+
+def test_list_shows_it(tmp_path: Path) -> None:
+    shown = run_cli("list", "attacks", "--plugin", str(written(tmp_path)), "--cache", str(tmp_path))
+    assert "Sign steps on the squared distance." in shown.stdout
+    assert "squared" not in run_cli("list", "attacks", "--cache", str(tmp_path)).stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("x = 1\ny = 1 / 0\n", r"mine.py, line 2: ZeroDivisionError"),
+        ("def f(:\n", r"mine.py, line 1: SyntaxError"),
+        ("import nothing_of_that_name\n", r"mine.py, line 1: ModuleNotFoundError"),
+    ],
+)
+def test_a_faulty_file_is_named_with_its_line(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(PluginError, match=told):
+        load_plugins([written(tmp_path, text)])
+
+
+def test_a_missing_file_and_a_name_taken_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match=r"nowhere.py: No such file"):
+        load_plugins([tmp_path / "nowhere.py"])
+    load_plugins([written(tmp_path, MINE.replace('id="squared"', 'id="dhta"'))])
+    with pytest.raises(PluginError, match=r"two plug-ins are called 'dhta'"):
+        registry()
+
+
+def test_an_unknown_attack_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    done = run_cli("plan", "--suite", "smoke", "--attack", "dhat", "--out", str(tmp_path))
+    assert done.returncode == 2
+    assert "did you mean 'dhta'" in done.stderr

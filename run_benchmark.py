@@ -127,6 +127,7 @@ def run(
     from benchmark.schedule.loop import RunStoppedError
 
     with usage_errors():
+        question = finished.Question.of(asked, wish.sources())
         here = devices if engine is EngineKind.local else None
         whole, plan = wish.plans(here, slots_per_device)
         _check_tables(whole)
@@ -158,16 +159,11 @@ def run(
         told = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
         say(f"jobs: {told}; {span(time.monotonic() - began)}")
         report = _report(folder)
-        if set(counts) <= {"ok", "cached"}:
+        bad = ~report.results["status"].isin(["ok", "skipped"])
+        if set(counts) <= {"ok", "cached"} and not bad.any():
             finished.remember(
-                folder,
-                asked,
-                plan,
-                sources=wish.sources(),
-                report=report.files,
-                leaderboard=report.leaderboard,
+                folder, question, plan, report=report.files, leaderboard=report.leaderboard
             )
-    bad = ~report.results["status"].isin(["ok", "skipped"])
     if bad.any():
         say(f"{int(bad.sum())} of {len(report.results)} cells failed or are invalid (see above)")
     if bad.any() or counts["failed"]:  # pictures are no cell, but were asked for

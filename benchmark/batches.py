@@ -1,25 +1,26 @@
-"""The batch worth having, for suites that say ``batch: auto``: found once a machine and kept.
+"""The batch worth having, for suites that say ``batch: auto``: found once and kept in the cache.
 
 It is found by trying, on a worker of the slot it is for, with the passes that crafting makes. On a
 GPU the largest that fits with some room is taken, on a CPU the one from which on nothing is
-gained. It is part of every key, as a number that a suite names would be.
+gained. It is part of every key, as a number that a suite names would be, so it stays what it was
+found to be until ``batches.json`` is deleted.
 """
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from benchmark.engines.base import Slot
+from benchmark.engines.base import EngineError, Slot
 from benchmark.engines.local import LocalEngine
 from benchmark.jobs import Compute
 from benchmark.networks import synchronise
-from benchmark.numerics import memory_format, numerics
+from benchmark.numerics import memory_format, numerics, out_of_memory
 from benchmark.records import canonical_json
 from benchmark.store import read_json, write_json
 from targets.backbones import Backbone
@@ -54,14 +55,14 @@ class Batches:
             side: of the images.
             compute: how it is run; its batch says nothing.
         """
-        how = [compute.threads, compute.dtype, compute.precision, compute.compiled]
-        place = [platform.node(), self.slot.torch_device, self.share]
+        how = [compute.threads, compute.dtype, compute.precision]
+        place = [torch.device(self.slot.torch_device).type, self.share]
         name = canonical_json([place, backbone, side, how])
         known = read_json(self.cache / _NAME) or {}
         if name not in known:
             engine = LocalEngine([self.slot])
             try:
-                known[name] = engine.submit(
+                found = engine.submit(
                     self.slot.name,
                     largest_batch,
                     backbone=backbone,
@@ -70,8 +71,14 @@ class Batches:
                     device=self.slot.torch_device,
                     share=self.share,
                 ).result()
+            except BrokenExecutor as error:  # killed, by the system's own memory guard say
+                raise EngineError(
+                    f"compute.batch: auto could not be tried for {backbone.name} ({error}); give "
+                    "a number"
+                ) from None
             finally:
                 engine.close()
+            known[name] = found
             write_json(self.cache / _NAME, known)
             self.say(f"{backbone.name} at {side} pixels: {known[name]} images a batch")
         return int(known[name])
@@ -115,7 +122,9 @@ def double(seconds: Callable[[int], float], fits: Callable[[], bool], *, greedy:
     while batch <= _LARGEST:
         try:
             now = batch / seconds(batch)
-        except (torch.OutOfMemoryError, MemoryError):
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
             break
         if not fits() or not (greedy or now >= _GAIN * rate):
             break

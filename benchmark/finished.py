@@ -37,28 +37,43 @@ class Finished:
     leaderboard: str
 
 
+@dataclass(frozen=True)
+class Question:
+    """What decides which jobs there are, as it was before anything was planned."""
+
+    asked: str
+    files: Mapping[str, list[int]]
+
+    @classmethod
+    def of(cls, asked: Mapping[str, Any], sources: Iterable[Path]) -> Question:
+        """Return the question of a command.
+
+        Args:
+            asked: its arguments, as JSON-able values.
+            sources: the files its suite and its plug-ins are read from.
+        """
+        return cls(_asked(asked), {str(path.resolve()): stamp(path) for path in sources})
+
+
+def forget(out: Path) -> None:
+    """Remember nothing of a folder: another run is about to write to it."""
+    (out / _NAME).unlink(missing_ok=True)
+
+
 def remember(
-    out: Path,
-    asked: Mapping[str, Any],
-    plan: Plan,
-    *,
-    sources: Iterable[Path],
-    report: Sequence[Path],
-    leaderboard: str,
+    out: Path, question: Question, plan: Plan, *, report: Sequence[Path], leaderboard: str
 ) -> None:
     """Write down that every job of a plan is done.
 
     Args:
         out: the output folder.
-        asked: the command's arguments, as JSON-able values.
-        plan: what they asked for.
-        sources: the files its suite is read from.
+        question: what was asked.
+        plan: the answer.
         report: the files that were written about it.
         leaderboard: its text.
     """
     store = Store(out / "store")
-    imported = (Path(path) for job in plan.jobs.values() if (path := getattr(job.task, "path", "")))
-    files = {str(path.resolve()): stamp(path) for path in {*sources, *imported}}
+    imported = {path for job in plan.jobs.values() if (path := getattr(job.task, "path", ""))}
     data = [
         {
             "module": type(spec).__module__,
@@ -68,13 +83,13 @@ def remember(
         }
         for fingerprint, spec in plan.specs.items()
     ]
-    jobs = {key: [job.task.stage, store.state(job.ref)] for key, job in plan.jobs.items()}
+    written = {str(path.resolve()): stamp(path) for path in (*report, out / "plan.json")}
     memo = {
-        "asked": _asked(asked),
-        "files": files,
+        "asked": question.asked,
+        "files": {**question.files, **{path: stamp(Path(path)) for path in imported}},
         "data": data,
-        "jobs": jobs,
-        "report": [str(path.relative_to(out)) for path in report],
+        "jobs": {key: [job.task.stage, store.state(job.ref)] for key, job in plan.jobs.items()},
+        "report": {str(Path(path).relative_to(out)): seen for path, seen in written.items()},
         "cells": len(plan.cells),
         "leaderboard": leaderboard,
     }
@@ -95,7 +110,7 @@ def recall(out: Path, asked: Mapping[str, Any], cache: Path) -> Finished | None:
     store = Store(out / "store")
     try:
         same = (
-            all((out / name).is_file() for name in memo["report"])
+            all(stamp(out / name) == seen for name, seen in memo["report"].items())
             and all(stamp(Path(name)) == seen for name, seen in memo["files"].items())
             and all(
                 store.state(JobRef(stage, key)) == seen

@@ -81,7 +81,9 @@ class JobGraph:
             raise SuiteError(
                 "compute.batch: auto is tried on the devices of this machine; give a number"
             )
-        return replace(compute, batch=self.sizing(backbone, self.data.side, compute))
+        found = self.sizing(backbone, self.data.side, compute)
+        enough = 1 << (self.n_queries - 1).bit_length()  # a larger one would be padded
+        return replace(compute, batch=min(found, enough))
 
     @property
     def n_queries(self) -> int:

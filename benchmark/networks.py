@@ -65,7 +65,8 @@ def input_hasher(spec: TargetSpec, side: int, compute: Compute, context: Context
     )
     hasher.to(memory_format=memory_format(compute.precision, context.device))
     if compute.compiled:
-        hasher.trunk.compile()  # not the slope of tanh, which would be compiled anew for each value
+        torch.compiler.reset()  # what this process compiled before must not shape what it runs now
+        hasher.trunk.compile(dynamic=False)  # without the slope of tanh, whose values are many
     return hasher
 
 

@@ -10,6 +10,8 @@ import torch
 
 Precision = Literal["full", "tf32", "bfloat16"]
 
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
+
 
 @contextlib.contextmanager
 def numerics(precision: Precision, device: torch.device) -> Iterator[None]:
@@ -53,3 +55,10 @@ def memory_format(precision: Precision, device: torch.device) -> torch.memory_fo
     if device.type == "cuda" and precision == "full":
         return torch.contiguous_format
     return torch.channels_last
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Return whether a computation failed because its batch does not fit the memory."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)

@@ -13,6 +13,7 @@ from typing import Any
 from benchmark.engines.base import Engine
 from benchmark.engines.choice import Choice
 from benchmark.estimate import estimate, remember
+from benchmark.finished import forget
 from benchmark.lock import hold
 from benchmark.manifest import write_manifest
 from benchmark.options import Rerun
@@ -72,6 +73,7 @@ def run_plan(
         EngineError: there is nowhere to run it.
     """
     with hold(out):
+        forget(out)
         write_manifest(whole, out)
         ledger = StoreLedger(
             out,

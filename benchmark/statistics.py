@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +22,13 @@ def interval(values: FloatArray, *, seed: int = 0) -> tuple[float, float]:
         seed: of the resampling.
 
     Returns:
-        Its ends; the mean twice where all values are equal.
+        Its ends; the mean twice where all values are equal, [0, 1] for a single query.
     """
     from scipy.stats import bootstrap  # it takes a second to import
 
-    if len(values) < 2 or np.ptp(values) == 0:
+    if len(values) < 2:
+        return 0.0, 1.0
+    if np.ptp(values) == 0:
         return float(np.mean(values)), float(np.mean(values))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a degenerate resample; see below
@@ -69,14 +70,3 @@ def p_value(differences: FloatArray, *, seed: int = 0, resamples: int = RESAMPLE
         rng=np.random.default_rng(seed),
     )
     return float(found.pvalue)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for their number (Holm 1979), in the order given."""
-    order = sorted(range(len(p_values)), key=p_values.__getitem__)
-    adjusted = [0.0] * len(p_values)
-    largest = 0.0
-    for place, index in enumerate(order):
-        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))
-        adjusted[index] = largest
-    return adjusted

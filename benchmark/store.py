@@ -9,6 +9,7 @@ is read is always hashed; what is only looked at, where its size or time of chan
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -149,10 +150,14 @@ class Store:
             content = path.read_bytes()
         except OSError as error:
             raise CorruptArtifactError(f"{path}: {error.strerror}") from error
-        if record is None or hashlib.sha256(content).hexdigest() != record["output"]:
+        if record is None:
+            raise CorruptArtifactError(f"{path} has no done record")
+        if hashlib.sha256(content).hexdigest() != record["output"]:
+            # Without its stamp the file is hashed when it is next looked at, and made again.
+            with contextlib.suppress(OSError):
+                write_json(self.folder(job) / _DONE, {**record, "stamp": None})
             raise CorruptArtifactError(
-                f"{path} does not match its recorded SHA-256; 'run --verify' reads every artifact "
-                "and makes what is damaged again"
+                f"{path} does not match its recorded SHA-256; the same command makes it again"
             )
         try:
             arrays: Arrays = load(content)

@@ -12,6 +12,8 @@ import yaml
 from benchmark.names import nearest
 from datasets.errors import UserError
 
+_DEEPEST = 20
+
 
 class SuiteError(UserError):
     """A suite that cannot be run as written; the text names the place and the remedy."""
@@ -66,12 +68,12 @@ def included(content: dict[str, Any]) -> list[str]:
     return [str(other) for other in (named if isinstance(named, list) else [named])]
 
 
-def source_files(name: str, scale: str | None = None) -> Iterator[Path]:
-    """Yield the files that a suite without faults is read from, those it includes among them."""
+def source_files(name: str, scale: str | None = None, within: int = 0) -> Iterator[Path]:
+    """Yield the files that a suite is read from, those it includes among them."""
     path, content = read_source(name, "suites", "suite")
     yield path
     scale = scale or content.get("scale")
-    for other in included(content):
-        yield from source_files(other, scale)
+    for other in included(content) if within < _DEEPEST else ():  # one that includes itself is a
+        yield from source_files(other, scale, within + 1)  # fault that loading tells
     if scale is not None:
         yield read_source(scale, "scales", "scale")[0]

@@ -19,6 +19,7 @@ from benchmark.options import (
     PerfSize,
     PluginOption,
 )
+from datasets.errors import UserError
 
 app = typer.Typer()
 
@@ -136,9 +137,13 @@ def perf(
     from benchmark.perf.measure import comparisons, machine
     from benchmark.store import write_json
 
-    where, parts = torch.device(device), tuple(one.value for one in part or PerfPart)
+    parts = tuple(one.value for one in part or PerfPart)
     made = []
     with usage_errors():
+        try:
+            where = torch.zeros(1, device=device).device
+        except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+            raise UserError(f"--device {device}: {error}") from None
         about = machine(where)
         name = about["processor"] or about["machine"]
         say(f"{name}, {about['threads']} threads, {about['device']}")

@@ -5,6 +5,7 @@ Within a target and a budget class, attacks are ranked by t-MAP.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -14,7 +15,12 @@ from reports.runs import Runs
 from reports.standings import Standing, standings
 from reports.uncertainty import Uncertainty
 
-_KEYS = ["dataset", "base", "policy", "source", "victim", "attack", "variant", "budget_class"]
+_KEYS = [  # a line: everything but the seeds
+    *("dataset", "dataset_fingerprint", "base", "policy", "source", "victim", "attack", "variant"),
+    *("overrides", "budget_class", "n_queries", "batch", "threads", "dtype", "precision"),
+    "compiled",
+]
+_COMPUTE = ("batch", "threads", "dtype", "precision", "compiled")
 _UNRANKED = "reference"
 
 
@@ -33,11 +39,14 @@ class CellLine:
     attack: str
     id: str
     settings: str
+    overrides: str
     budget: str
     status: str
     reason: str
     seeds: int
     queries: int
+    fingerprint: str
+    compute: str  # batch, threads, dtype, precision, compiled
     values: dict[str, float] = field(default_factory=dict)  # by column of results.csv
     interval: tuple[float, float] | None = None
     original: float | None = None
@@ -68,9 +77,10 @@ def cell_lines(runs: Runs, uncertainty: Uncertainty) -> list[CellLine]:
     """Return every cell of the runs, those that failed, are invalid or missing among them."""
     rows = pd.concat([runs.results, runs.missing], ignore_index=True)
     rows["base"] = rows["protocol"].str.removesuffix("+overrides")
-    rows["variant"] = rows["variant"].fillna("")
+    for name in ("variant", "overrides"):
+        rows[name] = rows[name].fillna("")
     lines = [_line(part, uncertainty) for _, part in rows.groupby(_KEYS, sort=False, dropna=False)]
-    return list(_ranked(_with_original(lines), uncertainty))
+    return list(_ranked(_with_original(_told_apart(lines)), uncertainty))
 
 
 def _line(part: pd.DataFrame, uncertainty: Uncertainty) -> CellLine:
@@ -96,11 +106,14 @@ def _line(part: pd.DataFrame, uncertainty: Uncertainty) -> CellLine:
         attack=str(first["title"]),
         id=str(first["attack"]),
         settings=str(first["variant"]),
+        overrides=str(first["overrides"]),
         budget=str(first["budget_class"]),
         status="ok" if not len(bad) else str(bad["status"].iloc[0]),
         reason="; ".join(dict.fromkeys(str(reason) for reason in bad["reason"])),
         seeds=len(good),
         queries=int(part["n_queries"].iloc[0]),
+        fingerprint=str(first["dataset_fingerprint"]),
+        compute=", ".join(f"{name} {first[name]}" for name in _COMPUTE),
         values=values,
         interval=uncertainty.interval(scores) if scores else None,
         seed_range=(float(good["t_map"].min()), float(good["t_map"].max())) if several else None,
@@ -108,23 +121,43 @@ def _line(part: pd.DataFrame, uncertainty: Uncertainty) -> CellLine:
     )
 
 
-def _with_original(lines: Sequence[CellLine]) -> Iterator[CellLine]:
+def _trials(line: CellLine) -> tuple[str, ...]:
+    """Return what two lines have in common when they are of the same queries and targets."""
+    data = (line.dataset, line.fingerprint, str(line.queries))
+    return (*data, line.protocol, line.policy)
+
+
+def _told_apart(lines: Sequence[CellLine]) -> Iterator[CellLine]:
+    """Yield the lines; where two would look the same, with all that differs from the protocol."""
+    names = [
+        (*_trials(line), line.source, line.victim, line.attack, line.settings) for line in lines
+    ]
+    counts = Counter(names)
+    for line, name in zip(lines, names, strict=True):
+        if counts[name] > 1:
+            settings = "; ".join(filter(None, (line.overrides, line.compute)))
+            yield replace(line, settings=settings)
+        else:
+            yield line
+
+
+def _with_original(found: Iterator[CellLine]) -> Iterator[CellLine]:
+    lines = list(found)
     known = {
-        (line.dataset, line.protocol, line.policy, line.victim): line.values["t_map"]
+        (*_trials(line), line.victim): line.values["t_map"]
         for line in lines
         if line.id == "original" and line.white_box and "t_map" in line.values
     }
     for line in lines:
-        place = (line.dataset, line.protocol, line.policy, line.victim)
-        yield replace(line, original=known.get(place))
+        yield replace(line, original=known.get((*_trials(line), line.victim)))
 
 
 def _ranked(lines: Iterator[CellLine], uncertainty: Uncertainty) -> Iterator[CellLine]:
     """Yield the lines, white-box ones ranked within their class."""
-    groups: dict[str, list[CellLine]] = {}
+    groups: dict[tuple[str, ...], list[CellLine]] = {}
     for line in lines:
-        beside = (line.dataset, line.protocol, line.policy, line.source, line.victim, line.budget)
-        groups.setdefault(f"{beside} {line.queries}", []).append(line)  # others are not paired
+        beside = (*_trials(line), line.source, line.victim, line.budget)
+        groups.setdefault(beside, []).append(line)
     for group in groups.values():
         if group[0].budget == _UNRANKED or not group[0].white_box:
             yield from group

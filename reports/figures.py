@@ -108,6 +108,8 @@ def retrieval(curves: pd.DataFrame, x: str) -> Figure:
     keys = ["dataset", "protocol", "policy", "source", "attack", "top"]
     points = curves.groupby(keys, sort=False)[["precision", "recall"]].mean().reset_index()
     points["panel"] = panel_names(points)
+    pooled = points.groupby(["panel", "attack", "top"], sort=False)[["precision", "recall"]]
+    points = pooled.mean().reset_index()
     with sns.axes_style("whitegrid"):
         grid = sns.relplot(
             points,

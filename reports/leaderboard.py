@@ -66,14 +66,16 @@ class Board:
 
 
 def leaderboards(results: pd.DataFrame) -> list[Board]:
-    """Return a board for each data set, protocol and policy among white-box rows."""
+    """Return a board for all that were tried on the same queries and target labels, white-box."""
     white = results[results["source"] == results["victim"]].copy()
     white["base"] = white["protocol"].str.removesuffix("+overrides")
     for name in ("overrides", "variant"):
         white[name] = white[name].fillna("")
+    trials = ["dataset", "dataset_fingerprint", "n_queries", "base", "policy"]
     return [
         _board(part, *(str(name) for name in names))
-        for names, part in white.groupby(["dataset", "base", "policy"], sort=False)
+        for _, part in white.groupby(trials, sort=False, dropna=False)
+        for names in [part[["dataset", "base", "policy"]].iloc[0]]
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterable
 
 import seaborn as sns
@@ -28,15 +29,13 @@ _KNOWN: dict[str, Colour] = {
     ),
     "Prototype code": _BLACK,
 }
-_MARKERS = ("o", "X", "s", "D", "^", "v", "P", "*", "<", ">", "h", "p")
-_DASHES: tuple[tuple[int, ...], ...] = ((), (4, 1), (1, 1), (3, 1, 1, 1))
+_MARKERS = ("o", "X", "s", "D", "^", "v", "P", "*", "<", ">", "h", "d", "p")
+_DASHES: tuple[tuple[int, ...], ...] = ((), (4, 1), (1, 1), (3, 1, 1, 1), (6, 2), (2, 3))
 
 
 def colours(titles: Iterable[str]) -> dict[str, Colour]:
-    """Return the colour of each attack, in the order of legends."""
-    return {
-        title: _KNOWN.get(title, _HUES[_place(title) % len(_HUES)]) for title in _sorted(titles)
-    }
+    """Return the colour of each attack, in the order of legends; a variant has its attack's."""
+    return {title: _colour(title) for title in _sorted(titles)}
 
 
 def markers(titles: Iterable[str]) -> dict[str, str]:
@@ -45,15 +44,30 @@ def markers(titles: Iterable[str]) -> dict[str, str]:
 
 
 def dashes(titles: Iterable[str]) -> dict[str, tuple[int, ...]]:
-    """Return the dashes of each attack: lines that lie on each other stay visible."""
-    return {title: _DASHES[_place(title) % len(_DASHES)] for title in _sorted(titles)}
+    """Return the dashes of each attack, others for each of one colour."""
+    drawn: Counter[Colour] = Counter()
+    found = {}
+    for title in _sorted(titles):
+        colour = _colour(title)
+        found[title] = _DASHES[drawn[colour] % len(_DASHES)]
+        drawn[colour] += 1
+    return found
+
+
+def _colour(title: str) -> Colour:
+    return _KNOWN.get(_base(title), _HUES[_place(title) % len(_HUES)])
+
+
+def _base(title: str) -> str:
+    """Return the attack of a variant like ``DHTA (steps=20)``."""
+    return title.split(" (")[0]
 
 
 def _sorted(titles: Iterable[str]) -> list[str]:
-    unique = list(dict.fromkeys(titles))
-    return [title for title in _KNOWN if title in unique] + [
-        title for title in unique if title not in _KNOWN
-    ]
+    unique, known = list(dict.fromkeys(titles)), list(_KNOWN)
+    listed = [title for title in unique if _base(title) in _KNOWN]
+    listed.sort(key=lambda title: known.index(_base(title)))
+    return [*listed, *(title for title in unique if _base(title) not in _KNOWN)]
 
 
 def _place(title: str) -> int:

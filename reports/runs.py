@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,14 @@ from benchmark.records import COLUMNS
 from benchmark.store import Arrays, JobRef, Store
 from datasets.errors import UserError
 
-_CELL = (
-    *("dataset", "title", "source", "victim", "policy"),
-    *("protocol", "overrides", "target_seed", "draw_seed"),
+_CELL = (  # what tells rows of one job apart
+    *("dataset", "title", "source", "victim", "policy", "protocol"),
+    *("overrides", "variant", "target_seed", "draw_seed", "attack_seed"),
 )
-_TIMES = ("seconds_per_image", "fit_seconds", "device", "notes")  # differ between equal runs
+_RESULTS = (  # what two folders must agree on
+    *("t_map", "t_map_stable", "t_map_8bit", "map", "map_stable", "chance", "chance_map"),
+    *("precision_at_10", "perceptibility", "perceptibility_rms", "linf", "l2"),
+)
 
 
 class ConflictError(UserError):
@@ -37,46 +40,43 @@ class Runs:
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        self.folders = [folder.resolve() for folder in dict.fromkeys(folders)]
+        self.folders = list(dict.fromkeys(folder.resolve() for folder in folders))
         self._homes: dict[str, Path] = {}  # of a score job
-        rows: dict[tuple[str, str], dict[str, Any]] = {}
+        rows: dict[str, dict[str, Any]] = {}
         for folder in self.folders:
             for row in result_rows(folder):
                 self._add(rows, row, folder)
         frame = pd.DataFrame(list(rows.values()), columns=list(COLUMNS))
         self.results: pd.DataFrame = frame.astype(COLUMNS)
 
-    def _add(
-        self, rows: dict[tuple[str, str], dict[str, Any]], row: dict[str, Any], folder: Path
-    ) -> None:
+    def _add(self, rows: dict[str, dict[str, Any]], row: dict[str, Any], folder: Path) -> None:
         """Keep a row, unless another folder has it; a result goes before a failure."""
-        cell = " ".join(str(row.get(name)) for name in _CELL)
-        name = (str(row.get("job_key", "")), cell)
+        job, name = str(row.get("job_key", "")), _name(row)
         known = rows.get(name)
-        if known is None or known["status"] != "ok":
-            if known is None or row["status"] == "ok":
-                rows[name] = row
-                self._homes[name[0]] = folder
+        if known is None or (known["status"] != "ok" and row["status"] == "ok"):
+            rows[name] = row
+            if row["status"] == "ok":
+                self._homes.setdefault(job, folder)
             return
-        if row["status"] == "ok":
-            different = [
-                column
-                for column in COLUMNS
-                if column not in _TIMES and known.get(column) != row.get(column)
-            ]
-            if different:
-                raise ConflictError(
-                    f"{self._homes[name[0]]} and {folder} disagree on {row['title']} on "
-                    f"{row['source']} (job {name[0][:12]}) in {', '.join(different)}; leave one of "
-                    "them out, or run one again with --rerun all"
-                )
+        different = [
+            column
+            for column in _RESULTS
+            if row["status"] == "ok" and known.get(column) != row.get(column)
+        ]
+        if different:
+            raise ConflictError(
+                f"{self._homes[job]} and {folder} disagree on {row['title']} on {row['source']} "
+                f"(job {job[:12]}) in {', '.join(different)}; leave one of them out, or run one "
+                "again with --rerun all"
+            )
 
     @cached_property
     def missing(self) -> pd.DataFrame:
         """Cells that no folder has run yet, with the columns of results."""
         rows = [row for folder in self.folders for row in missing_rows(folder)]
-        known = set(self.results["job_key"].dropna())
-        unique = {row["job_key"]: row for row in rows if row["job_key"] not in known}
+        known = set(map(_name, self.results.astype(object).to_dict("records")))
+        unique = {_name(row): row for row in rows}
+        unique = {name: row for name, row in unique.items() if name not in known}
         return pd.DataFrame(list(unique.values()), columns=list(COLUMNS)).astype(COLUMNS)
 
     @property
@@ -87,17 +87,23 @@ class Runs:
     @property
     def losses(self) -> pd.DataFrame:
         """Loss curves of generators."""
-        return pd.DataFrame([point for one in self.folders for point in loss_curves(one)])
+        points = [point for one in self.folders for point in loss_curves(one)]
+        return pd.DataFrame(points).drop_duplicates()
 
     @property
     def curves(self) -> pd.DataFrame:
         """Precision and recall over the length of the result list."""
-        return pd.DataFrame([point for one in self.folders for point in retrieval_curves(one)])
+        points = [point for one in self.folders for point in retrieval_curves(one)]
+        return pd.DataFrame(points).drop_duplicates()
 
     def galleries(self) -> Iterator[tuple[dict[str, Any], Arrays, list[str]]]:
         """Yield the pictures of every cell that has some."""
+        seen = set()
         for folder in self.folders:
-            yield from galleries(folder)
+            for row, arrays, classes in galleries(folder):
+                if (name := _name(row)) not in seen:
+                    seen.add(name)
+                    yield row, arrays, classes
 
     def provenance(self) -> list[dict[str, Any]]:
         """Return where each folder's results come from."""
@@ -116,3 +122,9 @@ class Runs:
 
     def _store(self, score: str) -> Store:
         return Store(self._homes[score] / "store")
+
+
+def _name(row: Mapping[Any, Any]) -> str:
+    """Return what a row is called among those of other folders."""
+    values = (row.get(column) for column in ("job_key", *_CELL))
+    return " ".join("" if value is None or value is pd.NA else str(value) for value in values)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
-from benchmark.statistics import LEVEL, holm
+from benchmark.statistics import LEVEL
 from reports.uncertainty import Uncertainty
 
 
@@ -21,19 +20,16 @@ class Standing:
 def standings(scores: Sequence[tuple[str, ...]], uncertainty: Uncertainty) -> list[Standing]:
     """Return the standing of each attack of a ranking, best first.
 
-    Neighbours whose paired permutation test has p > .05, by Holm over the pairs of neighbours,
-    share the rank of the first of them.
+    An attack shares the rank of the one above it where a paired permutation test does not tell it
+    (p > .05) from the first that has this rank; so no rank spans a difference that a test finds.
 
     Args:
         scores: each attack's score jobs; all are on the same queries.
         uncertainty: tests them.
     """
-    p_values = [uncertainty.p_value(one, other) for one, other in pairwise(scores)]
-    ties = [value > 1 - LEVEL for value in holm(p_values)]
-    found: list[Standing] = []
-    for place in range(len(scores)):
-        before = place > 0 and ties[place - 1]
-        after = place < len(ties) and ties[place]
-        rank = found[-1].rank if before else place + 1
-        found.append(Standing(rank, before or after))
-    return found
+    ranks: list[int] = []
+    for place, own in enumerate(scores, start=1):
+        first = scores[ranks[-1] - 1] if ranks else own
+        same = bool(ranks) and uncertainty.p_value(first, own) > 1 - LEVEL
+        ranks.append(ranks[-1] if same else place)
+    return [Standing(rank, ranks.count(rank) > 1) for rank in ranks]

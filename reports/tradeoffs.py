@@ -42,8 +42,9 @@ def _against(rows: pd.DataFrame, cost: str, label: str) -> Figure:
         )
     for panel, axis in grid.axes_dict.items():
         here = points[points["panel"] == panel]
-        front = pareto_front(here, cost)
-        axis.step(front[cost], front["t_map"], where="post", color="0.75", label="Pareto front")
+        if here["source"].nunique() == 1:  # between hashers there is no trade-off
+            front = pareto_front(here, cost)
+            axis.step(front[cost], front["t_map"], where="post", color="0.75")
         axis.axhline(
             here["chance"].mean(), color="0.4", linestyle="--", linewidth=1, label="Chance"
         )

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from benchmark import statistics
 from benchmark.statistics import interval, p_value
 from benchmark.store import read_json, write_json
 from reports.runs import Runs
 
 _NAME = ".intervals.json"
-_VERSION = "1"  # raise it when statistics change
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -68,4 +70,11 @@ class Uncertainty:
 
     def _name(self, what: str, *groups: Sequence[str]) -> str:
         outputs = [sorted(self._runs.output(score) for score in group) for group in groups]
-        return hashlib.sha256(f"{_VERSION} {what} {outputs}".encode()).hexdigest()[:24]
+        return hashlib.sha256(f"{_how()} {what} {outputs}".encode()).hexdigest()[:24]
+
+
+@functools.cache
+def _how() -> str:
+    """Return what says how statistics are computed: their source and library."""
+    source = Path(statistics.__file__).read_bytes()
+    return f"{hashlib.sha256(source).hexdigest()} scipy {version('scipy')}"

@@ -98,6 +98,20 @@ def test_neighbours_that_cannot_be_told_apart_share_a_rank(tmp_path: Path) -> No
     assert standings([], Uncertainty(runs, tmp_path)) == []
 
 
+def test_no_rank_spans_a_difference_that_is_found(tmp_path: Path) -> None:
+    with unsynced():
+        write_run(tmp_path, [cell(f"a{n}", "DPSH-X-12", 0.6 - 0.03 * n) for n in range(9)])
+    runs = Runs([tmp_path])
+    keys = [(key,) for key in runs.results.sort_values("t_map", ascending=False)["job_key"]]
+    kept = Uncertainty(runs, tmp_path)
+    found = standings(keys, kept)
+    assert kept.p_value(keys[0], keys[-1]) < 0.05
+    assert found[-1].rank > 1
+    for place, standing in enumerate(found):
+        first = keys[standing.rank - 1]
+        assert first == keys[place] or kept.p_value(first, keys[place]) > 0.05
+
+
 def test_cells_without_a_result_say_why(tmp_path: Path) -> None:
     cells = [cell("a", "DPSH-X-12", 0.5), cell("b", "DPSH-X-12", None), cell(HOSTILE, "Y-12", None)]
     with unsynced():
@@ -159,6 +173,24 @@ def test_folders_are_merged_and_conflicts_are_refused(tmp_path: Path) -> None:
     record.write_text(re.sub(r'"t_map": [0-9.]+', '"t_map": 0.123', text), encoding="utf-8")
     with pytest.raises(ConflictError, match=r"one and .*two disagree on a on DPSH-X-12 .* t_map"):
         Runs([one, two])
+
+
+def test_configurations_are_lines_of_their_own(tmp_path: Path) -> None:
+    cells = [
+        cell("a", "DPSH-X-12", 0.2, overrides="steps=10", params='{"steps":10}'),
+        cell("a", "DPSH-X-12", 0.7, overrides="steps=100", params='{"steps":100}'),
+        cell("a", "DPSH-X-12", 0.5, overrides="steps=10", precision="bfloat16"),
+        cell("a", "DPSH-X-12", 0.5, overrides="steps=10", variant="steps=10"),
+        cell("b", "DPSH-X-12", 0.5, n_queries=40),
+    ]
+    with unsynced():
+        write_run(tmp_path, cells)
+    write_report([tmp_path])
+    runs = Runs([tmp_path])
+    lines = cell_lines(runs, Uncertainty(runs, tmp_path))
+    assert [line.seeds for line in lines] == [1] * 5
+    names = [(line.attack, line.settings) for line in lines]
+    assert len(set(names)) == 5, "and a reader can tell them apart"
 
 
 def test_usage_errors_of_report(tmp_path: Path) -> None:

@@ -78,6 +78,30 @@ def test_damage_is_found_and_quarantined(tmp_path: Path, damage: str) -> None:
     assert list((tmp_path / "quarantine").iterdir())
 
 
+def test_rot_that_changes_no_time_is_found_when_it_is_read_and_made_again(tmp_path: Path) -> None:
+    store = finished(tmp_path)
+    file = store.folder(JOB) / "tensors.safetensors"
+    status, content = file.stat(), bytearray(file.read_bytes())
+    content[-1] ^= 4
+    file.write_bytes(bytes(content))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert store.is_current(JOB, {"target": "t"}), "nothing says that it changed"
+    with pytest.raises(CorruptArtifactError, match="the same command makes it again"):
+        store.arrays(JOB)
+    assert not store.is_current(JOB, {"target": "t"})
+    assert list((tmp_path / "quarantine").iterdir())
+
+
+def test_verifying_finds_it_before(tmp_path: Path) -> None:
+    store = finished(tmp_path)
+    file = store.folder(JOB) / "tensors.safetensors"
+    status, content = file.stat(), bytearray(file.read_bytes())
+    content[-1] ^= 4
+    file.write_bytes(bytes(content))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert not store.is_current(JOB, {"target": "t"}, verify=True)
+
+
 def test_a_full_disk_leaves_the_old_file_and_no_litter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

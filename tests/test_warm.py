@@ -14,7 +14,7 @@ import yaml
 
 from benchmark.kept import kept
 from benchmark.program import program_digest
-from tests.conftest import ROOT, SmokeRun
+from tests.conftest import ROOT, SmokeRun, run_cli
 
 WITHOUT_TORCH = (
     "import sys; sys.modules['torch'] = None; sys.argv[0] = 'run_benchmark.py'\n"
@@ -92,6 +92,15 @@ def test_what_changed_in_the_folder_is_looked_at(
 )
 def test_another_question_is_thought_about(copied: Path, cache: Path, more: list[str]) -> None:
     assert not warm(copied, cache, *more)
+
+
+def test_another_command_in_the_folder_leaves_no_memory_of_the_first(
+    copied: Path, cache: Path
+) -> None:
+    asked = ["--suite", "smoke", "--only", "attack=original", "--out", str(copied)]
+    done = run_cli("run", *asked, "--cache", str(cache))
+    assert done.returncode == 0, done.stderr
+    assert not warm(copied, cache)
 
 
 def test_an_edited_suite_file_is_noticed(tmp_path: Path, cache: Path) -> None:

@@ -17,7 +17,7 @@ from benchmark.hamming.packing import Words
 Counts = npt.NDArray[np.int64]
 Sums = npt.NDArray[np.float64]
 
-_CHUNK = 64  # queries of a task: few enough that threads end together, a multiple of four
+_CHUNK = 64  # queries of a task at most: few enough that threads end together
 MOST_KINDS = 2
 
 
@@ -93,7 +93,9 @@ def stable_sums(
 
 
 def _over_chunks(work: Callable[[slice], None], count: int, threads: int) -> None:
-    chunks = [slice(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
+    share = -(-count // (4 * threads)) * 4  # groups of four pass together
+    size = min(_CHUNK, share)
+    chunks = [slice(start, min(start + size, count)) for start in range(0, count, size)]
     if threads == 1:
         for chunk in chunks:
             work(chunk)

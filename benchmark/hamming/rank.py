@@ -115,7 +115,7 @@ def _check_shapes(codes: Array, database: Array, sets: Sequence[Array], labels: 
     for what, found in shapes.items():
         if len(found) > 1:
             raise ValueError(f"{what} differ: {' and '.join(map(str, sorted(found)))}")
-    if not len(database):
-        raise ValueError("the database is empty")
+    if not len(database) or not len(codes):
+        raise ValueError("the database is empty" if len(codes) else "there are no queries")
     if not sets:
         raise ValueError("no label rows of the queries")

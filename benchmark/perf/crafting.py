@@ -65,7 +65,10 @@ class Scene:
 
     def usual(self) -> Tensor:
         """Craft as plain loops do, in float32."""
-        return plain.craft(self.plain, self.images, self.codes, self.steps, _EPSILON)
+        return self.timed(
+            "full",
+            lambda: plain.craft(self.plain, self.images, self.codes, self.steps, _EPSILON),
+        )()
 
     def loop(self, precision: Precision, attack: GradientLoop) -> Callable[[], Tensor]:
         """Return the program's crafting."""
@@ -73,17 +76,19 @@ class Scene:
         hasher, images = self.frozen.to(memory_format=form), self.images.to(memory_format=form)
         targets = torch.zeros(len(images), 1, dtype=torch.uint8)
         batch = Batch(images, self.codes, targets, np.arange(len(images)), 0)
-        return self._timed(precision, lambda: attack.perturb(batch, hasher, _EPSILON))
+        return self.timed(precision, lambda: attack.perturb(batch, hasher, _EPSILON))
 
     def floor(self, precision: Precision) -> Callable[[], Tensor]:
         """Return the bare network's gradients of the images, laid out as the program does."""
         form = memory_format(precision, self.device)
         hasher, images = self.frozen.to(memory_format=form), self.images.to(memory_format=form)
-        return self._timed(
+        return self.timed(
             precision, lambda: plain.image_gradients(hasher, images, self.codes, self.steps)
         )
 
-    def _timed(self, precision: Precision, work: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    def timed(self, precision: Precision, work: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        """Return work that is done at a precision, and over when it returns."""
+
         def run() -> Tensor:
             with numerics(precision, self.device):
                 done = work()
@@ -147,11 +152,7 @@ def generation(
     generator = Generator(shape.side, shape.width).eval().requires_grad_(False).to(device)
     semantics = torch.zeros(shape.batch, SEMANTIC_WIDTH, device=device)
 
-    def generate() -> Tensor:
-        crafted = to_image(generator(semantics, 2 * scene.images - 1))
-        synchronise(device)
-        return crafted
-
+    generate = scene.timed("full", lambda: to_image(generator(semantics, 2 * scene.images - 1)))
     mine, dhta = in_turns(rounds, generate, scene.loop("full", attack))
     yield Comparison(
         name=f"crafting, {backbone.name}, a generator over DHTA",

@@ -18,7 +18,7 @@ import torch
 from benchmark.audit import InvalidAttackError
 from benchmark.jobs import Context, Job, Progress
 from benchmark.journal import Journal
-from benchmark.numerics import numerics
+from benchmark.numerics import numerics, out_of_memory
 from benchmark.program import code_digest
 from benchmark.provenance import device_name, versions
 from benchmark.records import canonical, digest
@@ -30,7 +30,6 @@ logger = logging.getLogger(__name__)
 
 _PROGRESS_SECONDS = 0.3
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
 _BROKEN = ("CUDA", "cuDNN", "CUBLAS", "cuBLAS")
 _UNSEEN_SECONDS = 60.0  # for an input's record to show on a shared file system
 
@@ -137,7 +136,7 @@ def _failed(store: Store, job: Job, error: Exception, log: Path, out: Path) -> A
         return Answer("failed", str(error))
     if isinstance(error, OSError) and is_full(error, out):
         return Answer("full", str(error))
-    if _is_out_of_memory(error):
+    if out_of_memory(error):
         return Answer("memory", reason)
     if isinstance(error, RuntimeError) and any(name in str(error) for name in _BROKEN):
         return Answer("crashed", reason)
@@ -152,12 +151,6 @@ def is_full(error: OSError, folder: Path) -> bool:
     """Return whether the disk of a folder is full; elsewhere it is one job's trouble."""
     named = Path(str(error.filename)) if error.filename else folder
     return error.errno in _FULL and named.is_relative_to(folder)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)
 
 
 def _notes(job: Job, halvings: int) -> list[str]:

@@ -23,7 +23,7 @@ from benchmark.networks import batches, encode_batch, input_hasher, synchronise
 from benchmark.stages.base import DataTask, NetworkTask
 from datasets.base import RetrievalData, SplitName, UInt8Array
 from datasets.draws import Policy, draw_targets, eligible_rows
-from targets.hasher import TargetSpec
+from targets.hasher import Hasher, TargetSpec
 
 FITTED_ROLES = ("target_code", "crafting")  # what a part of an attack learnt, by its place
 
@@ -161,8 +161,8 @@ class Craft(AttackerTask):
             codes,
             self,
             context,
-            # An optimiser's loop is long enough to hide its first step behind a plain pass.
-            warm=None if learns else lambda batch: knowledge.hasher(batch.images),
+            # An optimiser's loop is long enough to hide its first step behind one gradient.
+            warm=None if learns else lambda batch: _gradient(knowledge.hasher, batch.images),
         )
         return Output({"images": images}, {**facts, "seconds_per_image": seconds})
 
@@ -194,6 +194,11 @@ class CraftBlind(NetworkTask):
             self.attack.ready_blind(), data, nothing, None, self, context
         )
         return Output({"images": images}, {"fit_seconds": 0, "seconds_per_image": seconds})
+
+
+def _gradient(hasher: Hasher, images: Tensor) -> Tensor:
+    pixels = images.detach().requires_grad_()
+    return torch.autograd.grad(hasher(pixels).sum(), pixels)[0]
 
 
 def craft_images(

@@ -64,7 +64,8 @@
       select.value = [...select.options].find(option => option.text === wanted)?.value ?? "";
     }
     search.value = state.get("contains") ?? "";
-    if (sorted) sort(Math.abs(Number(sorted)), sorted.startsWith("-"));
+    if (heads[Math.abs(Number(sorted ?? NaN))])
+      sort(Math.abs(Number(sorted)), sorted.startsWith("-"));
     filter();
     document.getElementById("cells").scrollIntoView();
   }

@@ -77,6 +77,12 @@ class Kind(StrEnum):
     suites = "suites"
 
 
+class Novelty(StrEnum):
+    """What can be begun from a template."""
+
+    attack = "attack"
+
+
 class Normalise(StrEnum):
     """How a hasher's images are normalised inside it."""
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import keyword
 import sys
 import traceback
 from collections.abc import Iterable
 from functools import cache
+from importlib import resources
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -39,6 +41,36 @@ def load_plugins(paths: Iterable[Path]) -> None:
         where = str(path.resolve())
         if where not in _loaded:
             _loaded[where] = _import(path.resolve())
+
+
+def write_template(name: str, folder: Path) -> Path:
+    """Write an attack that runs as it is, to be changed, and return its file.
+
+    Args:
+        name: the attack's id, like ``my-idea``.
+        folder: where the file goes.
+
+    Raises:
+        PluginError: not a name, or a file that is there already.
+    """
+    words = name.lower().replace("_", "-").split("-")
+    function = "_".join(words)
+    if not function.isidentifier() or keyword.iskeyword(function):
+        raise PluginError(f"'{name}' is no name for an attack: letters, digits and dashes, please")
+    text = (resources.files("benchmark") / "templates" / "attack.txt").read_text(encoding="utf-8")
+    file = folder / f"{function}.py"
+    named = {
+        "id": "-".join(words),
+        "title": " ".join(words).capitalize(),
+        "cls": "".join(word.capitalize() for word in words),
+        "function": function,
+    }
+    try:
+        with file.open("x", encoding="utf-8") as written:
+            written.write(text.format(**named))
+    except FileExistsError:
+        raise PluginError(f"{file} is there already") from None
+    return file
 
 
 def plugin_modules() -> list[ModuleType]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from attacks.protocols import EPSILON, PROTOCOLS
 from benchmark import plugins
 from benchmark.plan import make_plan
 from benchmark.plugins import PluginError, load_plugins
@@ -86,6 +87,22 @@ def test_a_source_is_part_of_its_own_keys_alone(cache: Path, tmp_path: Path) -> 
         forget()
     different = {name for name in keys[0] if keys[0][name] != keys[1][name]}
     assert different == {"squared"}
+
+
+def test_the_template_is_short_and_becomes_an_attack(tmp_path: Path) -> None:
+    done = run_cli("new", "attack", "My-Idea", "--to", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    file = tmp_path / "my_idea.py"
+    assert f"--plugin {file} --attack my-idea" in done.stdout
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= 30
+    load_plugins([file])
+    built = registry().attacks["my-idea"].build(PROTOCOLS["released"])
+    assert (built.id, built.title, built.epsilon) == ("my-idea", "My idea", EPSILON)
+    assert type(built.crafting).__name__ == "MyIdea"
+    again = run_cli("new", "attack", "my-idea", "--to", str(tmp_path))
+    assert again.returncode == 2
+    assert "is there already" in again.stderr
+    assert run_cli("new", "attack", "no/name", "--to", str(tmp_path)).returncode == 2
 
 
 def test_list_shows_it(tmp_path: Path) -> None:

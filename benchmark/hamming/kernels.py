@@ -77,6 +77,25 @@ def _mark(rows, labels, start, count, places, shared):
 
 
 @njit(nogil=True, cache=True)
+def _row_sums(table, sums):
+    for row in range(len(table)):
+        line, total = table[row], _u32(0)
+        for column in range(len(line)):
+            total += line[column]
+        sums[row] = total
+
+
+@njit(nogil=True, cache=True)
+def _column_sums(table, sums):
+    totals = np.zeros(len(sums), _u32)
+    for row in range(len(table)):
+        line = table[row]
+        for column in range(len(line)):
+            totals[column] += line[column]
+    sums[:] = totals
+
+
+@njit(nogil=True, cache=True)
 def count_places(codes, database, labels, database_labels, counted):
     """Count the items at each place, which is a distance and a bit for each kind of hit.
 
@@ -111,14 +130,12 @@ def count_places(codes, database, labels, database_labels, counted):
                     for i in range(count):
                         table[_u64(own[i])] += one
         for member in range(min(_TOGETHER, len(codes) - group)):
-            found = counted[group + member]
             if not paired:
-                found[:] = tables[member]
-                continue
-            table = tables[member // 2].reshape(width, width)
-            for row in range(width):
-                for column in range(width):
-                    found[column if member % 2 else row] += table[row, column]
+                counted[group + member] = tables[member]
+            elif member % 2 == 0:
+                _row_sums(tables[member // 2].reshape(width, width), counted[group + member])
+            else:
+                _column_sums(tables[member // 2].reshape(width, width), counted[group + member])
 
 
 @njit(nogil=True, cache=True, fastmath={"reassoc"})

@@ -115,11 +115,12 @@ def expected_ap(items: IntArray, hits: IntArray) -> FloatArray:
     AP = 1/ΣR · Σ (r/n) · [(R + 1 − k − kN) · (H(N + n) − H(N)) + kn], k = (r − 1)/(n − 1).
     """
     n, r = items.astype(np.float64), hits.astype(np.float64)
-    before_n, before_r = _before(items), _before(hits)
+    ends = np.cumsum(items, axis=1)
+    before_n, before_r = ends - items, _before(hits)
     k = np.where(n > 1, (r - 1) / np.maximum(n - 1, 1), 0.0)
-    span = _harmonic_span(items, before_n, before_n + items)
+    span = np.diff(_harmonic(items)[ends], axis=1, prepend=0.0)  # H(N + n) − H(N)
     terms = (before_r + 1 - k - k * before_n) * span + k * n
-    return _mean_over_hits(np.where(n > 0, r / np.maximum(n, 1) * terms, 0.0), r)
+    return _mean_over_hits(r / np.maximum(n, 1) * terms, r)
 
 
 def optimistic_ap(items: IntArray, hits: IntArray) -> FloatArray:
@@ -176,10 +177,15 @@ def _before(counts: IntArray) -> IntArray:
 
 def _harmonic_span(items: IntArray, start: IntArray, stop: IntArray) -> FloatArray:
     """Return H(stop) − H(start), harmonic numbers up to the size of the database."""
-    size = items.sum(axis=1).max(initial=0)
-    harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, size + 1))])
+    harmonic = _harmonic(items)
     span: FloatArray = harmonic[stop] - harmonic[start]
     return span
+
+
+def _harmonic(items: IntArray) -> FloatArray:
+    """Return the harmonic numbers from H(0) to that of the size of the database."""
+    size = items.sum(axis=1).max(initial=0)
+    return np.concatenate([[0.0], np.cumsum(1 / np.arange(1, size + 1))])
 
 
 def _mean_over_hits(sums: FloatArray, hits: npt.NDArray[np.generic]) -> FloatArray:

@@ -17,7 +17,7 @@ from benchmark.hamming.packing import Words
 Counts = npt.NDArray[np.int64]
 Sums = npt.NDArray[np.float64]
 
-_CHUNK = 64  # queries of a task at most: few enough that threads end together
+_CHUNK = 128  # queries of a task at most: few enough that threads end together
 MOST_KINDS = 2
 
 

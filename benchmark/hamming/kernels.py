@@ -46,33 +46,35 @@ def _distances(code, database, start, count, places):
 
 @njit(nogil=True, cache=True)
 def _mark(rows, labels, start, count, places, shared):
-    """Append to each place a bit for each kind of relevance; ``rows`` is ``[S, L]``, S 1 or 2."""
-    first, last, none = rows[0], rows[len(rows) - 1], _u32(0)
-    if rows.shape[1] == 1:
-        one, other, row = first[0], last[0], labels[0, start : start + count]
-        if len(rows) == 1:
-            for i in range(count):
-                places[i] = places[i] << _u32(1) | _u32((one & row[i]) != none)
-        else:
-            for i in range(count):
-                hits = _u32((other & row[i]) != none) << _u32(1) | _u32((one & row[i]) != none)
-                places[i] = places[i] << _u32(2) | hits
-        return
-    for kind in range(len(rows)):
+    """Append to each place a bit for each kind of relevance; ``rows`` is ``[S, L]``, S 1 or 2.
+
+    All words but the last are met in passes of their own, into ``shared``.
+    """
+    words, none = rows.shape[1], _u32(0)
+    for kind in range(len(rows)) if words > 1 else range(0):
         met, own, row = shared[kind], rows[kind, 0], labels[0, start : start + count]
         for i in range(count):
             met[i] = own & row[i]
-        for word in range(1, rows.shape[1]):
+        for word in range(1, words - 1):
             own, row = rows[kind, word], labels[word, start : start + count]
             for i in range(count):
                 met[i] |= own & row[i]
-    met, more = shared[0], shared[len(rows) - 1]
-    if len(rows) == 1:
+    one, other = rows[0, words - 1], rows[len(rows) - 1, words - 1]
+    met, more, row = shared[0], shared[len(rows) - 1], labels[words - 1, start : start + count]
+    if len(rows) == 1 and words == 1:
         for i in range(count):
-            places[i] = places[i] << _u32(1) | _u32(met[i] != none)
+            places[i] = places[i] << _u32(1) | _u32((one & row[i]) != none)
+    elif len(rows) == 1:
+        for i in range(count):
+            places[i] = places[i] << _u32(1) | _u32((met[i] | one & row[i]) != none)
+    elif words == 1:
+        for i in range(count):
+            hits = _u32((other & row[i]) != none) << _u32(1) | _u32((one & row[i]) != none)
+            places[i] = places[i] << _u32(2) | hits
     else:
         for i in range(count):
-            hits = _u32(more[i] != none) << _u32(1) | _u32(met[i] != none)
+            hits = _u32((met[i] | one & row[i]) != none)
+            hits |= _u32((more[i] | other & row[i]) != none) << _u32(1)
             places[i] = places[i] << _u32(2) | hits
 
 

@@ -41,6 +41,7 @@ def transfer(
         "attacks": [{"attack": "dhta-ifgsm", "params": {"steps": steps}}],
         "victims": "*",
         "seeds": rounds,
+        "compute": {"batch": queries},
         "n_t": 1,
     }
     matrices, diagonals = [], []

@@ -137,7 +137,14 @@ def retrieval(curves: pd.DataFrame, x: str) -> Figure:
 
 
 def loss_curves(losses: pd.DataFrame) -> Figure:
-    """Draw each loss over epochs, a row of panels a source, a colour an attack, a line a seed."""
+    """Draw each loss over epochs, a row of panels a source, a colour an attack, a line a training.
+
+    Where there are too many sources for a row each, they share rows as targets do elsewhere.
+    """
+    losses = losses.assign(
+        panel=panel_names(losses, ()),
+        training=losses["source"] + " " + losses["attack_seed"].astype(str),
+    )
     with sns.axes_style("whitegrid"):
         grid = sns.relplot(
             losses,
@@ -146,9 +153,9 @@ def loss_curves(losses: pd.DataFrame) -> Figure:
             y="value",
             hue="attack",
             palette=colours(losses["attack"]),
-            units="attack_seed",
+            units="training",
             estimator=None,
-            row="source",
+            row="panel",
             col="loss",
             marker="o",
             markersize=4,

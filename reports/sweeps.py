@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pandas as pd
 import seaborn as sns
@@ -108,8 +109,10 @@ def _white_box(results: pd.DataFrame) -> pd.DataFrame:
     return good
 
 
-def panel_names(rows: pd.DataFrame) -> pd.Series[str]:
-    """Name targets, with data set, protocol and policy where there are several.
+def panel_names(
+    rows: pd.DataFrame, also: Sequence[str] = ("policy", "protocol", "dataset")
+) -> pd.Series[str]:
+    """Name targets, with what else there are several of.
 
     Where there are too many for a figure, those that differ in their code length alone go
     together; where that is not enough, all.
@@ -118,7 +121,7 @@ def panel_names(rows: pd.DataFrame) -> pd.Series[str]:
     for coarser in (names.str.rpartition("-")[0], names.map(lambda _: "all targets")):
         if names.nunique() > _MOST_PANELS:
             names = coarser
-    for column in ("policy", "protocol", "dataset"):
+    for column in also:
         if rows[column].nunique() > 1:
             names = rows[column] + " " + names
     return names

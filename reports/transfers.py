@@ -32,7 +32,9 @@ def transfer_points(results: pd.DataFrame) -> pd.DataFrame:
     level = clean[[*keys, "t_map"]].rename(columns={"t_map": "original"})
     points = means[crosses].merge(level, how="left", on=keys)
     points["gain"] = points["t_map"] - points["original"]
-    return points
+    sides = points.loc[points["source"] != points["victim"], ["source", "victim"]]
+    crossed = set(sides["source"]) | set(sides["victim"])
+    return points[points["source"].isin(crossed)]
 
 
 def transfer_map(points: pd.DataFrame, value: str) -> Figure:

@@ -297,7 +297,9 @@ def _report(folder: Path) -> Report:
 
 
 def _say_written(report: Report) -> None:
-    say(f"wrote {len(report.files)} files in {report.folder}")
+    beside = [file.name for file in report.files if not file.is_relative_to(report.folder)]
+    inside = f"{len(report.files) - len(beside)} files in {report.folder}"
+    say(f"wrote {', '.join(beside)} and {inside}" if beside else f"wrote {inside}")
     if report.page is not None:
         say(f"look at {report.page.as_uri()}")
 

@@ -68,7 +68,9 @@ def test_smoke_prints_its_board_and_what_it_wrote(smoke: SmokeRun) -> None:
     assert board in smoke.printed
     files = (path for path in (smoke.out / "report").rglob("*") if path.is_file())
     written = [path for path in files if not path.name.startswith(".")]
-    assert f"and {len(written)} files in {smoke.out / 'report'}" in smoke.printed
+    told = f"wrote results.csv, results.parquet and {len(written)} files in {smoke.out / 'report'}"
+    assert told in smoke.printed
+    assert (smoke.out / "report" / "index.html").as_uri() in smoke.printed
     for name in ("leaderboard.md", "leaderboard.tex", "figures/t_map_against_perceptibility.svg"):
         assert (smoke.out / "report" / name).stat().st_size > 500
 

@@ -98,9 +98,9 @@ class GradientLoop(Crafting):
             delta.requires_grad_(True)
             outputs = hasher(images + delta, alpha=self.alpha(step))
             (gradient,) = torch.autograd.grad(self.loss(outputs, codes).sum(), delta)
-            with torch.no_grad():
-                delta = delta - self.step_size * self.direction(gradient)
+            with torch.no_grad():  # in place: fresh memory costs as much as the arithmetic
+                delta.sub_(self.step_size * self.direction(gradient))
                 if epsilon is not None:
-                    delta = delta.clamp(-epsilon, epsilon)
-                delta = (images + delta).clamp(0, 1) - images
+                    delta.clamp_(-epsilon, epsilon)
+                delta.add_(images).clamp_(0, 1).sub_(images)
         return (images + delta.detach()).clamp(0, 1)

@@ -31,7 +31,7 @@ def page_rows(page: str) -> list[dict[str, str]]:
         numbers = {name: value for value, name in NUMBER.findall(row)}
         texts = re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL)
         plain = [html.unescape(re.sub(r"<[^>]+>", "", text)).strip() for text in texts]
-        rows.append({**numbers, "attack": plain[1], "source": plain[2], "victim": plain[3]})
+        rows.append({**numbers, "attack": plain[0], "source": plain[3], "victim": plain[4]})
     return rows
 
 

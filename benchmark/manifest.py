@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CHAIN = ("craft", "hash", "score")  # the stages whose data make a row
 _NAME = "plan.json"
+MISSING = "missing"  # the status of a cell that has neither result nor reason
 
 
 class NoRunError(UserError):
@@ -64,7 +65,7 @@ def suite_tables(out: Path) -> list[str]:
 
 
 def result_rows(out: Path) -> list[dict[str, Any]]:
-    """Return one row for every cell that ran, failed or was skipped.
+    """Return one row for every cell; one that has not been run says so in its status.
 
     Raises:
         NoRunError: the folder has no manifest.
@@ -77,20 +78,7 @@ def result_rows(out: Path) -> list[dict[str, Any]]:
         record = store.record(ref) or {"provenance": {}}
         return "; ".join(record["provenance"].get("notes", ()))
 
-    rows = (_row(cell, manifest["jobs"], store, notes) for cell in manifest["cells"])
-    return [row for row in rows if row is not None]
-
-
-def missing_rows(out: Path) -> list[dict[str, Any]]:
-    """Return a row for every cell that has neither result nor reason, its status ``missing``."""
-    manifest = read_manifest(out)
-    store = Store(out / "store")
-    rows = []
-    for cell in manifest["cells"]:
-        if _row(cell, manifest["jobs"], store, lambda _: "") is None:
-            waits = {"status": "missing", "reason": "not run yet", "job_key": cell["jobs"]["score"]}
-            rows.append({**cell["row"], **waits})
-    return rows
+    return [_row(cell, manifest["jobs"], store, notes) for cell in manifest["cells"]]
 
 
 def _row(
@@ -98,7 +86,7 @@ def _row(
     jobs: dict[str, Any],
     store: Store,
     notes: Callable[[JobRef], str],
-) -> dict[str, Any] | None:
+) -> dict[str, Any]:
     row = dict(cell["row"])
     if cell["skipped"] is not None:
         return {**row, "status": "skipped", "reason": cell["skipped"]}
@@ -120,7 +108,7 @@ def _row(
             row.update(_columns(failure["data"]))
             reason = f"{jobs[key]['label']}: {failure['reason']}"
             return {**row, "status": failure["status"], "reason": reason}
-    return None
+    return {**row, "status": MISSING, "reason": "not run yet"}
 
 
 def _columns(data: dict[str, Any]) -> dict[str, Any]:

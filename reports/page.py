@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from reports.standings import standings
 from reports.uncertainty import Uncertainty
 
 # What the cells are filtered by: the heading, and the value of a line.
-FACETS: Mapping[str, Any] = {
+FACETS: Mapping[str, Callable[[CellLine], str]] = {
     "data set": lambda line: line.dataset,
     "method": lambda line: line.method,
     "backbone": lambda line: line.backbone,
@@ -113,7 +113,7 @@ def _coded(line: CellLine, values: Mapping[str, list[str]]) -> str:
     return " ".join(str(known.index(FACETS[name](line))) for name, known in values.items())
 
 
-def _values(lines: Sequence[CellLine], get: Any) -> list[str]:
+def _values(lines: Sequence[CellLine], get: Callable[[CellLine], str]) -> list[str]:
     found = dict.fromkeys(get(line) for line in lines)
     return (
         sorted(found, key=lambda text: (len(text), text))

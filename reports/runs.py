@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from benchmark.findings import galleries, loss_curves, provenance, retrieval_curves
-from benchmark.manifest import missing_rows, result_rows, suite_tables
+from benchmark.manifest import MISSING, result_rows, suite_tables
 from benchmark.records import COLUMNS
 from benchmark.store import Arrays, JobRef, Store
 from datasets.errors import UserError
@@ -46,14 +45,16 @@ class Runs:
         for folder in self.folders:
             for row in result_rows(folder):
                 self._add(rows, row, folder)
-        frame = pd.DataFrame(list(rows.values()), columns=list(COLUMNS))
-        self.results: pd.DataFrame = frame.astype(COLUMNS)
+        frame = pd.DataFrame(list(rows.values()), columns=list(COLUMNS)).astype(COLUMNS)
+        run = frame["status"] != MISSING
+        self.results: pd.DataFrame = frame[run].reset_index(drop=True)
+        self.missing: pd.DataFrame = frame[~run].reset_index(drop=True)  # cells not run anywhere
 
     def _add(self, rows: dict[str, dict[str, Any]], row: dict[str, Any], folder: Path) -> None:
-        """Keep a row, unless another folder has it; a result goes before a failure."""
+        """Keep a row, unless another folder has it; the one that says more goes before."""
         job, name = str(row.get("job_key", "")), _name(row)
         known = rows.get(name)
-        if known is None or (known["status"] != "ok" and row["status"] == "ok"):
+        if known is None or _worth(row) > _worth(known):
             rows[name] = row
             if row["status"] == "ok":
                 self._homes.setdefault(job, folder)
@@ -69,15 +70,6 @@ class Runs:
                 f"(job {job[:12]}) in {', '.join(different)}; leave one of them out, or run one "
                 "again with --rerun all"
             )
-
-    @cached_property
-    def missing(self) -> pd.DataFrame:
-        """Cells that no folder has run yet, with the columns of results."""
-        rows = [row for folder in self.folders for row in missing_rows(folder)]
-        known = set(map(_name, self.results.astype(object).to_dict("records")))
-        unique = {_name(row): row for row in rows}
-        unique = {name: row for name, row in unique.items() if name not in known}
-        return pd.DataFrame(list(unique.values()), columns=list(COLUMNS)).astype(COLUMNS)
 
     @property
     def tables(self) -> list[str]:
@@ -122,6 +114,11 @@ class Runs:
 
     def _store(self, score: str) -> Store:
         return Store(self._homes[score] / "store")
+
+
+def _worth(row: Mapping[str, Any]) -> int:
+    """Return what goes before what: a result before a reason, that before a cell not run."""
+    return {"ok": 2, MISSING: 0}.get(row["status"], 1)
 
 
 def _name(row: Mapping[Any, Any]) -> str:

@@ -33,6 +33,7 @@ class Uncertainty:
         self._known: dict[str, list[float]] = dict(read_json(self._path) or {})
         self._used: dict[str, list[float]] = {}
         self._values: dict[str, FloatArray] = {}
+        self._outputs: dict[str, str] = {}
 
     def interval(self, scores: Sequence[str]) -> tuple[float, float]:
         """Return the 95 % interval over queries of the mean of some score jobs.
@@ -68,8 +69,13 @@ class Uncertainty:
         mean: FloatArray = np.mean([self._values[score] for score in scores], axis=0)
         return mean
 
+    def _output(self, score: str) -> str:
+        if score not in self._outputs:
+            self._outputs[score] = self._runs.output(score)
+        return self._outputs[score]
+
     def _name(self, what: str, *groups: Sequence[str]) -> str:
-        outputs = [sorted(self._runs.output(score) for score in group) for group in groups]
+        outputs = [sorted(map(self._output, group)) for group in groups]
         return hashlib.sha256(f"{_how()} {what} {outputs}".encode()).hexdigest()[:24]
 
 

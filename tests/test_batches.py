@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark.batches import Batches, double, largest_batch
+from benchmark.batches import Batches, double
 from benchmark.engines.slots import cpu_slots
 from benchmark.jobs import Compute
 from benchmark.plan import make_plan
@@ -34,11 +34,6 @@ def test_a_gpu_takes_what_fits() -> None:
     assert double(float, lambda: True, greedy=True) == 1024
     room = iter([True, True, True, False])
     assert double(float, lambda: next(room), greedy=True) == 4
-
-
-def test_a_real_network_has_one() -> None:
-    found = largest_batch(backbone=Tiny(), side=32, compute=Compute(), device="cpu", share=1)
-    assert found in [2**power for power in range(11)]
 
 
 def test_what_was_found_is_kept(tmp_path: Path) -> None:

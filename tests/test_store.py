@@ -78,13 +78,18 @@ def test_damage_is_found_and_quarantined(tmp_path: Path, damage: str) -> None:
     assert list((tmp_path / "quarantine").iterdir())
 
 
-def test_rot_that_changes_no_time_is_found_when_it_is_read_and_made_again(tmp_path: Path) -> None:
-    store = finished(tmp_path)
+def rot(store: Store) -> None:
+    """Flip a bit as a disk does: the time of change stays."""
     file = store.folder(JOB) / "tensors.safetensors"
     status, content = file.stat(), bytearray(file.read_bytes())
     content[-1] ^= 4
     file.write_bytes(bytes(content))
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_rot_that_changes_no_time_is_found_when_it_is_read_and_made_again(tmp_path: Path) -> None:
+    store = finished(tmp_path)
+    rot(store)
     assert store.is_current(JOB, {"target": "t"}), "nothing says that it changed"
     with pytest.raises(CorruptArtifactError, match="the same command makes it again"):
         store.arrays(JOB)
@@ -94,11 +99,7 @@ def test_rot_that_changes_no_time_is_found_when_it_is_read_and_made_again(tmp_pa
 
 def test_verifying_finds_it_before(tmp_path: Path) -> None:
     store = finished(tmp_path)
-    file = store.folder(JOB) / "tensors.safetensors"
-    status, content = file.stat(), bytearray(file.read_bytes())
-    content[-1] ^= 4
-    file.write_bytes(bytes(content))
-    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    rot(store)
     assert not store.is_current(JOB, {"target": "t"}, verify=True)
 
 

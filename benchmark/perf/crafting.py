@@ -21,6 +21,7 @@ from benchmark.perf.comparison import Comparison, in_turns, per
 from targets.backbones import Backbone
 from targets.hasher import TargetSpec, build_hasher
 from targets.losses import DPSH
+from targets.seeding import seeded
 
 BITS = 32
 _EPSILON = 8 / 255
@@ -104,6 +105,7 @@ def crafting(
     """Yield, for each precision, the gradient loop against a plain one and against its floor."""
     name, scene = attacked.backbone.name, Scene(attacked.backbone, shape, device)
     attack = GradientLoop(steps=shape.steps, rule="sign", step_size=1 / 255)
+    passes = shape.batch * shape.steps
     bars: dict[Precision, float | None] = {"full": attacked.full, "bfloat16": attacked.bfloat16}
     for precision, bar in bars.items():
         ours = scene.loop(precision, attack)
@@ -111,33 +113,27 @@ def crafting(
         with torch.no_grad():
             bits = [scene.plain(images) >= 0 for images in crafted]
         same = float((bits[0] == bits[1]).float().mean())
-        mine, usual = (
-            per(shape.batch * shape.steps, seconds)
-            for seconds in in_turns(rounds, ours, scene.usual)
-        )
+        mine, usual = in_turns(rounds, ours, scene.usual)
         yield Comparison(
             name=f"crafting, {name}, {precision}, over a plain loop",
             ours=f"the gradient loop, {precision}",
             other="the same steps with weight gradients, in float32",
             unit="image and step",
             kind="speed-up",
-            ours_seconds=mine,
-            other_seconds=usual,
+            ours_seconds=per(passes, mine),
+            other_seconds=per(passes, usual),
             wanted=bar,
             facts={"share of equal bits": same},
         )
-        mine, floor = (
-            per(shape.batch * shape.steps, seconds)
-            for seconds in in_turns(rounds, ours, scene.floor(precision))
-        )
+        mine, floor = in_turns(rounds, ours, scene.floor(precision))
         yield Comparison(
             name=f"crafting, {name}, {precision}, over its network",
             ours=f"the gradient loop, {precision}",
             other="forward and backward to the image, and nothing else",
             unit="image and step",
             kind="overhead",
-            ours_seconds=mine,
-            other_seconds=floor,
+            ours_seconds=per(passes, mine),
+            other_seconds=per(passes, floor),
             wanted=_FLOOR,
         )
 
@@ -148,8 +144,8 @@ def generation(
     """Yield one generator pass against DHTA at its published number of steps."""
     scene = Scene(backbone, shape, device)
     attack = GradientLoop(steps=shape.steps, rule="l2")
-    torch.manual_seed(0)
-    generator = Generator(shape.side, shape.width).eval().requires_grad_(False).to(device)
+    with seeded(0, "perf/generator"):
+        generator = Generator(shape.side, shape.width).eval().requires_grad_(False).to(device)
     semantics = torch.zeros(shape.batch, SEMANTIC_WIDTH, device=device)
 
     generate = scene.timed("full", lambda: to_image(generator(semantics, 2 * scene.images - 1)))

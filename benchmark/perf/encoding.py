@@ -37,7 +37,8 @@ def encoding(
     hasher = build_hasher(spec, shape.side, seed=0).eval().requires_grad_(False).to(device)
     hasher = hasher.to(memory_format=form)
     compute = Compute(batch=shape.batch)
-    ready = torch.rand(shape.batch, 3, shape.side, shape.side).to(device).to(memory_format=form)
+    ready = torch.full((shape.batch, 3, shape.side, shape.side), 0.5, device=device)
+    ready = ready.to(memory_format=form)
 
     def bare() -> None:
         with torch.no_grad():

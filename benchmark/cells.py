@@ -31,7 +31,7 @@ def cells_of(graph: JobGraph, targets: Sequence[Target]) -> Iterator[Cell]:
     """Yield the cells of one data set: settings × attacks × (source, victim)."""
     suite = graph.suite
     settings = (
-        Setting(PROTOCOLS[protocol], policy, target_seed, seed)
+        Setting(PROTOCOLS[protocol], policy, target_seed, seed, seed + suite.reseed)
         for protocol, policy, target_seed, seed in product(
             suite.protocols, suite.policies, suite.target_seeds, range(suite.seeds)
         )
@@ -91,7 +91,7 @@ def _describe(
         "policy": setting.policy,
         "target_seed": setting.target_seed,
         "draw_seed": setting.seed,
-        "attack_seed": setting.seed,
+        "attack_seed": setting.attack_seed,
         "n_queries": graph.n_queries,
         "budget_class": _budget_class(attack),
         "epsilon": attack.epsilon,

@@ -42,7 +42,8 @@ class Setting:
     protocol: Protocol
     policy: Policy
     target_seed: int
-    seed: int  # the draw's and the attack's
+    seed: int  # the draw's
+    attack_seed: int
 
 
 @dataclass
@@ -101,7 +102,7 @@ class JobGraph:
         """Return the training of a target, behind that of its trunk."""
         spec, weights = target.spec, target.entry.weights
         if target.entry.checkpoint is not None:
-            return self._imported(spec, target.entry.checkpoint)
+            return self._imported(spec, target.entry.checkpoint, seed)
         threads = self.suite.compute.threads
         inputs = {}
         if weights == "labels":
@@ -121,8 +122,9 @@ class JobGraph:
             inputs["trunk"] = self.job(task)
         return self.job(Train(**self.source_data, threads=threads, spec=spec, seed=seed), **inputs)
 
-    def _imported(self, spec: TargetSpec, pattern: str) -> Job:
-        names = {"method": spec.method.name, "backbone": spec.backbone.name, "bits": spec.bits}
+    def _imported(self, spec: TargetSpec, pattern: str, seed: int) -> Job:
+        names = {"method": spec.method.name, "backbone": spec.backbone.name}
+        names |= {"bits": str(spec.bits), "seed": str(seed)}
         try:
             path = Path(pattern.format(**names)).expanduser()
         except (KeyError, IndexError, ValueError) as error:
@@ -179,7 +181,7 @@ class JobGraph:
                     source=source.spec,
                     part=part,
                     epsilon=attack.epsilon if role == "crafting" else None,
-                    seed=setting.seed,
+                    seed=setting.attack_seed,
                 )
                 fits[role] = self.job(task, **self.seen(setting, source), **fits)
         return fits
@@ -192,7 +194,7 @@ class JobGraph:
                 compute=self.compute(),
                 attack=attack,
                 n_queries=self.n_queries,
-                seed=setting.seed,
+                seed=setting.attack_seed,
             )
             return self.job(blind)
         inputs = {
@@ -206,7 +208,7 @@ class JobGraph:
             attack=attack,
             source=source.spec,
             n_queries=self.n_queries,
-            seed=setting.seed,
+            seed=setting.attack_seed,
         )
         return self.job(task, **inputs)
 

@@ -56,7 +56,7 @@ class Plan:
             raise SuiteError(
                 f"--only {' --only '.join(filters)} matches no cell of suite '{self.suite.name}'"
             )
-        return replace(self, cells=cells, jobs=_needed(cells, self.jobs))
+        return replace(self, cells=cells, jobs=needed(cells, self.jobs))
 
 
 def make_plan(suite: Suite, cache: Path, sizing: Sizing | None = None) -> Plan:
@@ -87,7 +87,7 @@ def make_plan(suite: Suite, cache: Path, sizing: Sizing | None = None) -> Plan:
     listed = list(cells.values())
     data = {found.fingerprint: found for _, found in loaded.values()}
     specs = {found.fingerprint: spec for spec, found in loaded.values()}
-    return Plan(suite, listed, _needed(listed, jobs), data, specs)
+    return Plan(suite, listed, needed(listed, jobs), data, specs)
 
 
 def _load(entry: DatasetEntry, place: str, cache: Path) -> tuple[DatasetSpec, RetrievalData]:
@@ -167,7 +167,7 @@ def _check_params(suite: Suite) -> None:
                 )
 
 
-def _needed(cells: Sequence[Cell], jobs: Mapping[str, Job]) -> dict[str, Job]:
+def needed(cells: Sequence[Cell], jobs: Mapping[str, Job]) -> dict[str, Job]:
     """Return the jobs the cells stand on, inputs first."""
     ordered: dict[str, Job] = {}
 

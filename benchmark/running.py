@@ -14,6 +14,7 @@ from benchmark.engines.base import Engine
 from benchmark.engines.choice import Choice
 from benchmark.estimate import estimate, remember
 from benchmark.finished import forget
+from benchmark.jobs import Job
 from benchmark.lock import hold
 from benchmark.manifest import write_manifest
 from benchmark.options import Rerun
@@ -21,7 +22,7 @@ from benchmark.plan import Plan
 from benchmark.provenance import versions
 from benchmark.schedule.attempts import Patience
 from benchmark.schedule.interrupts import Signals, signals
-from benchmark.schedule.ledger import StoreLedger
+from benchmark.schedule.ledger import StoreLedger, Trusts
 from benchmark.schedule.loop import Loop, Outcome, RunStoppedError
 from benchmark.store import Store, read_json, write_json
 from benchmark.watch.events import EventLog
@@ -42,6 +43,7 @@ class Manner:
     verify: bool = False  # hash artifacts that seem unchanged, too
     grace: float = 20.0  # seconds from SIGTERM until workers are stopped
     patience: Patience = field(default_factory=Patience)
+    trusts: Trusts | None = None  # instead of what ``rerun`` says
 
 
 def run_plan(
@@ -79,7 +81,7 @@ def run_plan(
             out,
             cache,
             keep_failures=manner.rerun is Rerun.missing,
-            trusts=trust(manner.rerun, out),
+            trusts=manner.trusts or trust(manner.rerun, out),
             verify=manner.verify,
         )
         engine = manner.engine.open(plan.suite.compute.threads, out)
@@ -123,23 +125,28 @@ def _logged(loop: Loop, log: EventLog, kept: Signals) -> Outcome:
     return outcome
 
 
-def trust(rerun: Rerun, out: Path) -> Callable[[Mapping[str, Any]], bool]:
+def trust(rerun: Rerun, out: Path) -> Trusts:
     """Return which done jobs count as done, by their provenance; nothing is deleted.
 
     ``all`` trusts what was made since it was first asked for: a run that is stopped and started
     again with it goes on. The moment is kept in the folder until such a run has finished.
     """
     if rerun is Rerun.stale:
-        now = versions()
-        return lambda made: all(made.get(name) == now[name] for name in now)
+        return is_of_today
     if rerun is not Rerun.all:
-        return lambda _: True
+        return lambda _job, _made: True
     asked = read_json(out / _RERUN)
     if asked is None:
         asked = {"since": time.time()}
         write_json(out / _RERUN, asked)
     since = float(asked["since"])
-    return lambda made: float(made["began"]) >= since
+    return lambda _job, made: float(made["began"]) >= since
+
+
+def is_of_today(job: Job, made: Mapping[str, Any]) -> bool:  # noqa: ARG001 - of any job
+    """Return whether today's code and versions made a job."""
+    now = versions()
+    return all(made.get(name) == now[name] for name in now)
 
 
 def measure_on(

@@ -48,7 +48,7 @@ class TargetEntry(_Strict):
     method_params: Params = {}
     normalise: Normalise = "none"
     weights: str = "imagenet"
-    checkpoint: str | None = None  # a hasher made elsewhere; {method}, {backbone}, {bits} in it
+    checkpoint: str | None = None  # a hasher made elsewhere; {method}, {backbone}, {bits}, {seed} in it
     pretraining: Recipe = Recipe()
     training: Recipe = Recipe()
 
@@ -96,6 +96,7 @@ class Suite(_Strict):
     gallery: int = Field(default=0, ge=0)  # queries a cell whose pictures are kept
     target_seeds: list[int] = [0]
     seeds: int = Field(default=1, ge=1)
+    reseed: int = Field(default=0, ge=0)  # attacks' own seeds are the draws' plus this
     compute: ComputeEntry = ComputeEntry()
 
     _lists = field_validator("protocols", "policies", "victims", "tables", mode="before")(_listed)

@@ -17,6 +17,10 @@ from benchmark.schedule.folder import log_file, running_file, take_over
 from benchmark.store import Store, read_json
 
 
+# Whether a done job counts as done, by its provenance.
+Trusts = Callable[[Job, Mapping[str, Any]], bool]
+
+
 class Ledger(ABC):
     """What the graph loop asks about jobs. The defaults are of jobs that neither die nor tell."""
 
@@ -60,7 +64,7 @@ class StoreLedger(Ledger):
     out: Path
     cache: Path
     keep_failures: bool = False  # a failed job is a verdict, too
-    trusts: Callable[[Mapping[str, Any]], bool] = lambda _: True  # a done job's provenance
+    trusts: Trusts = lambda _job, _made: True
     verify: bool = False  # hash every artifact
     run: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
@@ -74,7 +78,7 @@ class StoreLedger(Ledger):
         """Return the status and reason a job has in the store from its present inputs."""
         inputs = {role: self._store.output(ref) for role, ref in job.inputs.items()}
         record = self._store.record(job.ref)
-        if record is not None and not self.trusts(record["provenance"]):
+        if record is not None and not self.trusts(job, record["provenance"]):
             return None
         if self._store.is_current(job.ref, inputs, verify=self.verify):
             return "cached", ""

@@ -1,0 +1,168 @@
+"""A baseline: an output folder, or the file that was frozen from one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import save
+
+from attacks.protocols import PROTOCOLS
+from benchmark.filters import matches, parse_filter
+from benchmark.manifest import read_manifest
+from benchmark.records import canonical
+from benchmark.regression.frozen import Frozen, freeze, read_frozen, write_frozen
+from benchmark.regression.trials import METRICS, Trials, read_trials
+from benchmark.store import JobRef, Store, write_bytes
+from benchmark.stored_suite import restored_suite
+from benchmark.suite import Suite
+from benchmark.suite_sources import SuiteError
+from datasets.errors import UserError
+
+
+class BaselineError(UserError):
+    """A baseline that cannot be compared with; the text names the difference and the remedy."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a candidate is held against.
+
+    Attributes:
+        path: the folder or the file.
+        suite: what was run; targets are read from beside the file where it has them.
+        protocols: their values then, by name; empty where they were not kept.
+        trials: of every cell that was not skipped.
+        folder: whose store has the targets and codes; None for a file.
+    """
+
+    path: Path
+    suite: Suite
+    protocols: Mapping[str, Any]
+    trials: Sequence[Trials]
+    folder: Path | None
+
+    @property
+    def attacks(self) -> list[str]:
+        """Return the ids of its attacks, in order."""
+        return list(dict.fromkeys(one.row["attack"] for one in self.trials))
+
+    def of(self, attack: str, only: Sequence[str]) -> list[Trials]:
+        """Return the cells of an attack that filters let through.
+
+        Raises:
+            BaselineError: there are none.
+        """
+        own = [one for one in self.trials if one.row["attack"] == attack]
+        if not own:
+            raise BaselineError(
+                f"{self.path} has no cells of '{attack}'; it has {', '.join(self.attacks)}: name "
+                "one of them with --against"
+            )
+        wanted = [parse_filter(text) for text in only]
+        kept = [
+            one
+            for one in own
+            if not wanted or any(matches(one.row, globs) for globs in wanted)
+        ]
+        if not kept:
+            raise SuiteError(f"--only {' --only '.join(only)} matches no cell of {attack}")
+        return kept
+
+
+def read_baseline(path: Path, metric: str) -> Baseline:
+    """Read a folder or a file.
+
+    Raises:
+        NoRunError: the folder holds no run.
+        FrozenError: the file is no baseline.
+        BaselineError: it does not have the metric.
+    """
+    if path.is_dir():
+        manifest = read_manifest(path)
+        suite, protocols = manifest["suite"], manifest.get("protocols", {})
+        listed = list(read_trials(path, {metric: METRICS[metric]}))
+    else:
+        frozen = read_frozen(path)
+        suite, protocols, listed = frozen.suite, frozen.protocols, frozen.trials()
+        _check_metric(path, frozen, metric)
+        if frozen.targets:
+            suite = _with_checkpoints(suite, path.parent / Path(*_folder(frozen)))
+    return Baseline(
+        path=path,
+        suite=restored_suite(suite),
+        protocols=protocols,
+        trials=[one for one in listed if one.row["status"] != "skipped"],
+        folder=path.resolve() if path.is_dir() else None,
+    )
+
+
+def freeze_folder(
+    out: Path, path: Path, *, metrics: Sequence[str], only: Sequence[str], targets: bool
+) -> Frozen:
+    """Write the baseline of a folder to a file, and its targets beside it where asked for.
+
+    Raises:
+        NoRunError: the folder holds no run.
+        BaselineError: nothing of it has a result.
+    """
+    manifest = read_manifest(out)
+    wanted = [parse_filter(text) for text in only]
+    kept = [
+        one
+        for one in read_trials(out, {name: METRICS[name] for name in metrics})
+        if one.scores and (not wanted or any(matches(one.row, globs) for globs in wanted))
+    ]
+    if not kept:
+        raise BaselineError(f"nothing of {out} that is asked for has a result")
+    files = _write_targets(out, path, manifest["jobs"], kept) if targets else {}
+    names = {one.row["protocol"].removesuffix("+overrides") for one in kept}
+    values = {name: canonical(PROTOCOLS[name]) for name in sorted(names & set(PROTOCOLS))}
+    frozen = freeze(kept, manifest["suite"], manifest.get("protocols", values), files)
+    write_frozen(frozen, path)
+    return frozen
+
+
+def _write_targets(
+    out: Path, path: Path, jobs: Mapping[str, Any], trials: Sequence[Trials]
+) -> dict[str, str]:
+    """Copy the weights of the targets of some trials; return their files by SHA-256."""
+    store = Store(out / "store")
+    names = {one.victim: f"{one.row['victim']}-{one.row['target_seed']}" for one in trials}
+    names |= {one.source: f"{one.row['source']}-{one.row['target_seed']}" for one in trials}
+    folder = path.parent / f"{path.stem}-targets"
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for key, job in jobs.items():
+        ref = JobRef(job["stage"], key)
+        if ref.stage in ("train", "import") and store.is_done(ref):
+            name = names.get(store.output(ref))
+            if name is not None:
+                file = folder / f"{name}.safetensors"
+                write_bytes(file, save(store.arrays(ref)))
+                files[store.output(ref)] = f"{folder.name}/{file.name}"
+    return files
+
+
+def _folder(frozen: Frozen) -> Sequence[str]:
+    return Path(next(iter(frozen.targets.values()))).parent.parts
+
+
+def _with_checkpoints(suite: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a suite whose targets are read from files, not trained."""
+    file = str(folder / "{method}-{backbone}-{bits}-{seed}.safetensors")
+    changed = {**suite, "targets": [{**one, "checkpoint": file} for one in suite["targets"]]}
+    if suite.get("parts"):
+        changed["parts"] = [_with_checkpoints(part, folder) for part in suite["parts"]]
+    return changed
+
+
+def _check_metric(path: Path, frozen: Frozen, metric: str) -> None:
+    there = {name for cell in frozen.cells for name in cell.scores}
+    if metric not in there:
+        raise BaselineError(
+            f"{path} keeps {', '.join(sorted(there))}, not {metric}: freeze it with "
+            f"--metric {metric}, or compare with the folder"
+        )

@@ -1,0 +1,194 @@
+"""A candidate attack against a reference: paired by query, tested by cell, judged over all cells.
+
+Queries that share a target label share its target code, so that they are no independent witnesses
+of an attack's luck: signs are flipped, and queries resampled, by target label.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmark.regression.trials import METRICS, FloatArray, Trials
+from benchmark.statistics import RESAMPLES, crossed_interval, holm, interval, p_value
+from benchmark.statistics import unpaired_interval
+
+_RESAMPLES_A_CELL = 20  # over alpha / cells, so that Holm's smallest level is well resolved
+_SAME = 1e-9
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A cell of the candidate and the cell of the reference it is held against."""
+
+    candidate: Trials
+    reference: Trials
+
+    @property
+    def judged(self) -> bool:
+        """Whether both have a result."""
+        return bool(self.candidate.scores) and bool(self.reference.scores)
+
+    @property
+    def slowdown(self) -> float | None:
+        """The candidate's seconds an image over the reference's, where they are comparable."""
+        ours, theirs = self.candidate, self.reference
+        how = ("device", "batch", "threads", "precision")
+        alike = all(ours.row.get(name) == theirs.row.get(name) for name in how)
+        here = ours.host and ours.host == theirs.host and alike
+        seconds = [one.row.get("seconds_per_image") for one in (ours, theirs)]
+        return seconds[0] / seconds[1] if here and all(seconds) else None
+
+    def differences(self, metric: str) -> FloatArray:
+        """Return candidate minus reference ``[q]``, positive where the candidate is better."""
+        ours, theirs = self.candidate.scores[metric], self.reference.scores[metric]
+        return METRICS[metric].sign * (ours - theirs)
+
+    def broken(self) -> str | None:
+        """Return how the candidate breaks its budget or another promise, if it does."""
+        ours, theirs = self.candidate.row, self.reference.row
+        if ours["status"] == "invalid":
+            return str(ours["reason"])
+        if "reference" in (theirs["budget_class"], ours["budget_class"]):
+            return None  # Original and Noise are no rivals
+        if ours["budget_class"] == "code" != theirs["budget_class"]:
+            return "it queries with a code, which no image need have"
+        allowed, taken = theirs.get("epsilon"), ours.get("epsilon")
+        if allowed is None or (taken is not None and taken <= allowed + _SAME):
+            return None
+        declared = "no budget" if taken is None else f"a budget of {255 * taken:.4g}/255"
+        return f"it declares {declared} where the reference has {255 * allowed:.4g}/255"
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What a pair says; fractions, positive where the candidate is better."""
+
+    pair: Pair
+    reference: float
+    candidate: float
+    difference: float
+    low: float  # ends of the 95 % interval of the difference
+    high: float
+    p: float  # adjusted by Holm's method; NaN where nothing is tested
+
+    def is_loss(self, min_effect: float, alpha: float) -> bool:
+        """Whether a test finds the candidate worse, by more than the smallest effect that counts."""
+        return self.p <= alpha and self.difference < -min_effect
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A candidate against its reference over all cells."""
+
+    attack: str
+    against: str
+    metric: str
+    pairs: Sequence[Pair]
+    cells: Sequence[CellResult]  # those with results
+    difference: float  # over all cells
+    low: float
+    high: float
+    retrained: bool = False
+
+    @property
+    def slowdown(self) -> float | None:
+        """The median slowdown of the cells, where any is comparable."""
+        known = [pair.slowdown for pair in self.pairs if pair.slowdown is not None]
+        return float(np.median(known)) if known else None
+
+
+def compare(
+    attack: str,
+    against: str,
+    pairs: Sequence[Pair],
+    *,
+    metric: str,
+    alpha: float,
+    family: int,
+    retrained: bool = False,
+) -> Comparison:
+    """Compare a candidate with a reference; p-values are not adjusted yet.
+
+    Args:
+        attack: the candidate's id.
+        against: the reference's.
+        pairs: of one attack.
+        metric: one of ``METRICS``.
+        alpha: the level all cells are tested at together.
+        family: how many cells are tested together, of all attacks.
+        retrained: the two sides' targets are other trainings, so that queries are no pairs.
+    """
+    judged = [pair for pair in pairs if pair.judged]
+    resamples = max(RESAMPLES, math.ceil(_RESAMPLES_A_CELL * family / alpha))
+    cells = [_cell(pair, metric, resamples, paired=not retrained) for pair in judged]
+    if not cells:
+        whole = math.nan, math.nan, math.nan
+    else:
+        difference = float(np.mean([cell.difference for cell in cells]))
+        ends = _unpaired(judged, metric) if retrained else _overall(cells, metric)
+        whole = difference, *ends
+    return Comparison(attack, against, metric, pairs, cells, *whole, retrained)
+
+
+def _cell(pair: Pair, metric: str, resamples: int, *, paired: bool) -> CellResult:
+    reference, candidate = (
+        float(side.scores[metric].mean()) for side in (pair.reference, pair.candidate)
+    )
+    if not paired:
+        difference = METRICS[metric].sign * (candidate - reference)
+        return CellResult(pair, reference, candidate, difference, -1.0, 1.0, math.nan)
+    values, labels = pair.differences(metric), pair.candidate.labels
+    low, high = interval(values, clusters=labels, widest=(-1.0, 1.0))
+    p = p_value(values, clusters=labels, resamples=resamples)
+    return CellResult(pair, reference, candidate, float(values.mean()), low, high, p)
+
+
+def _overall(cells: Sequence[CellResult], metric: str) -> tuple[float, float]:
+    """Return the interval over all cells: targets, seeds and queries resampled as clusters."""
+    targets: dict[object, int] = {}
+    seeds: dict[object, int] = {}
+    spots: dict[tuple[int, int], list[FloatArray]] = {}
+    for cell in cells:
+        row = cell.pair.candidate.row
+        target = (row["dataset"], row["source"], row["target_seed"])
+        seed = (row["protocol"], row["policy"], row["draw_seed"])
+        spot = targets.setdefault(target, len(targets)), seeds.setdefault(seed, len(seeds))
+        spots.setdefault(spot, []).append(cell.pair.differences(metric))
+    if len(spots) == 1 and len(cells) == 1:
+        return cells[0].low, cells[0].high  # nothing but queries to resample
+    longest = max(len(values) for listed in spots.values() for values in listed)
+    whole = np.full((len(targets), len(seeds), longest), np.nan)
+    for (target, seed), listed in spots.items():
+        mean = np.mean(listed, axis=0)  # of the victims, and of settings of one attack
+        whole[target, seed, : len(mean)] = mean
+    return crossed_interval(whole)
+
+
+def _unpaired(pairs: Sequence[Pair], metric: str) -> tuple[float, float]:
+    """Return the interval over all cells where the two sides' targets are other trainings."""
+    sides = []
+    for side in ("candidate", "reference"):
+        means: dict[object, list[float]] = {}
+        for trials in (getattr(pair, side) for pair in pairs):
+            means.setdefault(trials.source, []).append(float(trials.scores[metric].mean()))
+        sides.append(np.array([np.mean(listed) for listed in means.values()]))
+    low, high = unpaired_interval(*sides)
+    return (low, high) if METRICS[metric].sign > 0 else (-high, -low)
+
+
+def adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Return the comparisons with p-values adjusted by Holm's method over all their cells."""
+    from dataclasses import replace
+
+    listed = [cell.p for one in comparisons for cell in one.cells]
+    known = iter(holm(np.array(listed)).tolist())
+    return [
+        one
+        if one.retrained
+        else replace(one, cells=[replace(cell, p=next(known)) for cell in one.cells])
+        for one in comparisons
+    ]

@@ -1,0 +1,155 @@
+"""The trials of a run: what each query of each cell scored, and on what. Imports no torch."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmark.manifest import read_manifest, result_rows
+from benchmark.records import digest
+from benchmark.store import JobRef, Store
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+DIGITS = 6  # decimals of a score, in files and in comparisons, so that both give one answer
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score a query, and where a run keeps it; ``sign`` is +1 where more is better."""
+
+    stage: str
+    array: str
+    sign: int
+    transform: Callable[[FloatArray], FloatArray] = np.asarray
+
+
+METRICS = {
+    "t_map": Metric("score", "target_expected", 1),
+    "t_map_stable": Metric("score", "target_stable", 1),
+    "t_map_8bit": Metric("score", "target_8bit_expected", 1),
+    "precision_at_10": Metric("score", "target_precision_at_10", 1),
+    "map": Metric("score", "own_expected", -1),
+    "perceptibility": Metric("hash", "mse", -1, np.sqrt),
+}
+
+
+@dataclass(frozen=True)
+class Trials:
+    """One cell's trials.
+
+    Attributes:
+        row: its columns, the status among them.
+        jobs: keys of the jobs that filled it, by stage.
+        source, victim: SHA-256 of the hashers' weights; empty where there are none yet.
+        draw: digest of the target labels drawn.
+        labels: the number of each query's target label row ``[q]``: queries that share one share
+            its target code.
+        scores: by metric, each ``[q]``; empty where the cell has no result.
+        host: the machine that crafted it, empty where unknown.
+    """
+
+    row: Mapping[str, Any]
+    jobs: Mapping[str, str]
+    source: str
+    victim: str
+    draw: str
+    labels: IntArray
+    scores: Mapping[str, FloatArray]
+    host: str = ""
+
+    @property
+    def place(self) -> tuple[Any, ...]:
+        """What two attacks must have in common for their trials to be pairs, but the checkpoint."""
+        row = self.row
+        protocol = row["protocol"].removesuffix("+overrides")
+        names = ("dataset", "source", "victim", "policy", "target_seed", "draw_seed")
+        return (*(row[name] for name in names), protocol)
+
+    @property
+    def name(self) -> str:
+        """What a person calls the cell among those of its attack."""
+        row = self.row
+        parts = [row["source"]]
+        if row["victim"] != row["source"]:
+            parts.append(f"against {row['victim']}")
+        if row["variant"]:
+            parts.append(f"({row['variant']})")
+        return " ".join(parts)
+
+    @property
+    def seeds(self) -> str:
+        """Return the seeds of the target and of the draw."""
+        return f"{self.row['target_seed']}/{self.row['draw_seed']}"
+
+
+def read_trials(out: Path, metrics: Mapping[str, Metric] = METRICS) -> Iterator[Trials]:
+    """Yield the trials of every cell of an output folder.
+
+    Raises:
+        NoRunError: the folder holds no run.
+        CorruptArtifactError: what it holds is damaged.
+    """
+    manifest = read_manifest(out)
+    store, jobs = Store(out / "store"), manifest["jobs"]
+    drawn = functools.cache(functools.partial(_draw, store))  # cells share their draws
+    for cell, row in zip(manifest["cells"], result_rows(out), strict=True):
+        chain = cell["jobs"]
+        if not chain:  # skipped
+            yield Trials(row, {}, "", "", "", np.zeros(0, dtype=np.int64), {})
+            continue
+        inputs = jobs[chain["score"]]["inputs"]
+        victim = jobs[inputs["database"]]["inputs"]["target"]
+        source = jobs[chain["craft"]]["inputs"].get("target", victim)
+        labels, draw = drawn(inputs["targets"])
+        done = row["status"] == "ok"
+        yield Trials(
+            row=row,
+            jobs=chain,
+            source=_output(store, jobs, source),
+            victim=_output(store, jobs, victim),
+            draw=draw,
+            labels=labels,
+            scores=_scores(store, chain, metrics) if done else {},
+            host=_host(store, chain["craft"]) if done else "",
+        )
+
+
+def _output(store: Store, jobs: Mapping[str, Any], key: str) -> str:
+    ref = JobRef(jobs[key]["stage"], key)
+    return store.output(ref) if store.is_done(ref) else ""
+
+
+def _draw(store: Store, key: str) -> tuple[IntArray, str]:
+    """Return the number of each query's target label row, and a digest of the rows."""
+    ref = JobRef("draw", key)
+    if not store.is_done(ref):
+        return np.zeros(0, dtype=np.int64), ""
+    targets = store.arrays(ref)["targets"]
+    labels = np.unique(targets, axis=0, return_inverse=True)[1].reshape(-1)
+    return labels.astype(np.int64), digest([list(targets.shape), targets.tobytes().hex()])
+
+
+def _scores(
+    store: Store, chain: Mapping[str, str], metrics: Mapping[str, Metric]
+) -> dict[str, FloatArray]:
+    found: dict[str, FloatArray] = {}
+    for stage in {metric.stage for metric in metrics.values()} & set(chain):
+        arrays = store.arrays(JobRef(stage, chain[stage]))
+        for name, metric in metrics.items():
+            if metric.stage == stage and metric.array in arrays:  # codes alone have no distortion
+                values = metric.transform(arrays[metric.array].astype(np.float64))
+                found[name] = values.round(DIGITS)
+    return found
+
+
+def _host(store: Store, craft: str) -> str:
+    record = store.record(JobRef("craft", craft)) or {"provenance": {}}
+    return str(record["provenance"].get("host", ""))

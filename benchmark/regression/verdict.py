@@ -1,0 +1,147 @@
+"""The verdict on a candidate: an exit code and a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from benchmark.regression.comparison import Comparison, Pair
+from benchmark.regression.trials import METRICS
+
+_NAMES = {"t_map": "t-MAP", "t_map_stable": "stable t-MAP", "t_map_8bit": "t-MAP after 8 bits"}
+_NAMES |= {"precision_at_10": "precision at 10", "map": "MAP", "perceptibility": "perceptibility"}
+
+
+class Outcome(IntEnum):
+    """What a check finds; the values are its exit codes."""
+
+    HELD = 0  # a loss that counts is ruled out
+    WORSE = 1
+    MISSING = 3  # cells without a result
+    UNDECIDED = 4
+
+    @property
+    def gravity(self) -> int:
+        """What goes before what, where there are several."""
+        return [Outcome.HELD, Outcome.UNDECIDED, Outcome.MISSING, Outcome.WORSE].index(self)
+
+
+@dataclass(frozen=True)
+class Demands:
+    """What a candidate is held to.
+
+    Attributes:
+        min_effect: the smallest loss that counts, a fraction.
+        alpha: the level at which cells are tested together.
+        max_slowdown: how many times the reference's seconds it may take; None for any.
+    """
+
+    min_effect: float = 0.02
+    alpha: float = 0.05
+    max_slowdown: float | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A comparison judged; ``hints`` say what the trials look like when something is wrong."""
+
+    comparison: Comparison
+    outcome: Outcome
+    sentence: str
+    hints: Sequence[str] = ()
+
+
+def judge(
+    comparison: Comparison, demands: Demands, hints: Callable[[Comparison], Sequence[str]]
+) -> Verdict:
+    """Return the verdict on a comparison whose p-values are adjusted.
+
+    Args:
+        comparison: what is judged.
+        demands: what the candidate is held to.
+        hints: says what a bad comparison looks like.
+    """
+    outcome, told = _judged(comparison, demands)
+    held = outcome is Outcome.HELD
+    return Verdict(comparison, outcome, told, () if held else hints(comparison))
+
+
+def _judged(one: Comparison, demands: Demands) -> tuple[Outcome, str]:
+    broken = [(pair, why) for pair in one.pairs if (why := pair.broken()) is not None]
+    if broken:
+        pair, why = broken[0]
+        where = f"{pair.candidate.name}, seeds {pair.candidate.seeds}"
+        told = f"{one.attack} breaks its promise on {_of(broken, one.pairs)}: {why} ({where})"
+        return Outcome.WORSE, told
+    missing = [(pair, why) for pair in one.pairs if (why := _absence(pair)) is not None]
+    if missing or not one.cells:
+        why = missing[0][1] if missing else "there are none"
+        return Outcome.MISSING, f"{one.attack}: {_of(missing, one.pairs)} have no result: {why}"
+    figures = f"{_difference(one)} over {_counted(len(one.cells), 'cell')}"
+    against = "its baseline" if one.attack == one.against else one.against
+    if one.high < -demands.min_effect:
+        return Outcome.WORSE, f"{one.attack} is worse than {against}: {figures}"
+    losses = [cell for cell in one.cells if cell.is_loss(demands.min_effect, demands.alpha)]
+    if losses:
+        worst = min(losses, key=lambda cell: cell.difference)
+        told = (
+            f"{one.attack} is worse than {against} on {_of(losses, one.cells)}: "
+            f"{points(worst.difference)} points on {worst.pair.candidate.name}, seeds "
+            f"{worst.pair.candidate.seeds} (p {worst.p:.2g} after Holm); {figures}"
+        )
+        return Outcome.WORSE, told
+    slowdown, allowed = one.slowdown, demands.max_slowdown
+    if slowdown is not None and allowed is not None and slowdown > allowed:
+        told = f"{one.attack} takes {slowdown:.2f} times {against}'s time; {allowed:g} are allowed"
+        return Outcome.WORSE, told
+    if one.low > -demands.min_effect:
+        if one.low > 0:
+            return Outcome.HELD, f"{one.attack} is better than {against}: {figures}"
+        loss = f"a loss of {points(demands.min_effect, sign='')} points is ruled out"
+        same = one.low == one.high == 0
+        told = f"scores as {against} on every query" if same else f"is not worse than {against}"
+        return Outcome.HELD, f"{one.attack} {told}: {figures}; {loss}"
+    told = (
+        f"{one.attack} may be worse than {against} or not: {figures}; the interval does not rule "
+        f"out a loss of {points(demands.min_effect, sign='')} points: take more queries, seeds or "
+        "targets"
+    )
+    return Outcome.UNDECIDED, told
+
+
+def points(value: float, sign: str = "+") -> str:
+    """Return a fraction in points of a hundred, like ``-1.3``."""
+    return f"{100 * value:{sign}.3g}" if abs(value) >= _SHOWN else "0"
+
+
+_SHOWN = 5e-6
+
+
+def metric_name(metric: str) -> str:
+    """Return what a metric is called in sentences."""
+    return _NAMES[metric]
+
+
+def _difference(one: Comparison) -> str:
+    better = "" if METRICS[one.metric].sign > 0 else " (less is better; + is better)"
+    ends = f"[{points(one.low)}, {points(one.high)}]"
+    return f"{metric_name(one.metric)} {points(one.difference)} points {ends}{better}"
+
+
+def _absence(pair: Pair) -> str | None:
+    """Return why a pair has no result, or None where it has."""
+    for side, told in ((pair.candidate, ""), (pair.reference, "the baseline's ")):
+        if not side.scores:
+            row = side.row
+            return f"{told}{side.name}, seeds {side.seeds}: {row.get('reason') or row['status']}"
+    return None
+
+
+def _of(some: Sequence[Any], all_: Sequence[Any]) -> str:
+    return f"{len(some)} of {_counted(len(all_), 'cell')}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import logging
@@ -10,12 +9,12 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchmark.check_tools import app as check_tools
 from benchmark.console import EXIT_CELLS_MISSING, say, usage_errors
 from benchmark.options import (
     AttackOption,
@@ -40,7 +39,6 @@ from datasets.errors import UserError
 
 if TYPE_CHECKING:
     from benchmark.plan import Plan
-    from benchmark.watch.observers import Observer
     from reports.report import Report
 
 app = typer.Typer(
@@ -53,6 +51,7 @@ app = typer.Typer(
 )
 
 app.add_typer(tools)
+app.add_typer(check_tools)
 
 
 @app.command()
@@ -125,6 +124,7 @@ def run(
     from benchmark.running import Manner, run_plan
     from benchmark.schedule.attempts import Patience
     from benchmark.schedule.loop import RunStoppedError
+    from benchmark.watch.progress import observed
 
     with usage_errors():
         question = finished.Question.of(asked, wish.sources())
@@ -140,7 +140,7 @@ def run(
             Patience(patience * 60),
         )
         try:
-            with _observer() as observer:
+            with observed(say) as observer:
                 outcome = run_plan(
                     whole,
                     plan,
@@ -153,8 +153,7 @@ def run(
                 )
         except RunStoppedError as error:
             say(f"{error}; what is done is kept, and the same command continues in {folder}")
-            code = EXIT_CELLS_MISSING if error.signal is None else 128 + error.signal
-            raise typer.Exit(code) from None
+            raise typer.Exit(error.exit_code) from None
         counts = Counter(outcome.status.values())
         told = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
         say(f"jobs: {told}; {span(time.monotonic() - began)}")
@@ -302,20 +301,6 @@ def _say_written(report: Report) -> None:
     say(f"wrote {', '.join(beside)} and {inside}" if beside else f"wrote {inside}")
     if report.page is not None:
         say(f"look at {report.page.as_uri()}")
-
-
-@contextlib.contextmanager
-def _observer() -> Iterator[Observer]:
-    from rich.console import Console
-
-    from benchmark.watch.progress import PlainObserver, RichObserver
-
-    console = Console(stderr=True)
-    if console.is_terminal:
-        with RichObserver(console) as observer:
-            yield observer
-    else:
-        yield PlainObserver(say)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from datasets.errors import UserError
 
 EXIT_CELLS_MISSING = 3
 EXIT_USAGE = 2
+EXIT_INTERNAL = 70
+EXIT_INTERRUPTED = 130
 
 
 def cache_folder(cache: Path | None) -> Path:
@@ -33,6 +36,21 @@ def usage_errors() -> Iterator[None]:
         if error.filename is None:
             raise
         fail(f"{error.filename}: {error.strerror}")
+
+
+@contextlib.contextmanager
+def internal_errors() -> Iterator[None]:
+    """Let no accident look like a verdict: Python ends with 1 where nobody catches an error."""
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    except Exception as error:  # noqa: BLE001 - whatever it was
+        traceback.print_exc()
+        typer.echo(f"internal error, no verdict: {type(error).__name__}: {error}", err=True)
+        raise typer.Exit(EXIT_INTERNAL) from None
 
 
 def fail(message: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attacks.protocols import PROTOCOLS
 from benchmark.records import COLUMNS, canonical
 from benchmark.store import JobRef, Store, read_json, write_json
 from datasets.errors import UserError
@@ -28,7 +29,7 @@ def write_manifest(plan: Plan, out: Path) -> None:
 
     Beside the suite stand what it leaves out when it is dumped, the ``parts`` it is the union of,
     and what its values are to be read with: the working ``folder`` that relative paths start from,
-    and the ``sides`` of the images by fingerprint.
+    the values of its ``protocols``, and the ``sides`` of the images by fingerprint.
     """
     cells = [
         {
@@ -51,11 +52,17 @@ def write_manifest(plan: Plan, out: Path) -> None:
         "suite": plan.suite.model_dump(mode="json"),
         "parts": [part.model_dump(mode="json") for part in plan.suite.parts],
         "folder": str(Path.cwd()),
+        "protocols": {name: canonical(PROTOCOLS[name]) for name in _protocols(plan)},
         "sides": {fingerprint: data.side for fingerprint, data in plan.data.items()},
         "cells": cells,
         "jobs": jobs,
     }
     write_json(out / _NAME, content, ordered=True)  # as overrides stand in the rows
+
+
+def _protocols(plan: Plan) -> list[str]:
+    suites = plan.suite.parts or [plan.suite]
+    return sorted({name for suite in suites for name in suite.protocols})
 
 
 def read_manifest(out: Path) -> dict[str, Any]:

@@ -176,7 +176,8 @@ def _grouped(values: FloatArray, clusters: IntArray | None) -> tuple[FloatArray,
     if clusters is None:
         return values, np.ones(len(values))
     numbers = np.unique(clusters, return_inverse=True)[1]
-    return np.bincount(numbers, values), np.bincount(numbers).astype(np.float64)
+    sums = np.bincount(numbers, values).astype(np.float64)
+    return sums, np.bincount(numbers).astype(np.float64)
 
 
 def _ratio(sums: FloatArray, sizes: FloatArray, axis: int) -> FloatArray:

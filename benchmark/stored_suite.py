@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +35,38 @@ def stored_suite(out: Path, *, attacks: bool = True) -> Suite:
         NoRunError: the folder holds none.
         SuiteError: it was written by an earlier version, or names what is not there.
     """
-    manifest = read_manifest(out)
-    origin = f"the suite of {out}"
-    if "parts" not in manifest:
+    return restored_suite(read_manifest(out), f"the suite of {out}", attacks=attacks)
+
+
+def restored_suite(
+    content: Mapping[str, Any],
+    origin: str,
+    *,
+    attacks: bool = True,
+    data_root: Path | None = None,
+) -> Suite:
+    """Return a suite from what was kept of it.
+
+    Args:
+        content: its ``suite``, ``parts`` and the ``folder`` its relative paths start from.
+        origin: what an error calls it.
+        attacks: look their names up, too.
+        data_root: with one folder a data set; None for where it was.
+
+    Raises:
+        SuiteError: it was written by an earlier version, or names what is not there.
+    """
+    if "parts" not in content:
         raise SuiteError(f"{origin} was kept by an earlier version; {_REMEDY}")
     try:
-        suite = Suite.model_validate({**manifest["suite"], "parts": manifest["parts"]})
+        suite = Suite.model_validate({**content["suite"], "parts": content["parts"]})
     except ValidationError as error:
         told = "\n".join(f"{origin}: {line}" for line in faults(error))
         raise SuiteError(f"{told}\n{_REMEDY}") from None
     for part in suite.parts or [suite]:
         check_names(part, origin, attacks=attacks)
-    began = Path(manifest["folder"])
-    return _placed(with_root(suite, began / _DATA), began)
+    began = Path(content["folder"])
+    return _placed(with_root(suite, data_root or began / _DATA), began)
 
 
 def stored_sizing(out: Path) -> Sizing:

@@ -48,7 +48,9 @@ class TargetEntry(_Strict):
     method_params: Params = {}
     normalise: Normalise = "none"
     weights: str = "imagenet"
-    checkpoint: str | None = None  # a hasher made elsewhere; {method}, {backbone}, {bits}, {seed} in it
+    checkpoint: str | None = (
+        None  # a hasher made elsewhere; {method}, {backbone}, {bits}, {seed} in it
+    )
     pretraining: Recipe = Recipe()
     training: Recipe = Recipe()
 

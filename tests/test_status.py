@@ -134,17 +134,20 @@ def test_what_is_run_again(cache: Path, tmp_path: Path) -> None:
     assert len(again.ran) == 1
 
 
-def test_all_over_again_deletes_nothing_and_goes_on_when_stopped(tmp_path: Path) -> None:
+def test_all_over_again_deletes_nothing_and_goes_on_when_stopped(
+    cache: Path, tmp_path: Path
+) -> None:
     """What was made since ``--rerun all`` was first asked for counts; the file says since when."""
+    job = next(iter(make_plan(small_suite(), cache).jobs.values()))
     made_before = {"began": time.time()}
     trusts = trust(Rerun.all, tmp_path)
     made_since = {"began": time.time() + 1}
-    assert not trusts(made_before)
-    assert trusts(made_since)
+    assert not trusts(job, made_before)
+    assert trusts(job, made_since)
     again = trust(Rerun.all, tmp_path)
-    assert not again(made_before)
-    assert again(made_since), "a run that is started again goes on"
-    assert trust(Rerun.failed, tmp_path)(made_before)
+    assert not again(job, made_before)
+    assert again(job, made_since), "a run that is started again goes on"
+    assert trust(Rerun.failed, tmp_path)(job, made_before)
 
 
 def test_an_explanation_names_what_changed(cache: Path, tmp_path: Path) -> None:

@@ -63,17 +63,20 @@ class Baseline:
             )
         wanted = [parse_filter(text) for text in only]
         kept = [
-            one
-            for one in own
-            if not wanted or any(matches(one.row, globs) for globs in wanted)
+            one for one in own if not wanted or any(matches(one.row, globs) for globs in wanted)
         ]
         if not kept:
             raise SuiteError(f"--only {' --only '.join(only)} matches no cell of {attack}")
         return kept
 
 
-def read_baseline(path: Path, metric: str) -> Baseline:
+def read_baseline(path: Path, metric: str, data_root: Path | None = None) -> Baseline:
     """Read a folder or a file.
+
+    Args:
+        path: an output folder, or a file that was frozen from one.
+        metric: what is to be compared.
+        data_root: with one folder a data set; None for where it was.
 
     Raises:
         NoRunError: the folder holds no run.
@@ -81,18 +84,20 @@ def read_baseline(path: Path, metric: str) -> Baseline:
         BaselineError: it does not have the metric.
     """
     if path.is_dir():
-        manifest = read_manifest(path)
-        suite, protocols = manifest["suite"], manifest.get("protocols", {})
+        content = read_manifest(path)
+        protocols = content.get("protocols", {})
         listed = list(read_trials(path, {metric: METRICS[metric]}))
     else:
         frozen = read_frozen(path)
-        suite, protocols, listed = frozen.suite, frozen.protocols, frozen.trials()
+        protocols, listed = frozen.protocols, frozen.trials()
         _check_metric(path, frozen, metric)
+        content = {"suite": frozen.suite, "parts": frozen.parts, "folder": str(Path.cwd())}
         if frozen.targets:
-            suite = _with_checkpoints(suite, path.parent / Path(*_folder(frozen)))
+            content = _with_checkpoints(content, path.resolve().parent, frozen.targets)
+    origin = f"the suite of {path}"
     return Baseline(
         path=path,
-        suite=restored_suite(suite),
+        suite=restored_suite(content, origin, attacks=False, data_root=data_root),
         protocols=protocols,
         trials=[one for one in listed if one.row["status"] != "skipped"],
         folder=path.resolve() if path.is_dir() else None,
@@ -120,7 +125,7 @@ def freeze_folder(
     files = _write_targets(out, path, manifest["jobs"], kept) if targets else {}
     names = {one.row["protocol"].removesuffix("+overrides") for one in kept}
     values = {name: canonical(PROTOCOLS[name]) for name in sorted(names & set(PROTOCOLS))}
-    frozen = freeze(kept, manifest["suite"], manifest.get("protocols", values), files)
+    frozen = freeze(kept, manifest, manifest.get("protocols", values), files)
     write_frozen(frozen, path)
     return frozen
 
@@ -146,17 +151,18 @@ def _write_targets(
     return files
 
 
-def _folder(frozen: Frozen) -> Sequence[str]:
-    return Path(next(iter(frozen.targets.values()))).parent.parts
-
-
-def _with_checkpoints(suite: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _with_checkpoints(
+    content: dict[str, Any], beside: Path, targets: Mapping[str, str]
+) -> dict[str, Any]:
     """Return a suite whose targets are read from files, not trained."""
+    folder = beside / Path(next(iter(targets.values()))).parent
     file = str(folder / "{method}-{backbone}-{bits}-{seed}.safetensors")
-    changed = {**suite, "targets": [{**one, "checkpoint": file} for one in suite["targets"]]}
-    if suite.get("parts"):
-        changed["parts"] = [_with_checkpoints(part, folder) for part in suite["parts"]]
-    return changed
+
+    def read(suite: dict[str, Any]) -> dict[str, Any]:
+        return {**suite, "targets": [{**one, "checkpoint": file} for one in suite["targets"]]}
+
+    parts = [read(part) for part in content["parts"]]
+    return {**content, "suite": read(content["suite"]), "parts": parts}
 
 
 def _check_metric(path: Path, frozen: Frozen, metric: str) -> None:

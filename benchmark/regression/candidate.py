@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from attacks.protocols import PROTOCOLS
 from benchmark.adoption import PREPARED, adopt
 from benchmark.cells import Cell
 from benchmark.graph import Sizing
 from benchmark.names import lookup, nearest
+from benchmark.parameters import hyper_parameters
 from benchmark.plan import Plan, make_plan, needed
 from benchmark.registry import registry
 from benchmark.regression.baseline import Baseline, BaselineError
@@ -23,10 +25,10 @@ from benchmark.regression.sameness import (
     trial_differences,
 )
 from benchmark.regression.trials import METRICS, Trials, read_trials
-from benchmark.suite import AttackEntry, Suite
+from benchmark.suite import AttackEntry, Params, Suite
 from benchmark.suite_sources import SuiteError
 
-Run = Callable[[Plan], object]
+Run = Callable[[Plan, Plan], object]  # of the whole plan, and what of it is to be done
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,9 @@ def candidate_plan(
         for one in listed:
             cell = there.get(_place({**one.row, "attack": attack}, question))
             if cell is None:
-                raise SuiteError(f"{baseline.path}: its suite makes no cell of {attack} on {one.name}")
+                raise SuiteError(
+                    f"{baseline.path}: its suite makes no cell of {attack} on {one.name}"
+                )
             found += row_differences(cell.row, one.row)
             cells[id(cell)] = cell
     refuse(baseline, [*protocol_differences(baseline), *found])
@@ -117,12 +121,21 @@ def _changed(suite: Suite, question: Question, attacks: Sequence[str]) -> Suite:
             own = [entry for entry in part.attacks if entry.attack == attack]
             asked = question.against in (None, attack)
             entries += own if asked else [AttackEntry(attack=attack)]
-        changes = {"attacks": entries, "gallery": 0, "tables": [], "reseed": question.reseed}
+        changes = {"gallery": 0, "tables": [], "reseed": question.reseed, "parts": []}
         if entries:
-            parts.append(part.model_copy(update={**changes, "parts": []}))
+            params = _known(part, entries)
+            parts.append(part.model_copy(update={"attacks": entries, "params": params, **changes}))
     if not parts:
         raise SuiteError(f"the baseline's suite has no entry for {', '.join(attacks)}")
     return parts[0].model_copy(update={"name": f"check-{suite.name}", "parts": parts})
+
+
+def _known(suite: Suite, entries: Sequence[AttackEntry]) -> Params:
+    """Return the hyper-parameters of the suite's that attacks of it have."""
+    protocol = PROTOCOLS[suite.protocols[0]]
+    built = [registry().attacks[entry.attack].build(protocol) for entry in entries]
+    known = {name for attack in built for name in hyper_parameters(attack)}
+    return {name: value for name, value in suite.params.items() if name in known}
 
 
 def _place(row: Mapping[str, Any], question: Question) -> tuple[Any, ...]:
@@ -149,10 +162,13 @@ def prepare(
     if baseline.folder is not None and not question.retrained:
         adopt(plan.jobs.values(), baseline.folder, out)
     prepared = {key: job for key, job in plan.jobs.items() if job.ref.stage in PREPARED}
-    run(replace(plan, jobs=prepared))
+    run(plan, replace(plan, jobs=prepared))
     if not question.retrained:
         made = pairs(question, wanted, out)
-        refuse(baseline, [line for each in made.values() for pair in each for line in trial_differences(pair)])
+        refuse(
+            baseline,
+            [line for each in made.values() for pair in each for line in trial_differences(pair)],
+        )
 
 
 def pairs(
@@ -164,8 +180,6 @@ def pairs(
         for one in read_trials(out, {question.metric: METRICS[question.metric]})
     }
     return {
-        attack: [
-            Pair(made[_place({**one.row, "attack": attack}, question)], one) for one in listed
-        ]
+        attack: [Pair(made[_place({**one.row, "attack": attack}, question)], one) for one in listed]
         for attack, listed in wanted.items()
     }

@@ -39,7 +39,7 @@ def check(
         out: the folder the candidates' results go to.
         cache: where data sets lie.
         sizing: finds batches for a suite that leaves them open.
-        run: does what is missing of a plan in the folder.
+        run: does what is missing of a plan, or of a part of it, in the folder.
 
     Raises:
         UserError: what is asked does not fit the baseline, or it is of other trials.
@@ -47,7 +47,7 @@ def check(
     wanted = references(question, baseline)
     plan = candidate_plan(question, baseline, wanted, cache, sizing)
     prepare(question, baseline, wanted, plan, out, run)
-    run(plan)
+    run(plan, plan)
     paired = pairs(question, wanted, out)
     family = sum(map(len, paired.values()))
     compared = [

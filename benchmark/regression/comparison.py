@@ -13,8 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmark.regression.trials import METRICS, FloatArray, Trials
-from benchmark.statistics import RESAMPLES, crossed_interval, holm, interval, p_value
-from benchmark.statistics import unpaired_interval
+from benchmark.statistics import (
+    RESAMPLES,
+    crossed_interval,
+    holm,
+    interval,
+    p_value,
+    unpaired_interval,
+)
 
 _RESAMPLES_A_CELL = 20  # over alpha / cells, so that Holm's smallest level is well resolved
 _SAME = 1e-9
@@ -39,8 +45,8 @@ class Pair:
         how = ("device", "batch", "threads", "precision")
         alike = all(ours.row.get(name) == theirs.row.get(name) for name in how)
         here = ours.host and ours.host == theirs.host and alike
-        seconds = [one.row.get("seconds_per_image") for one in (ours, theirs)]
-        return seconds[0] / seconds[1] if here and all(seconds) else None
+        took, usual = (one.row.get("seconds_per_image") for one in (ours, theirs))
+        return float(took / usual) if here and took and usual else None
 
     def differences(self, metric: str) -> FloatArray:
         """Return candidate minus reference ``[q]``, positive where the candidate is better."""
@@ -76,7 +82,7 @@ class CellResult:
     p: float  # adjusted by Holm's method; NaN where nothing is tested
 
     def is_loss(self, min_effect: float, alpha: float) -> bool:
-        """Whether a test finds the candidate worse, by more than the smallest effect that counts."""
+        """Whether a test finds the candidate worse, by more than an effect that counts."""
         return self.p <= alpha and self.difference < -min_effect
 
 
@@ -125,13 +131,11 @@ def compare(
     judged = [pair for pair in pairs if pair.judged]
     resamples = max(RESAMPLES, math.ceil(_RESAMPLES_A_CELL * family / alpha))
     cells = [_cell(pair, metric, resamples, paired=not retrained) for pair in judged]
-    if not cells:
-        whole = math.nan, math.nan, math.nan
-    else:
+    difference, low, high = math.nan, math.nan, math.nan
+    if cells:
         difference = float(np.mean([cell.difference for cell in cells]))
-        ends = _unpaired(judged, metric) if retrained else _overall(cells, metric)
-        whole = difference, *ends
-    return Comparison(attack, against, metric, pairs, cells, *whole, retrained)
+        low, high = _unpaired(judged, metric) if retrained else _overall(cells, metric)
+    return Comparison(attack, against, metric, pairs, cells, difference, low, high, retrained)
 
 
 def _cell(pair: Pair, metric: str, resamples: int, *, paired: bool) -> CellResult:
@@ -162,9 +166,9 @@ def _overall(cells: Sequence[CellResult], metric: str) -> tuple[float, float]:
         return cells[0].low, cells[0].high  # nothing but queries to resample
     longest = max(len(values) for listed in spots.values() for values in listed)
     whole = np.full((len(targets), len(seeds), longest), np.nan)
-    for (target, seed), listed in spots.items():
-        mean = np.mean(listed, axis=0)  # of the victims, and of settings of one attack
-        whole[target, seed, : len(mean)] = mean
+    for place, listed in spots.items():
+        mean: FloatArray = np.mean(listed, axis=0)  # of victims, and of settings of one attack
+        whole[*place, : len(mean)] = mean
     return crossed_interval(whole)
 
 

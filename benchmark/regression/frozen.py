@@ -47,6 +47,7 @@ class Frozen(_Strict):
 
     format: Literal[1] = 1
     suite: dict[str, Any]
+    parts: list[dict[str, Any]]
     protocols: dict[str, dict[str, Any]]  # their values
     targets: dict[str, str]  # files of the targets' weights by SHA-256, from the file's folder
     draws: dict[str, list[int]]  # the number of each query's target label row
@@ -72,7 +73,7 @@ class Frozen(_Strict):
 
 def freeze(
     trials: Sequence[Trials],
-    suite: Mapping[str, Any],
+    manifest: Mapping[str, Any],
     protocols: Mapping[str, dict[str, Any]],
     targets: Mapping[str, str],
 ) -> Frozen:
@@ -90,7 +91,8 @@ def freeze(
     ]
     draws = {one.draw: one.labels.tolist() for one in trials if one.draw}
     return Frozen(
-        suite=dict(suite),
+        suite=manifest["suite"],
+        parts=manifest["parts"],
         protocols=dict(protocols),
         targets=dict(targets),
         draws=draws,
@@ -127,4 +129,4 @@ def read_frozen(path: Path) -> Frozen:
 
 
 def _line(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, allow_nan=False, separators=(", ", ": "))
+    return json.dumps(value, allow_nan=False, separators=(", ", ": "))

@@ -16,7 +16,6 @@ from benchmark.schedule.execution import Order, execute
 from benchmark.schedule.folder import log_file, running_file, take_over
 from benchmark.store import Store, read_json
 
-
 # Whether a done job counts as done, by its provenance.
 Trusts = Callable[[Job, Mapping[str, Any]], bool]
 

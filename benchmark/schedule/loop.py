@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from signal import Signals
 from typing import Any
 
+from benchmark.console import EXIT_CELLS_MISSING
 from benchmark.engines.base import Engine, EngineError
 from benchmark.jobs import Job
 from benchmark.schedule.attempts import Attempt, Patience
@@ -40,6 +41,11 @@ class RunStoppedError(UserError):
     """A run that ended early; ``signal`` is what asked for it, None where it could not go on."""
 
     signal: Signals | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """What the program ends with: as a shell has it for a signal, else as for cells missing."""
+        return EXIT_CELLS_MISSING if self.signal is None else 128 + self.signal
 
 
 @dataclass

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Console
 from rich.progress import (
@@ -17,6 +18,7 @@ from rich.progress import (
 
 from benchmark.durations import span
 from benchmark.jobs import Job
+from benchmark.watch.observers import Observer
 
 
 def tried_again(job: Job, slot: str, reason: str) -> str:
@@ -31,6 +33,17 @@ def finishing(jobs: Sequence[Job]) -> str:
         f"stopping: nothing new is started; {len(jobs)} running jobs go on to their end "
         f"({labels}); Ctrl-C again stops them, too"
     )
+
+
+@contextlib.contextmanager
+def observed(say: Callable[[str], None]) -> Iterator[Observer]:
+    """Tell a person how a run goes: bars where there is a terminal, lines where not."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with RichObserver(console) as observer:
+            yield observer
+    else:
+        yield PlainObserver(say)
 
 
 class PlainObserver:

@@ -1,0 +1,194 @@
+"""The commands that tell whether an attack got better or worse."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from benchmark.console import cache_folder, internal_errors, say, usage_errors
+from benchmark.options import (
+    CacheOption,
+    DataRootOption,
+    DevicesOption,
+    PluginOption,
+    SlotsPerDeviceOption,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from benchmark.jobs import Job
+    from benchmark.plan import Plan
+
+app = typer.Typer()
+
+
+class MetricName(StrEnum):
+    """What can be compared, a value a query."""
+
+    t_map = "t_map"
+    t_map_stable = "t_map_stable"
+    t_map_8bit = "t_map_8bit"
+    precision_at_10 = "precision_at_10"
+    map = "map"
+    perceptibility = "perceptibility"
+
+
+OnlyCells = Annotated[
+    list[str] | None,
+    typer.Option(help="Only these cells of the baseline, like 'source=DPSH-*-32'; repeatable."),
+]
+
+
+@app.command()
+def check(
+    baseline: Annotated[
+        Path, typer.Option("--baseline", "-b", help="An output folder, or a file of 'freeze'.")
+    ],
+    attack: Annotated[
+        list[str],
+        typer.Option(help="The candidate; repeatable, and may be a glob like '*'."),
+    ],
+    plugin: PluginOption = None,
+    against: Annotated[
+        str | None, typer.Option(help="Another attack of the baseline. Default: the same.")
+    ] = None,
+    metric: Annotated[MetricName, typer.Option(help="What is compared.")] = MetricName.t_map,
+    min_effect: Annotated[
+        float, typer.Option(min=0, max=1, help="The smallest loss that counts, a fraction.")
+    ] = 0.02,
+    alpha: Annotated[
+        float, typer.Option(min=1e-6, max=0.5, help="The level of all cells' tests together.")
+    ] = 0.05,
+    max_slowdown: Annotated[
+        float | None,
+        typer.Option(min=1, help="Also fail where it takes more than so many times as long."),
+    ] = None,
+    only: OnlyCells = None,
+    reseed: Annotated[
+        int, typer.Option(min=0, help="Move the attack's own seeds by this: how large is luck?")
+    ] = 0,
+    retrained: Annotated[
+        bool,
+        typer.Option("--retrained", help="Targets may be other trainings: nothing is paired."),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The candidate's folder. Default: results/check-<name>."),
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option("--json", help="The file that gets all figures.")
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(help="The file that gets JUnit XML, for CI systems.")
+    ] = None,
+    data_root: DataRootOption = None,
+    devices: DevicesOption = "auto",
+    slots_per_device: SlotsPerDeviceOption = None,
+    cache: CacheOption = None,
+) -> None:
+    """Tell whether an attack is better or worse than a baseline, on exactly its trials.
+
+    Crafts on the same targets, queries and target labels, pairs by query, tests each cell by a
+    paired permutation under Holm's correction, and judges by the 95 % interval of candidate minus
+    reference over all cells. Exit codes: 0 a loss of --min-effect is ruled out; 1 worse, or a
+    broken budget; 4 undecided; 3 cells failed or are missing; 2 usage; 70 an error of the program,
+    which is no verdict.
+    """
+    from benchmark.plugins import load_plugins
+
+    with internal_errors(), usage_errors():
+        load_plugins(plugin or ())
+        from benchmark.regression.baseline import read_baseline
+        from benchmark.regression.candidate import Question
+        from benchmark.regression.checking import check as checked
+        from benchmark.regression.telling import table, worst, write_junit, write_verdicts
+        from benchmark.regression.verdict import Demands, Outcome
+        from benchmark.stored_suite import stored_sizing
+
+        question = Question(attack, against, metric.value, only or (), reseed, retrained)
+        held = read_baseline(baseline, metric.value, data_root)
+        folder = out or Path("results") / f"check-{baseline.resolve().stem}"
+        verdicts = checked(
+            question,
+            Demands(min_effect, alpha, max_slowdown),
+            held,
+            out=folder.resolve(),
+            cache=cache_folder(cache),
+            sizing=None if held.folder is None else stored_sizing(held.folder),
+            run=_runner(folder.resolve(), cache_folder(cache), devices, slots_per_device),
+        )
+        if figures is not None:
+            write_verdicts(verdicts, baseline, figures)
+        if junit is not None:
+            write_junit(verdicts, junit)
+        say("\n" + table(verdicts) + "\n")
+        for verdict in verdicts:
+            say("\n  ".join([verdict.sentence, *verdict.hints]))
+        outcome = worst(verdicts)
+    if outcome is not Outcome.HELD:
+        raise typer.Exit(int(outcome))
+
+
+@app.command()
+def freeze(
+    out: Annotated[Path, typer.Argument(help="An output folder.")],
+    file: Annotated[Path, typer.Argument(help="The file to write, like baseline.json.")],
+    metric: Annotated[
+        list[MetricName] | None, typer.Option(help="What it keeps; repeatable. Default: t_map.")
+    ] = None,
+    only: OnlyCells = None,
+    targets: Annotated[
+        bool,
+        typer.Option("--targets", help="Keep the targets' weights beside it, for other machines."),
+    ] = False,
+) -> None:
+    """Write what 'check' needs of a folder to a small file: scores by query, keys, protocol."""
+    from benchmark.regression.baseline import freeze_folder
+
+    with usage_errors():
+        metrics = [one.value for one in metric or [MetricName.t_map]]
+        frozen = freeze_folder(out, file, metrics=metrics, only=only or (), targets=targets)
+        beside = f", {len(frozen.targets)} targets beside it" if targets else ""
+        size = file.stat().st_size / 1e3
+        say(f"wrote {len(frozen.cells)} cells to {file} ({size:.0f} kB){beside}")
+
+
+def _runner(
+    out: Path, cache: Path, devices: str, per_device: int | None
+) -> Callable[[Plan, Plan], object]:
+    """Return what does the missing jobs of a plan; what other code crafted is crafted anew."""
+    from benchmark.adoption import PREPARED
+    from benchmark.engines.choice import Choice
+    from benchmark.running import Manner, is_of_today, run_plan
+    from benchmark.schedule.loop import RunStoppedError
+    from benchmark.watch.progress import observed
+
+    def trusts(job: Job, made: Mapping[str, Any]) -> bool:
+        return job.ref.stage in PREPARED or is_of_today(job, made)
+
+    manner = Manner(Choice(devices, per_device), trusts=trusts)
+
+    def run(whole: Plan, plan: Plan) -> object:
+        try:
+            with observed(say) as observer:
+                return run_plan(
+                    whole,
+                    plan,
+                    out=out,
+                    cache=cache,
+                    manner=manner,
+                    observer=observer,
+                    command=shlex.join(sys.argv),
+                    say=say,
+                )
+        except RunStoppedError as error:
+            say(f"{error}; the same command continues in {out}")
+            raise typer.Exit(error.exit_code) from None
+
+    return run

@@ -73,7 +73,6 @@ def test_a_flipped_sign_is_caught(checked: Checked, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(GradientLoop, "loss", flipped)
     verdict = checked("dhta-ifgsm")
     assert verdict.outcome is Outcome.WORSE
-    assert verdict.outcome == 1
     assert "dhta-ifgsm is worse than its baseline: t-MAP -" in verdict.sentence
     assert any("moves away from the target code" in hint for hint in verdict.hints)
 

@@ -123,8 +123,8 @@ def _changed(suite: Suite, question: Question, attacks: Sequence[str]) -> Suite:
             entries += own if asked else [AttackEntry(attack=attack)]
         changes = {"gallery": 0, "tables": [], "reseed": question.reseed, "parts": []}
         if entries:
-            params = _known(part, entries)
-            parts.append(part.model_copy(update={"attacks": entries, "params": params, **changes}))
+            shared = {"params": _known(part, entries), "attack_params": _meant(part, entries)}
+            parts.append(part.model_copy(update={"attacks": entries, **shared, **changes}))
     if not parts:
         raise SuiteError(f"the baseline's suite has no entry for {', '.join(attacks)}")
     return parts[0].model_copy(update={"name": f"check-{suite.name}", "parts": parts})
@@ -136,6 +136,15 @@ def _known(suite: Suite, entries: Sequence[AttackEntry]) -> Params:
     built = [registry().attacks[entry.attack].build(protocol) for entry in entries]
     known = {name for attack in built for name in hyper_parameters(attack)}
     return {name: value for name, value in suite.params.items() if name in known}
+
+
+def _meant(suite: Suite, entries: Sequence[AttackEntry]) -> dict[str, Params]:
+    """Return what the suite sets by globs that match one of its attacks."""
+    return {
+        glob: params
+        for glob, params in suite.attack_params.items()
+        if fnmatch.filter([entry.attack for entry in entries], glob)
+    }
 
 
 def _place(row: Mapping[str, Any], question: Question) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -133,8 +133,7 @@ def compare(
     cells = [_cell(pair, metric, resamples, paired=not retrained) for pair in judged]
     difference, low, high = math.nan, math.nan, math.nan
     if cells:
-        difference = float(np.mean([cell.difference for cell in cells]))
-        low, high = _unpaired(judged, metric) if retrained else _overall(cells, metric)
+        difference, low, high = _unpaired(judged, metric) if retrained else _overall(cells, metric)
     return Comparison(attack, against, metric, pairs, cells, difference, low, high, retrained)
 
 
@@ -151,8 +150,8 @@ def _cell(pair: Pair, metric: str, resamples: int, *, paired: bool) -> CellResul
     return CellResult(pair, reference, candidate, float(values.mean()), low, high, p)
 
 
-def _overall(cells: Sequence[CellResult], metric: str) -> tuple[float, float]:
-    """Return the interval over all cells: targets, seeds and queries resampled as clusters."""
+def _overall(cells: Sequence[CellResult], metric: str) -> tuple[float, float, float]:
+    """Return the mean over all cells and its interval; targets, seeds, queries are clusters."""
     targets: dict[object, int] = {}
     seeds: dict[object, int] = {}
     spots: dict[tuple[int, int], list[FloatArray]] = {}
@@ -163,31 +162,28 @@ def _overall(cells: Sequence[CellResult], metric: str) -> tuple[float, float]:
         spot = targets.setdefault(target, len(targets)), seeds.setdefault(seed, len(seeds))
         spots.setdefault(spot, []).append(cell.pair.differences(metric))
     if len(spots) == 1 and len(cells) == 1:
-        return cells[0].low, cells[0].high  # nothing but queries to resample
+        return cells[0].difference, cells[0].low, cells[0].high  # only queries to resample
     longest = max(len(values) for listed in spots.values() for values in listed)
     whole = np.full((len(targets), len(seeds), longest), np.nan)
     for place, listed in spots.items():
         mean: FloatArray = np.mean(listed, axis=0)  # of victims, and of settings of one attack
         whole[*place, : len(mean)] = mean
-    return crossed_interval(whole)
+    return float(np.nanmean(whole)), *crossed_interval(whole)
 
 
-def _unpaired(pairs: Sequence[Pair], metric: str) -> tuple[float, float]:
-    """Return the interval over all cells where the two sides' targets are other trainings."""
+def _unpaired(pairs: Sequence[Pair], metric: str) -> tuple[float, float, float]:
+    """Return the same where the two sides' targets are other trainings: each is a cluster."""
     sides = []
     for side in ("candidate", "reference"):
         means: dict[object, list[float]] = {}
         for trials in (getattr(pair, side) for pair in pairs):
             means.setdefault(trials.source, []).append(float(trials.scores[metric].mean()))
-        sides.append(np.array([np.mean(listed) for listed in means.values()]))
-    low, high = unpaired_interval(*sides)
-    return (low, high) if METRICS[metric].sign > 0 else (-high, -low)
+        sides.append(METRICS[metric].sign * np.array([np.mean(each) for each in means.values()]))
+    return float(sides[0].mean() - sides[1].mean()), *unpaired_interval(*sides)
 
 
 def adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """Return the comparisons with p-values adjusted by Holm's method over all their cells."""
-    from dataclasses import replace
-
     listed = [cell.p for one in comparisons for cell in one.cells]
     known = iter(holm(np.array(listed)).tolist())
     return [

@@ -59,7 +59,7 @@ def luck(draws: np.random.Generator, attack: str, target: str) -> tuple[FloatArr
 def resampled(
     draws: np.random.Generator, values: FloatArray, labels: np.ndarray, queries: int
 ) -> tuple[FloatArray, np.ndarray]:
-    """Return differences of so many queries, drawn by target label, each draw a label of its own."""
+    """Return differences of so many queries, drawn by target label; each draw is a label anew."""
     groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     rows, numbers = [], []
     while len(rows) < queries:

@@ -31,33 +31,18 @@ TORCHATTACKS = extra("torchattacks")
 
 
 class CodeClassifier(nn.Module):
-    """A hasher as a classifier of "has its target code" for the images of one batch.
+    """A hasher as a classifier of "has its target code" for the images of one batch."""
 
-    It remembers the last images it was asked about that were finite, row by row. A call in every
-    ``copies`` shows the image itself, the others show it scaled.
-    """
-
-    def __init__(self, hasher: Hasher, codes: Tensor, images: Tensor, copies: int = 1) -> None:
+    def __init__(self, hasher: Hasher, codes: Tensor) -> None:
         super().__init__()
         self.hasher = hasher
         self.training = hasher.training  # the library leaves the mode it found here
         self.codes = codes
-        self.last = images
-        self._copies = copies
-        self._calls = 0
 
     def forward(self, images: Tensor) -> Tensor:
         """Return log-probabilities ``[n, 2]`` of having the target code, and of not."""
-        if self._calls % self._copies == 0:
-            self.last = torch.where(_finite(images), images.detach(), self.last)
-        self._calls += 1
         has = (self.hasher(images) * self.codes).mean(dim=1) - 2
         return torch.stack([has, torch.log1p(-has.exp())], dim=1)
-
-
-def _finite(images: Tensor) -> Tensor:
-    """Return which images have no NaN and no infinity, ``[n, 1, 1, 1]``."""
-    return images.isfinite().all(dim=3, keepdim=True).all(2, keepdim=True).all(1, keepdim=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,24 +57,18 @@ class Torchattacks(Adapter):
         """What the class is given beside model and budget."""
         return {}
 
-    @property
-    def scalings(self) -> int:
-        """How many scalings of an image a step looks at."""
-        return 1
-
     def drive(self, images: Tensor, codes: Tensor, hasher: Hasher, epsilon: float) -> Tensor:
         """Let torchattacks descend the cross entropy of having the target code.
 
         Where a gradient is zero in every pixel (tanh is saturated), methods that divide by its
-        norm make NaN of an image. Such an image stays where the library last looked at it, brought
-        back into the budget.
+        norm get NaN, the sign of which is 0 in torch: the image stays where it is from there on.
         """
-        model = CodeClassifier(hasher, codes, images, self.scalings)
-        method = getattr(self.requires.load(), self.method)(model, eps=epsilon, **self.settings)
+        method = getattr(self.requires.load(), self.method)(
+            CodeClassifier(hasher, codes), eps=epsilon, **self.settings
+        )
         method.set_mode_targeted_by_label(quiet=True)
-        crafted = method(images, images.new_zeros(len(images), dtype=torch.int64))
-        stayed = images + (model.last - images).clamp(-epsilon, epsilon)
-        return torch.where(_finite(crafted), crafted, stayed.clamp(0, 1))
+        crafted: Tensor = method(images, images.new_zeros(len(images), dtype=torch.int64))
+        return crafted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,11 +134,6 @@ class TorchattacksSINIFGSM(TorchattacksMIFGSM):
     def settings(self) -> Mapping[str, Any]:
         """Those of NI-FGSM, and the scalings."""
         return {**super().settings, "m": self.copies}
-
-    @property
-    def scalings(self) -> int:
-        """The copies."""
-        return self.copies
 
     @property
     def passes(self) -> int:

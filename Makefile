@@ -42,6 +42,10 @@ $(VENV)/.installed: $(VENV)/.torch pyproject.toml
 	$(BIN)/pip install --quiet --editable .
 	@touch $@
 
+# torchattacks pins a requests of 2021, which it never imports and which would hold back selenium and
+# urllib3; all else that it needs is there.
 $(VENV)/.developer: $(VENV)/.installed pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --no-deps 'torchattacks>=3.5.1' || \
+	  echo "torchattacks could not be installed: its tests are skipped" >&2
 	@touch $@

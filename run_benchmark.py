@@ -156,7 +156,7 @@ def run(
             raise typer.Exit(error.exit_code) from None
         counts = Counter(outcome.status.values())
         told = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
-        say(f"jobs: {told}; {span(time.monotonic() - began)}")
+        say(f"jobs: {told or 'none'}; {span(time.monotonic() - began)}")
         report = _report(folder)
         bad = ~report.results["status"].isin(["ok", "skipped"])
         if set(counts) <= {"ok", "cached"} and not bad.any():

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from attacks import protocols
+from attacks.libraries import Library
 from attacks.protocols import PoolName
 from datasets.base import Images, IntArray, UInt8Array
 from datasets.errors import UserError
@@ -109,9 +110,14 @@ class Fitted:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A part of an attack. One that learns sets ``learns`` and overrides :meth:`fit`."""
+    """A part of an attack. One that learns sets ``learns`` and overrides :meth:`fit`.
+
+    One that needs a library beyond the program's own names it in ``requires``: where it is absent,
+    the attack's cells are skipped and say so; its version is part of the keys of the jobs.
+    """
 
     learns: ClassVar[bool] = False
+    requires: ClassVar[Library | None] = None
 
     def fit(
         self,
@@ -225,6 +231,17 @@ class Attack:
     def blind(self) -> bool:
         """Whether it neither aims at a code nor sees a hasher."""
         return not self.targeted and isinstance(self.crafting, Blind)
+
+    @property
+    def libraries(self) -> tuple[Library, ...]:
+        """The libraries its parts need beyond the program's own."""
+        parts = (self.target_code, self.crafting)
+        return tuple(part.requires for part in parts if part is not None and part.requires)
+
+    @property
+    def unavailable(self) -> str | None:
+        """Why it cannot run here, and what to do; None where it can."""
+        return "; ".join(filter(None, (one.missing for one in self.libraries))) or None
 
     def target_codes(
         self, knowledge: Knowledge, targets: UInt8Array, rows: IntArray, seed: int

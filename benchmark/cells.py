@@ -45,14 +45,17 @@ def cells_of(graph: JobGraph, targets: Sequence[Target]) -> Iterator[Cell]:
             for source, victim in _pairs(suite, entry, attack, targets):
                 row = _describe(graph, setting, attack, source, victim)
                 row |= _changed(setting, changes, entry.params)
-                if attack.code_only and source.spec.bits != victim.spec.bits:
-                    reason = (
-                        f"a {source.spec.bits}-bit code cannot query a {victim.spec.bits}-bit "
-                        "database"
-                    )
+                if (reason := _obstacle(attack, source, victim)) is not None:
                     yield Cell(row, {}, reason)
                 else:
                     yield Cell(row, graph.chain(setting, attack, source, victim))
+
+
+def _obstacle(attack: Attack, source: Target, victim: Target) -> str | None:
+    """Return why a cell cannot be run, or None."""
+    if attack.code_only and source.spec.bits != victim.spec.bits:
+        return f"a {source.spec.bits}-bit code cannot query a {victim.spec.bits}-bit database"
+    return attack.unavailable
 
 
 def _pairs(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,7 @@ def provenance(out: Path) -> dict[str, Any]:
     events = last_run(out)
     rows = [cell["row"] for cell in manifest["cells"]]
     libraries = ("python", "torch", "torchvision", "machine")
+    parts = [part for one in made for part in _parts(one.get("task", {}))]
     return {
         "folder": str(out),
         "suite": manifest["suite"]["name"],
@@ -116,7 +117,17 @@ def provenance(out: Path) -> dict[str, Any]:
         "data": {row["dataset"]: row["dataset_fingerprint"] for row in rows},
         "protocols": sorted({row["protocol"] for row in rows}),
         "seeds": len({row["draw_seed"] for row in rows}),
-        "versions": sorted({", ".join(f"{n} {one[n]}" for n in libraries) for one in made}),
+        "versions": sorted(
+            {", ".join(f"{n} {one[n]}" for n in libraries) for one in made}
+            | {part["library"] for part in parts if "library" in part}
+        ),
         "devices": sorted({f"{one['device']} on {one['host']}" for one in made}),
         "revisions": sorted({one["revision"] or "no git revision" for one in made}),
     }
+
+
+def _parts(task: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the parts of attacks in a task's canonical form."""
+    attack = task.get("attack") or {}
+    found = (task.get("part"), attack.get("target_code"), attack.get("crafting"))
+    yield from (part for part in found if part is not None)

@@ -33,7 +33,8 @@ def _attacks(protocol: str) -> Table:
         attack = entry.build(chosen)
         budget = "none" if attack.epsilon is None else f"{255 * attack.epsilon:g}/255"
         settings = ", ".join(f"{n}={_short(v)}" for n, v in hyper_parameters(attack).items())
-        rows.append([id_, attack.title, budget, settings, entry.help])
+        absent = f" ({attack.unavailable})" if attack.unavailable else ""
+        rows.append([id_, attack.title, budget, settings, entry.help + absent])
     return ["id", "name", "budget", f"hyper-parameters ({protocol})", "what it is"], rows
 
 

@@ -5,18 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import platform
+import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 _COMPUTING = ("datasets", "targets", "attacks", "benchmark")  # the rooms that numbers depend on
-_LIBRARIES = (
-    *("torch", "torchvision", "numpy", "numba", "pandas", "scipy", "matplotlib", "seaborn"),
-    *("jinja2", "mlxtend", "pillow", "pydantic", "tabulate"),
-)
-
-
 _KINDS = ("*.py", "*.yaml", "*.csv", "*.html", "*.css", "*.js")
 
 
@@ -32,9 +26,18 @@ def program_digest() -> str:
     """Return the SHA-256 of everything a command's answer depends on beside what it is asked."""
     folders = [ROOT / room for room in (*_COMPUTING, "reports")]
     found = [path for folder in folders for kind in _KINDS for path in folder.rglob(kind)]
-    libraries = [f"{name} {version(name)}" for name in _LIBRARIES]
     paths = sorted([*found, ROOT / "run_benchmark.py"])
-    return _digest(paths, [platform.python_version(), *libraries])
+    return _digest(paths, [platform.python_version(), *_installed()])
+
+
+def _installed() -> list[str]:
+    """Return the names of all installed distributions with their versions.
+
+    All of them: an attack may need any, and be skipped where it is absent. From the names of their
+    folders, as reading what is in them takes longer than all else a finished run is asked.
+    """
+    places = {Path(place) for place in sys.path}
+    return sorted({info.name for place in places for info in place.glob("*.dist-info")})
 
 
 def _digest(paths: Sequence[Path], more: Sequence[str] = ()) -> str:

@@ -77,7 +77,7 @@ def canonical(value: Any) -> Any:
 
     A dataclass becomes a mapping of its type's name and its fields, without those marked
     ``metadata={"key": False}`` (paths, and what the keys of inputs say already); one that a
-    plug-in defines, also of its source.
+    plug-in defines, also of its source, and one that ``requires`` a library, of its version.
 
     Raises:
         TypeError: a value that has no canonical form.
@@ -90,6 +90,8 @@ def canonical(value: Any) -> Any:
         }
         source = _SOURCES.get(type(value).__module__)
         origin = {} if source is None else {"source": source}
+        library = getattr(type(value), "requires", None)
+        origin |= {} if library is None else {"library": library.version}
         return {"type": type(value).__name__, **origin, **fields}
     if isinstance(value, Mapping):
         return {str(name): canonical(item) for name, item in value.items()}

@@ -25,6 +25,8 @@ def alpha_points(results: pd.DataFrame) -> pd.DataFrame:
     gan["alpha"] = gan["params"].map(lambda text: json.loads(text)["alpha"]).astype(float)
     keys = list(_PANEL)
     several = gan.groupby(keys)["alpha"].transform("nunique") > 1
+    if not several.any():
+        return gan[several]
     original = rows[rows["attack"] == "original"].groupby(keys)["t_map"].mean().rename("original")
     points = gan[several].merge(original, how="left", left_on=keys, right_index=True)
     return points.drop_duplicates([*keys, "alpha", "draw_seed", "target_seed"])

@@ -42,7 +42,8 @@ class Notation:
 
 
 MARKDOWN = Notation(
-    escape=lambda text: re.sub(r"([|*_<>`\\\[\]])", r"\\\1", text),
+    # A bracket only where a link would begin, so that what is to be typed can be copied.
+    escape=lambda text: re.sub(r"([|*_<>`\\]|\](?=[(\[:]))", r"\\\1", text),
     best=lambda text: f"**{text}**",
     second=lambda text: f"<u>{text}</u>",
 )

@@ -69,8 +69,9 @@ def pareto_front(points: pd.DataFrame, cost: str) -> pd.DataFrame:
 
 def bits_points(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of hashers that differ in their code length alone, where there are such."""
-    named = rows["source"].str.rpartition("-")
-    rows = rows.assign(hasher=named[0], bits=rows["source_bits"].astype("Int64"))
+    # Not rpartition, which returns no columns where there are no rows: every cell may be skipped.
+    hashers = rows["source"].str.rsplit("-", n=1).str[0]
+    rows = rows.assign(hasher=hashers, bits=rows["source_bits"].astype("Int64"))
     keys = ["dataset", "protocol", "policy", "hasher"]
     return rows[rows.groupby(keys)["bits"].transform("nunique") > 1]
 

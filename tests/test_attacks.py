@@ -34,6 +34,8 @@ QUERIES = 6
 def quick(name: str, protocol: str) -> Attack:
     """Return an attack with few steps."""
     attack = registry().attacks[name].build(PROTOCOLS[protocol])
+    if attack.unavailable:
+        pytest.skip(attack.unavailable)
     known = hyper_parameters(attack)
     few = {"prototype_steps": 20, "epochs": 1, "width": 4, "batch": 40}
     few |= {"steps": 5} if known.get("steps", 0) > 5 else {}

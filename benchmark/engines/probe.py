@@ -11,7 +11,11 @@ from typing import Any
 
 import torch
 
+from attacks.protocols import PROTOCOLS
 from benchmark.provenance import versions
+from benchmark.registry import registry
+
+_ABSENT = "none"  # in the place of a version; what this process lacks, no job of its needs
 
 
 def probe(token_file: str) -> dict[str, Any]:
@@ -29,7 +33,7 @@ def probe(token_file: str) -> dict[str, Any]:
     return {
         "token": token.read_text() if token.is_file() else None,
         "trouble": trouble,
-        "versions": versions(),
+        "versions": {**versions(), **_libraries()},
         "host": platform.node(),
         "gpus": gpus,
     }
@@ -41,13 +45,20 @@ def fault(told: Mapping[str, Any], token: str, out: Path, *, cpu_only: bool) -> 
         return f"it does not see {out}; the folder must be on a file system that all share"
     if told["trouble"] is not None:
         return f"it cannot write to {out}: {told['trouble']}"
-    own = versions()
-    for what, theirs in told["versions"].items():
-        if theirs != own[what] and what != "machine":
-            return f"it has other {what} ({theirs}) than this process ({own[what]})"
+    for what, ours in {**versions(), **_libraries()}.items():
+        theirs = told["versions"].get(what, ours)  # it does not know what only a plug-in needs
+        if ours not in (theirs, _ABSENT) and what != "machine":
+            return f"it has other {what} ({theirs}) than this process ({ours})"
     if len(told["gpus"]) > 1 and not cpu_only:
         return (
             f"it sees {len(told['gpus'])} GPUs; start one worker a GPU, each with its own "
             "CUDA_VISIBLE_DEVICES"
         )
     return None
+
+
+def _libraries() -> dict[str, str]:
+    """Return the versions of the libraries that registered attacks need, by module."""
+    attacks = (entry.build(PROTOCOLS["released"]) for entry in registry().attacks.values())
+    wanted = {library for attack in attacks for library in attack.libraries}
+    return {one.module: _ABSENT if one.missing else one.version for one in wanted}

@@ -1,0 +1,1 @@
+"""Attacks of other libraries, each an optional extra, given the hashing loss."""

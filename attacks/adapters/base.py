@@ -1,0 +1,90 @@
+"""What adapters of attack libraries have in common: the loss, the contract, the step settings.
+
+A library attacks classifiers: it ascends or descends a cross entropy. Here it descends the hashing
+loss of DHTA (Eq. 4), the same as :class:`attacks.gradient.GradientLoop`: of each image, minus the
+mean over bits of its target code times the hasher's output. Nothing else of the attack is touched.
+
+Only attacks without draws are adapted. The libraries draw from global random state, a whole batch
+at once, so that an image's perturbation would depend on who shares its batch.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from attacks.base import Attack, AttackError, Batch, Crafting, Knowledge, Perturb
+from attacks.libraries import Library
+from attacks.protocols import EPSILON, Protocol
+from attacks.published import anchor_code
+from targets.hasher import Hasher
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapter(Crafting):
+    """A crafting that a library's attack does within an L-infinity budget."""
+
+    requires: ClassVar[Library]
+
+    @property
+    def passes(self) -> int:
+        """One gradient."""
+        return 3
+
+    def ready(self, knowledge: Knowledge, epsilon: float | None) -> Perturb:
+        """Import the library, before any clock runs."""
+        self.requires.load()
+        return super().ready(knowledge, epsilon)
+
+    def perturb(self, batch: Batch, hasher: Hasher, epsilon: float | None) -> Tensor:
+        """Return what the library makes of the images."""
+        if batch.codes is None or epsilon is None:
+            raise AttackError(f"{type(self).__name__} needs target codes and an epsilon")
+        return self.drive(batch.images, batch.codes.to(batch.images), hasher, epsilon)
+
+    @abstractmethod
+    def drive(self, images: Tensor, codes: Tensor, hasher: Hasher, epsilon: float) -> Tensor:
+        """Run the library's attack.
+
+        Args:
+            images: ``[n, 3, S, S]`` in [0, 1].
+            codes: target codes ``[n, K]`` in {-1, +1}, of the images' dtype.
+            hasher: the white-box source, frozen.
+            epsilon: the budget in pixels of [0, 1].
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps(Adapter):
+    """An adapter of an iterative attack.
+
+    Attributes:
+        steps: number of gradient steps; the default is I-FGSM's.
+        step_size: of each sign step, in pixels of [0, 1].
+    """
+
+    steps: int = 100
+    step_size: float = 1 / 255
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.step_size <= 0:
+            raise AttackError(f"steps and step_size must be positive, got {self}")
+
+    @property
+    def passes(self) -> int:
+        """A gradient a step."""
+        return 3 * self.steps
+
+
+def at_anchor(protocol: Protocol, id_: str, title: str, crafting: Adapter) -> Attack:
+    """Return the attack that crafts towards DHTA's anchor code within the field's budget."""
+    return Attack(
+        id=id_,
+        title=title,
+        target_code=anchor_code(protocol),
+        crafting=crafting,
+        epsilon=EPSILON,
+    )

@@ -1,0 +1,103 @@
+"""Attacks of foolbox (Rauber et al., JOSS 2020) under the hashing loss.
+
+foolbox lets an attack's loss be replaced: its gradient descent asks ``get_loss_fn`` and goes up.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from attacks.adapters.base import Adapter, Steps, at_anchor
+from attacks.base import Attack, attack
+from attacks.libraries import Library, extra
+from attacks.protocols import Protocol
+from targets.hasher import Hasher
+
+FOOLBOX = extra("foolbox")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foolbox(Adapter):
+    """An adapter of one of foolbox's gradient descents in the L-infinity norm."""
+
+    requires: ClassVar[Library] = FOOLBOX
+
+    @abstractmethod
+    def method(self, attacks: Any) -> Any:
+        """Return the attack, made from the module ``foolbox.attacks``."""
+
+    def drive(self, images: Tensor, codes: Tensor, hasher: Hasher, epsilon: float) -> Tensor:
+        """Let foolbox ascend the sum over images of the mean over bits of code times output."""
+        foolbox = self.requires.load()
+
+        def loss_of(model: Any, _: Any) -> Any:
+            return lambda pixels: (model(pixels) * codes).mean(axis=1).sum()
+
+        method = self.method(foolbox.attacks)
+        method.get_loss_fn = loss_of  # "can be overridden by users"
+        model = foolbox.PyTorchModel(hasher, bounds=(0, 1), device=images.device)
+        # There are no classes: this only says that the loss is to be ascended.
+        ascend = foolbox.Misclassification(images.new_zeros(len(images), dtype=torch.int64))
+        # run, not __call__, which would classify the result: a pass that the clock would count.
+        crafted: Tensor = method.run(model, images, ascend, epsilon=epsilon)
+        return crafted
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoolboxFGSM(Foolbox):
+    """One sign step of the whole budget."""
+
+    def method(self, attacks: Any) -> Any:
+        """Return foolbox's FGSM."""
+        return attacks.LinfFastGradientAttack()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoolboxPGD(Foolbox, Steps):
+    """Sign steps from the image itself: foolbox's PGD without random start, its basic method."""
+
+    def method(self, attacks: Any) -> Any:
+        """Return foolbox's projected gradient descent."""
+        return attacks.LinfProjectedGradientDescentAttack(
+            steps=self.steps, abs_stepsize=self.step_size, random_start=False
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoolboxMIFGSM(FoolboxPGD):
+    """MI-FGSM as foolbox has it: the momentum gathers signs, not gradients over their L1 norm.
+
+    Attributes:
+        momentum: the weight of what was gathered before.
+    """
+
+    momentum: float = 1.0
+
+    def method(self, attacks: Any) -> Any:
+        """Return foolbox's momentum iterative method."""
+        return attacks.LinfMomentumIterativeFastGradientMethod(
+            steps=self.steps, abs_stepsize=self.step_size, momentum=self.momentum
+        )
+
+
+@attack
+def fgsm(protocol: Protocol) -> Attack:
+    """foolbox's FGSM towards the anchor code."""
+    return at_anchor(protocol, "foolbox-fgsm", "foolbox FGSM", FoolboxFGSM())
+
+
+@attack
+def linf_pgd(protocol: Protocol) -> Attack:
+    """foolbox's L-infinity PGD towards the anchor code, without random start."""
+    return at_anchor(protocol, "foolbox-linf-pgd", "foolbox PGD", FoolboxPGD())
+
+
+@attack
+def mi_fgsm(protocol: Protocol) -> Attack:
+    """foolbox's MI-FGSM towards the anchor code: momentum of gradient signs."""
+    return at_anchor(protocol, "foolbox-mi-fgsm", "foolbox MI-FGSM", FoolboxMIFGSM())

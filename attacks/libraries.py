@@ -1,0 +1,65 @@
+"""Libraries that some attacks stand on and that are installed only where they are wanted.
+
+No torch, and nothing is imported to find out whether a library is there.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from importlib import metadata, util
+from typing import Any
+
+from datasets.errors import UserError
+
+
+class LibraryError(UserError):
+    """A library that is not there or cannot be imported; the text says how to get it."""
+
+
+@dataclass(frozen=True)
+class Library:
+    """A library beyond the program's own dependencies.
+
+    Attributes:
+        module: its import name.
+        distribution: its name in the package index, by which its version is known.
+        install: what ``pip install`` is given to get it.
+    """
+
+    module: str
+    distribution: str
+    install: str
+
+    @property
+    def missing(self) -> str | None:
+        """Why it cannot be used here and what to do; None where it is installed."""
+        if util.find_spec(self.module) is not None:
+            return None
+        return f"needs {self.module}: pip install '{self.install}'"
+
+    @property
+    def version(self) -> str:
+        """The installed version, like ``torchattacks 3.5.1``; it decides results."""
+        try:
+            return f"{self.distribution} {metadata.version(self.distribution)}"
+        except metadata.PackageNotFoundError:
+            return f"{self.distribution} of no known version"
+
+    def load(self) -> Any:
+        """Return the imported module.
+
+        Raises:
+            LibraryError: it is not installed, or its import fails.
+        """
+        if self.missing is not None:
+            raise LibraryError(self.missing)
+        try:
+            return importlib.import_module(self.module)
+        except ImportError as error:
+            raise LibraryError(f"{self.module} cannot be imported: {error}") from error
+
+
+def extra(name: str) -> Library:
+    """Return a library that is an optional extra of this program, under its own name."""
+    return Library(name, name, f"targeted-hashing-benchmark[{name}]")

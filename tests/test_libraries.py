@@ -1,0 +1,175 @@
+"""Attacks whose library is absent, broken, or there in another version: planned, skipped, keyed."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from importlib import metadata, util
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from attacks.adapters.foolbox_adapter import FoolboxFGSM
+from attacks.base import Part
+from attacks.libraries import Library, LibraryError, extra
+from attacks.protocols import EPSILON
+from benchmark import program
+from benchmark.engines.probe import fault, probe
+from benchmark.listing import listing
+from benchmark.plan import make_plan
+from benchmark.registry import registry
+from benchmark.suite_sources import SuiteError
+from reports.report import write_report
+from reports.results import load_results
+from tests.conftest import run_inline, small_suite, untrained
+from tests.test_adapters import some_batch
+
+IDS = sorted(name for name in registry().attacks if name.startswith(("torchattacks-", "foolbox-")))
+
+
+@pytest.fixture
+def absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let neither library be found."""
+    real = util.find_spec
+    gone = ("torchattacks", "foolbox")
+    monkeypatch.setattr(
+        util, "find_spec", lambda name, *more: None if name in gone else real(name, *more)
+    )
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return what lets both libraries be there, in a version, as far as can be told unimported."""
+    real, real_version = util.find_spec, metadata.version
+    ours = ("torchattacks", "foolbox")
+
+    def install(version: str) -> None:
+        there: Any = SimpleNamespace()
+        monkeypatch.setattr(
+            util, "find_spec", lambda name, *more: there if name in ours else real(name, *more)
+        )
+        monkeypatch.setattr(
+            metadata, "version", lambda name: version if name in ours else real_version(name)
+        )
+
+    return install
+
+
+@pytest.mark.usefixtures("absent")
+def test_without_the_library_a_cell_is_skipped_and_says_what_to_install(
+    cache: Path, tmp_path: Path
+) -> None:
+    plan, _ = run_inline(small_suite(attacks=["original", *IDS]), cache, tmp_path)
+    assert not any("attack" in job.task.label for job in plan.jobs.values())
+    rows = load_results(tmp_path).set_index("attack")
+    assert rows.loc["original", "status"] == "ok"
+    assert len(IDS) == 8
+    for name in IDS:
+        library = name.split("-")[0]
+        wanted = f"needs {library}: pip install 'targeted-hashing-benchmark[{library}]'"
+        assert (rows.loc[name, "status"], rows.loc[name, "reason"]) == ("skipped", wanted)
+    with pytest.raises(SuiteError, match="no such hyper-parameter"):
+        make_plan(small_suite(attacks=[{"attack": IDS[0], "params": {"stpes": 3}}]), cache)
+
+
+@pytest.mark.usefixtures("absent")
+def test_where_all_is_skipped_the_report_says_what_to_type(cache: Path, tmp_path: Path) -> None:
+    run_inline(small_suite(attacks=["foolbox-fgsm"]), cache, tmp_path)
+    report = write_report([tmp_path])
+    assert "skipped: foolbox FGSM on DPSH-Tiny-12" in report.leaderboard
+    assert "pip install 'targeted-hashing-benchmark[foolbox]'" in report.leaderboard
+
+
+@pytest.mark.usefixtures("absent")
+def test_without_the_library_the_list_has_its_attacks(tmp_path: Path) -> None:
+    header, rows = listing("attacks", "released")
+    told = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+    assert "decay=1" in told["torchattacks-mifgsm"]["hyper-parameters (released)"]
+    assert "(needs foolbox: pip install" in told["foolbox-fgsm"]["what it is"]
+    assert "needs" not in told["dhta"]["what it is"]
+
+
+@pytest.mark.usefixtures("absent")
+def test_without_the_library_crafting_says_so() -> None:
+    with pytest.raises(LibraryError, match="needs foolbox: pip install"):
+        FoolboxFGSM().perturb(some_batch(), untrained(), EPSILON)
+
+
+def test_planning_imports_no_library(
+    installed: Callable[[str], None], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed("9.9")
+    real = importlib.import_module
+
+    def careful(name: str, package: str | None = None) -> Any:
+        assert name not in ("torchattacks", "foolbox")
+        return real(name, package)
+
+    monkeypatch.setattr(importlib, "import_module", careful)
+    plan = make_plan(small_suite(attacks=IDS), cache)
+    assert len([job for job in plan.jobs.values() if job.task.stage == "craft"]) == len(IDS)
+
+
+def test_another_version_of_the_library_crafts_anew_and_nothing_else(
+    installed: Callable[[str], None], cache: Path
+) -> None:
+    suite = small_suite(attacks=["original", "dhta", "foolbox-fgsm"])
+    keys = []
+    for version in ("3.3.4", "3.3.5"):
+        installed(version)
+        plan = make_plan(suite, cache)
+        keys.append({key: job.task.label for key, job in plan.jobs.items()})
+    new = {label for key, label in keys[1].items() if key not in keys[0]}
+    assert new
+    assert all("foolbox" in label for label in new)
+
+
+def test_a_finished_run_is_thought_about_again_once_a_library_was_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = program._installed()
+    (tmp_path / "anything-1.0.dist-info").mkdir()
+    assert set(program._installed()) - set(before) == {"anything-1.0.dist-info"}
+
+
+def test_a_worker_without_the_library_is_not_used(
+    installed: Callable[[str], None], tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("here")
+    installed("3.5.1")
+    same = probe(str(token))
+    assert fault(same, "here", tmp_path, cpu_only=True) is None
+    other = {**same, "versions": {**same["versions"], "torchattacks": "none"}}
+    told = fault(other, "here", tmp_path, cpu_only=True)
+    assert told == "it has other torchattacks (none) than this process (torchattacks 3.5.1)"
+    silent = {n: v for n, v in same["versions"].items() if n != "torchattacks"}
+    assert fault({**same, "versions": silent}, "here", tmp_path, cpu_only=True) is None
+
+
+@pytest.mark.usefixtures("absent")
+def test_a_worker_may_have_more(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("here")
+    told = probe(str(token))
+    assert told["versions"]["torchattacks"] == "none"
+    more = {**told, "versions": {**told["versions"], "torchattacks": "torchattacks 3.5.1"}}
+    assert fault(more, "here", tmp_path, cpu_only=True) is None
+
+
+def test_a_library_that_cannot_be_imported_is_one_clear_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "half_installed.py").write_text("import nowhere_to_be_found\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    broken = Library("half_installed", "half-installed", "half-installed")
+    assert broken.missing is None
+    assert broken.version == "half-installed of no known version"
+    with pytest.raises(LibraryError, match="cannot be imported: No module named 'nowhere"):
+        broken.load()
+    assert extra("torch").load() is torch
+    assert Part.requires is None

@@ -61,7 +61,8 @@ def resampled(
 ) -> tuple[FloatArray, np.ndarray]:
     """Return differences of so many queries, drawn by target label; each draw is a label anew."""
     groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    rows, numbers = [], []
+    rows: list[int] = []
+    numbers: list[int] = []
     while len(rows) < queries:
         group = groups[draws.integers(len(groups))]
         numbers += [len(numbers)] * len(group)  # a number no other draw has

@@ -24,7 +24,12 @@ class NoRunError(UserError):
 
 
 def write_manifest(plan: Plan, out: Path) -> None:
-    """Write what the plan crosses and which jobs fill each cell to ``plan.json``."""
+    """Write what the plan crosses and which jobs fill each cell to ``plan.json``.
+
+    Beside the suite stand what it leaves out when it is dumped, the ``parts`` it is the union of,
+    and what its values are to be read with: the working ``folder`` that relative paths start from,
+    and the ``sides`` of the images by fingerprint.
+    """
     cells = [
         {
             "row": dict(cell.row),
@@ -42,12 +47,19 @@ def write_manifest(plan: Plan, out: Path) -> None:
         }
         for key, job in plan.jobs.items()
     }
-    suite = plan.suite.model_dump(mode="json")
-    write_json(out / _NAME, {"suite": suite, "cells": cells, "jobs": jobs})
+    content = {
+        "suite": plan.suite.model_dump(mode="json"),
+        "parts": [part.model_dump(mode="json") for part in plan.suite.parts],
+        "folder": str(Path.cwd()),
+        "sides": {fingerprint: data.side for fingerprint, data in plan.data.items()},
+        "cells": cells,
+        "jobs": jobs,
+    }
+    write_json(out / _NAME, content, ordered=True)  # as overrides stand in the rows
 
 
 def read_manifest(out: Path) -> dict[str, Any]:
-    """Return the manifest of a folder: ``suite``, ``cells`` and ``jobs``.
+    """Return the manifest of a folder: ``suite``, ``cells``, ``jobs`` and what stands beside them.
 
     Raises:
         NoRunError: there is none.

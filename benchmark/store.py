@@ -259,9 +259,9 @@ def stamp(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically; NaN is refused."""
-    text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False)
+def write_json(path: Path, value: Any, *, ordered: bool = False) -> None:
+    """Write JSON atomically, names sorted unless their order says something; NaN is refused."""
+    text = json.dumps(value, indent=1, sort_keys=not ordered, allow_nan=False)
     write_bytes(path, text.encode())
 
 

@@ -130,7 +130,7 @@ def parse_suite(content: Mapping[str, Any], origin: str) -> Suite:
         suite = Suite.model_validate(dict(content))
     except ValidationError as error:
         raise SuiteError("\n".join(f"{origin}: {line}" for line in faults(error))) from None
-    _check_names(suite, origin)
+    check_names(suite, origin)
     return suite
 
 
@@ -165,8 +165,14 @@ def _fields_at(place: tuple[int | str, ...]) -> list[str]:
     return list(section.model_fields)
 
 
-def _check_names(suite: Suite, origin: str) -> None:
-    """Look every name up once, so that a typing error costs nothing."""
+def check_names(suite: Suite, origin: str, *, attacks: bool = True) -> None:
+    """Look every name up once, so that a typing error costs nothing.
+
+    ``attacks`` says whether theirs too.
+
+    Raises:
+        SuiteError: every unknown name at once, each with its place.
+    """
     known, problems = registry(), []
 
     def check(place: str, kind: str, name: str, names: Mapping[str, Any]) -> None:
@@ -182,7 +188,7 @@ def _check_names(suite: Suite, origin: str) -> None:
             check(f"targets[{i}].method", "hashing method", method, known.methods)
         for backbone in target.backbone:
             check(f"targets[{i}].backbone", "backbone", backbone, known.backbones)
-    for i, entry in enumerate(suite.attacks):
+    for i, entry in enumerate(suite.attacks if attacks else ()):
         check(f"attacks[{i}].attack", "attack", entry.attack, known.attacks)
     for i, protocol in enumerate(suite.protocols):
         check(f"protocols[{i}]", "protocol", protocol, PROTOCOLS)

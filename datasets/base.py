@@ -108,7 +108,8 @@ class DatasetSpec(ABC):
     """How to obtain a data set: a frozen value whose fields are its parameters.
 
     Subclasses in this package are collected by ``name``; the first docstring line is their help.
-    ``published`` holds hyper-parameters that the paper sets for this data set alone.
+    ``published`` holds hyper-parameters that the paper sets for this data set alone. A field that
+    is a path says so by ``metadata={"path": True}``.
     """
 
     name: ClassVar[str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -63,7 +63,7 @@ class Cifar10(DatasetSpec):
     """
 
     name: ClassVar[str] = "CIFAR-10"
-    root: str = "data/CIFAR-10"
+    root: str = field(default="data/CIFAR-10", metadata={"path": True})
     side: int = 64
     n_query: int = 1_000
     n_train: int = 5_000

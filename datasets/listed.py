@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -43,8 +43,8 @@ class ListedData(DatasetSpec):
 
     expected: ClassVar[Mapping[SplitName, int]] = {}
 
-    root: str = ""
-    images: str = ""
+    root: str = field(default="", metadata={"path": True})
+    images: str = field(default="", metadata={"path": True})
     resize: int = 256
     side: int = 224
     decoded: bool = False

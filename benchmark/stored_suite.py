@@ -1,0 +1,106 @@
+"""The suite of an output folder, as its run left it in ``plan.json``: without the suite's file."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from benchmark.dataset_tools import with_root
+from benchmark.graph import Sizing
+from benchmark.jobs import Compute
+from benchmark.manifest import read_manifest
+from benchmark.records import canonical_json
+from benchmark.registry import registry
+from benchmark.suite import DatasetEntry, Suite, TargetEntry, check_names, faults
+from benchmark.suite_sources import SuiteError
+from targets.backbones import Backbone
+from targets.hasher import NAMED_WEIGHTS
+
+_DATA = "data"  # where data sets lie unless somebody says otherwise
+_REMEDY = "the command that made it writes it anew, and does nothing again"
+
+
+def stored_suite(out: Path, *, attacks: bool = True) -> Suite:
+    """Return the suite of a folder, with every path as it was meant where the run was started.
+
+    Args:
+        out: the output folder.
+        attacks: look their names up, too; without, one whose plug-in is not there may stand in it.
+
+    Raises:
+        NoRunError: the folder holds none.
+        SuiteError: it was written by an earlier version, or names what is not there.
+    """
+    manifest = read_manifest(out)
+    origin = f"the suite of {out}"
+    if "parts" not in manifest:
+        raise SuiteError(f"{origin} was kept by an earlier version; {_REMEDY}")
+    try:
+        suite = Suite.model_validate({**manifest["suite"], "parts": manifest["parts"]})
+    except ValidationError as error:
+        told = "\n".join(f"{origin}: {line}" for line in faults(error))
+        raise SuiteError(f"{told}\n{_REMEDY}") from None
+    for part in suite.parts or [suite]:
+        check_names(part, origin, attacks=attacks)
+    began = Path(manifest["folder"])
+    return _placed(with_root(suite, began / _DATA), began)
+
+
+def stored_sizing(out: Path) -> Sizing:
+    """Return the batches a folder's jobs took, for a suite that leaves them open.
+
+    Raises:
+        NoRunError: the folder holds none.
+    """
+    manifest = read_manifest(out)
+    known: dict[tuple[str, int], int] = {}
+    for job in manifest["jobs"].values():
+        task = job["task"]
+        specs = [task[name] for name in ("spec", "source", "victim") if name in task]
+        if specs and "compute" in task:
+            side = manifest["sides"][task["fingerprint"]]
+            name = (canonical_json(specs[0]["backbone"]), side)
+            # Of parts with more queries and fewer: the graph lowers it again for the fewer.
+            known[name] = max(known.get(name, 0), task["compute"]["batch"])
+
+    def find(backbone: Backbone, side: int, compute: Compute) -> int:  # noqa: ARG001 - one a suite
+        found = known.get((canonical_json(backbone), side))
+        if found is None:
+            raise SuiteError(f"{out} has no job of {backbone.name} at {side} pixels")
+        return found
+
+    return find
+
+
+def _placed(suite: Suite, began: Path) -> Suite:
+    """Return the suite with its relative paths made absolute, from where the run was started."""
+
+    def at(path: str) -> str:
+        return str(began / Path(path).expanduser())
+
+    def data(entry: DatasetEntry) -> DatasetEntry:
+        fields = dataclasses.fields(registry().datasets[entry.dataset])
+        paths = {field.name for field in fields if field.metadata.get("path")}
+        params: dict[str, Any] = {
+            name: at(value) if name in paths and value else value
+            for name, value in entry.params.items()
+        }
+        return entry.model_copy(update={"params": params})
+
+    def target(entry: TargetEntry) -> TargetEntry:
+        weights, checkpoint = entry.weights, entry.checkpoint
+        changes = {
+            "weights": weights if weights in NAMED_WEIGHTS else at(weights),
+            "checkpoint": None if checkpoint is None else at(checkpoint),
+        }
+        return entry.model_copy(update=changes)
+
+    changes = {
+        "datasets": [data(entry) for entry in suite.datasets],
+        "targets": [target(entry) for entry in suite.targets],
+        "parts": [_placed(part, began) for part in suite.parts],
+    }
+    return suite.model_copy(update=changes)

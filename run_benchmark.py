@@ -34,6 +34,7 @@ from benchmark.options import (
     SlotsPerDeviceOption,
     SuiteOption,
 )
+from benchmark.outside_tools import outside_app
 from benchmark.tools import app as tools
 from benchmark.wish import Wish
 from datasets.errors import UserError
@@ -296,6 +297,17 @@ def _report(folder: Path) -> Report:
     return written
 
 
+def _report_beside(out: Path, scored: Path) -> None:
+    """Write the rows of what was scored, and one report of them and of the run they belong to."""
+    from reports.report import write_report
+    from reports.results import export_results, load_results
+
+    export_results(load_results(scored), scored)
+    written = write_report([out, scored], scored / "report")
+    say("\n" + written.leaderboard)
+    _say_written(written)
+
+
 def _say_written(report: Report) -> None:
     beside = [file.name for file in report.files if not file.is_relative_to(report.folder)]
     inside = f"{len(report.files) - len(beside)} files in {report.folder}"
@@ -316,6 +328,9 @@ def _observer() -> Iterator[Observer]:
             yield observer
     else:
         yield PlainObserver(say)
+
+
+app.add_typer(outside_app(report=_report_beside, watch=_observer))
 
 
 def main() -> None:

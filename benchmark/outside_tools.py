@@ -100,7 +100,7 @@ def _score_command(report: Report, watch: Watch) -> Callable[..., None]:
             int | None, typer.Option(help="Of the trials, by number. Default: all of them.")
         ] = None,
         to: Annotated[
-            Path | None, typer.Option(help="Output folder. Default: results/<attack>-scored.")
+            Path | None, typer.Option(help="Output folder. Default: results/ATTACK-scored.")
         ] = None,
         devices: DevicesOption = "auto",
         slots_per_device: SlotsPerDeviceOption = None,

@@ -51,7 +51,8 @@ class Submission(BaseModel):
         """Yield a cell for every victim."""
         graph, source = trial.homes[self.source]
         of = f"{self.title} on {self.source}"
-        craft = graph.job(self._task(trial, of))
+        craft = Job.of(self._task(trial, of), {})
+        graph.jobs[craft.key] = craft  # of equal content at two places, the last is there
         code_only = self.kind == "codes"
         for name in self.victims:
             home, victim = trial.homes[name]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,15 @@ from benchmark.store import JobRef, Store
 from benchmark.stored_suite import stored_suite
 from benchmark.suite_sources import SuiteError
 from reports.results import load_results
-from tests.conftest import InlineEngine, SmokeRun, run_cli, run_inline, run_jobs, small_suite
+from tests.conftest import (
+    SMALL_DIGITS,
+    InlineEngine,
+    SmokeRun,
+    run_cli,
+    run_inline,
+    run_jobs,
+    small_suite,
+)
 
 SOURCE = "DPSH-Tiny-32"
 METRICS = ["t_map", "t_map_stable", "map", "map_stable", "chance", "chance_map", "precision_at_10"]
@@ -237,14 +244,6 @@ def test_every_faulty_file_is_named_at_once(origin: Origin, trials: Path, tmp_pa
         asked(folder).submissions(TrialFile.read(trials), origin)
 
 
-def save(form: str) -> Callable[[Path, Arrays], Path]:
-    def write(folder: Path, array: Arrays) -> Path:
-        np.save(folder / f"mine.{form}", array)
-        return folder / f"mine.{form}"
-
-    return write
-
-
 CODES = np.ones((32, 32), dtype=np.int8)
 
 
@@ -270,7 +269,8 @@ def test_what_does_not_fit_is_refused(
     trials: Path,
     tmp_path: Path,
 ) -> None:
-    path = save("npy")(tmp_path, array)
+    path = tmp_path / "mine.npy"
+    np.save(path, array)
     with pytest.raises(OutsideError, match=message):
         asked(path, **changes).submissions(TrialFile.read(trials), origin)
 
@@ -331,6 +331,27 @@ def test_several_settings_take_a_file_each(cache: Path, tmp_path: Path) -> None:
     rows = scored(origin, tmp_path / "trials", cache, tmp_path / "to", asked(path, **what))
     assert rows["draw_seed"].tolist() == [0, 1]
     assert rows["chance"].nunique() == 2  # each against its own target labels
+
+
+def test_data_sets_are_exported_apart(cache: Path, tmp_path: Path) -> None:
+    data = [{"dataset": "digits", "params": {**SMALL_DIGITS, "n_query": n}} for n in (11, 12)]
+    run_inline(small_suite(datasets=data, attacks=["original"]), cache, tmp_path / "run")
+    origin = Origin.of(tmp_path / "run", cache)
+    written = export_trials(origin, tmp_path / "trials", images=True)
+    for one, trial in zip(written.settings, origin.trials, strict=True):
+        assert one.queries == f"queries/digits-{one.dataset_fingerprint[:8]}"
+        last = np.asarray(Image.open(tmp_path / "trials" / one.queries / "00009.png"))
+        wanted = trial.graph.data.query.images.read(np.array([9]))[0]
+        assert (last.transpose(2, 0, 1) == wanted).all()
+        assert len(list((tmp_path / "trials" / one.queries).iterdir())) == 10
+    assert len({one.queries for one in written.settings}) == 2
+    fingerprint = written.settings[1].dataset_fingerprint
+    only = [f"dataset_fingerprint={fingerprint}"]
+    assert export_trials(origin, tmp_path / "one", only).settings[0].labels["train"] == (
+        "labels/train.npy"
+    )
+    with pytest.raises(OutsideError, match=r"matches no trained hasher .* and no attack"):
+        export_trials(origin, tmp_path / "one", ["attack=original"])
 
 
 def test_a_folder_keeps_what_was_scored_and_replaces_what_is_scored_again(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import shlex
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -33,6 +31,7 @@ from benchmark.options import (
     SlotsPerDeviceOption,
     SuiteOption,
 )
+from benchmark.outside_tools import outside_app
 from benchmark.tools import app as tools
 from benchmark.wish import Wish
 from datasets.errors import UserError
@@ -119,12 +118,11 @@ def run(
                 say(f"{known.cells} cells, {known.jobs} jobs, all done -> {wish.folder}")
                 say(f"\n{known.leaderboard}\nresults.csv and report/index.html are as they were")
                 return
+    from benchmark.attended import run_attended
     from benchmark.durations import span
     from benchmark.engines.choice import Choice
-    from benchmark.running import Manner, run_plan
+    from benchmark.running import Manner
     from benchmark.schedule.attempts import Patience
-    from benchmark.schedule.loop import RunStoppedError
-    from benchmark.watch.progress import observed
 
     with usage_errors():
         question = finished.Question.of(asked, wish.sources())
@@ -139,21 +137,7 @@ def run(
             grace,
             Patience(patience * 60),
         )
-        try:
-            with observed(say) as observer:
-                outcome = run_plan(
-                    whole,
-                    plan,
-                    out=folder,
-                    cache=wish.cache_folder,
-                    manner=manner,
-                    observer=observer,
-                    command=shlex.join(sys.argv),
-                    say=say,
-                )
-        except RunStoppedError as error:
-            say(f"{error}; what is done is kept, and the same command continues in {folder}")
-            raise typer.Exit(error.exit_code) from None
+        outcome = run_attended(whole, plan, out=folder, cache=wish.cache_folder, manner=manner)
         counts = Counter(outcome.status.values())
         told = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
         say(f"jobs: {told or 'none'}; {span(time.monotonic() - began)}")
@@ -295,12 +279,26 @@ def _report(folder: Path) -> Report:
     return written
 
 
+def _report_beside(out: Path, scored: Path) -> None:
+    """Write the rows of what was scored, and one report of them and of the run they belong to."""
+    from reports.report import write_report
+    from reports.results import export_results, load_results
+
+    export_results(load_results(scored), scored)
+    written = write_report([out, scored], scored / "report")
+    say("\n" + written.leaderboard)
+    _say_written(written)
+
+
 def _say_written(report: Report) -> None:
     beside = [file.name for file in report.files if not file.is_relative_to(report.folder)]
     inside = f"{len(report.files) - len(beside)} files in {report.folder}"
     say(f"wrote {', '.join(beside)} and {inside}" if beside else f"wrote {inside}")
     if report.page is not None:
         say(f"look at {report.page.as_uri()}")
+
+
+app.add_typer(outside_app(report=_report_beside))
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from attacks.base import Attack
 from attacks.protocols import PROTOCOLS
 from benchmark.graph import JobGraph, Setting, Target
-from benchmark.jobs import Job
+from benchmark.jobs import Compute, Job
 from benchmark.parameters import hyper_parameters, override
 from benchmark.records import canonical_json
 from benchmark.registry import registry
@@ -27,16 +27,18 @@ class Cell:
     skipped: str | None = None
 
 
+def settings_of(suite: Suite) -> Iterator[Setting]:
+    """Yield what a suite's attacks are compared under: protocols × policies × seeds."""
+    for protocol, policy, target_seed, seed in product(
+        suite.protocols, suite.policies, suite.target_seeds, range(suite.seeds)
+    ):
+        yield Setting(PROTOCOLS[protocol], policy, target_seed, seed, seed + suite.reseed)
+
+
 def cells_of(graph: JobGraph, targets: Sequence[Target]) -> Iterator[Cell]:
     """Yield the cells of one data set: settings × attacks × (source, victim)."""
     suite = graph.suite
-    settings = (
-        Setting(PROTOCOLS[protocol], policy, target_seed, seed, seed + suite.reseed)
-        for protocol, policy, target_seed, seed in product(
-            suite.protocols, suite.policies, suite.target_seeds, range(suite.seeds)
-        )
-    )
-    for setting in settings:
+    for setting in settings_of(suite):
         for number, entry in enumerate(suite.attacks):
             published = registry().attacks[entry.attack].build(setting.protocol)
             base = override(published, _known(published, graph.dataset.published), "published")
@@ -82,11 +84,22 @@ def _describe(
     """Return the columns of a row that are known before anything ran."""
     compute = graph.compute(None if attack.blind else source.spec.backbone)
     return {
-        "dataset": graph.data.name,
-        "dataset_fingerprint": graph.data.fingerprint,
         "attack": attack.id,
         "title": attack.title,
         "params": canonical_json(hyper_parameters(attack)),
+        "budget_class": _budget_class(attack),
+        "epsilon": attack.epsilon,
+        **circumstances(graph, setting, source, victim, compute),
+    }
+
+
+def circumstances(
+    graph: JobGraph, setting: Setting, source: Target, victim: Target, compute: Compute
+) -> dict[str, Any]:
+    """Return the columns of a row that do not depend on its attack."""
+    return {
+        "dataset": graph.data.name,
+        "dataset_fingerprint": graph.data.fingerprint,
         "source": source.spec.name,
         "source_bits": source.spec.bits,
         "victim": victim.spec.name,
@@ -96,8 +109,6 @@ def _describe(
         "draw_seed": setting.seed,
         "attack_seed": setting.attack_seed,
         "n_queries": graph.n_queries,
-        "budget_class": _budget_class(attack),
-        "epsilon": attack.epsilon,
         "batch": compute.batch,
         "threads": compute.threads,
         "dtype": compute.dtype,
@@ -141,6 +152,9 @@ def _budget_class(attack: Attack) -> str:
         return "code"
     if not attack.targeted:
         return "reference"
-    if attack.epsilon is None:
-        return "unbounded"
-    return f"{round(255 * attack.epsilon, 3):g}/255"
+    return declared_class(attack.epsilon)
+
+
+def declared_class(epsilon: float | None) -> str:
+    """Return the budget class of images by their declared budget in [0, 1]."""
+    return "unbounded" if epsilon is None else f"{round(255 * epsilon, 3):g}/255"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
+import functools
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -164,31 +163,12 @@ def _runner(
 ) -> Callable[[Plan, Plan], object]:
     """Return what does the missing jobs of a plan; what other code crafted is crafted anew."""
     from benchmark.adoption import PREPARED
+    from benchmark.attended import run_attended
     from benchmark.engines.choice import Choice
-    from benchmark.running import Manner, is_of_today, run_plan
-    from benchmark.schedule.loop import RunStoppedError
-    from benchmark.watch.progress import observed
+    from benchmark.running import Manner, is_of_today
 
     def trusts(job: Job, made: Mapping[str, Any]) -> bool:
         return job.ref.stage in PREPARED or is_of_today(job, made)
 
     manner = Manner(Choice(devices, per_device), trusts=trusts)
-
-    def run(whole: Plan, plan: Plan) -> object:
-        try:
-            with observed(say) as observer:
-                return run_plan(
-                    whole,
-                    plan,
-                    out=out,
-                    cache=cache,
-                    manner=manner,
-                    observer=observer,
-                    command=shlex.join(sys.argv),
-                    say=say,
-                )
-        except RunStoppedError as error:
-            say(f"{error}; the same command continues in {out}")
-            raise typer.Exit(error.exit_code) from None
-
-    return run
+    return functools.partial(run_attended, out=out, cache=cache, manner=manner)

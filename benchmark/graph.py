@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 from attacks.base import Attack
 from attacks.protocols import Protocol
+from benchmark.file_hashes import file_sha256
 from benchmark.jobs import Compute, Job, Task
 from benchmark.stages.attacking import Craft, CraftBlind, DrawTargets, Fit, Hash
 from benchmark.stages.gallery import Gallery
@@ -117,7 +116,10 @@ class JobGraph:
         elif weights != "none":
             path = weights_file(spec.backbone, weights)
             task = ImportWeights(
-                backbone=spec.backbone, side=self.data.side, sha256=_sha256(path), path=str(path)
+                backbone=spec.backbone,
+                side=self.data.side,
+                sha256=file_sha256(path),
+                path=str(path),
             )
             inputs["trunk"] = self.job(task)
         return self.job(Train(**self.source_data, threads=threads, spec=spec, seed=seed), **inputs)
@@ -137,7 +139,7 @@ class JobGraph:
                 "foreign checkpoint"
             )
         return self.job(
-            ImportHasher(spec=spec, side=self.data.side, sha256=_sha256(path), path=str(path))
+            ImportHasher(spec=spec, side=self.data.side, sha256=file_sha256(path), path=str(path))
         )
 
     def encode(self, target: Target, seed: int, split: SplitName) -> Job:
@@ -216,56 +218,71 @@ class JobGraph:
         self, setting: Setting, attack: Attack, source: Target, victim: Target
     ) -> dict[str, Job]:
         """Return the jobs that fill one cell: craft once, hash and score on the victim."""
-        chain = {"craft": self.craft(setting, attack, source)}
-        crafted = attack.title if attack.blind else f"{attack.title} on {source.spec.name}"
-        if not attack.code_only:
+        craft = self.craft(setting, attack, source)
+        of = attack.title if attack.blind else f"{attack.title} on {source.spec.name}"
+        code_only, epsilon = attack.code_only, attack.epsilon
+        judged = self.judged(
+            setting, craft, source, victim, of=of, epsilon=epsilon, code_only=code_only
+        )
+        return {"craft": craft, **judged}
+
+    def judged(
+        self,
+        setting: Setting,
+        craft: Job,
+        source: Target,
+        victim: Target,
+        *,
+        of: str,
+        epsilon: float | None,
+        code_only: bool,
+    ) -> dict[str, Job]:
+        """Return the jobs that hash and score what was crafted, by whomever.
+
+        Args:
+            setting: what all attacks share.
+            craft: hands over images, or codes.
+            source, victim: what it was crafted on, and what is queried.
+            of: what a person calls it.
+            epsilon: the declared budget.
+            code_only: whether codes are handed over.
+        """
+        chain: dict[str, Job] = {}
+        draw = self.draw(setting.protocol, setting.policy, setting.seed)
+        database = self.encode(victim, setting.target_seed, "database")
+        if not code_only:
             hashing = Hash(
                 **self.source_data,
                 compute=self.compute(victim.spec.backbone),
                 victim=victim.spec,
                 n_queries=self.n_queries,
-                epsilon=attack.epsilon,
-                of=crafted,
+                epsilon=epsilon,
+                of=of,
             )
             chain["hash"] = self.job(
-                hashing, images=chain["craft"], target=self.train(victim, setting.target_seed)
+                hashing, images=craft, target=self.train(victim, setting.target_seed)
             )
-        if self.suite.gallery and victim is source and not attack.code_only:
+        if self.suite.gallery and victim is source and not code_only:
             pictures = Gallery(
                 **self.source_data,
                 n_queries=self.n_queries,
                 count=self.suite.gallery,
                 seed=setting.seed,
-                of=crafted,
+                of=of,
             )
             chain["gallery"] = self.job(
                 pictures,
-                images=chain["craft"],
+                images=craft,
                 codes=chain["hash"],
                 clean=self.encode(victim, setting.target_seed, "query"),
-                database=self.encode(victim, setting.target_seed, "database"),
-                targets=self.draw(setting.protocol, setting.policy, setting.seed),
+                database=database,
+                targets=draw,
             )
         scoring = Score(
             **self.source_data,
             n_queries=self.n_queries,
-            of=f"{crafted} against {victim.spec.name}",
+            of=f"{of} against {victim.spec.name}",
         )
-        chain["score"] = self.job(
-            scoring,
-            codes=chain["craft"] if attack.code_only else chain["hash"],
-            database=self.encode(victim, setting.target_seed, "database"),
-            targets=self.draw(setting.protocol, setting.policy, setting.seed),
-        )
+        codes = craft if code_only else chain["hash"]
+        chain["score"] = self.job(scoring, codes=codes, database=database, targets=draw)
         return chain
-
-
-def _sha256(path: Path) -> str:
-    status = path.stat()
-    return _content(path, status.st_size, status.st_mtime_ns)
-
-
-@functools.cache
-def _content(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 - they tell files apart
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,7 +7,7 @@ inputs). Code revision, host and device are provenance, never part of it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -35,10 +35,11 @@ class Compute:
 
 @dataclass(frozen=True)
 class Output:
-    """What a task hands to the store: named arrays, and numbers for the result row."""
+    """What a task hands to the store: named arrays, numbers for the result row, words for it."""
 
     arrays: Arrays
     data: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

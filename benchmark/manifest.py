@@ -114,9 +114,9 @@ def _row(
     for ref in chain.values():
         record = store.record(ref)
         if record is not None:
-            row.update(_columns(record["data"]))
             if ref.stage == "craft":
                 row["device"] = record["provenance"]["device"]
+            row.update(_columns(record["data"]))
     upstream = _upstream(chain["score"].key, jobs)
     if store.record(chain["score"]) is not None:
         told = (notes(JobRef(jobs[key]["stage"], key)) for key in upstream)

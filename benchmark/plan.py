@@ -6,7 +6,7 @@ Planning computes nothing: it crosses what the suite names and derives the keys.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -67,27 +67,54 @@ def make_plan(suite: Suite, cache: Path, sizing: Sizing | None = None) -> Plan:
     Raises:
         SuiteError: a parameter that does not fit, or a suite without cells.
     """
-    cells: dict[str, Cell] = {}
-    jobs: dict[str, Job] = {}
-    loaded: dict[str, tuple[DatasetSpec, RetrievalData]] = {}
-    trained: dict[tuple[str, str, int], str] = {}
     for part in suite.parts or [suite]:
         _check_params(part)
+    cells: dict[str, Cell] = {}
+    jobs: dict[str, Job] = {}
+    trained: dict[tuple[str, str, int], str] = {}
+    graphs = list(graphs_of(suite, cache, jobs, sizing))
+    for graph, targets in graphs:
+        _check_trainings(trained, graph, targets)
+        for cell in cells_of(graph, targets):
+            _keep_one(cells, cell)
+    if not cells:
+        raise SuiteError(f"suite '{suite.name}' has no cells: no attack matches any target")
+    listed = list(cells.values())
+    return assemble(suite, listed, jobs, [graph for graph, _ in graphs])
+
+
+def graphs_of(
+    suite: Suite, cache: Path, jobs: dict[str, Job], sizing: Sizing | None = None
+) -> Iterator[tuple[JobGraph, list[Target]]]:
+    """Yield, for every part of a suite and every data set of it, the graph and the targets.
+
+    Args:
+        suite: the suite.
+        cache: where data sets are built; each is loaded once.
+        jobs: takes what the graphs make.
+        sizing: finds batches for a suite that leaves them open.
+
+    Raises:
+        SuiteError: a parameter that does not fit.
+    """
+    loaded: dict[str, tuple[DatasetSpec, RetrievalData]] = {}
+    for part in suite.parts or [suite]:
         targets = list(_targets(part))
         for number, entry in enumerate(part.datasets):
             name = canonical_json(entry.model_dump())
             if name not in loaded:
                 loaded[name] = _load(entry, f"datasets[{number}].params", cache)
-            graph = JobGraph(part, *loaded[name], jobs, sizing)
-            _check_trainings(trained, graph, targets)
-            for cell in cells_of(graph, targets):
-                _keep_one(cells, cell)
-    if not cells:
-        raise SuiteError(f"suite '{suite.name}' has no cells: no attack matches any target")
-    listed = list(cells.values())
-    data = {found.fingerprint: found for _, found in loaded.values()}
-    specs = {found.fingerprint: spec for spec, found in loaded.values()}
-    return Plan(suite, listed, needed(listed, jobs), data, specs)
+            yield JobGraph(part, *loaded[name], jobs, sizing), targets
+
+
+def assemble(
+    suite: Suite, cells: Sequence[Cell], jobs: Mapping[str, Job], graphs: Iterable[JobGraph]
+) -> Plan:
+    """Return the plan of cells, with those of the jobs they stand on."""
+    known = list(graphs)
+    data = {graph.data.fingerprint: graph.data for graph in known}
+    specs = {graph.data.fingerprint: graph.dataset for graph in known}
+    return Plan(suite, cells, needed(cells, jobs), data, specs)
 
 
 def _load(entry: DatasetEntry, place: str, cache: Path) -> tuple[DatasetSpec, RetrievalData]:

@@ -60,6 +60,10 @@ class Store:
         """Return the job's folder (which need not exist)."""
         return self.root / job.stage / job.key
 
+    def tensors(self, job: JobRef) -> Path:
+        """Return the safetensors file of a job (which need not exist)."""
+        return self.folder(job) / _TENSORS
+
     # -- written by workers ----------------------------------------------------------------
 
     def start(self, job: JobRef, run: str, about: Mapping[str, Any]) -> int:
@@ -80,7 +84,7 @@ class Store:
     ) -> None:
         """Write the tensors, then the done record; the job is done when this returns."""
         content = save({name: np.asarray(array, order="C") for name, array in arrays.items()})
-        path = self.folder(job) / _TENSORS
+        path = self.tensors(job)
         write_bytes(path, content)
         record = {
             "stage": job.stage,
@@ -145,7 +149,7 @@ class Store:
             CorruptArtifactError: no record, no tensors, or other bytes than were written.
         """
         record = self.record(job)
-        path = self.folder(job) / _TENSORS
+        path = self.tensors(job)
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -178,7 +182,7 @@ class Store:
         record = self.record(job)
         if record is None or record["inputs"] != dict(inputs):
             return False
-        path = self.folder(job) / _TENSORS
+        path = self.tensors(job)
         try:
             if not verify and record.get("stamp") == stamp(path):
                 return True
@@ -193,7 +197,7 @@ class Store:
 
     def state(self, job: JobRef) -> list[Any]:
         """Return a done job's output hash, and the stamp of the file that it was the hash of."""
-        return [self.output(job), stamp(self.folder(job) / _TENSORS)]
+        return [self.output(job), stamp(self.tensors(job))]
 
     def is_invalid(self, job: JobRef, inputs: Mapping[str, str]) -> bool:
         """Return whether the job was found invalid on exactly these inputs."""

@@ -21,6 +21,7 @@ from targets.backbones import Backbone
 from targets.hasher import NAMED_WEIGHTS
 
 _DATA = "data"  # where data sets lie unless somebody says otherwise
+EXTERNAL = ("ExternalImages", "ExternalCodes")  # tasks that no suite plans
 _REMEDY = "the command that made it writes it anew, and does nothing again"
 
 
@@ -33,9 +34,13 @@ def stored_suite(out: Path, *, attacks: bool = True) -> Suite:
 
     Raises:
         NoRunError: the folder holds none.
-        SuiteError: it was written by an earlier version, or names what is not there.
+        SuiteError: it was written by an earlier version, names what is not there, or the folder
+            holds scores of what other code made.
     """
-    return restored_suite(read_manifest(out), f"the suite of {out}", attacks=attacks)
+    manifest = read_manifest(out)
+    if any(job["task"]["type"] in EXTERNAL for job in manifest["jobs"].values()):
+        raise SuiteError(f"{out} holds what other code made, which no suite makes again")
+    return restored_suite(manifest, f"the suite of {out}", attacks=attacks)
 
 
 def restored_suite(

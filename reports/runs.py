@@ -17,7 +17,7 @@ from benchmark.store import Arrays, JobRef, Store
 from datasets.errors import UserError
 
 _CELL = (  # what tells rows of one job apart
-    *("dataset", "title", "source", "victim", "policy", "protocol"),
+    *("dataset", "attack", "title", "source", "victim", "policy", "protocol"),
     *("overrides", "variant", "target_seed", "draw_seed", "attack_seed"),
 )
 _RESULTS = (  # what two folders must agree on

@@ -106,7 +106,7 @@ def _attempt(job: Job, order: Order, device: torch.device, halvings: int) -> Ans
                 "attempt": attempt,
                 "began": began,
                 "seconds": time.time() - began,
-                "notes": _notes(job, halvings),
+                "notes": [*_notes(job, halvings), *output.notes],
                 "task": canonical(job.task),
                 "input_keys": {role: ref.key for role, ref in job.inputs.items()},
             }

@@ -46,12 +46,15 @@ class DrawTargets(DataTask):
 
     def run(self, context: Context) -> Output:
         """Store uint8 target label rows ``[q, C]``."""
-        data = self.data(context)
+        return Output({"targets": self.drawn(self.data(context))})
+
+    def drawn(self, data: RetrievalData) -> UInt8Array:
+        """Return uint8 target label rows ``[q, C]``, a function of the data set and the fields."""
         rows = eligible_rows(
             self.policy, data.database.labels, data.split(self.pool).labels, self.n_t
         )
         own = data.query.labels[: self.n_queries]
-        return Output({"targets": draw_targets(self.policy, rows, own, seed=self.seed)})
+        return draw_targets(self.policy, rows, own, seed=self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)

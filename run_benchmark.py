@@ -34,6 +34,7 @@ from benchmark.options import (
     SlotsPerDeviceOption,
     SuiteOption,
 )
+from benchmark.plugin_tools import app as plugin_tools
 from benchmark.tools import app as tools
 from benchmark.wish import Wish
 from datasets.errors import UserError
@@ -53,6 +54,7 @@ app = typer.Typer(
 )
 
 app.add_typer(tools)
+app.add_typer(plugin_tools)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -71,13 +72,20 @@ def check_plugin(
             found.append(verdict)
         if to is not None:
             write_json(to, [asdict(verdict) for verdict in found])
-    counts = {name: sum(verdict.status == name for verdict in found) for name in _SAID}
-    say("; ".join(said.format(counts[name]) for name, said in _SAID.items() if counts[name]))
-    if counts["broken"]:
+    say(_summary(found))
+    if any(verdict.status == "broken" for verdict in found):
         raise typer.Exit(EXIT_BROKEN)
 
 
-_SAID = {"broken": "{} broken", "kept": "{} kept", "skipped": "{} not checked"}
+def _summary(found: list[Verdict]) -> str:
+    counts = Counter(verdict.status for verdict in found)
+    made = counts["kept"] + counts["broken"]
+    said = (
+        f"{counts['broken']} of {made} promises broken"
+        if counts["broken"]
+        else (f"all {made} promises kept")
+    )
+    return f"{said}, {counts['skipped']} not checked" if counts["skipped"] else said
 
 
 def _verdicts(files: list[Path], attacks: list[str], cache: Path) -> Iterator[Verdict]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
 from benchmark.contract.world import SealedError
+from datasets.errors import UserError
 
 T = TypeVar("T")
 Status = Literal["kept", "broken", "skipped"]
@@ -98,11 +99,13 @@ def verdicts(
 def raised(error: Exception, files: Collection[str]) -> str:
     """Return what an exception says, in a sentence with its place in the plug-in."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if frame.filename in files] or frames
-    place = f"{Path(own[-1].filename).name}, line {own[-1].lineno}" if own else "nowhere"
+    own = [frame for frame in frames if frame.filename in files]
+    if not own and not isinstance(error, UserError):  # whose text says where to look
+        own = list(frames)
+    place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
     if isinstance(error, SealedError):
-        return f"{error} ({place})"
-    return f"it raises {type(error).__name__} at {place}: {first_line(error)}"
+        return f"{error}{place}"
+    return f"it raises {type(error).__name__}{place}: {first_line(error)}"
 
 
 def first_line(error: Exception) -> str:

@@ -58,7 +58,8 @@ def in_range(subject: Subject) -> str | None:
 
 def budget(subject: Subject) -> str | None:
     """As measured in runs."""
-    found = audit.distortions(subject.clean(), _images(subject).nan_to_num())
+    images, clean = _images(subject), subject.clean()
+    found = audit.distortions(clean, torch.where(images.isfinite(), images, clean))
     try:
         audit.check_budget({"linf": float(found["linf"].max())}, subject.attack.epsilon)
     except UserError as error:

@@ -135,28 +135,31 @@ class Subject:
         """Return what is then crafted, by one function that crafts the same batch twice."""
         if setting not in self._runs:
             taught = self.taught(setting)
-            with chances(setting.chance) as moved:
-                images, again, touched = self._craft(taught)
-                states = [*taught.moved, *moved()]
+            images, again, states, touched = self._craft(taught, setting.chance)
             self._runs[setting] = Run(
                 images,
                 again,
-                states,
+                [*taught.moved, *states],
                 changes(taught.hasher, of_hasher(taught.seen.hasher)),
-                changes(taught.shown, of_knowledge(taught.seen)) + touched,
+                [*changes(taught.shown, of_knowledge(taught.seen)), *touched],
             )
         return self._runs[setting]
 
-    def _craft(self, taught: Taught) -> tuple[Tensor | None, Tensor | None, list[str]]:
+    def _craft(
+        self, taught: Taught, chance: int
+    ) -> tuple[Tensor | None, Tensor | None, list[str], list[str]]:
         if self.attack.code_only:
-            return None, None, []
+            return None, None, [], []
         batch = self.batch(ROWS, taught.codes, torch.float32)
         given = of_batch(batch)
-        perturb = perturb_with(self.attack, taught.seen)
-        images = perturbed(perturb, batch).clone()
+        with chances(chance) as moved:
+            perturb = perturb_with(self.attack, taught.seen)
+            images = perturbed(perturb, batch).clone()
+            states = moved()
         touched = changes(given, of_batch(batch))
-        again = perturbed(perturb, self.batch(ROWS, taught.codes, torch.float32))
-        return images, again, touched
+        with chances(chance):
+            again = perturbed(perturb, self.batch(ROWS, taught.codes, torch.float32))
+        return images, again, states, touched
 
     @cached_property
     def exact(self) -> Knowledge:
@@ -228,6 +231,7 @@ def gap(one: Tensor, other: Tensor) -> float:
     """Return the largest difference; NaN equals NaN and nothing else."""
     if one.shape != other.shape:
         return float("inf")
+    one, other = one.detach(), other.detach()
     apart = (one.double() - other.double()).abs()
     apart[one.isnan() & other.isnan()] = 0
     return float(apart.nan_to_num(nan=float("inf")).max()) if apart.numel() else 0.0

@@ -74,6 +74,16 @@ def untrained(bits: int = 12, dtype: torch.dtype = torch.float32) -> Hasher:
     return hasher.to(dtype).eval().requires_grad_(False)
 
 
+def balanced(dtype: torch.dtype, data: RetrievalData) -> Hasher:
+    """Return an untrained hasher that halves the database by every bit, so that codes differ."""
+    hasher, images = untrained(dtype=torch.float64), data.database.images
+    pixels = to_pixels(images.read(np.arange(len(images))), _CPU, torch.float64)
+    with torch.no_grad():
+        logits: Tensor = hasher.hash_layer(hasher.trunk(pixels))
+        hasher.hash_layer.bias.sub_(logits.median(dim=0).values)
+    return hasher.to(dtype)
+
+
 def knowledge(data: RetrievalData, hasher: Hasher) -> Knowledge:
     """Return what an attacker sees where the database is shown."""
 
@@ -132,7 +142,7 @@ class World:
             True: stored(data, folder / "query", ["query"]),
             False: stored(data, folder / "both", ["query", "database"]),
         }  # by whether the database is shown
-        hashers = {dtype: untrained(dtype=dtype) for dtype in (torch.float32, torch.float64)}
+        hashers = {dtype: balanced(dtype, self.data) for dtype in (torch.float32, torch.float64)}
         self._seen = {dtype: knowledge(self.data, hasher) for dtype, hasher in hashers.items()}
         rows, counts = np.unique(self.data.train.labels, axis=0, return_counts=True)
         frequent = rows[np.argsort(-counts, kind="stable")[:2]]

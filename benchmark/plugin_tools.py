@@ -96,10 +96,11 @@ def _verdicts(files: list[Path], attacks: list[str], cache: Path) -> Iterator[Ve
     """
     import torch
 
+    from benchmark.contract.checks import Verdict
     from benchmark.contract.examination import attack_verdicts, declared, module_verdicts
     from benchmark.contract.world import DIGITS, World
     from benchmark.names import lookup
-    from benchmark.plugins import load_plugins
+    from benchmark.plugins import PluginError, load_plugins
     from benchmark.registry import registry
 
     modules = load_plugins(files)
@@ -120,3 +121,7 @@ def _verdicts(files: list[Path], attacks: list[str], cache: Path) -> Iterator[Ve
             yield from attack_verdicts(entry.build, world)
         for module in modules if not attacks else ():
             yield from module_verdicts(module, world, cache)
+    try:
+        registry()
+    except PluginError as error:
+        yield Verdict("together", "names", "broken", str(error))

@@ -32,6 +32,7 @@ from benchmark.options import (
     SuiteOption,
 )
 from benchmark.outside_tools import outside_app
+from benchmark.plugin_tools import app as plugin_tools
 from benchmark.tools import app as tools
 from benchmark.wish import Wish
 from datasets.errors import UserError
@@ -51,6 +52,7 @@ app = typer.Typer(
 
 app.add_typer(tools)
 app.add_typer(check_tools)
+app.add_typer(plugin_tools)
 
 
 @app.command()

@@ -31,16 +31,17 @@ class PluginError(UserError):
     """A plug-in that cannot be imported; the text names the line."""
 
 
-def load_plugins(paths: Iterable[Path]) -> None:
-    """Import plug-in files, so that the registry has what they declare.
+def load_plugins(paths: Iterable[Path]) -> list[ModuleType]:
+    """Import plug-in files, so that the registry has what they declare, and return their modules.
 
     Raises:
         PluginError: a file that is not there, or that fails when it is imported.
     """
-    for path in paths:
-        where = str(path.resolve())
-        if where not in _loaded:
-            _loaded[where] = _import(path.resolve())
+    files = [path.resolve() for path in paths]
+    for file in files:
+        if str(file) not in _loaded:
+            _loaded[str(file)] = _import(file)
+    return [_loaded[str(file)] for file in files]
 
 
 def write_template(name: str, folder: Path) -> Path:

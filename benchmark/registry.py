@@ -38,7 +38,7 @@ def registry() -> Registry:
     """Import every module of the three rooms, and plug-ins, and collect what they declare.
 
     Raises:
-        PluginError: two declare one name.
+        PluginError: two declare one name, or an attack cannot be built.
     """
     return _collected(tuple(plugin_modules()))
 
@@ -47,7 +47,7 @@ def registry() -> Registry:
 def _collected(plugins: tuple[ModuleType, ...]) -> Registry:
     return Registry(
         attacks=_unique(
-            (entry.build(PROTOCOLS["released"]).id, entry)
+            (_id(entry), entry)
             for module in (*_modules(attacks), *plugins)
             for entry in vars(module).values()
             if isinstance(entry, Entry)
@@ -56,6 +56,16 @@ def _collected(plugins: tuple[ModuleType, ...]) -> Registry:
         methods=_classes((*_modules(targets), *plugins), HashingMethod),  # type: ignore[type-abstract]
         backbones=_classes((*_modules(targets), *plugins), Backbone),  # type: ignore[type-abstract]
     )
+
+
+def _id(entry: Entry) -> str:
+    try:
+        return entry.build(PROTOCOLS["released"]).id
+    except Exception as error:
+        name = getattr(entry.build, "__name__", "")
+        raise PluginError(
+            f"the attack '{name}' cannot be built: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _modules(package: ModuleType) -> Iterator[ModuleType]:

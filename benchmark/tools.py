@@ -14,7 +14,6 @@ from benchmark.options import (
     DatasetArgument,
     Kind,
     Normalise,
-    Novelty,
     ParamOption,
     PerfPart,
     PerfSize,
@@ -114,21 +113,6 @@ def list_command(
         header, rows = look() if plugin else kept(cache_folder(cache), answer, look)
     widths = [None] * (len(header) - 2) + ([70, 40] if len(header) > 4 else [40, 80])
     say(tabulate(rows, header, tablefmt="simple", maxcolwidths=widths))
-
-
-@app.command()
-def new(
-    kind: Annotated[Novelty, typer.Argument(help="What to begin.")],
-    name: Annotated[str, typer.Argument(help="Its id, like my-idea.")],
-    to: Annotated[Path, typer.Option(help="The folder of its file.")] = Path(),
-) -> None:
-    """Write an attack of your own that runs as it is, to be changed."""
-    from benchmark.plugins import write_template
-
-    with usage_errors():
-        file = write_template(name, to)
-    say(f"wrote a new {kind.value} to {file}; try it with")
-    say(f"run-benchmark run --suite smoke --plugin {file} --attack {file.stem.replace('_', '-')}")
 
 
 @app.command()

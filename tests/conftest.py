@@ -1,4 +1,4 @@
-"""Shared fixtures: one cache, one smoke run, small untrained hashers, an engine in this process."""
+"""Shared fixtures: one cache, one smoke run, one small world, an engine in this process."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from benchmark.contract.world import DIGITS, World
+from benchmark.contract.world import untrained as untrained
 from benchmark.engines.base import Engine, Slot
 from benchmark.engines.slots import cpu_slots
 from benchmark.jobs import Job
@@ -22,15 +24,11 @@ from benchmark.schedule.ledger import StoreLedger
 from benchmark.schedule.loop import Loop, Outcome
 from benchmark.suite import Suite, parse_suite
 from datasets.base import RetrievalData
-from datasets.digits import Digits
-from targets.backbones import Tiny
-from targets.hasher import Hasher, TargetSpec, build_hasher
-from targets.losses import DPSH
 
 torch.set_num_threads(1)  # small tensors, and the same bits whatever the machine
 
 ROOT = Path(__file__).parent.parent
-SMALL_DIGITS = {"n_train": 120, "n_query": 24, "n_database": 240, "side": 32}
+SMALL_DIGITS = asdict(DIGITS)
 
 
 @pytest.fixture(scope="session")
@@ -40,18 +38,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def digits(cache: Path) -> RetrievalData:
-    return Digits(**SMALL_DIGITS).load(cache)
+    return DIGITS.load(cache)
 
 
-def untrained(bits: int = 12, dtype: torch.dtype = torch.float32) -> Hasher:
-    """Return a small hasher whose codes at least vary."""
-    spec = TargetSpec(method=DPSH(), backbone=Tiny(), bits=bits, weights="none")
-    hasher = build_hasher(spec, 32, seed=3).train()
-    with torch.no_grad():  # batch statistics, without which the signal dies on its way
-        images = torch.rand(64, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-        for _ in range(20):
-            hasher(images)
-    return hasher.to(dtype).eval().requires_grad_(False)
+@pytest.fixture(scope="session")
+def world(digits: RetrievalData, tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(digits, tmp_path_factory.mktemp("world"))
 
 
 def run_cli(*arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:

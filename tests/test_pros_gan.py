@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from attacks.base import Attack, AttackError, Batch, Knowledge
+from attacks.base import Arrays, Attack, AttackError, Batch, Knowledge
 from attacks.pros_gan.adversarial import hash_loss
 from attacks.pros_gan.budgeted import BudgetedProsGan
 from attacks.pros_gan.crafting import GeneratorCrafting, ProsGan
@@ -19,6 +19,8 @@ from attacks.pros_gan.networks import Discriminator, Generator, LabelDecoder
 from attacks.pros_gan.prototype_net import PrototypeCode, PrototypeNet, label_rows
 from attacks.pros_gan.training import Pace
 from attacks.protocols import EPSILON, PROTOCOLS
+from benchmark.contract.quick import Memory, learn, quick, quiet
+from benchmark.contract.world import knowledge
 from benchmark.journal import Journal, Stopwatch
 from benchmark.parameters import override
 from benchmark.plan import make_plan
@@ -27,7 +29,25 @@ from benchmark.stages.attacking import Fit
 from datasets.base import RetrievalData
 from targets.training import to_pixels
 from tests.conftest import small_suite, untrained
-from tests.test_attacks import Memory, knowledge, learnt, quick, quiet
+
+
+def few(name: str, protocol: str) -> Attack:
+    return quick(registry().attacks[name].build(PROTOCOLS[protocol]))
+
+
+class Mortal(Memory):
+    """A journal that counts its states, and may lose its patience."""
+
+    def __init__(self, die_after: int) -> None:
+        super().__init__()
+        self.saves = 0
+        self.die_after = die_after
+
+    def save(self, state: Arrays) -> None:
+        super().save(state)
+        self.saves += 1
+        if self.saves == self.die_after:
+            raise KeyboardInterrupt
 
 
 def parameters(network: torch.nn.Module) -> int:
@@ -108,9 +128,9 @@ def test_the_all_zero_row_is_never_a_target() -> None:
 
 def training(digits: RetrievalData, **changes: Any) -> tuple[Attack, Knowledge]:
     """Return a small ProS-GAN and what it learns from, its prototypes learnt."""
-    attack = override(quick("prosgan", "released"), {"epochs": 3, **changes}, "test")
+    attack = override(few("prosgan", "released"), {"epochs": 3, **changes}, "test")
     prototypes = replace(attack, crafting=None)
-    return attack, learnt(prototypes, knowledge(digits, untrained()))
+    return attack, learn(prototypes, knowledge(digits, untrained()))
 
 
 @pytest.mark.parametrize(
@@ -121,14 +141,14 @@ def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(
 ) -> None:
     changes = {"epochs": 3, "learning_rate": 0.002}
     changes |= {"alpha": 0.0} if name == "prosgan" else {"batch": 8, "epsilon": 0.5}
-    attack = override(quick(name, protocol), changes, "test")
-    seen = learnt(replace(attack, crafting=None), knowledge(digits, untrained()))
+    attack = override(few(name, protocol), changes, "test")
+    seen = learn(replace(attack, crafting=None), knowledge(digits, untrained()))
     part = attack.crafting
     assert part is not None
     budget = attack.epsilon
     whole = part.fit(seen, epsilon=budget, seed=1, journal=Memory(), progress=quiet)
     for die_after in (1, 2):
-        journal = Memory(die_after)
+        journal = Mortal(die_after)
         with pytest.raises(KeyboardInterrupt):
             part.fit(seen, epsilon=budget, seed=1, journal=journal, progress=quiet)
         resumed = part.fit(seen, epsilon=budget, seed=1, journal=journal, progress=quiet)
@@ -153,8 +173,8 @@ def test_the_hash_loss_guides_and_without_it_nothing_does(digits: RetrievalData)
 
 
 def test_every_look_of_the_budgeted_generator_brings_the_code_nearer(digits: RetrievalData) -> None:
-    attack = override(quick("prosgan-eps", "released"), {"looks": 2}, "test")
-    seen = learnt(attack, knowledge(digits, untrained()))
+    attack = override(few("prosgan-eps", "released"), {"looks": 2}, "test")
+    seen = learn(attack, knowledge(digits, untrained()))
     part = attack.crafting
     assert isinstance(part, BudgetedProsGan)
     rows = np.arange(20)
@@ -177,7 +197,7 @@ def test_budgets_are_for_the_generator_that_has_one(digits: RetrievalData) -> No
     assert attack.crafting is not None
     with pytest.raises(AttackError, match="obeys no budget"):
         attack.crafting.fit(seen, epsilon=EPSILON, seed=1, journal=Memory(), progress=quiet)
-    budgeted = quick("prosgan-eps", "released").crafting
+    budgeted = few("prosgan-eps", "released").crafting
     assert budgeted is not None
     with pytest.raises(AttackError, match="needs an epsilon"):
         budgeted.fit(seen, epsilon=None, seed=1, journal=Memory(), progress=quiet)
@@ -209,8 +229,8 @@ def test_a_hash_loss_that_never_falls_is_a_failure(digits: RetrievalData) -> Non
 
 
 def test_states_of_another_shape_are_refused(digits: RetrievalData) -> None:
-    attack = quick("prosgan", "released")
-    seen = learnt(attack, knowledge(digits, untrained(bits=12)))
+    attack = few("prosgan", "released")
+    seen = learn(attack, knowledge(digits, untrained(bits=12)))
     rows = np.arange(2)
     targets = digits.train.labels[:2]
     other = replace(seen, hasher=untrained(bits=24))
@@ -222,8 +242,8 @@ def test_states_of_another_shape_are_refused(digits: RetrievalData) -> None:
 
 
 def test_a_target_no_training_image_knows_is_refused(digits: RetrievalData) -> None:
-    attack = quick("prototype-code", "released")
-    seen = learnt(attack, knowledge(digits, untrained()))
+    attack = few("prototype-code", "released")
+    seen = learn(attack, knowledge(digits, untrained()))
     labels = seen.train.labels.copy()
     labels[:, 7] = 0
     seen = replace(seen, train=replace(seen.train, labels=labels))

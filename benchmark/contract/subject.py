@@ -1,0 +1,237 @@
+"""An attack under examination: it learns once and is run a few times; the checks compare.
+
+Two runs suffice while all is well: one as it is, and one in which everything differs that must not
+matter (random states, hidden labels). Only where they differ is it asked which of these it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attacks.base import Attack, Batch, Knowledge, Perturb
+from attacks.protocols import Protocol
+from benchmark.contract.checks import Broken
+from benchmark.contract.portraits import (
+    Portrait,
+    chances,
+    changes,
+    of_batch,
+    of_hasher,
+    of_knowledge,
+)
+from benchmark.contract.quick import learn, quick
+from benchmark.contract.world import QUERIES, SEED, World
+from datasets.base import IntArray
+
+ROWS = np.arange(QUERIES)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an attack is run in; nothing of it may matter.
+
+    ``chance`` seeds the global random states, ``shuffled`` permutes hidden labels, and ``attempt``
+    tells runs apart that differ in nothing.
+    """
+
+    chance: int = 0
+    shuffled: bool = False
+    attempt: int = 0
+
+
+PLAIN = Setting()
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What an attack knows once its parts have learnt, and the target codes ``[q, K]`` it names.
+
+    ``hasher`` and ``shown`` are as they were before; ``moved`` the global random states that moved.
+    """
+
+    seen: Knowledge
+    codes: Tensor | None
+    hasher: Portrait
+    shown: Portrait
+    moved: list[str]
+
+    @property
+    def learnt(self) -> dict[str, Tensor]:
+        """Return the arrays its parts learnt, by part and name."""
+        return {
+            f"{role}/{name}": torch.from_numpy(np.array(array))
+            for role, arrays in self.seen.fitted.items()
+            for name, array in arrays.items()
+        }
+
+
+@dataclass(frozen=True)
+class Run:
+    """Images ``[q, 3, S, S]``, the same batch once more, and what was moved and changed."""
+
+    images: Tensor | None
+    again: Tensor | None
+    moved: list[str]
+    touched_hasher: list[str]
+    touched_inputs: list[str]
+
+
+class Subject:
+    """An attack under a protocol, in a world.
+
+    Args:
+        build: what its file declares.
+        protocol: the values it is built with.
+        world: where it is examined.
+    """
+
+    def __init__(
+        self, build: Callable[[Protocol], Attack], protocol: Protocol, world: World
+    ) -> None:
+        self.build, self.protocol, self.world = build, protocol, world
+        self.built = build(protocol)
+        self._taught: dict[Setting, Taught] = {}
+        self._runs: dict[Setting, Run] = {}
+
+    @property
+    def name(self) -> str:
+        """Attack and protocol, as findings begin."""
+        return f"{self.built.id} ({self.protocol.name})"
+
+    @cached_property
+    def attack(self) -> Attack:
+        """The attack with few steps."""
+        return quick(self.built)
+
+    def codes(self, seen: Knowledge, rows: IntArray = ROWS) -> Tensor | None:
+        """Return the target codes of queries asked for together, as the rule gives them."""
+        rule = self.attack.target_code
+        return None if rule is None else rule.codes(seen, self.world.targets[rows], rows + 0, SEED)
+
+    def batch(
+        self, rows: IntArray, codes: Tensor | None, dtype: torch.dtype, *, mirrored: bool = False
+    ) -> Batch:
+        """Return queries as a run hands them over."""
+        return self.world.batch(rows, codes, dtype, blind=self.attack.blind, mirrored=mirrored)
+
+    def taught(self, setting: Setting = PLAIN) -> Taught:
+        """Return what is learnt in a setting, in float32."""
+        if setting not in self._taught:
+            shown = self.world.seen(self.protocol, torch.float32, shuffled=setting.shuffled)
+            hasher, pools = of_hasher(shown.hasher), of_knowledge(shown)
+            with chances(setting.chance) as moved:
+                seen = learn(self.attack, shown)
+                self._taught[setting] = Taught(seen, self.codes(seen), hasher, pools, moved())
+        return self._taught[setting]
+
+    def run(self, setting: Setting = PLAIN) -> Run:
+        """Return what is then crafted, by one function that crafts the same batch twice."""
+        if setting not in self._runs:
+            taught = self.taught(setting)
+            images, again, states, touched = self._craft(taught, setting.chance)
+            self._runs[setting] = Run(
+                images,
+                again,
+                [*taught.moved, *states],
+                changes(taught.hasher, of_hasher(taught.seen.hasher)),
+                [*changes(taught.shown, of_knowledge(taught.seen)), *touched],
+            )
+        return self._runs[setting]
+
+    def _craft(
+        self, taught: Taught, chance: int
+    ) -> tuple[Tensor | None, Tensor | None, list[str], list[str]]:
+        if self.attack.code_only:
+            return None, None, [], []
+        batch = self.batch(ROWS, taught.codes, torch.float32)
+        given = of_batch(batch)
+        with chances(chance) as moved:
+            perturb = perturb_with(self.attack, taught.seen)
+            images = perturbed(perturb, batch).clone()
+            states = moved()
+        touched = changes(given, of_batch(batch))
+        with chances(chance):
+            again = perturbed(perturb, self.batch(ROWS, taught.codes, torch.float32))
+        return images, again, states, touched
+
+    @cached_property
+    def exact(self) -> Knowledge:
+        """What it knows, its parts having learnt, all in float64."""
+        with chances(0):
+            return learn(self.attack, self.world.seen(self.protocol, torch.float64))
+
+    def exact_images(self, rows: IntArray, size: int) -> Tensor:
+        """Return float64 images of queries in an order, in batches of ``size``."""
+        with chances(0):
+            codes = self.codes(self.exact)
+            perturb = perturb_with(self.attack, self.exact)
+            chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
+            batches = [self.batch(chunk, codes, torch.float64) for chunk in chunks]
+            return torch.cat([perturbed(perturb, batch) for batch in batches])
+
+    @cached_property
+    def whole(self) -> Tensor:
+        """The float64 images of all queries, crafted together."""
+        return self.exact_images(ROWS, QUERIES)
+
+    def mirrored(self) -> tuple[Tensor, Tensor]:
+        """Return float64 images, and what the same function makes of mirrored queries next."""
+        with chances(0):
+            codes = self.codes(self.exact)
+            perturb = perturb_with(self.attack, self.exact)
+            plain = perturbed(perturb, self.batch(ROWS, codes, torch.float64)).clone()
+            mirror = self.batch(ROWS, codes, torch.float64, mirrored=True)
+            return plain, perturbed(perturb, mirror)
+
+    def clean(self) -> Tensor:
+        """Return the queries as they are, float32."""
+        return self.batch(ROWS, None, torch.float32).images
+
+    def at_zero_budget(self) -> Tensor:
+        """Return what it crafts where the budget is nothing; its crafting learns for that."""
+        attack = replace(self.attack, epsilon=0.0)
+        seen = self.taught().seen
+        with chances(0):
+            seen = replace(seen, hasher=self.world.seen(self.protocol, torch.float32).hasher)
+            seen = learn(attack, seen, ["crafting"])
+            batch = self.batch(ROWS, self.taught().codes, torch.float32)
+            return perturbed(perturb_with(attack, seen), batch)
+
+
+def perturb_with(attack: Attack, seen: Knowledge) -> Perturb:
+    """Return what a run would perturb batches with."""
+    return attack.ready_blind() if attack.blind else attack.ready(seen)
+
+
+def perturbed(perturb: Perturb, batch: Batch) -> Tensor:
+    """Return images of the shape of those in the batch.
+
+    Raises:
+        Broken: they are not.
+    """
+    images: Any = perturb(batch)
+    if not isinstance(images, Tensor):
+        raise Broken(f"it gives a {type(images).__name__} for images, not a tensor")
+    if images.shape != batch.images.shape:
+        raise Broken(
+            f"its images have the shape {tuple(images.shape)} for queries of the shape "
+            f"{tuple(batch.images.shape)}"
+        )
+    return images.detach()
+
+
+def gap(one: Tensor, other: Tensor) -> float:
+    """Return the largest difference; NaN equals NaN and nothing else."""
+    if one.shape != other.shape:
+        return float("inf")
+    one, other = one.detach(), other.detach()
+    apart = (one.double() - other.double()).abs()
+    apart[one.isnan() & other.isnan()] = 0
+    return float(apart.nan_to_num(nan=float("inf")).max()) if apart.numel() else 0.0

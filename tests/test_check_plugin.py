@@ -1,0 +1,171 @@
+"""Plug-ins that break one promise each, and what check-plugin says of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from benchmark.contract.attack_checks import CHECKS
+from benchmark.contract.checks import Verdict
+from benchmark.contract.examination import declared, module_verdicts
+from benchmark.contract.world import SealedError, World
+from benchmark.plugins import PluginError, load_plugins, write_template
+from benchmark.registry import registry
+from run_benchmark import app
+from tests.conftest import run_cli
+from tests.faulty_attacks import FAULTS, HONEST, crafts
+from tests.faulty_parts import CHANGES, PARTS
+from tests.test_plugins import forget, written
+
+
+@pytest.fixture(autouse=True)
+def _forgotten() -> Iterator[None]:
+    """Leave no plug-in to other tests."""
+    yield
+    forget()
+
+
+def examined(folder: Path, text: str, world: World) -> list[Verdict]:
+    """Return what the checks of a plug-in file come to."""
+    (module,) = load_plugins([written(folder, text, "plugin_under_test.py")])
+    return list(module_verdicts(module, world, folder))
+
+
+def broken(found: list[Verdict]) -> dict[str, set[str]]:
+    """Return the findings by check, without the names before them."""
+    by_check: dict[str, set[str]] = {}
+    for one in found:
+        if one.status == "broken":
+            by_check.setdefault(one.check, set()).add(one.text)
+    return by_check
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_caught_by_its_check_alone(fault: str, world: World, tmp_path: Path) -> None:
+    text, check, sentence = FAULTS[fault]
+    assert text != HONEST
+    found = examined(tmp_path, text, world)
+    by_check = broken(found)
+    assert list(by_check) == [check], by_check
+    assert all(re.match(sentence, said) for said in by_check[check]), by_check
+    assert all("\n" not in one.sentence for one in found)
+    names = {one.of for one in found if one.status == "broken"}
+    assert all(
+        re.fullmatch(r"faulty(, one)? \((released|paper|paper-literal)\)", name) for name in names
+    ), names
+
+
+def test_every_check_has_a_fault_that_it_catches() -> None:
+    assert {check for _, check, _ in FAULTS.values()} == {check.name for check in CHECKS}
+
+
+def test_the_honest_one_and_the_template_keep_every_promise(world: World, tmp_path: Path) -> None:
+    assert broken(examined(tmp_path, HONEST, world)) == {}
+    (module,) = load_plugins([write_template("my-idea", tmp_path)])
+    found = list(module_verdicts(module, world, tmp_path))
+    assert {one.status for one in found} == {"kept"}
+    assert {one.of for one in found} == {"my-idea (released)", "my-idea (paper)"}
+    assert len(found) == 36
+
+
+@pytest.mark.parametrize("protocols", [{"released"}, {"paper"}])
+def test_an_attack_that_cannot_be_built_is_a_finding(
+    protocols: set[str], world: World, tmp_path: Path
+) -> None:
+    head = "    rule = Rule("
+    fault = f"    assert protocol.name not in {protocols}, 'not that'\n{head}"
+    text = HONEST.replace(head, fault)
+    found = examined(tmp_path, text, world)
+    line = text.lstrip()[: text.lstrip().index("assert protocol")].count("\n") + 1
+    assert [one.of for one in found if one.status == "broken"] == [
+        f"faulty ({name})" for name in protocols
+    ]
+    assert broken(found) == {
+        "built": {f"it raises AssertionError (plugin_under_test.py, line {line}): not that"}
+    }
+    if "released" in protocols:
+        with pytest.raises(PluginError, match="attack 'faulty' cannot be built: AssertionError"):
+            registry()
+
+
+def test_the_queries_labels_are_sealed(world: World) -> None:
+    labels = world.data.query.labels
+    assert labels.shape == (24, 10)
+    for read in (lambda: labels[0], lambda: labels.tolist(), lambda: np.asarray(labels)):
+        with pytest.raises((SealedError, AttributeError)):
+            read()
+
+
+@pytest.mark.parametrize(("finding", "change"), CHANGES.items())
+def test_faults_of_other_parts(
+    finding: tuple[str, str], change: tuple[str, str], world: World, tmp_path: Path
+) -> None:
+    check, sentence = finding
+    assert change[0] in PARTS
+    by_check = broken(examined(tmp_path, PARTS.replace(*change), world))
+    assert list(by_check) == [check], by_check
+    assert all(said.startswith(sentence) for said in by_check[check]), by_check
+
+
+def test_other_parts_are_examined_or_say_why_not(world: World, tmp_path: Path) -> None:
+    found = examined(tmp_path, PARTS, world)
+    assert {one.of for one in found} >= {"Mine", "Flat", "few", "First (paper)"}
+    assert {one.status for one in found} == {"kept"}
+    forget()
+    text = PARTS.replace(
+        'name: ClassVar[str] = "few"\n', 'name: ClassVar[str] = "few"\n    root: str\n'
+    )
+    (one,) = [one for one in examined(tmp_path, text, world) if one.of == "few"]
+    assert (one.status, one.text) == ("skipped", "not checked: it needs root")
+    forget()
+    text = PARTS.replace(
+        "        split = Split(", '        raise DatasetError("no images")\n        Split('
+    )
+    few = [one.text for one in examined(tmp_path, text, world) if one.of == "few"]
+    assert "not loaded: no images" in few
+
+
+def test_what_is_imported_is_not_declared(tmp_path: Path) -> None:
+    text = "from attacks.published import dhta\nfrom targets.losses import DPSH\n"
+    (module,) = load_plugins([written(tmp_path, text, "plugin_under_test.py")])
+    assert not declared(module)
+
+
+def test_the_command(cache: Path, tmp_path: Path) -> None:
+    good = write_template("my-idea", tmp_path)
+    kept, told = ["--cache", str(cache)], tmp_path / "told.json"
+    done = run_cli("check-plugin", str(good), "--json", str(told), *kept)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "all 36 promises kept"
+    listed = json.loads(told.read_text(encoding="utf-8"))
+    assert len(listed) == 36
+    assert listed[0]["of"] == "my-idea (released)"
+
+    def asked(*arguments: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, ["check-plugin", *arguments, *kept])
+        return done.exit_code, done.output
+
+    bad = written(tmp_path, crafts("return images - epsilon"), "bad.py")
+    code, said = asked(str(bad))
+    assert code == 1
+    assert "  broken  faulty (paper): its pixels leave [0, 1]: they go from" in said
+    assert said.splitlines()[-1] == "2 of 36 promises broken"
+    code, said = asked("--attack", "original")
+    assert (code, said.splitlines()[-1]) == (0, "all 34 promises kept")
+    code, said = asked(str(bad), "--attack", "fault")
+    assert (code, "did you mean" in said) == (2, True)
+    code, said = asked(str(written(tmp_path, HONEST.replace('id="faulty"', 'id="dhta"'), "two.py")))
+    assert (code, "two plug-ins are called 'dhta'; rename one" in said) == (1, True)
+    forget()
+    empty = written(tmp_path, "x = 1\n", "empty.py")
+    code, said = asked(str(empty))
+    assert (code, "empty.py declares nothing" in said) == (2, True)
+    code, said = asked(str(written(tmp_path, "x = 1 / 0\n", "dead.py")))
+    assert (code, "dead.py, line 1: ZeroDivisionError" in said) == (2, True)
+    assert asked()[0] == 2

@@ -13,6 +13,8 @@ from torch import Tensor
 from datasets.errors import UserError
 
 _TOLERANCE = 1e-6
+_UNLIKE = 0.1  # the least L-infinity between an image and its mirror image that tells something
+_ALIKE = 0.5 / 255
 
 
 class InvalidAttackError(UserError):
@@ -68,6 +70,43 @@ def check_budget(measured: dict[str, float], epsilon: float | None) -> None:
             f"{255 * epsilon:.4f}/255 by {measured['linf'] - epsilon:.3g}",
             measured,
         )
+
+
+def check_fresh(
+    images: Tensor, adversarial: Tensor, answers: Tensor, epsilon: float | None
+) -> None:
+    """Raise :class:`InvalidAttackError` where an attack does not look at the images it is given.
+
+    What is faulty in ``adversarial`` itself is left to the other checks.
+
+    Args:
+        images: ``[n, 3, S, S]``.
+        adversarial: what the attack made of them.
+        answers: what it made of their mirror images, all else the same.
+        epsilon: its declared budget.
+    """
+    if not images.shape == adversarial.shape == answers.shape:
+        return
+    mirrored = images.flip(-1)
+
+    def apart(one: Tensor, other: Tensor) -> Tensor:
+        return (one.double() - other.double()).flatten(1).abs().amax(dim=1)
+
+    telling = apart(images, mirrored) > _UNLIKE
+    if bool((telling & (apart(adversarial, answers) < _ALIKE)).any()):
+        raise InvalidAttackError(
+            "the attack returns cached images: what it makes of a query and of its mirror image "
+            "is the same"
+        )
+    if epsilon is not None:
+        bound, far = epsilon + _TOLERANCE, apart(answers, mirrored)
+        lost = telling & (apart(adversarial, images) <= bound) & (far > bound)
+        if bool(lost.any()):
+            raise InvalidAttackError(
+                "the attack returns cached images: what it makes of a query's mirror image is "
+                f"{255 * float(far[lost].max()):.4f}/255 away from that, beyond the declared "
+                f"budget of {255 * epsilon:.4f}/255"
+            )
 
 
 def round_trip(adversarial: Tensor) -> Tensor:

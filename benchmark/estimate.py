@@ -113,7 +113,7 @@ def estimate(
                 measured[asked] = _PASS_SECONDS if math.isnan(rate) else rate
             rate = measured[asked]
         elif rate is None:
-            rate = _calibrate_ranking(data.database.labels.shape[1])
+            rate = _calibrate_ranking(len(data.classes))
         seconds[key] = _SMALL_JOB_SECONDS + rate * work.passes
     return seconds
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from benchmark.engines.base import HARNESS
 from benchmark.journal import Journal
 from benchmark.numerics import Precision
 from benchmark.records import digest
@@ -84,6 +85,11 @@ class Task(ABC):
     def timed(self) -> bool:
         """Whether its seconds stand in a table, so that it gets its device alone."""
         return False
+
+    @property
+    def room(self) -> str:
+        """Jobs of different rooms never share a process."""
+        return HARNESS
 
     @property
     def precision(self) -> Precision:

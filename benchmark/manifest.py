@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 CHAIN = ("craft", "hash", "score")  # the stages whose data make a row
 _NAME = "plan.json"
+# What a row without a result may have: an attack that fails can say what it likes, but not score.
+MEASURED = ("perceptibility", "perceptibility_rms", "linf", "l2")
 MISSING = "missing"  # the status of a cell that has neither result nor reason
 
 
@@ -124,7 +126,9 @@ def _row(
     for key in upstream:
         failure = store.failure(JobRef(jobs[key]["stage"], key))
         if failure is not None:
-            row.update(_columns(failure["data"]))
+            row.update(
+                {name: failure["data"][name] for name in MEASURED if name in failure["data"]}
+            )
             reason = f"{jobs[key]['label']}: {failure['reason']}"
             return {**row, "status": failure["status"], "reason": reason}
     return {**row, "status": MISSING, "reason": "not run yet"}

@@ -22,7 +22,7 @@ from benchmark.records import canonical_json
 from benchmark.registry import registry
 from benchmark.suite import DatasetEntry, Suite
 from benchmark.suite_sources import SuiteError
-from datasets.base import DatasetSpec, RetrievalData
+from datasets.base import SPLITS, DatasetError, DatasetSpec, RetrievalData, SplitName
 from targets.hasher import NAMED_WEIGHTS, TargetSpec
 
 
@@ -118,8 +118,13 @@ def assemble(
 
 
 def _load(entry: DatasetEntry, place: str, cache: Path) -> tuple[DatasetSpec, RetrievalData]:
+    """Return a data set without its labels: planning needs none, and plug-ins run beside it."""
     spec: DatasetSpec = construct(registry().datasets[entry.dataset], entry.params, place)
-    return spec, spec.load(cache)
+    return spec, spec.load(cache).without_labels(*SPLITS, refusal=_refusal)
+
+
+def _refusal(split: SplitName) -> DatasetError:
+    return DatasetError(f"a plan has no labels of the {split} split")
 
 
 def _check_trainings(

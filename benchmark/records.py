@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,6 +65,7 @@ COLUMNS = {
 }
 
 
+_ROOMS = ("datasets", "targets", "attacks", "benchmark")
 _SOURCES: dict[str, str] = {}  # SHA-256 of plug-ins' sources, by module
 
 
@@ -100,6 +102,30 @@ def canonical(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"{type(value).__name__} has no canonical form: {value!r}")
+
+
+def is_own(value: Any) -> bool:
+    """Return whether a value is made of this program's types alone, so that no other code is in it.
+
+    One that claims to be of a module whose class it is not, or that carries more than its fields,
+    is not.
+    """
+    kind = type(value)
+    if value is None or kind in (bool, int, float, str):
+        return True
+    if kind in (tuple, list):
+        return all(map(is_own, value))
+    if kind is dict:
+        return all(map(is_own, value)) and all(map(is_own, value.values()))
+    if not dataclasses.is_dataclass(value):
+        return False
+    fields = {field.name for field in dataclasses.fields(value)}
+    return (
+        kind.__module__.partition(".")[0] in _ROOMS
+        and getattr(sys.modules.get(kind.__module__), kind.__name__, None) is kind
+        and vars(value).keys() <= fields
+        and all(is_own(getattr(value, name)) for name in fields)
+    )
 
 
 def canonical_json(value: Any) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
@@ -68,7 +69,23 @@ class Split:
             )
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.images)
+
+
+class HiddenSplit(Split):
+    """Images whose label rows are not there: asking for them raises, and is remembered."""
+
+    asked: bool = False
+
+    def __init__(self, images: Images, refusal: Callable[[], UserError]) -> None:
+        object.__setattr__(self, "images", images)
+        self._refusal = refusal
+
+    @property
+    def labels(self) -> UInt8Array:
+        """Raise, because they are hidden."""
+        self.asked = True
+        raise self._refusal()
 
 
 @dataclass(frozen=True)
@@ -86,6 +103,22 @@ class RetrievalData:
     def split(self, name: SplitName) -> Split:
         """Return the split of that name."""
         return {"train": self.train, "query": self.query, "database": self.database}[name]
+
+    def without_labels(
+        self, *names: SplitName, refusal: Callable[[SplitName], UserError]
+    ) -> RetrievalData:
+        """Return the data without the label rows of some splits, nor any way to them.
+
+        ``refusal`` makes the error that asking for a split's label rows raises.
+        """
+
+        def part(name: SplitName) -> Split:
+            split = self.split(name)
+            if name in names:
+                return HiddenSplit(split.images, partial(refusal, name))
+            return Split(split.images, np.array(split.labels))  # a view has hidden rows behind it
+
+        return replace(self, train=part("train"), query=part("query"), database=part("database"))
 
 
 @dataclass(frozen=True)

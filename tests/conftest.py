@@ -15,7 +15,7 @@ import torch
 
 from benchmark.contract.world import DIGITS, World
 from benchmark.contract.world import untrained as untrained
-from benchmark.engines.base import Engine, Slot
+from benchmark.engines.base import HARNESS, Engine, Slot
 from benchmark.engines.slots import cpu_slots
 from benchmark.jobs import Job
 from benchmark.plan import Plan, make_plan
@@ -84,7 +84,9 @@ class InlineEngine(Engine):
     def slots(self) -> Mapping[str, Slot]:
         return self._slots
 
-    def submit(self, slot: str, function: Callable[..., Any], /, **arguments: Any) -> Future[Any]:
+    def submit(
+        self, slot: str, function: Callable[..., Any], /, *, room: str = HARNESS, **arguments: Any
+    ) -> Future[Any]:
         future: Future[Any] = Future()
         future.set_result(function(**arguments))
         return future

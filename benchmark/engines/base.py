@@ -11,6 +11,8 @@ from typing import Any
 
 from datasets.errors import UserError
 
+HARNESS = "harness"  # the room of what no attack has a part in
+
 
 class EngineError(UserError):
     """Workers that cannot be used; the text says which and why."""
@@ -41,8 +43,13 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def submit(self, slot: str, function: Callable[..., Any], /, **arguments: Any) -> Future[Any]:
+    def submit(
+        self, slot: str, function: Callable[..., Any], /, *, room: str = HARNESS, **arguments: Any
+    ) -> Future[Any]:
         """Run a function on a free slot.
+
+        What runs in a room shares its process with nothing that runs in another one, where the
+        engine starts processes of its own.
 
         Raises:
             EngineError: the slot's worker is gone; ``replace`` gives it a fresh one.

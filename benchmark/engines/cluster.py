@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.engines.base import Engine, EngineError, Slot
+from benchmark.engines.base import HARNESS, Engine, EngineError, Slot
 from benchmark.engines.deadline import in_background, within
 from benchmark.engines.probe import fault, probe
 from benchmark.store import write_bytes
@@ -91,8 +91,11 @@ class DaskEngine(Engine):
             nanny: worker.slot for nanny, worker in self._workers.items() if worker.slot is not None
         }
 
-    def submit(self, slot: str, function: Callable[..., Any], /, **arguments: Any) -> Future[Any]:
-        """Run a function on a free slot."""
+    def submit(
+        self, slot: str, function: Callable[..., Any], /, *, room: str = HARNESS, **arguments: Any
+    ) -> Future[Any]:
+        """Run a function on a free slot; a worker is one process, so that rooms are not kept."""
+        del room
         worker = self._workers.get(slot)
         if worker is None:
             raise EngineError(f"worker {slot} has left")

@@ -1,7 +1,9 @@
-"""The local engine: one single-worker process pool a slot, so a death costs one job only.
+"""The local engine: single-worker process pools, so a death costs one job only.
 
 A shared pool fails every queued job when one worker dies; here a job is only ever submitted to a
-free slot, and a broken slot is replaced. Workers exit when their driver is gone.
+free slot, and a broken slot is replaced. A slot has up to two processes, of which one works at a
+time: the harness's own, and one for the room outside it that was asked for last. Workers exit when
+their driver is gone.
 """
 
 from __future__ import annotations
@@ -14,13 +16,14 @@ import signal
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Future
 from typing import Any
 
 from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
-from benchmark.engines.base import Engine, EngineError, Slot
+from benchmark.engines.base import HARNESS, Engine, EngineError, Slot
 
 _PR_SET_PDEATHSIG = 1
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
@@ -32,50 +35,62 @@ class LocalEngine(Engine):
 
     def __init__(self, slots: Iterable[Slot]) -> None:
         self._slots = {slot.name: slot for slot in slots}
-        self._pools: dict[str, Any] = {}
+        self._pools: defaultdict[str, dict[str, Any]] = defaultdict(dict)  # slot -> room -> pool
+        self._used: dict[str, str] = {}  # slot -> the room of its last job
 
     def slots(self) -> Mapping[str, Slot]:
         """Return all slots: a worker that died is started anew."""
         return self._slots
 
-    def submit(self, slot: str, function: Callable[..., Any], /, **arguments: Any) -> Future[Any]:
-        """Run a function on a free slot."""
+    def submit(
+        self, slot: str, function: Callable[..., Any], /, *, room: str = HARNESS, **arguments: Any
+    ) -> Future[Any]:
+        """Run a function on a free slot; a process of another room than the harness's makes way."""
+        pools = self._pools[slot]
+        self._used[slot] = room
         try:
-            if slot not in self._pools:
-                self._pools[slot] = ProcessPoolExecutor(
+            if room not in pools:
+                for other in [name for name in pools if HARNESS not in (name, room)]:
+                    _end(pools.pop(other))
+                pools[room] = ProcessPoolExecutor(
                     max_workers=1,
                     initializer=_start_worker,
                     initargs=(os.getpid(),),
                     env=dict(self._slots[slot].environment),
                 )
             with _no_signals():
-                future: Future[Any] = self._pools[slot].submit(function, **arguments)
+                future: Future[Any] = pools[room].submit(function, **arguments)
         except (BrokenExecutor, OSError, RuntimeError) as error:  # died idle, or cannot be started
             raise EngineError(f"{slot} has no worker: {error}") from error
         return future
 
     def alive(self, slot: str) -> bool:
-        """Return whether the slot's process runs, or is still to be started."""
-        processes = self._processes(slot)
+        """Return whether the slot's working process runs, or is still to be started."""
+        processes = _processes(self._pools[slot].get(self._used.get(slot, HARNESS)))
         return not processes or any(process.is_alive() for process in processes)
 
     def replace(self, slot: str) -> None:
-        """Kill a slot's worker; the next submission starts a fresh process."""
-        processes = self._processes(slot)
-        pool = self._pools.pop(slot, None)
-        if pool is not None:
-            pool.shutdown(wait=False, kill_workers=True)
-        for process in processes:  # the pool's own thread may be dead
-            with contextlib.suppress(OSError):
-                os.kill(process.pid, _KILL)
+        """Kill a slot's processes; the next submission starts a fresh one."""
+        for pool in self._pools.pop(slot, {}).values():
+            _end(pool)
 
     def close(self) -> None:
         """End every worker at once; what is done is in the store already."""
         for slot in list(self._pools):
             self.replace(slot)
 
-    def _processes(self, slot: str) -> list[Any]:
-        return list((getattr(self._pools.get(slot), "_processes", None) or {}).values())
+
+def _processes(pool: Any) -> list[Any]:
+    return list((getattr(pool, "_processes", None) or {}).values())
+
+
+def _end(pool: Any) -> None:
+    """Kill the process of a pool, whatever it does."""
+    processes = _processes(pool)
+    pool.shutdown(wait=False, kill_workers=True)
+    for process in processes:  # the pool's own thread may be dead
+        with contextlib.suppress(OSError):
+            os.kill(process.pid, _KILL)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from benchmark.engines.base import Engine, Slot
+from benchmark.engines.base import HARNESS, Engine, Slot
 from benchmark.jobs import Job
 
 
@@ -28,9 +28,11 @@ class SimulatedEngine(Engine):
         """Return all slots; none ever dies."""
         return self._slots
 
-    def submit(self, slot: str, function: Callable[..., Any], /, **arguments: Any) -> Future[Any]:
+    def submit(
+        self, slot: str, function: Callable[..., Any], /, *, room: str = HARNESS, **arguments: Any
+    ) -> Future[Any]:
         """Let a job begin."""
-        del slot, function
+        del slot, function, room
         job: Job = arguments["job"]
         future: Future[Any] = Future()
         self.busy += self._seconds[job.key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import os
 import platform
@@ -77,6 +78,9 @@ def execute(*, job: Job, order: Order, device: str, halvings: int = 0) -> dict[s
         answer = _attempt(job, order, torch.device(device), halvings)
     except OSError as error:  # not even the failure could be recorded
         answer = Answer("full" if is_full(error, order.out) else "crashed", str(error))
+    if device.startswith("cuda") and not answer.spoilt:
+        gc.collect()
+        torch.cuda.empty_cache()  # for the other process of the slot
     return {"status": answer.status, "reason": answer.reason}
 
 

@@ -159,7 +159,8 @@ class Loop:
             attempt = Attempt(request, name, now, self._ledger)
             function, arguments = self._ledger.call(request.job, slots[name].torch_device)
             try:
-                future = self._engine.submit(name, function, **arguments)
+                room = request.job.task.room
+                future = self._engine.submit(name, function, room=room, **arguments)
             except EngineError as error:
                 self._died(attempt, str(error))
                 continue

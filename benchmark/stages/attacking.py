@@ -5,27 +5,25 @@ Crafting and hashing never touch the queries' labels.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from attacks.base import Attack, Batch, Knowledge, Part, Perturb, Pool
+from attacks.base import Attack, Part
 from attacks.protocols import PoolName
 from benchmark import audit
 from benchmark.jobs import Context, Output
 from benchmark.journal import Stopwatch
-from benchmark.networks import batches, encode_batch, input_hasher, synchronise
+from benchmark.networks import batches, encode_batch, input_hasher
 from benchmark.stages.base import DataTask, NetworkTask
-from datasets.base import RetrievalData, SplitName, UInt8Array
+from benchmark.stages.confinement import FITTED_ROLES, AttackerTask, WhiteBoxTask
+from benchmark.stages.crafting import Assignment, craft_images
+from datasets.base import RetrievalData, UInt8Array
 from datasets.draws import Policy, draw_targets, eligible_rows
 from targets.hasher import Hasher, TargetSpec
-
-FITTED_ROLES = ("target_code", "crafting")  # what a part of an attack learnt, by its place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,30 +56,7 @@ class DrawTargets(DataTask):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttackerTask(NetworkTask):
-    """A task that acts for the attacker: it reads what the threat model shows, and no more."""
-
-    source: TargetSpec
-
-    def knowledge(self, data: RetrievalData, context: Context) -> Knowledge:
-        """Gather what the inputs of this job let the attacker see."""
-
-        def pool(split: SplitName) -> Pool:
-            codes = torch.from_numpy(context.arrays(split)["codes"])
-            return Pool(np.array(data.split(split).labels), codes)
-
-        return Knowledge(
-            source=self.source.name,
-            hasher=input_hasher(self.source, data.side, self.compute, context),
-            train=pool("train"),
-            database=pool("database") if "database" in context.inputs else None,
-            train_images=data.train.images,
-            fitted={role: context.arrays(role) for role in FITTED_ROLES if role in context.inputs},
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fit(AttackerTask):
+class Fit(WhiteBoxTask):
     """Let a part of an attack learn: PrototypeNet, a generator. Resumes at its last saved state."""
 
     stage: ClassVar[str] = "fit"
@@ -112,21 +87,21 @@ class Fit(AttackerTask):
 
     def run(self, context: Context) -> Output:
         """Store the learnt state, its loss curves and the seconds all attempts took."""
-        knowledge = self.knowledge(self.data(context), context)
         watch = Stopwatch(context.journal)
-        fitted = self.part.fit(
-            knowledge,
-            epsilon=self.epsilon,
-            seed=self.seed,
-            journal=watch,
-            progress=context.progress,
-        )
+        with self.shown(context) as (_, knowledge):
+            fitted = self.part.fit(
+                knowledge,
+                epsilon=self.epsilon,
+                seed=self.seed,
+                journal=watch,
+                progress=context.progress,
+            )
         curves = {name: list(values) for name, values in fitted.curves.items()}
         return Output(dict(fitted.state), {"curves": curves, "seconds": watch.seconds})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Craft(AttackerTask):
+class Craft(WhiteBoxTask):
     """Run an attack against its source: adversarial images, or codes for a code-only attack."""
 
     stage: ClassVar[str] = "craft"
@@ -147,31 +122,29 @@ class Craft(AttackerTask):
 
     def run(self, context: Context) -> Output:
         """Store ``images`` float ``[q, 3, S, S]`` or ``codes`` int8 ``[q, K]``."""
-        data = self.data(context)
-        knowledge = self.knowledge(data, context)
         targets = context.arrays("targets")["targets"]
         rows = np.arange(self.n_queries)
-        codes = self.attack.target_codes(knowledge, targets, rows, self.seed)
         fits = [role for role in FITTED_ROLES if role in context.inputs]
         facts = {"fit_seconds": sum(context.data(role)["seconds"] for role in fits)}
-        if self.attack.code_only and codes is not None:
-            return Output({"codes": codes.numpy()}, facts)
-        learns = self.attack.crafting is not None and self.attack.crafting.learns
-        images, seconds = craft_images(
-            self.attack.ready(knowledge),
-            data,
-            targets,
-            codes,
-            self,
-            context,
-            # An optimiser's loop is long enough to hide its first step behind one gradient.
-            warm=None if learns else lambda batch: _gradient(knowledge.hasher, batch.images),
-        )
+        with self.shown(context) as (data, knowledge):
+            hasher = knowledge.hasher
+            codes = self.attack.target_codes(knowledge, targets, rows, self.seed)
+            if self.attack.code_only and codes is not None:
+                return Output({"codes": codes.numpy().copy()}, facts)
+            learns = self.attack.crafting is not None and self.attack.crafting.learns
+            images, seconds = craft_images(
+                self.attack.ready(knowledge),
+                Assignment(data.query.images, targets, codes, self.attack.epsilon, self.seed),
+                self.compute,
+                context,
+                # An optimiser's loop is long enough to hide its first step behind one gradient.
+                warm=None if learns else lambda batch: _gradient(hasher, batch.images),
+            )
         return Output({"images": images}, {**facts, "seconds_per_image": seconds})
 
 
 @dataclass(frozen=True, kw_only=True)
-class CraftBlind(NetworkTask):
+class CraftBlind(AttackerTask):
     """Run an attack that sees no hasher, once for all targets."""
 
     stage: ClassVar[str] = "craft"
@@ -191,56 +164,20 @@ class CraftBlind(NetworkTask):
 
     def run(self, context: Context) -> Output:
         """Store ``images`` float ``[q, 3, S, S]``."""
-        data = self.data(context)
-        nothing = np.zeros((self.n_queries, len(data.classes)), dtype=np.uint8)
-        images, seconds = craft_images(
-            self.attack.ready_blind(), data, nothing, None, self, context
-        )
+        with self.confined(context) as data:
+            nothing = np.zeros((self.n_queries, len(data.classes)), dtype=np.uint8)
+            images, seconds = craft_images(
+                self.attack.ready_blind(),
+                Assignment(data.query.images, nothing, None, self.attack.epsilon, self.seed),
+                self.compute,
+                context,
+            )
         return Output({"images": images}, {"fit_seconds": 0, "seconds_per_image": seconds})
 
 
 def _gradient(hasher: Hasher, images: Tensor) -> Tensor:
     pixels = images.detach().requires_grad_()
     return torch.autograd.grad(hasher(pixels).sum(), pixels)[0]
-
-
-def craft_images(
-    perturb: Perturb,
-    data: RetrievalData,
-    targets: UInt8Array,
-    codes: Tensor | None,
-    task: Craft | CraftBlind,
-    context: Context,
-    warm: Perturb | None = None,
-) -> tuple[npt.NDArray[Any], float]:
-    """Perturb the queries batch by batch and time nothing else.
-
-    ``warm`` makes the first pass, which pays for allocation and kernel selection, untimed; without
-    one it is the attack itself.
-
-    Returns:
-        The images ``[q, 3, S, S]`` and the seconds an image.
-    """
-    crafted: list[Tensor] = []
-    seconds, computed = 0.0, 0
-    for pixels, rows, count in batches(data.query.images, task.n_queries, task.compute, context):
-        batch = Batch(
-            images=pixels,
-            codes=None if codes is None else codes[rows].to(context.device),
-            targets=torch.from_numpy(targets[rows]).to(context.device),
-            rows=rows,
-            seed=task.seed,
-        )
-        if not crafted:
-            (warm or perturb)(batch)
-        synchronise(context.device)
-        began = time.perf_counter()
-        adversarial = perturb(batch)
-        synchronise(context.device)
-        seconds += time.perf_counter() - began
-        crafted.append(adversarial.detach()[:count].to(pixels.dtype).cpu())
-        computed += len(pixels)  # the padded rows took their time too
-    return torch.cat(crafted).numpy(), seconds / computed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,17 +7,28 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmark.audit import InvalidAttackError
 from benchmark.jobs import Compute, Context, Task
 from benchmark.numerics import Precision
-from datasets.base import DatasetError, DatasetSpec, RetrievalData
+from datasets.base import DatasetError, DatasetSpec, RetrievalData, SplitName
 from targets.backbones import Backbone
 from targets.recipe import Recipe
 
 
+def hidden_labels(split: SplitName) -> InvalidAttackError:
+    """Return the error of an attack that asks for labels it may not see."""
+    whose = "the queries'" if split == "query" else f"the {split}'s"
+    return InvalidAttackError(f"the attack reads {whose} labels, which the threat model hides")
+
+
 @functools.lru_cache(maxsize=4)
-def _loaded(dataset: DatasetSpec, cache: Path) -> RetrievalData:
-    """Return a data set, read once a worker: lists and files of a large one take seconds."""
-    return dataset.load(cache)
+def _loaded(dataset: DatasetSpec, cache: Path, hidden: tuple[SplitName, ...]) -> RetrievalData:
+    """Return a data set, read once a worker: lists and files of a large one take seconds.
+
+    Hidden labels are left to nobody, not even to this memory.
+    """
+    data = dataset.load(cache)
+    return data.without_labels(*hidden, refusal=hidden_labels) if hidden else data
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,16 +39,21 @@ class DataTask(Task):
     dataset: DatasetSpec = field(metadata={"key": False})
     fingerprint: str
 
+    def hidden(self, context: Context) -> tuple[SplitName, ...]:  # noqa: ARG002 - the attacker's do
+        """Return the splits whose labels this task must not see."""
+        return ()
+
     def data(self, context: Context) -> RetrievalData:
         """Return the data set.
 
         Raises:
             DatasetError: it changed since the plan was made.
         """
-        data = _loaded(self.dataset, context.cache)
+        hidden = self.hidden(context)
+        data = _loaded(self.dataset, context.cache, hidden)
         if data.fingerprint != self.fingerprint:
             _loaded.cache_clear()  # it may be this process that is behind
-            data = _loaded(self.dataset, context.cache)
+            data = _loaded(self.dataset, context.cache, hidden)
         if data.fingerprint != self.fingerprint:
             raise DatasetError(f"{data.name} changed since the plan was made; run again")
         return data

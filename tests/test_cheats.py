@@ -1,0 +1,253 @@
+"""Attacks that cheat: each is a row with its reason, and no other row is any different for it."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from joblib.externals.loky.cloudpickle_wrapper import dumps
+
+from attacks.gradient import GradientLoop
+from benchmark.audit import InvalidAttackError, check_fresh
+from benchmark.engines.local import LocalEngine
+from benchmark.engines.slots import cpu_slots
+from benchmark.plan import make_plan
+from benchmark.plugins import _loaded, load_plugins
+from benchmark.records import is_own
+from datasets.base import DatasetError, RetrievalData
+from reports.results import load_results
+from targets.hasher import Hasher
+from tests.cheats import write_cheats
+from tests.conftest import run_cli, run_inline, small_suite
+from tests.processes import alive
+
+HONEST: list[Any] = [
+    "original",
+    "dhta-fgsm",
+    {"attack": "dhta", "params": {"steps": 2, "rule": "l2"}},
+]
+NUMBERS = ["attack", "t_map", "t_map_8bit", "map", "linf", "l2", "perceptibility", "chance"]
+
+
+@pytest.fixture(scope="module")
+def cheats(tmp_path_factory: pytest.TempPathFactory, digits: RetrievalData) -> Iterator[Path]:
+    """Load the plug-in of all cheats; leave it to no other test."""
+    file = write_cheats(tmp_path_factory.mktemp("cheats"), digits, queries=10)
+    load_plugins([file])
+    yield file
+    del sys.modules[_loaded.pop(str(file.resolve())).__name__]
+
+
+@pytest.fixture(scope="module")
+def honest(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """Return the rows of a run in which nobody cheats."""
+    out = tmp_path_factory.mktemp("honest")
+    run_inline(small_suite(attacks=HONEST), cache, out)
+    return load_results(out).set_index("attack")
+
+
+@pytest.fixture
+def rows(
+    cheats: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Any]:
+    """Give a function that runs one cheat in this process, and returns its row."""
+    monkeypatch.setattr(Hasher, "forward", Hasher.forward)  # what a cheat does to it is undone
+
+    def run(name: str) -> pd.Series[Any]:
+        run_inline(small_suite(attacks=[name]), cache, tmp_path)
+        (row,) = load_results(tmp_path).to_dict("records")
+        return pd.Series(row)
+
+    yield run
+    sys.modules["plugin_cheats"].KEPT.clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("peeks", "the attack reads the queries' labels, which the threat model hides"),
+        ("peeksquietly", "the attack reads the queries' labels, which the threat model hides"),
+        ("movesaweight", "hasher it was shown: other values in hash_layer.weight"),
+        ("movesabuffer", "hasher it was shown: other values in scale"),
+        ("trains", "hasher it was shown: trunk is in training mode"),
+        ("thaws", "requires a gradient"),
+        ("hooks", "hasher it was shown: a hook is on trunk"),
+        ("overrides", "hasher it was shown: forward was set on the hasher"),
+        ("patches", "hasher it was shown: Hasher.forward was replaced"),
+        ("looksup", "returns cached images: what it makes of a query and of its mirror image"),
+        ("looksupblindly", "returns cached images: what it makes of a query and of its mirror"),
+        ("prepared", "returns cached images: what it makes of a query and of its mirror image"),
+        ("unbounded", "returns cached images: what it makes of a query and of its mirror image"),
+        ("notatensor", "the attack returned ndarray, expected a tensor"),
+        ("claims", "all is well"),
+    ],
+)
+def test_a_cheat_is_an_invalid_row_with_its_reason(name: str, reason: str, rows: Any) -> None:
+    row = rows(name)
+    assert row["status"] == "invalid"
+    assert reason in row["reason"]
+    assert pd.isna(row["t_map"])
+    assert pd.isna(row["map"])
+
+
+def test_an_image_changed_after_it_was_returned_stays_what_it_was(
+    rows: Any, honest: pd.DataFrame
+) -> None:
+    row = rows("changesitsmind")
+    assert row["status"] == "ok"
+    for name in NUMBERS[1:]:
+        assert row[name] == honest.loc["dhta", name]
+
+
+def test_in_one_process_with_the_scoring_the_labels_would_be_found(rows: Any) -> None:
+    """The control of the test below: the search finds what is there."""
+    row = rows("searches")
+    found = re.search(r"\d+ label matrices in memory, (\d+) of them the queries'", row["reason"])
+    assert found is not None
+    assert int(found[1]) > 0
+
+
+def test_cheats_on_the_command_line_harm_nobody(
+    cheats: Path, honest: pd.DataFrame, cache: Path, tmp_path: Path
+) -> None:
+    suite = small_suite(attacks=[*HONEST, "peeks", "searches", "patches"])
+    content = suite.model_dump(mode="json", exclude_defaults=True, exclude={"parts"})
+    file = tmp_path / "small.yaml"
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    out = ["--out", str(tmp_path / "out"), "--cache", str(cache), "--slots-per-device", "1"]
+    done = run_cli("run", "--suite", str(file), "--plugin", str(cheats), *out)
+    assert done.returncode == 3, done.stdout + done.stderr
+    found = load_results(tmp_path / "out").set_index("attack")
+    assert found["status"].to_dict() == {
+        **dict.fromkeys(honest.index, "ok"),
+        **dict.fromkeys(["peeks", "patches"], "invalid"),
+        "searches": "failed",
+    }
+    reasons = found["reason"].astype(str)
+    assert "reads the queries' labels" in reasons["peeks"]
+    assert "Hasher.forward was replaced" in reasons["patches"]
+    told = re.search(r"(\d+) label matrices in memory, 0 of them the queries'", reasons["searches"])
+    assert told is not None, reasons["searches"]
+    assert int(told[1]) > 0, "those of the training images are there"
+    for name in NUMBERS[1:]:
+        assert found.loc[honest.index, name].tolist() == honest[name].tolist()
+
+
+def test_scoring_holds_nothing_of_an_attack(cheats: Path, cache: Path) -> None:
+    plan = make_plan(small_suite(attacks=["patches", "looksupblindly"], gallery=2), cache)
+    holds: dict[str, bool] = {}
+    for job in plan.jobs.values():
+        found = b"plugin_cheats" in dumps(job)
+        holds[job.task.stage] = holds.get(job.task.stage, False) or found
+        assert (job.task.room == "harness") == (job.task.stage not in ("craft", "fit"))
+    assert {"draw", "encode", "hash", "score", "gallery"} < holds.keys()
+    assert [stage for stage, held in holds.items() if held] == ["craft"]
+
+
+def test_each_job_of_foreign_code_has_a_room_of_its_own(cheats: Path, cache: Path) -> None:
+    everything = [*HONEST, "noise", "p2p", "prototype-ifgsm", "prosgan", "prosgan-eps"]
+    plan = make_plan(small_suite(attacks=[*everything, "patches", "looksup"]), cache)
+    rooms: dict[bool, list[str]] = {True: [], False: []}
+    for job in plan.jobs.values():
+        if job.task.stage in ("craft", "fit"):
+            rooms["patches" in job.task.label or "looksup" in job.task.label] += [job.task.room]
+    assert set(rooms[False]) == {"attacker"}
+    assert len({*rooms[True], "attacker", "harness"}) == 4
+
+
+def test_code_cannot_pass_for_the_programs_own() -> None:
+    assert is_own(GradientLoop(steps=2, rule="l2"))
+
+    class Steps(int):
+        """A number that could do anything."""
+
+    class Posing(GradientLoop):
+        """A class of another place than it says."""
+
+    Posing.__module__, Posing.__qualname__ = GradientLoop.__module__, "GradientLoop"
+    Posing.__name__ = "GradientLoop"
+    assert not is_own(GradientLoop(steps=Steps(2), rule="l2"))
+    assert not is_own(Posing(steps=2, rule="l2"))
+    laden = GradientLoop(steps=2, rule="l2")
+    object.__setattr__(laden, "perturb", print)
+    assert not is_own(laden)
+    assert not is_own((1, {"loop": laden}))
+
+
+def test_rooms_share_no_process() -> None:
+    engine = LocalEngine(cpu_slots(1))
+
+    def process(room: str) -> Any:
+        future = engine.submit("cpu 0", os.getpid, room=room)
+        assert engine.alive("cpu 0")
+        return future.result(timeout=120)
+
+    try:
+        one, harness = process("attacker a"), process("harness")
+        assert process("attacker a") == one, "it waited"
+        other = process("attacker b")
+        assert process("harness") == harness
+        assert process("attacker a") not in (one, other, harness), "it had made way"
+        engine.replace("cpu 0")
+        assert process("harness") != harness
+        assert not list(alive([one, other, harness]))
+    finally:
+        engine.close()
+
+
+def test_a_plan_has_no_labels(cache: Path) -> None:
+    plan = make_plan(small_suite(), cache)
+    (data,) = plan.data.values()
+    assert [len(data.train), len(data.query), len(data.database)] == [120, 24, 240]
+    with pytest.raises(DatasetError, match="no labels of the query split"):
+        _ = data.query.labels
+
+
+def test_what_is_shown_has_nothing_hidden_behind_it(digits: RetrievalData) -> None:
+    blind = digits.without_labels("query", "database", refusal=lambda name: DatasetError(name))
+    assert (blind.train.labels == digits.train.labels).all()
+    assert blind.train.labels.base is None, "a view leads to the whole"
+    assert type(blind.train.labels) is np.ndarray
+    with pytest.raises(DatasetError, match="database"):
+        _ = blind.database.labels
+
+
+def images(*values: float) -> torch.Tensor:
+    """Return an image [1, 3, 1, n] of these columns."""
+    return torch.tensor(values).expand(1, 3, 1, len(values))
+
+
+@pytest.mark.parametrize(
+    ("image", "adversarial", "answer", "epsilon", "fine"),
+    [
+        (images(0.1, 0.9), images(0.1, 0.9), images(0.9, 0.1), 0.0, True),  # the identity
+        (images(0.1, 0.9), images(0.11, 0.91), images(0.91, 0.11), 0.02, True),
+        (images(0.1, 0.9), images(0.11, 0.91), images(0.11, 0.91), None, False),
+        (images(0.1, 0.9), images(0.11, 0.91), images(0.12, 0.90), 0.02, False),
+        (images(0.1, 0.9), images(0.5, 0.9), images(0.9, 0.5), 0.02, True),  # too far: not our say
+        (images(0.3, 0.3), images(0.4, 0.4), images(0.4, 0.4), 0.1, True),  # a symmetric image
+        (images(0.1, 0.9), images(0.1), images(0.1), 0.1, True),  # a wrong shape: not our say
+        (images(0.1, 0.9), images(torch.nan, 0.9), images(0.9, torch.nan), 0.1, True),
+    ],
+)
+def test_answers_to_mirror_images_tell_who_looks(
+    image: torch.Tensor,
+    adversarial: torch.Tensor,
+    answer: torch.Tensor,
+    epsilon: float | None,
+    fine: bool,
+) -> None:
+    if fine:
+        check_fresh(image, adversarial, answer, epsilon)
+    else:
+        with pytest.raises(InvalidAttackError, match="cached images"):
+            check_fresh(image, adversarial, answer, epsilon)

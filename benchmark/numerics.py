@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -36,6 +36,12 @@ def numerics(precision: Precision, device: torch.device) -> Iterator[None]:
                 torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled()
             )
             torch.use_deterministic_algorithms(True, warn_only=True)
+            # What is never read need not be filled, and every fill is a kernel.
+            fills: Any = torch.utils.deterministic
+            stack.callback(
+                setattr, fills, "fill_uninitialized_memory", fills.fill_uninitialized_memory
+            )
+            fills.fill_uninitialized_memory = False
         if precision == "bfloat16":
             stack.enter_context(_bfloat16(device.type))
         yield

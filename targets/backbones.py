@@ -160,8 +160,11 @@ class Tiny(Backbone):
     batch_statistics: ClassVar[bool] = True
     width: int = 16
 
-    def trunk(self, side: int) -> nn.Module:  # noqa: ARG002 - global pooling takes any side
-        """Return four strided blocks of conv, batch norm, ReLU, then max pooling."""
+    def trunk(self, side: int) -> nn.Module:
+        """Return four strided blocks of conv, batch norm, ReLU, then max pooling.
+
+        By the size of the map that is left: the adaptive one warns that on a GPU it may not repeat.
+        """
         widths = [3, self.width, self.width * 2, self.width * 2, self.width * 4]
         blocks = [
             layer
@@ -172,4 +175,4 @@ class Tiny(Backbone):
                 nn.ReLU(),
             )
         ]
-        return nn.Sequential(*blocks, nn.AdaptiveMaxPool2d(1), nn.Flatten())
+        return nn.Sequential(*blocks, nn.MaxPool2d(-(-side // 16)), nn.Flatten())

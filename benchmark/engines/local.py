@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Future
 from typing import Any
 
+from joblib.externals.loky import process_executor
 from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
 from benchmark.engines.base import HARNESS, Engine, EngineError, Slot
@@ -108,6 +109,9 @@ def _no_signals() -> Iterator[None]:
 
 def _start_worker(driver: int) -> None:
     """Prepare a worker: leave signals to the driver, and never outlive it."""
+    # Where psutil is installed, loky ends a worker that grew by 300 MB since its first call, as any
+    # does that loads CUDA or a network: the next job waits for a new one.
+    process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
     for number in _DRIVERS_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):

@@ -100,9 +100,7 @@ def _on_gpu(
         2 * torch.from_numpy(signs > 0).to(torch.int8) - 1 for signs in (codes, database)
     )
     rows = torch.from_numpy(np.stack(sets))
-    return Ranking(
-        *gpu.rank_on(device, queries, near, rows, torch.from_numpy(labels), stable=stable)
-    )
+    return Ranking(*gpu.rank_on(device, queries, near, rows, torch.tensor(labels), stable=stable))
 
 
 def _check_shapes(codes: Array, database: Array, sets: Sequence[Array], labels: Array) -> None:

@@ -28,7 +28,7 @@ from reports.results import load_results
 from targets.hasher import Hasher
 from tests.cheats import write_cheats
 from tests.conftest import run_cli, run_inline, small_suite
-from tests.processes import alive
+from tests.processes import alive, wait_until
 
 HONEST: list[Any] = [
     "original",
@@ -192,14 +192,18 @@ def test_rooms_share_no_process() -> None:
         return future.result(timeout=120)
 
     try:
-        one, harness = process("attacker a"), process("harness")
-        assert process("attacker a") == one, "it waited"
+        own, harness = process("attacker"), process("harness")
+        assert process("attacker") == own, "it waited"
+        foreign = process("attacker a")
+        assert foreign not in (own, harness)
+        assert process("attacker a") == foreign, "tried again"
         other = process("attacker b")
+        assert other not in (own, harness, foreign)
         assert process("harness") == harness
-        assert process("attacker a") not in (one, other, harness), "it had made way"
+        wait_until(lambda: not list(alive([own, foreign, other])), "they make way", 15)
         engine.replace("cpu 0")
         assert process("harness") != harness
-        assert not list(alive([one, other, harness]))
+        assert not list(alive([harness]))
     finally:
         engine.close()
 

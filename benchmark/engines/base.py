@@ -11,7 +11,8 @@ from typing import Any
 
 from datasets.errors import UserError
 
-HARNESS = "harness"  # the room of what no attack has a part in
+# Rooms: of what no attack has a part in, and of the program's own attacks. Any other is one job's.
+HARNESS, ATTACKER = "harness", "attacker"
 
 
 class EngineError(UserError):

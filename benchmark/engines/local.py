@@ -2,8 +2,8 @@
 
 A shared pool fails every queued job when one worker dies; here a job is only ever submitted to a
 free slot, and a broken slot is replaced. A slot has up to two processes, of which one works at a
-time: the harness's own, and one for the room outside it that was asked for last. Workers exit when
-their driver is gone.
+time: the harness's, and one of the attacker's side. One of a room for a single job ends when the
+slot's next job comes. Workers exit when their driver is gone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 from joblib.externals.loky import process_executor
 from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
-from benchmark.engines.base import HARNESS, Engine, EngineError, Slot
+from benchmark.engines.base import ATTACKER, HARNESS, Engine, EngineError, Slot
 
 _PR_SET_PDEATHSIG = 1
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
@@ -46,13 +46,14 @@ class LocalEngine(Engine):
     def submit(
         self, slot: str, function: Callable[..., Any], /, *, room: str = HARNESS, **arguments: Any
     ) -> Future[Any]:
-        """Run a function on a free slot; a process of another room than the harness's makes way."""
+        """Run a function on a free slot."""
         pools = self._pools[slot]
         self._used[slot] = room
+        stay = (HARNESS, ATTACKER if room == HARNESS else room)
+        for other in pools.keys() - set(stay):
+            _end(pools.pop(other))
         try:
             if room not in pools:
-                for other in [name for name in pools if HARNESS not in (name, room)]:
-                    _end(pools.pop(other))
                 pools[room] = ProcessPoolExecutor(
                     max_workers=1,
                     initializer=_start_worker,

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from attacks.base import Knowledge, Pool
 from benchmark.audit import InvalidAttackError
+from benchmark.engines.base import ATTACKER
 from benchmark.jobs import Compute, Context
 from benchmark.networks import batches, encode_batch, input_hasher
 from benchmark.records import digest, is_own
@@ -39,7 +40,7 @@ class AttackerTask(NetworkTask):
     @property
     def room(self) -> str:
         """The room of the program's own attacks, or one for this job alone."""
-        return "attacker" if is_own(self) else f"attacker {digest(self)}"
+        return ATTACKER if is_own(self) else f"{ATTACKER} {digest(self)}"
 
     def hidden(self, context: Context) -> tuple[SplitName, ...]:
         """Hide the queries' labels, and the database's unless its codes are shown."""

@@ -84,7 +84,12 @@ def make_plan(suite: Suite, cache: Path, sizing: Sizing | None = None) -> Plan:
 
 
 def graphs_of(
-    suite: Suite, cache: Path, jobs: dict[str, Job], sizing: Sizing | None = None
+    suite: Suite,
+    cache: Path,
+    jobs: dict[str, Job],
+    sizing: Sizing | None = None,
+    *,
+    labelled: bool = False,
 ) -> Iterator[tuple[JobGraph, list[Target]]]:
     """Yield, for every part of a suite and every data set of it, the graph and the targets.
 
@@ -93,6 +98,7 @@ def graphs_of(
         cache: where data sets are built; each is loaded once.
         jobs: takes what the graphs make.
         sizing: finds batches for a suite that leaves them open.
+        labelled: the data sets keep their labels.
 
     Raises:
         SuiteError: a parameter that does not fit.
@@ -103,7 +109,7 @@ def graphs_of(
         for number, entry in enumerate(part.datasets):
             name = canonical_json(entry.model_dump())
             if name not in loaded:
-                loaded[name] = _load(entry, f"datasets[{number}].params", cache)
+                loaded[name] = _load(entry, f"datasets[{number}].params", cache, labelled=labelled)
             yield JobGraph(part, *loaded[name], jobs, sizing), targets
 
 
@@ -117,10 +123,13 @@ def assemble(
     return Plan(suite, cells, needed(cells, jobs), data, specs)
 
 
-def _load(entry: DatasetEntry, place: str, cache: Path) -> tuple[DatasetSpec, RetrievalData]:
-    """Return a data set without its labels: planning needs none, and plug-ins run beside it."""
+def _load(
+    entry: DatasetEntry, place: str, cache: Path, *, labelled: bool
+) -> tuple[DatasetSpec, RetrievalData]:
+    """Return a data set, as a rule without labels: planning needs none, and plug-ins look on."""
     spec: DatasetSpec = construct(registry().datasets[entry.dataset], entry.params, place)
-    return spec, spec.load(cache).without_labels(*SPLITS, refusal=_refusal)
+    data = spec.load(cache)
+    return spec, data if labelled else data.without_labels(*SPLITS, refusal=_refusal)
 
 
 def _refusal(split: SplitName) -> DatasetError:

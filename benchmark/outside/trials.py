@@ -84,7 +84,7 @@ class Origin:
         """
         suite = stored_suite(out, attacks=False)
         found: dict[str, Trial] = {}
-        for graph, targets in graphs_of(suite, cache, {}, stored_sizing(out)):
+        for graph, targets in graphs_of(suite, cache, {}, stored_sizing(out), labelled=True):
             for setting in settings_of(graph.suite):
                 trial = Trial(graph, setting)
                 trial = found.setdefault(str(trial.identity), trial)

@@ -62,5 +62,5 @@ def check(
         )
         for attack, listed in paired.items()
     ]
-    diagnose = functools.partial(hints, baseline=baseline, plan=plan, out=out)
+    diagnose = functools.partial(hints, baseline=baseline, plan=plan, out=out, cache=cache)
     return [judge(one, demands, diagnose) for one in adjusted(compared)]

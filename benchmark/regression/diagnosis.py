@@ -19,22 +19,24 @@ _CLEAR = 0.05  # t-MAP by which a suspicion must fit better than what was meant
 _SHIFTS = (-1, 1)
 
 
-def hints(comparison: Comparison, baseline: Baseline, plan: Plan, out: Path) -> list[str]:
+def hints(
+    comparison: Comparison, baseline: Baseline, plan: Plan, out: Path, cache: Path
+) -> list[str]:
     """Return what the worst cell of a comparison on t-MAP looks like, if it looks like anything."""
     if not comparison.cells or not comparison.metric.startswith("t_map"):
         return []
     worst = min(comparison.cells, key=lambda cell: cell.difference)
-    return [*_shifted(worst.pair, plan, out), *_away(worst.pair, worst.candidate, baseline)]
+    return [*_shifted(worst.pair, plan, out, cache), *_away(worst.pair, worst.candidate, baseline)]
 
 
-def _shifted(pair: Pair, plan: Plan, out: Path) -> Iterator[str]:
+def _shifted(pair: Pair, plan: Plan, out: Path, cache: Path) -> Iterator[str]:
     """Suspect target codes of a neighbouring query."""
     store, jobs = Store(out / "store"), plan.jobs
     scoring = jobs[pair.candidate.jobs["score"]]
     arrays: dict[str, Arrays] = {
         role: store.arrays(JobRef(ref.stage, ref.key)) for role, ref in scoring.inputs.items()
     }
-    data = plan.data[pair.candidate.row["dataset_fingerprint"]]
+    data = plan.specs[pair.candidate.row["dataset_fingerprint"]].load(cache)  # a plan has no labels
     labels = np.asarray(data.database.labels)
     targets = arrays["targets"]["targets"]
 

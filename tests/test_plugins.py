@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from benchmark.plan import make_plan
 from benchmark.plugins import PluginError, load_plugins
 from benchmark.registry import registry
 from benchmark.suite_files import load_suite
-from tests.conftest import SmokeRun, run_cli
+from tests.conftest import ROOT, SmokeRun, run_cli
 
 MINE = '''
 """Sign steps whose loss is squared."""
@@ -59,8 +60,17 @@ def written(folder: Path, text: str = MINE, name: str = "mine.py") -> Path:
     return file
 
 
-def test_a_file_of_twenty_lines_is_ranked(smoke: SmokeRun, cache: Path, tmp_path: Path) -> None:
-    file = written(tmp_path)
+def from_readme() -> str:
+    """Return the attack that the README writes, which has fewer than 15 lines of code."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```python\n(# mine\.py\n.*?)```", text, flags=re.DOTALL)
+    lines = [line for line in example.splitlines() if line and not line.startswith("#")]
+    assert len(lines) < 15
+    return str(example)
+
+
+def test_the_readme_s_attack_is_ranked(smoke: SmokeRun, cache: Path, tmp_path: Path) -> None:
+    file = written(tmp_path, from_readme())
     only = ["--only", "attack=original,source=*-12", "--only", "attack=squared,source=*-12"]
     out = ["--out", str(tmp_path / "out"), "--cache", str(cache)]
     asked = ["run", "--suite", "smoke", "--plugin", str(file), "--attack", "squared", *only, *out]
@@ -73,7 +83,7 @@ def test_a_file_of_twenty_lines_is_ranked(smoke: SmokeRun, cache: Path, tmp_path
     assert rows["squared"]["linf"] <= 8 / 255 + 1e-6
     assert "Squared" in done.stdout
     assert "all done" in run_cli(*asked).stdout
-    written(tmp_path, MINE.replace("steps=5", "steps=4"))
+    written(tmp_path, from_readme().replace("steps=20", "steps=4"))
     again = run_cli(*asked)
     assert "10 cached, 4 ok" in again.stdout, "crafted, hashed, scored, shown anew; nothing else"
 

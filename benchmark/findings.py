@@ -10,6 +10,8 @@ from benchmark.manifest import read_manifest
 from benchmark.store import Arrays, JobRef, Store
 from benchmark.watch.events import last_run
 
+_LIBRARY = "library version"  # in the canonical form of what requires one
+
 
 def loss_curves(out: Path) -> list[dict[str, Any]]:
     """Return the loss curves of every generator of the run, also of those that failed.
@@ -119,7 +121,7 @@ def provenance(out: Path) -> dict[str, Any]:
         "seeds": len({row["draw_seed"] for row in rows}),
         "versions": sorted(
             {", ".join(f"{n} {one[n]}" for n in libraries) for one in made}
-            | {part["library"] for part in parts if "library" in part}
+            | {part[_LIBRARY] for part in parts if _LIBRARY in part}
         ),
         "devices": sorted({f"{one['device']} on {one['host']}" for one in made}),
         "revisions": sorted({one["revision"] or "no git revision" for one in made}),

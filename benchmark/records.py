@@ -91,9 +91,10 @@ def canonical(value: Any) -> Any:
             if field.metadata.get("key", True)
         }
         source = _SOURCES.get(type(value).__module__)
-        origin = {} if source is None else {"source": source}
+        # Names that no field can have.
+        origin = {} if source is None else {"plug-in source": source}
         library = getattr(type(value), "requires", None)
-        origin |= {} if library is None else {"library": library.version}
+        origin |= {} if library is None else {"library version": library.version}
         return {"type": type(value).__name__, **origin, **fields}
     if isinstance(value, Mapping):
         return {str(name): canonical(item) for name, item in value.items()}

@@ -1,9 +1,9 @@
 """The program's own attacks against its frozen baseline, crafted on the very targets beside it.
 
 Made by ``run --suite smoke --attack gan …`` (every attack) and ``freeze --targets``. Where an
-attack is changed on purpose it is frozen anew, and the change shows in the file. On another machine the
-attacks that train a generator end elsewhere (by up to four points where vector instructions were
-switched off), so that they are held to a coarser effect.
+attack is changed on purpose it is frozen anew, and the change shows in the file. On another machine
+the attacks that train a generator end elsewhere (by up to four points where vector instructions
+were switched off), so that they are held to a coarser effect.
 """
 
 from __future__ import annotations

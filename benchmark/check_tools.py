@@ -78,7 +78,7 @@ def check(
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The candidate's folder. Default: results/check-<name>."),
+        typer.Option("--out", "-o", help="The candidate's folder. Default: results/check-BASELINE."),
     ] = None,
     figures: Annotated[
         Path | None, typer.Option("--json", help="The file that gets all figures.")

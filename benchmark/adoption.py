@@ -18,7 +18,7 @@ def adopt(jobs: Iterable[Job], origin: Path, out: Path) -> list[Job]:
     """Take over what another folder has of some jobs, and return the jobs it had.
 
     Files are linked, or copied where they cannot be; the store never changes a file in place, so
-    that neither folder can harm the other. What a folder has already stays.
+    that neither folder can harm the other. What the folder had made otherwise is replaced.
 
     Args:
         jobs: which, attacks' own stages left out.
@@ -31,10 +31,11 @@ def adopt(jobs: Iterable[Job], origin: Path, out: Path) -> list[Job]:
         if job.ref.stage not in PREPARED or not theirs.is_done(job.ref):
             continue
         adopted.append(job)
-        if ours.is_done(job.ref):
+        if ours.is_done(job.ref) and ours.output(job.ref) == theirs.output(job.ref):
             continue
         folder = ours.folder(job.ref)
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / "done.json").unlink(missing_ok=True)
         # The record last: a job without one is not done.
         for file in sorted(theirs.folder(job.ref).iterdir(), key=lambda one: one.suffix == ".json"):
             if file.is_file() and not file.name.startswith((".", "start-", "failed")):

@@ -59,8 +59,13 @@ def check(
     ] = None,
     metric: Annotated[MetricName, typer.Option(help="What is compared.")] = MetricName.t_map,
     min_effect: Annotated[
-        float, typer.Option(min=0, max=1, help="The smallest loss that counts, a fraction.")
-    ] = 0.02,
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="The smallest loss that counts, a fraction. Default: .02; .002 of perceptibility.",
+        ),
+    ] = None,
     alpha: Annotated[
         float, typer.Option(min=1e-6, max=0.5, help="The level of all cells' tests together.")
     ] = 0.05,
@@ -78,7 +83,9 @@ def check(
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The candidate's folder. Default: results/check-BASELINE."),
+        typer.Option(
+            "--out", "-o", help="The candidate's folder. Default: results/check-BASELINE."
+        ),
     ] = None,
     figures: Annotated[
         Path | None, typer.Option("--json", help="The file that gets all figures.")
@@ -95,9 +102,9 @@ def check(
 
     Crafts on the same targets, queries and target labels, pairs by query, tests each cell by a
     paired permutation under Holm's correction, and judges by the 95 % interval of candidate minus
-    reference over all cells. Exit codes: 0 a loss of --min-effect is ruled out; 1 worse, or a
-    broken budget; 4 undecided; 3 cells failed or are missing; 2 usage; 70 an error of the program,
-    which is no verdict.
+    reference over all cells. Exit codes: 0 a loss of --min-effect is ruled out; 1 worse, in all
+    or in a cell, slower than allowed, or a broken budget; 4 undecided; 3 cells failed or are
+    missing; 2 usage; 70 an error of the program, which is no verdict.
     """
     from benchmark.plugins import load_plugins
 
@@ -106,24 +113,26 @@ def check(
         from benchmark.regression.baseline import read_baseline
         from benchmark.regression.candidate import Question
         from benchmark.regression.checking import check as checked
-        from benchmark.regression.telling import table, worst, write_junit, write_verdicts
+        from benchmark.regression.telling import as_json, table, worst, write_junit
+        from benchmark.regression.trials import METRICS
         from benchmark.regression.verdict import Demands, Outcome
-        from benchmark.stored_suite import stored_sizing
+        from benchmark.store import write_json
 
         question = Question(attack, against, metric.value, only or (), reseed, retrained)
-        held = read_baseline(baseline, metric.value, data_root)
+        effect = METRICS[metric.value].min_effect if min_effect is None else min_effect
+        demands = Demands(effect, alpha, max_slowdown)
+        held = read_baseline(baseline, metric.value, data_root=data_root, retrained=retrained)
         folder = out or Path("results") / f"check-{baseline.resolve().stem}"
         verdicts = checked(
             question,
-            Demands(min_effect, alpha, max_slowdown),
+            demands,
             held,
             out=folder.resolve(),
             cache=cache_folder(cache),
-            sizing=None if held.folder is None else stored_sizing(held.folder),
             run=_runner(folder.resolve(), cache_folder(cache), devices, slots_per_device),
         )
         if figures is not None:
-            write_verdicts(verdicts, baseline, figures)
+            write_json(figures, as_json(verdicts, demands, baseline))
         if junit is not None:
             write_junit(verdicts, junit)
         say("\n" + table(verdicts) + "\n")
@@ -150,7 +159,7 @@ def freeze(
     """Write what 'check' needs of a folder to a small file: scores by query, keys, protocol."""
     from benchmark.regression.baseline import freeze_folder
 
-    with usage_errors():
+    with internal_errors(), usage_errors():
         metrics = [one.value for one in metric or [MetricName.t_map]]
         frozen = freeze_folder(out, file, metrics=metrics, only=only or (), targets=targets)
         beside = f", {len(frozen.targets)} targets beside it" if targets else ""

@@ -47,7 +47,7 @@ def internal_errors() -> Iterator[None]:
         raise
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    except Exception as error:  # noqa: BLE001 - whatever it was
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it was
         traceback.print_exc()
         typer.echo(f"internal error, no verdict: {type(error).__name__}: {error}", err=True)
         raise typer.Exit(EXIT_INTERNAL) from None

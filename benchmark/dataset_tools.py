@@ -43,25 +43,28 @@ def dataset_spec(name: str, params: Sequence[str], data_root: Path | None) -> Da
 
 
 def rooted(
-    cls: type[DatasetSpec], params: dict[str, Any], data_root: Path | None
+    cls: type[DatasetSpec], params: dict[str, Any], data_root: Path | None, *, anew: bool = False
 ) -> dict[str, Any]:
-    """Return the parameters with ``root`` below ``data_root``, where the data set has one."""
+    """Return the parameters with ``root`` below ``data_root``, where the data set has one.
+
+    One that is given stays, unless it is to be set ``anew``.
+    """
     has_root = any(field.name == "root" for field in dataclasses.fields(cls))
-    if data_root is None or not has_root or "root" in params:
+    if data_root is None or not has_root or ("root" in params and not anew):
         return params
     return {**params, "root": str(data_root / cls.name)}
 
 
-def with_root(suite: Suite, data_root: Path | None) -> Suite:
-    """Return the suite with its data sets below ``data_root``."""
+def with_root(suite: Suite, data_root: Path | None, *, anew: bool = False) -> Suite:
+    """Return the suite with its data sets below ``data_root``; see :func:`rooted`."""
 
     def entry(one: DatasetEntry) -> DatasetEntry:
-        params = rooted(registry().datasets[one.dataset], one.params, data_root)
+        params = rooted(registry().datasets[one.dataset], one.params, data_root, anew=anew)
         return one.model_copy(update={"params": params})
 
     changes = {
         "datasets": [entry(one) for one in suite.datasets],
-        "parts": [with_root(part, data_root) for part in suite.parts],
+        "parts": [with_root(part, data_root, anew=anew) for part in suite.parts],
     }
     return suite.model_copy(update=changes)
 

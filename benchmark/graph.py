@@ -126,7 +126,7 @@ class JobGraph:
 
     def _imported(self, spec: TargetSpec, pattern: str, seed: int) -> Job:
         names = {"method": spec.method.name, "backbone": spec.backbone.name}
-        names |= {"bits": str(spec.bits), "seed": str(seed)}
+        names |= {"bits": str(spec.bits), "seed": str(seed), "dataset": self.data.name}
         try:
             path = Path(pattern.format(**names)).expanduser()
         except (KeyError, IndexError, ValueError) as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,12 @@ class NoRunError(UserError):
 
 
 def write_manifest(plan: Plan, out: Path) -> None:
-    """Write what the plan crosses and which jobs fill each cell to ``plan.json``.
+    """Write :func:`manifest_of` a plan to ``plan.json``."""
+    write_json(out / _NAME, manifest_of(plan), ordered=True)  # as overrides stand in the rows
+
+
+def manifest_of(plan: Plan) -> dict[str, Any]:
+    """Return what a plan crosses and which jobs fill each cell.
 
     Beside the suite stand what it leaves out when it is dumped, the ``parts`` it is the union of,
     and what its values are to be read with: the working ``folder`` that relative paths start from,
@@ -50,7 +54,7 @@ def write_manifest(plan: Plan, out: Path) -> None:
         }
         for key, job in plan.jobs.items()
     }
-    content = {
+    return {
         "suite": plan.suite.model_dump(mode="json"),
         "parts": [part.model_dump(mode="json") for part in plan.suite.parts],
         "folder": str(Path.cwd()),
@@ -59,7 +63,6 @@ def write_manifest(plan: Plan, out: Path) -> None:
         "cells": cells,
         "jobs": jobs,
     }
-    write_json(out / _NAME, content, ordered=True)  # as overrides stand in the rows
 
 
 def _protocols(plan: Plan) -> list[str]:
@@ -85,51 +88,78 @@ def suite_tables(out: Path) -> list[str]:
     return list(manifest.get("suite", {}).get("tables", []))
 
 
-def result_rows(out: Path) -> list[dict[str, Any]]:
+def result_rows(out: Path, manifest: dict[str, Any] | None = None) -> list[dict[str, Any]]:
     """Return one row for every cell; one that has not been run says so in its status.
+
+    Args:
+        out: the output folder.
+        manifest: the cells asked for; None for those of the folder.
 
     Raises:
         NoRunError: the folder has no manifest.
     """
-    manifest = read_manifest(out)
-    store = Store(out / "store")
+    manifest = manifest or read_manifest(out)
+    records = _Records(Store(out / "store"), manifest["jobs"])
+    return [_row(cell, records) for cell in manifest["cells"]]
 
-    @functools.cache
-    def notes(ref: JobRef) -> str:
-        record = store.record(ref) or {"provenance": {}}
+
+class _Records:
+    """What a store says of the jobs of a manifest, each read once."""
+
+    def __init__(self, store: Store, jobs: dict[str, Any]) -> None:
+        self._store, self.jobs = store, jobs
+        self.record = functools.cache(self._record)
+        self.failure = functools.cache(self._failure)
+        self.stale = functools.cache(self._stale)
+
+    def _record(self, key: str) -> dict[str, Any] | None:
+        return self._store.record(JobRef(self.jobs[key]["stage"], key))
+
+    def _failure(self, key: str) -> dict[str, Any] | None:
+        """Return why a job has no result, if it was tried."""
+        failed = self._store.failure(JobRef(self.jobs[key]["stage"], key))
+        return failed if self.record(key) is None else None
+
+    def _stale(self, key: str) -> bool:
+        """Whether what a job stands on failed since, or was made anew with another result."""
+        made = (self.record(key) or {"inputs": {}})["inputs"]
+        for role, before in self.jobs[key]["inputs"].items():
+            record = self.record(before)
+            if self.failure(before) is not None or self.stale(before):
+                return True
+            if record is not None and made.get(role, record["output"]) != record["output"]:
+                return True
+        return False
+
+    def notes(self, key: str) -> str:
+        """Return what a reader of the row must know about how a job ran."""
+        record = self.record(key) or {"provenance": {}}
         return "; ".join(record["provenance"].get("notes", ()))
 
-    return [_row(cell, manifest["jobs"], store, notes) for cell in manifest["cells"]]
 
-
-def _row(
-    cell: dict[str, Any],
-    jobs: dict[str, Any],
-    store: Store,
-    notes: Callable[[JobRef], str],
-) -> dict[str, Any]:
+def _row(cell: dict[str, Any], records: _Records) -> dict[str, Any]:
     row = dict(cell["row"])
     if cell["skipped"] is not None:
         return {**row, "status": "skipped", "reason": cell["skipped"]}
-    chain = {stage: JobRef(stage, cell["jobs"][stage]) for stage in CHAIN if stage in cell["jobs"]}
-    row["job_key"] = chain["score"].key
-    for ref in chain.values():
-        record = store.record(ref)
-        if record is not None:
-            if ref.stage == "craft":
+    chain = {stage: cell["jobs"][stage] for stage in CHAIN if stage in cell["jobs"]}
+    row["job_key"] = chain["score"]
+    for stage, key in chain.items():
+        record = records.record(key)
+        if record is not None and not records.stale(key):
+            if stage == "craft":
                 row["device"] = record["provenance"]["device"]
             row.update(_columns(record["data"]))
-    upstream = _upstream(chain["score"].key, jobs)
-    if store.record(chain["score"]) is not None:
-        told = (notes(JobRef(jobs[key]["stage"], key)) for key in upstream)
-        return {**row, "status": "ok", "reason": "", "notes": "; ".join(filter(None, told))}
+    upstream = _upstream(chain["score"], records.jobs)
+    if records.record(chain["score"]) is not None and not records.stale(chain["score"]):
+        told = "; ".join(filter(None, map(records.notes, upstream)))
+        return {**row, "status": "ok", "reason": "", "notes": told}
     for key in upstream:
-        failure = store.failure(JobRef(jobs[key]["stage"], key))
+        failure = records.failure(key)
         if failure is not None:
             row.update(
                 {name: failure["data"][name] for name in MEASURED if name in failure["data"]}
             )
-            reason = f"{jobs[key]['label']}: {failure['reason']}"
+            reason = f"{records.jobs[key]['label']}: {failure['reason']}"
             return {**row, "status": failure["status"], "reason": reason}
     return {**row, "status": MISSING, "reason": "not run yet"}
 

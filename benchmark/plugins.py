@@ -102,7 +102,7 @@ def _import(path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise PluginError(f"{path}{_line(error, path)}: {type(error).__name__}: {error}") from error
     register_source(name, hashlib.sha256(content).hexdigest())
@@ -110,7 +110,7 @@ def _import(path: Path) -> ModuleType:
     return module
 
 
-def _line(error: Exception, path: Path) -> str:
+def _line(error: BaseException, path: Path) -> str:
     """Return where in a file an error arose, like ``, line 7``."""
     if isinstance(error, SyntaxError):
         return f", line {error.lineno}"

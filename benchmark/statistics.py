@@ -13,6 +13,7 @@ IntArray = npt.NDArray[np.int64]
 LEVEL = 0.95
 RESAMPLES = 1999
 _BATCH = 500  # resamples at a time: bounds memory with many queries
+_FEW = 20  # groups below which a bootstrap of them is far too narrow
 
 
 def interval(
@@ -28,20 +29,24 @@ def interval(
         values: one a query ``[q]``; where there are several a query (seeds, targets), their mean.
         clusters: the number of the group each value belongs to ``[q]``, resampled together; None
             where every query stands for itself.
-        widest: what is returned where there is only one of them.
+        widest: what is returned where there is only one of them, unless its values are zero.
         seed: of the resampling.
 
     Returns:
-        Its ends; the mean twice where all values are equal.
+        Its ends; the mean twice where all values are equal. Of fewer than twenty groups, those
+        of Student's t on their sums.
     """
     from scipy.stats import bootstrap  # it takes a second to import
 
     sums, sizes = _grouped(values, clusters)
+    mean = float(np.mean(values))
+    if np.ptp(values) == 0 and (len(sums) > 1 or mean == 0):
+        return mean, mean
     if len(sums) < 2:
         return widest
-    mean = float(np.mean(values))
-    if np.ptp(values) == 0:
-        return mean, mean
+    if len(sums) < _FEW:  # too few to resample
+        spread = _deviation(sums - mean * sizes, sizes) * _student(len(sums) - 1)
+        return mean - spread, mean + spread
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a degenerate resample; see below
         found = bootstrap(
@@ -57,7 +62,7 @@ def interval(
         ).confidence_interval
     low, high = float(found.low), float(found.high)
     if np.isnan(low) or np.isnan(high):  # too few distinct values for the correction
-        spread = 1.96 * float(np.std(sums, ddof=1)) * len(sums) ** 0.5 / float(sizes.sum())
+        spread = _deviation(sums - mean * sizes, sizes) * _student(len(sums) - 1)
         return mean - spread, mean + spread
     return low, high
 
@@ -104,40 +109,63 @@ def holm(p_values: FloatArray) -> FloatArray:
 
 
 def crossed_interval(
-    values: FloatArray, *, seed: int = 0, widest: tuple[float, float] = (-1.0, 1.0)
+    values: FloatArray,
+    labels: IntArray,
+    *,
+    seed: int = 0,
+    widest: tuple[float, float] = (-1.0, 1.0),
 ) -> tuple[float, float]:
     """Return the 95 % interval of a mean over crossed clusters.
 
-    Each factor is resampled by itself and a value weighs the product of its factors' weights (the
-    pigeonhole bootstrap; Owen 2007), which errs on the wide side; a factor of one level tells
-    nothing and stays.
+    Targets, seeds, queries and target labels are each resampled by themselves, and a value weighs
+    the product of their weights (the pigeonhole bootstrap; Owen 2007), which errs on the wide side.
+    A factor of one level tells nothing and stays; under one seed queries stand within labels. For
+    the few levels there are, deviations are scaled by n / (n - 1) and the ends moved out as
+    Student's t has them, its degrees of freedom by Satterthwaite from what each factor adds.
 
     Args:
         values: ``[targets, seeds, queries]``; NaN where there is none.
+        labels: the number of each query's target label under each seed ``[seeds, queries]``.
         seed: of the resampling.
         widest: what is returned where every factor has one level.
 
     Returns:
-        The interval's ends, by percentiles.
+        The interval's ends.
     """
     there = ~np.isnan(values)
-    if not any(size > 1 for size in values.shape):
-        return widest
     known = values[there]
+    mean = float(known.mean())
     if np.ptp(known) == 0:
-        return float(known[0]), float(known[0])
+        return mean, mean
+    numbers = labels + np.arange(len(labels))[:, None] * (labels.max() + 1)  # each seed its own
+    shape = values.shape
+    factors = {
+        "target": np.broadcast_to(np.arange(shape[0])[:, None, None], shape),
+        "seed": np.broadcast_to(np.arange(shape[1])[None, :, None], shape),
+        "label": np.broadcast_to(numbers, shape),
+        "query": np.broadcast_to(np.arange(shape[2]), shape),
+    }
+    if shape[1] == 1:
+        del factors["query"]
+    levels = {
+        name: np.unique(rows[there], return_inverse=True)[1] for name, rows in factors.items()
+    }
+    levels = {name: rows for name, rows in levels.items() if rows.max() > 0}
+    if not levels:
+        return widest
     draws = np.random.default_rng(seed)
-    weights = [
-        draws.multinomial(size, np.full(size, 1 / size), RESAMPLES).astype(float)
-        for size in values.shape
-    ]
-    filled, counted = np.where(there, values, 0), there.astype(float)
-    sums, counts = (
-        np.einsum("tsq,bt,bs,bq->b", array, *weights, optimize=True) for array in (filled, counted)
-    )
-    means = sums[counts > 0] / counts[counts > 0]
+    centred = known - mean
+    means = np.empty(RESAMPLES)
+    for number in range(RESAMPLES):
+        weights = np.ones(len(known))
+        for rows in levels.values():
+            size = rows.max() + 1
+            drawn = np.bincount(draws.integers(size, size=size), minlength=size)
+            weights *= (1 + (drawn - 1) * np.sqrt(size / (size - 1)))[rows]
+        means[number] = mean + (weights * centred).sum() / len(known)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+    wider = _student(_freedom(centred, list(levels.values()))) / _student(np.inf)
+    return float(mean - (mean - low) * wider), float(mean + (high - mean) * wider)
 
 
 def unpaired_interval(
@@ -169,6 +197,30 @@ def unpaired_interval(
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return float(found.low), float(found.high)
+
+
+def _freedom(centred: FloatArray, levels: list[npt.NDArray[np.intp]]) -> float:
+    """Return the degrees of freedom of a sum of the factors' variances (Satterthwaite 1946)."""
+    total = rest = 0.0
+    for rows in levels:
+        sums = np.bincount(rows, centred)
+        variance = float((sums**2).sum()) * len(sums) / (len(sums) - 1)
+        total += variance
+        rest += variance**2 / (len(sums) - 1)
+    return total**2 / rest if rest else float("inf")
+
+
+def _deviation(residuals: FloatArray, sizes: FloatArray) -> float:
+    """Return the standard deviation of a mean from the sums of its groups' residuals."""
+    groups = len(residuals)
+    return float(np.sqrt((residuals**2).sum() * groups / (groups - 1)) / sizes.sum())
+
+
+def _student(freedom: float) -> float:
+    """Return how many standard deviations a two-sided interval reaches."""
+    from scipy.stats import t
+
+    return float(t.ppf((1 + LEVEL) / 2, freedom))
 
 
 def _grouped(values: FloatArray, clusters: IntArray | None) -> tuple[FloatArray, FloatArray]:

@@ -61,8 +61,7 @@ def restored_suite(
     Raises:
         SuiteError: it was written by an earlier version, or names what is not there.
     """
-    if "parts" not in content:
-        raise SuiteError(f"{origin} was kept by an earlier version; {_REMEDY}")
+    content = kept_suite(content, origin)
     try:
         suite = Suite.model_validate({**content["suite"], "parts": content["parts"]})
     except ValidationError as error:
@@ -71,7 +70,20 @@ def restored_suite(
     for part in suite.parts or [suite]:
         check_names(part, origin, attacks=attacks)
     began = Path(content["folder"])
-    return _placed(with_root(suite, data_root or began / _DATA), began)
+    if data_root is not None:
+        suite = with_root(suite, data_root, anew=True)
+    return _placed(with_root(suite, began / _DATA), began)
+
+
+def kept_suite(content: Mapping[str, Any], origin: str) -> dict[str, Any]:
+    """Return what was kept of a suite, if all was.
+
+    Raises:
+        SuiteError: it was written by an earlier version.
+    """
+    if "parts" not in content:
+        raise SuiteError(f"{origin} was kept by an earlier version; {_REMEDY}")
+    return dict(content)
 
 
 def stored_sizing(out: Path) -> Sizing:

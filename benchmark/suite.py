@@ -48,9 +48,7 @@ class TargetEntry(_Strict):
     method_params: Params = {}
     normalise: Normalise = "none"
     weights: str = "imagenet"
-    checkpoint: str | None = (
-        None  # a hasher made elsewhere; {method}, {backbone}, {bits}, {seed} in it
-    )
+    checkpoint: str | None = None  # a hasher made elsewhere; {method}, {bits} … in its name
     pretraining: Recipe = Recipe()
     training: Recipe = Recipe()
 

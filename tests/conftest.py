@@ -20,7 +20,7 @@ from benchmark.engines.slots import cpu_slots
 from benchmark.jobs import Job
 from benchmark.plan import Plan, make_plan
 from benchmark.schedule.attempts import Patience
-from benchmark.schedule.ledger import StoreLedger
+from benchmark.schedule.ledger import StoreLedger, Trusts
 from benchmark.schedule.loop import Loop, Outcome
 from benchmark.suite import Suite, parse_suite
 from datasets.base import RetrievalData
@@ -160,13 +160,14 @@ def run_jobs(
     observer: Recorder | None = None,
     cache: Path | None = None,
     patience: Patience | None = None,
+    trusts: Trusts = lambda _job, _made: True,
 ) -> Outcome:
     """Run a graph to its end, every job estimated at a second."""
     loop = Loop(
         jobs,
         dict.fromkeys(jobs, 1.0),
         engine=engine,
-        ledger=StoreLedger(out, cache or out),
+        ledger=StoreLedger(out, cache or out, trusts=trusts),
         observer=observer or Recorder(),
         patience=patience,
     )

@@ -20,11 +20,13 @@ import run_benchmark
 from attacks.gradient import GradientLoop
 from attacks.protocols import PROTOCOLS
 from attacks.target_codes import AnchorCode
+from benchmark.adoption import PREPARED
+from benchmark.jobs import Job
 from benchmark.manifest import write_manifest
 from benchmark.plan import Plan
 from benchmark.regression import checking
 from benchmark.regression.baseline import BaselineError, freeze_folder, read_baseline
-from benchmark.regression.candidate import Question
+from benchmark.regression.candidate import Question, candidates, references
 from benchmark.regression.checking import check
 from benchmark.regression.frozen import FrozenError, read_frozen
 from benchmark.regression.verdict import Demands, Outcome, Verdict
@@ -32,24 +34,31 @@ from benchmark.store import read_json, write_json
 from tests.conftest import InlineEngine, SmokeRun, run_cli, run_jobs
 
 ONE = ["source=DPSH-Tiny-32"]
+DEMANDS = Demands()
+TRUSTED = True  # what an earlier check in the folder crafted
 
 
 @pytest.fixture
 def checked(smoke: SmokeRun, cache: Path, tmp_path: Path) -> Callable[..., Verdict]:
     """Return what checks one attack in this process, where a test can plant a bug."""
 
+    def trusts(job: Job, _: object) -> bool:
+        return TRUSTED or job.ref.stage in PREPARED
+
     def run(whole: Plan, plan: Plan) -> None:
         write_manifest(whole, tmp_path / "out")
-        run_jobs(plan.jobs, tmp_path / "out", InlineEngine(), None, cache)
+        run_jobs(plan.jobs, tmp_path / "out", InlineEngine(), None, cache, trusts=trusts)
 
     def checked(
-        attack: str, baseline: Path = smoke.out, only: Sequence[str] = ONE, **changes: Any
+        attack: str,
+        baseline: Path = smoke.out,
+        only: Sequence[str] = ONE,
+        demands: Demands = DEMANDS,
+        **changes: Any,
     ) -> Verdict:
         question = replace(Question([attack], only=only), **changes)
-        held = read_baseline(baseline, question.metric)
-        found = check(
-            question, Demands(), held, out=tmp_path / "out", cache=cache, sizing=None, run=run
-        )
+        held = read_baseline(baseline, question.metric, retrained=question.retrained)
+        found = check(question, demands, held, out=tmp_path / "out", cache=cache, run=run)
         assert len(found) == 1
         return found[0]
 
@@ -147,6 +156,51 @@ def test_a_failed_cell_is_no_verdict(checked: Checked, monkeypatch: pytest.Monke
     assert verdict.outcome is Outcome.MISSING
     assert "have no result" in verdict.sentence
     assert "planted" in verdict.sentence
+
+
+def test_a_failure_is_not_hidden_by_what_an_earlier_check_left(
+    checked: Checked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert checked("dhta-ifgsm").outcome is Outcome.HELD
+    perturb = GradientLoop.perturb
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr("tests.test_check.TRUSTED", False)
+    monkeypatch.setattr(GradientLoop, "perturb", fail)
+    assert checked("dhta-ifgsm").outcome is Outcome.MISSING
+    monkeypatch.setattr(
+        GradientLoop,
+        "perturb",
+        lambda self, batch, hasher, _: perturb(self, batch, hasher, 9 / 255),
+    )
+    assert checked("dhta-ifgsm").outcome is Outcome.WORSE
+
+
+def test_times_that_cannot_be_compared_are_no_pass(
+    checked: Checked, frozen: Path, smoke: SmokeRun
+) -> None:
+    demands = Demands(max_slowdown=1)
+    verdict = checked("dhta-ifgsm", frozen, demands=demands)
+    assert verdict.outcome is Outcome.UNDECIDED
+    assert "its time cannot be compared" in verdict.sentence
+    assert checked("dhta-ifgsm", demands=Demands(max_slowdown=1e9)).outcome is Outcome.HELD
+
+
+def test_the_baseline_is_not_written_over(smoke: SmokeRun, cache: Path, tmp_path: Path) -> None:
+    held = read_baseline(smoke.out, "t_map")
+    question = Question(["dhta"], only=ONE)
+    with pytest.raises(BaselineError, match="the baseline itself"):
+        check(question, Demands(), held, out=smoke.out, cache=cache, run=lambda *_: None)
+
+
+def test_other_seeds_are_added_to_the_suite_s(smoke: SmokeRun, cache: Path) -> None:
+    held = read_baseline(smoke.out, "t_map")
+    moved = replace(held, suite=held.suite.model_copy(update={"reseed": 3}))
+    question = Question(["dhta"], only=ONE, reseed=2)
+    asked = candidates(question, moved, references(question, moved), cache)
+    assert [cell.row["attack_seed"] for cell in asked.plan.cells] == [5]
 
 
 # -- files ---------------------------------------------------------------------------------
@@ -305,16 +359,25 @@ def test_an_accident_never_looks_like_a_verdict(
         return CliRunner().invoke(run_benchmark.app, asked).exit_code
 
     assert ends_with(ZeroDivisionError("planted")) == 70
+    assert ends_with(SystemExit(0)) == 70
     assert ends_with(OSError("without a name")) == 70
     assert ends_with(KeyboardInterrupt()) == 130
     assert ends_with(BaselineError("a user's")) == 2
 
 
-def test_freezing_keeps_what_is_asked_for(smoke: SmokeRun, tmp_path: Path) -> None:
+def test_freezing_keeps_what_is_asked_for(smoke: SmokeRun, cache: Path, tmp_path: Path) -> None:
     file = tmp_path / "base.json"
-    done = run_cli("freeze", str(smoke.out), str(file), "--only", "attack=p2p", "--metric", "map")
+    asked = ["--only", "attack=p2p,source=*-12", "--metric", "map", "--targets"]
+    done = run_cli("freeze", str(smoke.out), str(file), *asked)
     assert done.returncode == 0, done.stderr
-    assert "wrote 2 cells" in done.stdout
+    assert "wrote 1 cells" in done.stdout
+    assert [file.name for file in (tmp_path / "base-targets").iterdir()] == [
+        "digits-DPSH-Tiny-12-0.safetensors"
+    ]
+    held = read_baseline(file, "map")  # of the suite's targets only one has weights here
+    question = Question(["p2p"], metric="map")
+    asked_for = candidates(question, held, references(question, held), cache)
+    assert [cell.row["source"] for cell in asked_for.plan.cells] == ["DPSH-Tiny-12"]
     assert {name for cell in read_frozen(file).cells for name in cell.scores} == {"map"}
     assert set(read_frozen(file).protocols) == {"released"} <= set(PROTOCOLS)
     nothing = run_cli("freeze", str(smoke.out), str(file), "--only", "attack=nothing")

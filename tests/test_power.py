@@ -40,7 +40,7 @@ def scores() -> dict[tuple[str, str], list[Trials]]:
     """Return the trials of every attack and target, one for each of the attack's seeds."""
     found: dict[tuple[str, str], list[Trials]] = {}
     for seed in SEEDS:
-        for one in read_frozen(TRIALS / f"demo-{seed}.json").trials():
+        for one in read_frozen(TRIALS / f"demo-{seed}.json").trials("t_map"):
             found.setdefault((one.row["attack"], one.row["source"]), []).append(one)
     assert {len(listed) for listed in found.values()} == {len(SEEDS)}
     return found

@@ -11,15 +11,19 @@ from safetensors.numpy import save
 
 from attacks.protocols import PROTOCOLS
 from benchmark.filters import matches, parse_filter
+from benchmark.jobs import Compute
 from benchmark.manifest import read_manifest
 from benchmark.records import canonical
 from benchmark.regression.frozen import Frozen, freeze, read_frozen, write_frozen
 from benchmark.regression.trials import METRICS, Trials, read_trials
 from benchmark.store import JobRef, Store, write_bytes
-from benchmark.stored_suite import restored_suite
+from benchmark.stored_suite import kept_suite, restored_suite, stored_sizing
 from benchmark.suite import Suite
 from benchmark.suite_sources import SuiteError
 from datasets.errors import UserError
+from targets.backbones import Backbone
+
+FILE = "{dataset}-{target}-{seed}.safetensors"  # of a target's weights, beside a baseline's file
 
 
 class BaselineError(UserError):
@@ -49,6 +53,21 @@ class Baseline:
         """Return the ids of its attacks, in order."""
         return list(dict.fromkeys(one.row["attack"] for one in self.trials))
 
+    def sizing(self, backbone: Backbone, side: int, compute: Compute) -> int:
+        """Return the batch a network's jobs took, for a suite that leaves it open.
+
+        Raises:
+            SuiteError: it has no job of that network.
+        """
+        if self.folder is not None:
+            return stored_sizing(self.folder)(backbone, side, compute)
+        for one in self.trials:
+            for role in ("source", "victim"):
+                network = str(one.row[role]).rpartition("-")[0]
+                if network.endswith(f"-{backbone.name}") and "batch" in one.row:
+                    return int(one.row["batch"])
+        raise SuiteError(f"{self.path} has no cell of {backbone.name}")
+
     def of(self, attack: str, only: Sequence[str]) -> list[Trials]:
         """Return the cells of an attack that filters let through.
 
@@ -70,13 +89,16 @@ class Baseline:
         return kept
 
 
-def read_baseline(path: Path, metric: str, data_root: Path | None = None) -> Baseline:
+def read_baseline(
+    path: Path, metric: str, *, data_root: Path | None = None, retrained: bool = False
+) -> Baseline:
     """Read a folder or a file.
 
     Args:
         path: an output folder, or a file that was frozen from one.
         metric: what is to be compared.
         data_root: with one folder a data set; None for where it was.
+        retrained: the targets beside a file are left alone.
 
     Raises:
         NoRunError: the folder holds no run.
@@ -89,10 +111,10 @@ def read_baseline(path: Path, metric: str, data_root: Path | None = None) -> Bas
         listed = list(read_trials(path, {metric: METRICS[metric]}))
     else:
         frozen = read_frozen(path)
-        protocols, listed = frozen.protocols, frozen.trials()
+        protocols, listed = frozen.protocols, frozen.trials(metric)
         _check_metric(path, frozen, metric)
         content = {"suite": frozen.suite, "parts": frozen.parts, "folder": str(Path.cwd())}
-        if frozen.targets:
+        if frozen.targets and not retrained:
             content = _with_checkpoints(content, path.resolve().parent, frozen.targets)
     origin = f"the suite of {path}"
     return Baseline(
@@ -113,14 +135,15 @@ def freeze_folder(
         NoRunError: the folder holds no run.
         BaselineError: nothing of it has a result.
     """
-    manifest = read_manifest(out)
+    manifest = kept_suite(read_manifest(out), f"the suite of {out}")
     wanted = [parse_filter(text) for text in only]
     kept = [
         one
         for one in read_trials(out, {name: METRICS[name] for name in metrics})
-        if one.scores and (not wanted or any(matches(one.row, globs) for globs in wanted))
+        if one.row["status"] != "skipped"
+        and (not wanted or any(matches(one.row, globs) for globs in wanted))
     ]
-    if not kept:
+    if not any(one.scores for one in kept):
         raise BaselineError(f"nothing of {out} that is asked for has a result")
     files = _write_targets(out, path, manifest["jobs"], kept) if targets else {}
     names = {one.row["protocol"].removesuffix("+overrides") for one in kept}
@@ -135,8 +158,12 @@ def _write_targets(
 ) -> dict[str, str]:
     """Copy the weights of the targets of some trials; return their files by SHA-256."""
     store = Store(out / "store")
-    names = {one.victim: f"{one.row['victim']}-{one.row['target_seed']}" for one in trials}
-    names |= {one.source: f"{one.row['source']}-{one.row['target_seed']}" for one in trials}
+    names = {
+        getattr(one, role): FILE.format(dataset=one.row["dataset"], target=one.row[role], seed=seed)
+        for one in trials
+        for seed in [one.row["target_seed"]]
+        for role in ("source", "victim")
+    }
     folder = path.parent / f"{path.stem}-targets"
     folder.mkdir(parents=True, exist_ok=True)
     files = {}
@@ -145,9 +172,8 @@ def _write_targets(
         if ref.stage in ("train", "import") and store.is_done(ref):
             name = names.get(store.output(ref))
             if name is not None:
-                file = folder / f"{name}.safetensors"
-                write_bytes(file, save(store.arrays(ref)))
-                files[store.output(ref)] = f"{folder.name}/{file.name}"
+                write_bytes(folder / name, save(store.arrays(ref)))
+                files[store.output(ref)] = f"{folder.name}/{name}"
     return files
 
 
@@ -156,7 +182,8 @@ def _with_checkpoints(
 ) -> dict[str, Any]:
     """Return a suite whose targets are read from files, not trained."""
     folder = beside / Path(next(iter(targets.values()))).parent
-    file = str(folder / "{method}-{backbone}-{bits}-{seed}.safetensors")
+    named = FILE.format(dataset="{dataset}", target="{method}-{backbone}-{bits}", seed="{seed}")
+    file = str(folder / named)
 
     def read(suite: dict[str, Any]) -> dict[str, Any]:
         return {**suite, "targets": [{**one, "checkpoint": file} for one in suite["targets"]]}

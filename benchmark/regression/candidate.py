@@ -5,13 +5,14 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from attacks.protocols import PROTOCOLS
 from benchmark.adoption import PREPARED, adopt
 from benchmark.cells import Cell
-from benchmark.graph import Sizing
+from benchmark.manifest import manifest_of
 from benchmark.names import lookup, nearest
 from benchmark.parameters import hyper_parameters
 from benchmark.plan import Plan, make_plan, needed
@@ -22,10 +23,9 @@ from benchmark.regression.sameness import (
     protocol_differences,
     refuse,
     row_differences,
-    trial_differences,
 )
 from benchmark.regression.trials import METRICS, Trials, read_trials
-from benchmark.suite import AttackEntry, Params, Suite
+from benchmark.suite import AttackEntry, Params, Suite, TargetEntry
 from benchmark.suite_sources import SuiteError
 
 Run = Callable[[Plan, Plan], object]  # of the whole plan, and what of it is to be done
@@ -55,7 +55,7 @@ class Question:
         """Return the candidates' ids.
 
         Raises:
-            UnknownNameError: there is no such attack.
+            UnknownNameError: there is no such attack; one of a plug-in is named with --plugin.
             BaselineError: a glob that no attack of the baseline matches.
         """
         found: dict[str, None] = {}
@@ -68,7 +68,9 @@ class Question:
             if not matching:
                 known = nearest(text, baseline.attacks)
                 raise BaselineError(f"--attack {text} matches no attack of {baseline.path}{known}")
-            found |= dict.fromkeys(matching)
+            for name in matching:
+                lookup("attack", name, registry().attacks)  # of a plug-in, perhaps
+                found[name] = None
         return list(found)
 
 
@@ -80,54 +82,100 @@ def references(question: Question, baseline: Baseline) -> dict[str, list[Trials]
     }
 
 
-def candidate_plan(
+@dataclass(frozen=True)
+class Candidates:
+    """What is to be crafted.
+
+    Attributes:
+        plan: the candidates' cells and their jobs.
+        chosen: for each candidate its cells, by their places in the plan, as its references stand.
+    """
+
+    plan: Plan
+    chosen: Mapping[str, Sequence[int]]
+
+    def trials(self, metric: str, out: Path) -> list[Trials]:
+        """Return what a folder holds of the plan's cells, in their order."""
+        return list(read_trials(out, {metric: METRICS[metric]}, manifest_of(self.plan)))
+
+
+def candidates(
     question: Question,
     baseline: Baseline,
     wanted: Mapping[str, Sequence[Trials]],
     cache: Path,
-    sizing: Sizing | None,
-) -> Plan:
-    """Return the plan of the candidates' cells, one for each cell of their references.
+) -> Candidates:
+    """Plan a cell of the candidates for each cell of their references.
 
     Raises:
         SuiteError: the suite of the baseline does not make such cells any more.
         BaselineError: data or protocol are not the baseline's.
     """
-    suite = _changed(baseline.suite, question, list(wanted))
-    whole = make_plan(suite, cache, sizing)
-    there = {_place(cell.row, question): cell for cell in whole.cells}
+    whole = make_plan(_changed(baseline.suite, question, wanted), cache, baseline.sizing)
+    exact = {(_place(cell.row), _setting(cell.row, question)): cell for cell in whole.cells}
+    near = {_place(cell.row): cell for cell in whole.cells}
     cells: dict[int, Cell] = {}
-    found: list[str] = []
-    for attack, listed in wanted.items():
-        for one in listed:
-            cell = there.get(_place({**one.row, "attack": attack}, question))
+    places: dict[int, int] = {}
+    chosen: dict[str, list[int]] = {attack: [] for attack in wanted}
+    listed = [one for each in wanted.values() for one in each]
+    found = list(protocol_differences(baseline, listed))
+    for attack, each in wanted.items():
+        for one in each:
+            row = {**one.row, "attack": attack}
+            # Where there is no such cell, the nearest one tells what differs.
+            cell = exact.get((_place(row), _setting(row, question))) or near.get(_place(row))
             if cell is None:
-                raise SuiteError(
-                    f"{baseline.path}: its suite makes no cell of {attack} on {one.name}"
-                )
-            found += row_differences(cell.row, one.row)
+                raise SuiteError(f"the suite of {baseline.path} has no {attack} on {one.name}")
+            found += row_differences(cell.row, one.row, same=question.against in (None, attack))
             cells[id(cell)] = cell
-    refuse(baseline, [*protocol_differences(baseline), *found])
+            chosen[attack].append(places.setdefault(id(cell), len(places)))
+    refuse(baseline, found)
     kept = list(cells.values())
-    return replace(whole, cells=kept, jobs=needed(kept, whole.jobs))
+    return Candidates(replace(whole, cells=kept, jobs=needed(kept, whole.jobs)), chosen)
 
 
-def _changed(suite: Suite, question: Question, attacks: Sequence[str]) -> Suite:
+def _changed(suite: Suite, question: Question, wanted: Mapping[str, Sequence[Trials]]) -> Suite:
     """Return the baseline's suite with the candidates for its attacks, and nothing for people."""
     parts = []
     for part in suite.parts or [suite]:
         entries: list[AttackEntry] = []
-        for attack in attacks:
-            own = [entry for entry in part.attacks if entry.attack == attack]
-            asked = question.against in (None, attack)
-            entries += own if asked else [AttackEntry(attack=attack)]
-        changes = {"gallery": 0, "tables": [], "reseed": question.reseed, "parts": []}
-        if entries:
-            shared = {"params": _known(part, entries), "attack_params": _meant(part, entries)}
-            parts.append(part.model_copy(update={"attacks": entries, **shared, **changes}))
+        for attack in wanted:
+            reference = question.against or attack
+            own = [entry for entry in part.attacks if entry.attack == reference]
+            if reference == attack:
+                entries += own
+            elif own:
+                entries.append(AttackEntry(attack=attack))
+        needed_ = [one for each in wanted.values() for one in each]
+        targets = _needed_targets(part, needed_)
+        if entries and targets:
+            seeds = {one.row["target_seed"] for one in needed_}
+            changes = {
+                "attacks": entries,
+                "targets": targets,
+                "target_seeds": [seed for seed in part.target_seeds if seed in seeds],
+                "params": _known(part, entries),
+                "attack_params": _meant(part, entries),
+                "gallery": 0,
+                "tables": [],
+                "reseed": part.reseed + question.reseed,
+                "parts": [],
+            }
+            parts.append(part.model_copy(update=changes))
     if not parts:
-        raise SuiteError(f"the baseline's suite has no entry for {', '.join(attacks)}")
+        raise SuiteError(f"the baseline's suite has no entry for {', '.join(wanted)}")
     return parts[0].model_copy(update={"name": f"check-{suite.name}", "parts": parts})
+
+
+def _needed_targets(suite: Suite, trials: Sequence[Trials]) -> list[TargetEntry]:
+    """Return the suite's targets that some trials name, one an entry."""
+    named = {one.row[role] for one in trials for role in ("source", "victim")}
+    return [
+        entry.model_copy(update={"method": [method], "backbone": [backbone], "bits": [bits]})
+        for entry in suite.targets
+        for method, backbone, bits in product(entry.method, entry.backbone, entry.bits)
+        if f"{method}-{backbone}-{bits}" in named
+    ]
 
 
 def _known(suite: Suite, entries: Sequence[AttackEntry]) -> Params:
@@ -147,48 +195,40 @@ def _meant(suite: Suite, entries: Sequence[AttackEntry]) -> dict[str, Params]:
     }
 
 
-def _place(row: Mapping[str, Any], question: Question) -> tuple[Any, ...]:
+def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what a candidate's cell and its reference have in common."""
     names = ("attack", "dataset", "source", "victim", "policy", "target_seed", "draw_seed")
-    protocol = str(row["protocol"]).removesuffix("+overrides")
-    same = question.against in (None, row["attack"])  # settings are compared with themselves
-    return (*(row[name] for name in names), protocol, row["variant"] if same else "")
+    return (*(row[name] for name in names), str(row["protocol"]).removesuffix("+overrides"))
 
 
-def prepare(
-    question: Question,
-    baseline: Baseline,
-    wanted: Mapping[str, Sequence[Trials]],
-    plan: Plan,
-    out: Path,
-    run: Run,
-) -> None:
+def _setting(row: Mapping[str, Any], question: Question) -> tuple[Any, ...]:
+    """Return what tells cells of one place apart; of an attack and itself the settings, too."""
+    known = (row["dataset_fingerprint"], row["n_queries"])
+    itself = question.against in (None, row["attack"])
+    return (*known, row["variant"], row.get("overrides") or "") if itself else known
+
+
+def prepare(question: Question, baseline: Baseline, asked: Candidates, out: Path, run: Run) -> None:
     """Have the targets, codes and draws of the baseline in the folder, before anything is crafted.
 
     Raises:
         BaselineError: they are not the baseline's; every difference is named.
     """
+    plan = asked.plan
     if baseline.folder is not None and not question.retrained:
         adopt(plan.jobs.values(), baseline.folder, out)
     prepared = {key: job for key, job in plan.jobs.items() if job.ref.stage in PREPARED}
     run(plan, replace(plan, jobs=prepared))
-    if not question.retrained:
-        made = pairs(question, wanted, out)
-        refuse(
-            baseline,
-            [line for each in made.values() for pair in each for line in trial_differences(pair)],
-        )
 
 
 def pairs(
-    question: Question, wanted: Mapping[str, Sequence[Trials]], out: Path
+    question: Question, wanted: Mapping[str, Sequence[Trials]], asked: Candidates, out: Path
 ) -> dict[str, list[Pair]]:
     """Return the candidates' cells in the folder, each with its reference."""
-    made = {
-        _place(one.row, question): one
-        for one in read_trials(out, {question.metric: METRICS[question.metric]})
-    }
+    made = asked.trials(question.metric, out)
     return {
-        attack: [Pair(made[_place({**one.row, "attack": attack}, question)], one) for one in listed]
+        attack: [
+            Pair(made[place], one) for place, one in zip(asked.chosen[attack], listed, strict=True)
+        ]
         for attack, listed in wanted.items()
     }

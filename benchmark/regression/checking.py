@@ -5,18 +5,18 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from benchmark.graph import Sizing
-from benchmark.regression.baseline import Baseline
+from benchmark.regression.baseline import Baseline, BaselineError
 from benchmark.regression.candidate import (
     Question,
     Run,
-    candidate_plan,
+    candidates,
     pairs,
     prepare,
     references,
 )
 from benchmark.regression.comparison import adjusted, compare
 from benchmark.regression.diagnosis import hints
+from benchmark.regression.sameness import refuse, trial_differences
 from benchmark.regression.verdict import Demands, Verdict, judge
 
 
@@ -27,7 +27,6 @@ def check(
     *,
     out: Path,
     cache: Path,
-    sizing: Sizing | None,
     run: Run,
 ) -> list[Verdict]:
     """Craft the candidates on the baseline's trials and judge each.
@@ -38,17 +37,21 @@ def check(
         baseline: the reference.
         out: the folder the candidates' results go to.
         cache: where data sets lie.
-        sizing: finds batches for a suite that leaves them open.
         run: does what is missing of a plan, or of a part of it, in the folder.
 
     Raises:
         UserError: what is asked does not fit the baseline, or it is of other trials.
     """
+    if baseline.folder == out.resolve():
+        raise BaselineError(f"{out} is the baseline itself; name another folder with --out")
     wanted = references(question, baseline)
-    plan = candidate_plan(question, baseline, wanted, cache, sizing)
-    prepare(question, baseline, wanted, plan, out, run)
-    run(plan, plan)
-    paired = pairs(question, wanted, out)
+    asked = candidates(question, baseline, wanted, cache)
+    prepare(question, baseline, asked, out, run)
+    if not question.retrained:
+        found = [pair for each in pairs(question, wanted, asked, out).values() for pair in each]
+        refuse(baseline, [line for pair in found for line in trial_differences(pair)])
+    run(asked.plan, asked.plan)
+    paired = pairs(question, wanted, asked, out)
     family = sum(map(len, paired.values()))
     compared = [
         compare(
@@ -62,5 +65,5 @@ def check(
         )
         for attack, listed in paired.items()
     ]
-    diagnose = functools.partial(hints, baseline=baseline, plan=plan, out=out, cache=cache)
+    diagnose = functools.partial(hints, baseline=baseline, plan=asked.plan, out=out, cache=cache)
     return [judge(one, demands, diagnose) for one in adjusted(compared)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmark.regression.trials import METRICS, FloatArray, Trials
+from benchmark.regression.trials import METRICS, FloatArray, IntArray, Trials
 from benchmark.statistics import (
     RESAMPLES,
     crossed_interval,
@@ -58,7 +58,7 @@ class Pair:
         ours, theirs = self.candidate.row, self.reference.row
         if ours["status"] == "invalid":
             return str(ours["reason"])
-        if "reference" in (theirs["budget_class"], ours["budget_class"]):
+        if theirs["budget_class"] == "reference":
             return None  # Original and Noise are no rivals
         if ours["budget_class"] == "code" != theirs["budget_class"]:
             return "it queries with a code, which no image need have"
@@ -82,8 +82,13 @@ class CellResult:
     p: float  # adjusted by Holm's method; NaN where nothing is tested
 
     def is_loss(self, min_effect: float, alpha: float) -> bool:
-        """Whether a test finds the candidate worse, by more than an effect that counts."""
-        return self.p <= alpha and self.difference < -min_effect
+        """Whether a test finds the candidate worse, and its interval by an effect that counts."""
+        return self.p <= alpha and self.high < -min_effect
+
+    @property
+    def labels(self) -> int:
+        """How many target labels its queries have, whose signs are flipped."""
+        return len(np.unique(self.pair.candidate.labels))
 
 
 @dataclass(frozen=True)
@@ -154,21 +159,28 @@ def _overall(cells: Sequence[CellResult], metric: str) -> tuple[float, float, fl
     """Return the mean over all cells and its interval; targets, seeds, queries are clusters."""
     targets: dict[object, int] = {}
     seeds: dict[object, int] = {}
-    spots: dict[tuple[int, int], list[FloatArray]] = {}
+    spots: dict[tuple[int, int], list[tuple[FloatArray, IntArray]]] = {}
     for cell in cells:
         row = cell.pair.candidate.row
         target = (row["dataset"], row["source"], row["target_seed"])
-        seed = (row["protocol"], row["policy"], row["draw_seed"])
+        seed = (row["dataset"], row["protocol"], row["policy"], row["draw_seed"])
         spot = targets.setdefault(target, len(targets)), seeds.setdefault(seed, len(seeds))
-        spots.setdefault(spot, []).append(cell.pair.differences(metric))
+        pair = cell.pair
+        spots.setdefault(spot, []).append((pair.differences(metric), pair.candidate.labels))
     if len(spots) == 1 and len(cells) == 1:
         return cells[0].difference, cells[0].low, cells[0].high  # only queries to resample
-    longest = max(len(values) for listed in spots.values() for values in listed)
+    longest = max(len(values) for listed in spots.values() for values, _ in listed)
     whole = np.full((len(targets), len(seeds), longest), np.nan)
-    for place, listed in spots.items():
-        mean: FloatArray = np.mean(listed, axis=0)  # of victims, and of settings of one attack
-        whole[*place, : len(mean)] = mean
-    return float(np.nanmean(whole)), *crossed_interval(whole)
+    labels = np.zeros((len(seeds), longest), dtype=np.int64)
+    for (line, column), listed in spots.items():
+        stacked = np.full((len(listed), longest), np.nan)
+        for number, (values, own) in enumerate(listed):
+            stacked[number, : len(values)] = values
+            labels[column, : len(own)] = own
+        there = ~np.isnan(stacked).all(axis=0)
+        # The mean of victims, and of settings of one attack.
+        whole[line, column, there] = np.nanmean(stacked[:, there], axis=0)
+    return float(np.nanmean(whole)), *crossed_interval(whole, labels)
 
 
 def _unpaired(pairs: Sequence[Pair], metric: str) -> tuple[float, float, float]:

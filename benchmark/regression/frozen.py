@@ -16,8 +16,19 @@ from benchmark.suite import faults
 from datasets.errors import UserError
 
 _COLUMNS = (  # of a row, those that a comparison or its reader needs
-    *("dataset", "dataset_fingerprint", "attack", "title", "params", "variant", "source"),
-    *("victim", "policy", "target_seed", "draw_seed", "attack_seed", "protocol", "status"),
+    *("dataset", "dataset_fingerprint", "attack", "title", "params", "overrides", "variant"),
+    *(
+        "source",
+        "source_bits",
+        "victim",
+        "victim_bits",
+        "policy",
+        "target_seed",
+        "draw_seed",
+        "attack_seed",
+        "protocol",
+        "status",
+    ),
     *("reason", "n_queries", "budget_class", "epsilon", "linf", "perceptibility"),
     *("seconds_per_image", "batch", "threads", "precision", "device"),
 )
@@ -53,8 +64,8 @@ class Frozen(_Strict):
     draws: dict[str, list[int]]  # the number of each query's target label row
     cells: list[FrozenCell]
 
-    def trials(self) -> list[Trials]:
-        """Return what it holds, as a run's folder does."""
+    def trials(self, metric: str) -> list[Trials]:
+        """Return what it holds of a metric, as a run's folder does."""
         labels = {name: np.array(rows, dtype=np.int64) for name, rows in self.draws.items()}
         none = np.zeros(0, dtype=np.int64)
         return [
@@ -65,7 +76,7 @@ class Frozen(_Strict):
                 victim=cell.victim,
                 draw=cell.draw,
                 labels=labels.get(cell.draw, none),
-                scores={name: np.array(values) for name, values in cell.scores.items()},
+                scores={n: np.array(values) for n, values in cell.scores.items() if n == metric},
             )
             for cell in self.cells
         ]

@@ -9,8 +9,10 @@ from attacks.protocols import PROTOCOLS
 from benchmark.records import canonical
 from benchmark.regression.baseline import Baseline, BaselineError
 from benchmark.regression.comparison import Pair
+from benchmark.regression.trials import Trials
 
-_SHOWN = 12  # digits of a hash in a message
+_SHOWN = 12  # characters of a hash in a message
+_LONGEST = 60  # of a setting
 
 
 def refuse(baseline: Baseline, differences: Sequence[str]) -> None:
@@ -24,32 +26,45 @@ def refuse(baseline: Baseline, differences: Sequence[str]) -> None:
         raise BaselineError(f"{baseline.path} is of other trials:\n  {told}")
 
 
-def protocol_differences(baseline: Baseline) -> Iterator[str]:
-    """Yield the values of protocols that are not what they were."""
-    for name, then in baseline.protocols.items():
+def protocol_differences(baseline: Baseline, trials: Sequence[Trials]) -> Iterator[str]:
+    """Yield the values of the trials' protocols that are not what they were."""
+    used = {one.row["protocol"].removesuffix("+overrides") for one in trials}
+    for name in sorted(used & set(baseline.protocols)):
+        then = baseline.protocols[name]
         now = canonical(PROTOCOLS[name]) if name in PROTOCOLS else {}
         for value in sorted({*then, *now}):
             if then.get(value) != now.get(value):
                 yield f"protocol {name}: {value} was {then.get(value)!r} and is {now.get(value)!r}"
 
 
-def row_differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is known to differ before anything has run."""
-    for column, told in (("dataset_fingerprint", "fingerprint"), ("n_queries", "queries")):
-        then, now = (str(row[column])[:_SHOWN] for row in (theirs, ours))
+def row_differences(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], *, same: bool
+) -> Iterator[str]:
+    """Yield what is known to differ before anything has run.
+
+    Args:
+        ours: the candidate's row.
+        theirs: the reference's.
+        same: whether they are one attack, so that what the suite set must be the same, too.
+    """
+    columns = {"dataset_fingerprint": "fingerprint", "n_queries": "queries"}
+    columns |= {"overrides": "settings"} if same else {}
+    for column, told in columns.items():
+        then, now = (str(row.get(column) or "none") for row in (theirs, ours))
         if then != now:
-            yield f"data set {ours['dataset']}: {told} {then} then, {now} now"
+            where = f"data set {ours['dataset']}, {ours['attack']}"
+            yield f"{where}: {told} {then[:_LONGEST]} then, {now[:_LONGEST]} now"
 
 
 def trial_differences(pair: Pair) -> Iterator[str]:
-    """Yield which target labels and weights differ."""
+    """Yield which target labels and weights differ; what is not there differs in nothing."""
     ours, theirs = pair.candidate, pair.reference
-    if ours.draw != theirs.draw:
+    if ours.draw and theirs.draw and ours.draw != theirs.draw:
         seed = ours.row["draw_seed"]
         yield f"the {ours.row['policy']} target labels of draw seed {seed} are others"
     for role in ("source", "victim"):
         then, now = (getattr(side, role)[:_SHOWN] for side in (theirs, ours))
-        if then != now:
+        if then and now and then != now:
             yield (
                 f"checkpoint {ours.row[role]} (training {ours.row['target_seed']}): {then} then, "
                 f"{now} now; 'freeze --targets' keeps the weights, --retrained compares trainings"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +11,12 @@ from xml.etree import ElementTree
 
 from tabulate import tabulate
 
-from benchmark.regression.comparison import CellResult, Comparison
-from benchmark.regression.verdict import Outcome, Verdict, metric_name, points
-from benchmark.store import write_bytes, write_json
+from benchmark.regression.comparison import CellResult, Comparison, Pair
+from benchmark.regression.verdict import Demands, Outcome, Verdict, metric_name, points
+from benchmark.store import write_bytes
 
 _MOST = 40  # cells a table shows; the worst of more
+_COMMON = ("dataset", "protocol", "policy")
 
 
 def table(verdicts: Sequence[Verdict]) -> str:
@@ -34,19 +36,15 @@ def table(verdicts: Sequence[Verdict]) -> str:
     return tabulate(lines, header, tablefmt="simple", disable_numparse=True)
 
 
-def as_json(verdicts: Sequence[Verdict], baseline: Path) -> dict[str, Any]:
+def as_json(verdicts: Sequence[Verdict], demands: Demands, baseline: Path) -> dict[str, Any]:
     """Return the verdicts as plain data; fractions, NaN as null."""
     return {
         "baseline": str(baseline),
+        "demands": dataclasses.asdict(demands),
         "outcome": worst(verdicts).name.lower(),
         "exit_code": int(worst(verdicts)),
         "attacks": [_attack(verdict) for verdict in verdicts],
     }
-
-
-def write_verdicts(verdicts: Sequence[Verdict], baseline: Path, path: Path) -> None:
-    """Write :func:`as_json` to a file."""
-    write_json(path, as_json(verdicts, baseline))
 
 
 def write_junit(verdicts: Sequence[Verdict], path: Path) -> None:
@@ -86,8 +84,16 @@ def _line(one: Comparison, cell: CellResult) -> list[str]:
     pair = cell.pair
     figures = [f"{100 * value:.2f}" for value in (cell.reference, cell.candidate)]
     p = "" if math.isnan(cell.p) else f"{cell.p:.2g}"
-    named = [one.attack, pair.candidate.name, pair.candidate.seeds]
+    named = [one.attack, _spot(one, pair), pair.candidate.seeds]
     return [*named, *figures, *_ends(cell), p, _times(pair.slowdown)]
+
+
+def _spot(one: Comparison, pair: Pair) -> str:
+    """Return what a person calls a cell: its target, and whatever else tells it from others."""
+    differing = [
+        name for name in _COMMON if len({other.candidate.row[name] for other in one.pairs}) > 1
+    ]
+    return ", ".join([pair.reference.name, *(str(pair.candidate.row[name]) for name in differing)])
 
 
 def _ends(one: CellResult | Comparison) -> list[str]:
@@ -109,11 +115,12 @@ def _attack(verdict: Verdict) -> dict[str, Any]:
         "hints": list(verdict.hints),
         **_numbers(one),
         "slowdown": one.slowdown,
+        "missing": [_spot(one, pair) for pair in one.pairs if not pair.judged],
         "cells": [
             {
-                "target": cell.pair.candidate.name,
+                "target": cell.pair.reference.name,
                 "seeds": cell.pair.candidate.seeds,
-                "protocol": cell.pair.candidate.row["protocol"],
+                **{name: cell.pair.candidate.row[name] for name in _COMMON},
                 "baseline": cell.reference,
                 "candidate": cell.candidate,
                 **_numbers(cell),

@@ -23,11 +23,15 @@ DIGITS = 6  # decimals of a score, in files and in comparisons, so that both giv
 
 @dataclass(frozen=True)
 class Metric:
-    """A score a query, and where a run keeps it; ``sign`` is +1 where more is better."""
+    """A score a query, and where a run keeps it.
+
+    ``sign`` is +1 where more is better, ``min_effect`` the smallest loss that counts by default.
+    """
 
     stage: str
     array: str
     sign: int
+    min_effect: float = 0.02
     transform: Callable[[FloatArray], FloatArray] = np.asarray
 
 
@@ -37,7 +41,7 @@ METRICS = {
     "t_map_8bit": Metric("score", "target_8bit_expected", 1),
     "precision_at_10": Metric("score", "target_precision_at_10", 1),
     "map": Metric("score", "own_expected", -1),
-    "perceptibility": Metric("hash", "mse", -1, np.sqrt),
+    "perceptibility": Metric("hash", "mse", -1, 0.002, np.sqrt),  # half a grey level
 }
 
 
@@ -90,17 +94,26 @@ class Trials:
         return f"{self.row['target_seed']}/{self.row['draw_seed']}"
 
 
-def read_trials(out: Path, metrics: Mapping[str, Metric] = METRICS) -> Iterator[Trials]:
+def read_trials(
+    out: Path,
+    metrics: Mapping[str, Metric] = METRICS,
+    manifest: dict[str, Any] | None = None,
+) -> Iterator[Trials]:
     """Yield the trials of every cell of an output folder.
+
+    Args:
+        out: the folder.
+        metrics: what is read.
+        manifest: the cells asked for; None for those of the folder.
 
     Raises:
         NoRunError: the folder holds no run.
         CorruptArtifactError: what it holds is damaged.
     """
-    manifest = read_manifest(out)
+    manifest = manifest or read_manifest(out)
     store, jobs = Store(out / "store"), manifest["jobs"]
     drawn = functools.cache(functools.partial(_draw, store))  # cells share their draws
-    for cell, row in zip(manifest["cells"], result_rows(out), strict=True):
+    for cell, row in zip(manifest["cells"], result_rows(out, manifest), strict=True):
         chain = cell["jobs"]
         if not chain:  # skipped
             yield Trials(row, {}, "", "", "", np.zeros(0, dtype=np.int64), {})
@@ -146,7 +159,8 @@ def _scores(
         for name, metric in metrics.items():
             if metric.stage == stage and metric.array in arrays:  # codes alone have no distortion
                 values = metric.transform(arrays[metric.array].astype(np.float64))
-                found[name] = values.round(DIGITS)
+                if np.isfinite(values).all():  # else there is no result
+                    found[name] = values.round(DIGITS)
     return found
 
 

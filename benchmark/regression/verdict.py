@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -64,8 +65,9 @@ def judge(
         hints: says what a bad comparison looks like.
     """
     outcome, told = _judged(comparison, demands)
+    notes = list(_blind_cells(comparison, demands.alpha))
     held = outcome is Outcome.HELD
-    return Verdict(comparison, outcome, told, () if held else hints(comparison))
+    return Verdict(comparison, outcome, told, notes if held else [*hints(comparison), *notes])
 
 
 def _judged(one: Comparison, demands: Demands) -> tuple[Outcome, str]:
@@ -96,11 +98,17 @@ def _judged(one: Comparison, demands: Demands) -> tuple[Outcome, str]:
     if slowdown is not None and allowed is not None and slowdown > allowed:
         told = f"{one.attack} takes {slowdown:.2f} times {against}'s time; {allowed:g} are allowed"
         return Outcome.WORSE, told
-    if one.low > -demands.min_effect:
+    if slowdown is None and allowed is not None:
+        told = (
+            f"{one.attack}: its time cannot be compared with {against}'s, which another machine, "
+            f"device or batch took, or a file does not keep; {figures}"
+        )
+        return Outcome.UNDECIDED, told
+    same = one.low == one.high == 0
+    if one.low > -demands.min_effect or same:
         if one.low > 0:
             return Outcome.HELD, f"{one.attack} is better than {against}: {figures}"
         loss = f"a loss of {points(demands.min_effect, sign='')} points is ruled out"
-        same = one.low == one.high == 0
         told = f"scores as {against} on every query" if same else f"is not worse than {against}"
         return Outcome.HELD, f"{one.attack} {told}: {figures}; {loss}"
     told = (
@@ -135,8 +143,23 @@ def _absence(pair: Pair) -> str | None:
     for side, told in ((pair.candidate, ""), (pair.reference, "the baseline's ")):
         if not side.scores:
             row = side.row
-            return f"{told}{side.name}, seeds {side.seeds}: {row.get('reason') or row['status']}"
+            reason = row.get("reason") or row["status"]
+            if row["status"] == "ok":
+                reason = "it has not this score a query (codes have no distortion), or NaN in it"
+            return f"{told}{side.name}, seeds {side.seeds}: {reason}"
     return None
+
+
+def _blind_cells(one: Comparison, alpha: float) -> Iterator[str]:
+    """Say where a cell's own test could find nothing, however large a loss."""
+    # Of G signs there are 2^G assignments, of which two are as extreme as can be.
+    least = math.log2(2 * len(one.cells) / alpha) if one.cells else 0
+    blind = [cell for cell in one.cells if not one.retrained and cell.labels < least]
+    if blind:
+        yield (
+            f"{_of(blind, one.cells)} have too few target labels for a test of their own "
+            f"({blind[0].labels}; {math.ceil(least)} are needed): only the whole is judged"
+        )
 
 
 def _of(some: Sequence[Any], all_: Sequence[Any]) -> str:

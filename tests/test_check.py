@@ -254,7 +254,7 @@ def test_a_file_is_small_and_a_line_a_cell(frozen: Path) -> None:
             lambda content: [
                 cell["row"].update(dataset_fingerprint="f" * 64) for cell in content["cells"]
             ],
-            "data set digits: fingerprint ffffffffffff then",
+            "data set digits, dhta-ifgsm: fingerprint ffffffffffff then, ",
         ),
         (
             lambda content: [cell.update(source="e" * 64) for cell in content["cells"]],

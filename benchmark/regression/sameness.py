@@ -53,7 +53,8 @@ def row_differences(
         then, now = (str(row.get(column) or "none") for row in (theirs, ours))
         if then != now:
             where = f"data set {ours['dataset']}, {ours['attack']}"
-            yield f"{where}: {told} {then[:_LONGEST]} then, {now[:_LONGEST]} now"
+            most = _SHOWN if column == "dataset_fingerprint" else _LONGEST
+            yield f"{where}: {told} {then[:most]} then, {now[:most]} now"
 
 
 def trial_differences(pair: Pair) -> Iterator[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from benchmark.statistics import interval, p_value
+from benchmark.statistics import crossed_interval, holm, interval, p_value, unpaired_interval
 from datasets.seeds import generator
 
 QUERIES = 200
@@ -64,3 +66,80 @@ def test_the_same_attack_twice_is_not_told_apart() -> None:
 
 def test_one_query_says_nothing() -> None:
     assert interval(np.array([0.4])) == (0.0, 1.0)
+
+
+def clustered(draws: np.random.Generator, shape: tuple[int, int, int], labels: np.ndarray) -> Any:
+    """Return differences about zero with luck of targets, of labels and of single queries."""
+    targets, seeds, _ = shape
+    values = 0.1 * draws.standard_normal(shape) + 0.01 * draws.standard_normal((targets, 1, 1))
+    for seed in range(seeds):
+        luck = 0.04 * draws.standard_normal((targets, labels.max() + 1))
+        values[:, seed] += luck[:, labels[seed]]
+    return values
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_labels"), [((4, 1, 100), 30), ((2, 3, 60), 20), ((4, 1, 40), 4)]
+)
+def test_intervals_over_few_clusters_cover(shape: tuple[int, int, int], n_labels: int) -> None:
+    draws = generator(3, "crossed-test")
+    covered = 0
+    for number in range(100):
+        labels = draws.integers(n_labels, size=shape[1:])
+        low, high = crossed_interval(clustered(draws, shape, labels), labels, seed=number)
+        covered += low <= 0 <= high
+    assert covered >= 91, "fewer in one of 20 such tests of an interval that covers 95 in 100"
+
+
+@pytest.mark.parametrize("n_labels", [2, 4, 30])
+def test_intervals_by_target_label_cover(n_labels: int) -> None:
+    draws = generator(4, "clusters-test")
+    covered = 0
+    for number in range(200):
+        labels = draws.integers(n_labels, size=100)
+        values = 0.1 * draws.standard_normal(100) + 0.05 * draws.standard_normal(n_labels)[labels]
+        low, high = interval(values, clusters=labels, widest=(-1, 1), seed=number)
+        covered += low <= 0 <= high
+    assert covered >= 180
+
+
+def test_signs_flipped_by_label_keep_the_level_where_single_ones_do_not() -> None:
+    draws = generator(5, "label-flip-test")
+    alarms = [0, 0]
+    for number in range(100):
+        labels = draws.integers(12, size=120)
+        values = 0.05 * draws.standard_normal(120) + 0.1 * draws.standard_normal(12)[labels]
+        for place, clusters in enumerate((labels, None)):
+            alarms[place] += p_value(values, clusters=clusters, seed=number, resamples=399) <= 0.05
+    assert alarms[0] <= 11 < 30 < alarms[1]
+
+
+def test_a_difference_of_nothing_has_no_width_however_few_there_are() -> None:
+    nothing, labels = np.zeros(5), np.zeros(5, dtype=np.int64)
+    assert interval(nothing, clusters=labels, widest=(-1, 1)) == (0, 0)
+    assert interval(nothing + 0.1, clusters=labels, widest=(-1, 1)) == (-1, 1)
+    assert crossed_interval(nothing.reshape(1, 1, 5), labels[None]) == (0, 0)
+    one = np.arange(5.0).reshape(1, 1, 5)
+    assert crossed_interval(one, labels[None]) == (-1, 1), "one target, one seed, one label"
+
+
+def test_what_is_not_there_has_no_part_in_an_interval() -> None:
+    draws = generator(6, "absent-test")
+    labels = np.stack([np.arange(20) % 7] * 2)
+    values = draws.standard_normal((3, 2, 20))
+    values[1, 1] = np.nan
+    low, high = crossed_interval(values, labels)
+    assert low < np.nanmean(values) < high
+
+
+def test_holm_steps_down() -> None:
+    adjusted = holm(np.array([0.01, 0.04, 0.03, 0.005]))
+    assert adjusted == pytest.approx([0.03, 0.06, 0.06, 0.02])  # Holm's own procedure by hand
+    assert holm(np.array([0.9, 0.8])).tolist() == [1, 1]
+
+
+def test_unpaired_clusters_are_resampled_on_each_side() -> None:
+    ours, theirs = np.array([0.5, 0.52, 0.48, 0.5]), np.array([0.4, 0.41, 0.39])
+    low, high = unpaired_interval(ours, theirs)
+    assert 0.07 < low < 0.1 < high < 0.13
+    assert unpaired_interval(ours[:1], theirs) == (-1, 1)

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.check_tools import app as check_tools
+from benchmark.commands.check import app as check_commands
+from benchmark.commands.outside import outside_app
+from benchmark.commands.plugins import app as plugin_commands
+from benchmark.commands.tools import app as tools
 from benchmark.console import EXIT_CELLS_MISSING, say, usage_errors
 from benchmark.options import (
     AttackOption,
@@ -31,9 +34,6 @@ from benchmark.options import (
     SlotsPerDeviceOption,
     SuiteOption,
 )
-from benchmark.outside_tools import outside_app
-from benchmark.plugin_tools import app as plugin_tools
-from benchmark.tools import app as tools
 from benchmark.wish import Wish
 from datasets.errors import UserError
 
@@ -51,8 +51,8 @@ app = typer.Typer(
 )
 
 app.add_typer(tools)
-app.add_typer(check_tools)
-app.add_typer(plugin_tools)
+app.add_typer(check_commands)
+app.add_typer(plugin_commands)
 
 
 @app.command()

@@ -1,0 +1,152 @@
+"""Baselines as files: they say what their folder says, and refuse what is of other trials."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from attacks.protocols import PROTOCOLS
+from benchmark.regression.baseline import BaselineError, freeze_folder, read_baseline
+from benchmark.regression.candidate import Question, candidates, references
+from benchmark.regression.frozen import FrozenError, read_frozen
+from benchmark.regression.verdict import Outcome
+from benchmark.store import read_json, write_json
+from tests.checks import ONE, Checker
+from tests.conftest import SmokeRun, run_cli
+
+
+@pytest.fixture
+def checked(smoke: SmokeRun, cache: Path, tmp_path: Path) -> Checker:
+    return Checker(smoke.out, tmp_path / "out", cache)
+
+
+@pytest.fixture(scope="session")
+def frozen(smoke: SmokeRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a frozen baseline with its targets beside it. Tests that change it copy it."""
+    file = tmp_path_factory.mktemp("frozen") / "base.json"
+    freeze_folder(smoke.out, file, metrics=["t_map", "map"], only=["attack=dhta*"], targets=True)
+    return file
+
+
+def edited(frozen: Path, folder: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """Return a copy of a baseline with something changed."""
+    copied = folder / "copied"
+    shutil.copytree(frozen.parent, copied)
+    content = read_json(copied / frozen.name)
+    assert content is not None
+    change(content)
+    write_json(copied / frozen.name, content, ordered=True)
+    return copied / frozen.name
+
+
+def test_a_file_gives_the_verdict_of_its_folder(
+    checked: Checker, frozen: Path, smoke: SmokeRun
+) -> None:
+    verdict = checked("dhta-ifgsm", frozen)
+    assert verdict.outcome is Outcome.HELD
+    assert verdict.comparison.low == verdict.comparison.high == 0
+    assert verdict.comparison.cells[0].reference == pytest.approx(
+        read_baseline(smoke.out, "t_map").of("dhta-ifgsm", ONE)[0].scores["t_map"].mean()
+    )
+
+
+def test_a_file_is_small_and_a_line_a_cell(frozen: Path) -> None:
+    lines = frozen.read_text(encoding="utf-8").splitlines()
+    assert sum(line.startswith('{"row": ') for line in lines) == len(read_frozen(frozen).cells) == 6
+    assert frozen.stat().st_size < 30_000
+    assert len(read_frozen(frozen).targets) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            lambda content: content["protocols"]["released"].update(hamming_weight=4.0),
+            "protocol released: hamming_weight was 4.0 and is 5.0",
+        ),
+        (
+            lambda content: [
+                cell["row"].update(dataset_fingerprint="f" * 64) for cell in content["cells"]
+            ],
+            "data set digits, dhta-ifgsm: fingerprint ffffffffffff then, ",
+        ),
+        (
+            lambda content: [cell.update(source="e" * 64) for cell in content["cells"]],
+            "checkpoint DPSH-Tiny-32 (training 0): eeeeeeeeeeee then",
+        ),
+        (
+            lambda content: [cell.update(draw="d" * 64) for cell in content["cells"]],
+            "the frequent target labels of draw seed 0 are others",
+        ),
+    ],
+    ids=["protocol", "fingerprint", "checkpoint", "draw"],
+)
+def test_a_baseline_of_other_trials_is_refused_with_the_difference(
+    checked: Checker, frozen: Path, tmp_path: Path, change: Callable[[Any], None], told: str
+) -> None:
+    with pytest.raises(BaselineError) as caught:
+        checked("dhta-ifgsm", edited(frozen, tmp_path, change))
+    assert told in str(caught.value)
+
+
+def test_retrained_targets_are_compared_without_pairs(
+    checked: Checker, frozen: Path, tmp_path: Path
+) -> None:
+    def other(content: dict[str, Any]) -> None:
+        for number, cell in enumerate(content["cells"]):
+            cell.update(source=f"{number:064d}", victim=f"{number:064d}")
+
+    file = edited(frozen, tmp_path, other)
+    verdict = checked("dhta-ifgsm", file, only=[], retrained=True)
+    assert verdict.comparison.retrained
+    assert all(np.isnan(cell.p) for cell in verdict.comparison.cells)
+    assert verdict.comparison.low < 0 < verdict.comparison.high
+    assert verdict.outcome is Outcome.UNDECIDED
+
+
+def test_a_file_that_is_none_says_so(frozen: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    other.write_text("{}", encoding="utf-8")
+    for text, told in (("{", "no JSON"), ("{}", "no baseline"), ('{"cells": 1}', "suite")):
+        other.write_text(text, encoding="utf-8")
+        with pytest.raises(FrozenError, match=told):
+            read_frozen(other)
+    with pytest.raises(BaselineError, match=r"keeps map, t_map, not perceptibility"):
+        read_baseline(frozen, "perceptibility")
+    with pytest.raises(BaselineError, match="it has dhta, dhta-fgsm, dhta-ifgsm: name one"):
+        read_baseline(frozen, "t_map").of("p2p", [])
+
+
+def test_freezing_keeps_what_is_asked_for(smoke: SmokeRun, cache: Path, tmp_path: Path) -> None:
+    file = tmp_path / "base.json"
+    asked = ["--only", "attack=p2p,source=*-12", "--metric", "map", "--targets"]
+    done = run_cli("freeze", str(smoke.out), str(file), *asked)
+    assert done.returncode == 0, done.stderr
+    assert "wrote 1 cells" in done.stdout
+    assert [file.name for file in (tmp_path / "base-targets").iterdir()] == [
+        "digits-DPSH-Tiny-12-0.safetensors"
+    ]
+    held = read_baseline(file, "map")  # of the suite's targets only one has weights here
+    question = Question(["p2p"], metric="map")
+    asked_for = candidates(question, held, references(question, held), cache)
+    assert [cell.row["source"] for cell in asked_for.plan.cells] == ["DPSH-Tiny-12"]
+    assert {name for cell in read_frozen(file).cells for name in cell.scores} == {"map"}
+    assert set(read_frozen(file).protocols) == {"released"} <= set(PROTOCOLS)
+    nothing = run_cli("freeze", str(smoke.out), str(file), "--only", "attack=nothing")
+    assert nothing.returncode == 2
+    assert "nothing of" in nothing.stderr
+
+
+def test_times_that_cannot_be_compared_are_no_pass(
+    checked: Checker, frozen: Path, smoke: SmokeRun
+) -> None:
+    demands = Demands(max_slowdown=1)
+    verdict = checked("dhta-ifgsm", frozen, demands=demands)
+    assert verdict.outcome is Outcome.UNDECIDED
+    assert "its time cannot be compared" in verdict.sentence
+    assert checked("dhta-ifgsm", demands=Demands(max_slowdown=1e9)).outcome is Outcome.HELD

@@ -14,7 +14,7 @@ from attacks.protocols import PROTOCOLS
 from benchmark.regression.baseline import BaselineError, freeze_folder, read_baseline
 from benchmark.regression.candidate import Question, candidates, references
 from benchmark.regression.frozen import FrozenError, read_frozen
-from benchmark.regression.verdict import Outcome
+from benchmark.regression.verdict import Demands, Outcome
 from benchmark.store import read_json, write_json
 from tests.checks import ONE, Checker
 from tests.conftest import SmokeRun, run_cli

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmark.names import nearest
@@ -26,6 +26,11 @@ def parse_filter(text: str) -> dict[str, str]:
             raise SuiteError(f"--only {text}: no column '{name}'{nearest(name, COLUMNS)}")
         wanted[name] = glob
     return wanted
+
+
+def admits(row: Mapping[str, Any], filters: Sequence[Mapping[str, str]]) -> bool:
+    """Return whether a row matches one of some parsed filters; none let everything through."""
+    return not filters or any(matches(row, wanted) for wanted in filters)
 
 
 def matches(row: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:

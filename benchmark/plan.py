@@ -13,7 +13,7 @@ from pathlib import Path
 
 from attacks.protocols import PROTOCOLS
 from benchmark.cells import Cell, cells_of
-from benchmark.filters import matches, parse_filter
+from benchmark.filters import admits, parse_filter
 from benchmark.graph import JobGraph, Sizing, Target
 from benchmark.jobs import Job
 from benchmark.names import nearest
@@ -47,11 +47,7 @@ class Plan:
             SuiteError: no cell matches.
         """
         wanted = [parse_filter(text) for text in filters]
-        cells = [
-            cell
-            for cell in self.cells
-            if not wanted or any(matches(cell.row, globs) for globs in wanted)
-        ]
+        cells = [cell for cell in self.cells if admits(cell.row, wanted)]
         if not cells:
             raise SuiteError(
                 f"--only {' --only '.join(filters)} matches no cell of suite '{self.suite.name}'"

@@ -120,7 +120,7 @@ def crossed_interval(
     Targets, seeds, queries and target labels are each resampled by themselves, and a value weighs
     the product of their weights (the pigeonhole bootstrap; Owen 2007), which errs on the wide side.
     A factor of one level tells nothing and stays; under one seed queries stand within labels. For
-    the few levels there are, deviations are scaled by n / (n - 1) and the ends moved out as
+    the few levels there are, variances are scaled by n / (n - 1) and the ends moved out as
     Student's t has them, its degrees of freedom by Satterthwaite from what each factor adds.
 
     Args:

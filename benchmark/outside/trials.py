@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.cells import settings_of
-from benchmark.filters import matches, parse_filter
+from benchmark.filters import admits, parse_filter
 from benchmark.graph import JobGraph, Setting, Target
 from benchmark.jobs import Job
 from benchmark.outside.errors import OutsideError
@@ -111,11 +111,7 @@ class Origin:
             raise OutsideError(f"{self.out}: none of its hashers is trained yet; run it first")
         some = False
         for trial, names in trained:
-            kept = [
-                name
-                for name in names
-                if not wanted or any(matches(_row(trial, name), globs) for globs in wanted)
-            ]
+            kept = [name for name in names if admits(_row(trial, name), wanted)]
             if kept:
                 some = True
                 yield trial, kept

@@ -9,11 +9,9 @@ from typing import Any
 
 from safetensors.numpy import save
 
-from attacks.protocols import PROTOCOLS
-from benchmark.filters import matches, parse_filter
+from benchmark.filters import admits, parse_filter
 from benchmark.jobs import Compute
 from benchmark.manifest import read_manifest
-from benchmark.records import canonical
 from benchmark.regression.frozen import Frozen, freeze, read_frozen, write_frozen
 from benchmark.regression.trials import METRICS, Trials, read_trials
 from benchmark.store import JobRef, Store, write_bytes
@@ -81,9 +79,7 @@ class Baseline:
                 "one of them with --against"
             )
         wanted = [parse_filter(text) for text in only]
-        kept = [
-            one for one in own if not wanted or any(matches(one.row, globs) for globs in wanted)
-        ]
+        kept = [one for one in own if admits(one.row, wanted)]
         if not kept:
             raise SuiteError(f"--only {' --only '.join(only)} matches no cell of {attack}")
         return kept
@@ -140,15 +136,12 @@ def freeze_folder(
     kept = [
         one
         for one in read_trials(out, {name: METRICS[name] for name in metrics})
-        if one.row["status"] != "skipped"
-        and (not wanted or any(matches(one.row, globs) for globs in wanted))
+        if one.row["status"] != "skipped" and admits(one.row, wanted)
     ]
     if not any(one.scores for one in kept):
         raise BaselineError(f"nothing of {out} that is asked for has a result")
     files = _write_targets(out, path, manifest["jobs"], kept) if targets else {}
-    names = {one.row["protocol"].removesuffix("+overrides") for one in kept}
-    values = {name: canonical(PROTOCOLS[name]) for name in sorted(names & set(PROTOCOLS))}
-    frozen = freeze(kept, manifest, manifest.get("protocols", values), files)
+    frozen = freeze(kept, manifest, manifest.get("protocols", {}), files)
     write_frozen(frozen, path)
     return frozen
 

@@ -24,7 +24,7 @@ from benchmark.regression.sameness import (
     refuse,
     row_differences,
 )
-from benchmark.regression.trials import METRICS, Trials, read_trials
+from benchmark.regression.trials import METRICS, Trials, place_of, read_trials
 from benchmark.suite import AttackEntry, Params, Suite, TargetEntry
 from benchmark.suite_sources import SuiteError
 
@@ -114,8 +114,8 @@ def candidates(
     whole = make_plan(_changed(baseline.suite, question, wanted), cache, baseline.sizing)
     exact = {(_place(cell.row), _setting(cell.row, question)): cell for cell in whole.cells}
     near = {_place(cell.row): cell for cell in whole.cells}
-    cells: dict[int, Cell] = {}
-    places: dict[int, int] = {}
+    kept: list[Cell] = []
+    places: dict[int, int] = {}  # in that list, of the cells by identity
     chosen: dict[str, list[int]] = {attack: [] for attack in wanted}
     listed = [one for each in wanted.values() for one in each]
     found = list(protocol_differences(baseline, listed))
@@ -127,15 +127,16 @@ def candidates(
             if cell is None:
                 raise SuiteError(f"the suite of {baseline.path} has no {attack} on {one.name}")
             found += row_differences(cell.row, one.row, same=question.against in (None, attack))
-            cells[id(cell)] = cell
-            chosen[attack].append(places.setdefault(id(cell), len(places)))
+            if places.setdefault(id(cell), len(kept)) == len(kept):
+                kept.append(cell)
+            chosen[attack].append(places[id(cell)])
     refuse(baseline, found)
-    kept = list(cells.values())
     return Candidates(replace(whole, cells=kept, jobs=needed(kept, whole.jobs)), chosen)
 
 
 def _changed(suite: Suite, question: Question, wanted: Mapping[str, Sequence[Trials]]) -> Suite:
     """Return the baseline's suite with the candidates for its attacks, and nothing for people."""
+    listed = [one for each in wanted.values() for one in each]
     parts = []
     for part in suite.parts or [suite]:
         entries: list[AttackEntry] = []
@@ -146,10 +147,9 @@ def _changed(suite: Suite, question: Question, wanted: Mapping[str, Sequence[Tri
                 entries += own
             elif own:
                 entries.append(AttackEntry(attack=attack))
-        needed_ = [one for each in wanted.values() for one in each]
-        targets = _needed_targets(part, needed_)
+        targets = _needed_targets(part, listed)
         if entries and targets:
-            seeds = {one.row["target_seed"] for one in needed_}
+            seeds = {one.row["target_seed"] for one in listed}
             changes = {
                 "attacks": entries,
                 "targets": targets,
@@ -196,9 +196,8 @@ def _meant(suite: Suite, entries: Sequence[AttackEntry]) -> dict[str, Params]:
 
 
 def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what a candidate's cell and its reference have in common."""
-    names = ("attack", "dataset", "source", "victim", "policy", "target_seed", "draw_seed")
-    return (*(row[name] for name in names), str(row["protocol"]).removesuffix("+overrides"))
+    """Return what a candidate's cell and its reference, under its name, have in common."""
+    return row["attack"], *place_of(row)
 
 
 def _setting(row: Mapping[str, Any], question: Question) -> tuple[Any, ...]:

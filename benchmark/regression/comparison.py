@@ -103,6 +103,7 @@ class Comparison:
     difference: float  # over all cells
     low: float
     high: float
+    family: int  # cells tested together, of all attacks
     retrained: bool = False
 
     @property
@@ -139,7 +140,9 @@ def compare(
     difference, low, high = math.nan, math.nan, math.nan
     if cells:
         difference, low, high = _unpaired(judged, metric) if retrained else _overall(cells, metric)
-    return Comparison(attack, against, metric, pairs, cells, difference, low, high, retrained)
+    return Comparison(
+        attack, against, metric, pairs, cells, difference, low, high, family, retrained
+    )
 
 
 def _cell(pair: Pair, metric: str, resamples: int, *, paired: bool) -> CellResult:

@@ -71,11 +71,8 @@ class Trials:
 
     @property
     def place(self) -> tuple[Any, ...]:
-        """What two attacks must have in common for their trials to be pairs, but the checkpoint."""
-        row = self.row
-        protocol = row["protocol"].removesuffix("+overrides")
-        names = ("dataset", "source", "victim", "policy", "target_seed", "draw_seed")
-        return (*(row[name] for name in names), protocol)
+        """Where it stands; see :func:`place_of`."""
+        return place_of(self.row)
 
     @property
     def name(self) -> str:
@@ -92,6 +89,12 @@ class Trials:
     def seeds(self) -> str:
         """Return the seeds of the target and of the draw."""
         return f"{self.row['target_seed']}/{self.row['draw_seed']}"
+
+
+def place_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what rows of two attacks must have in common for their trials to be pairs."""
+    names = ("dataset", "source", "victim", "policy", "target_seed", "draw_seed")
+    return (*(row[name] for name in names), str(row["protocol"]).removesuffix("+overrides"))
 
 
 def read_trials(

@@ -15,6 +15,9 @@ _NAMES = {"t_map": "t-MAP", "t_map_stable": "stable t-MAP", "t_map_8bit": "t-MAP
 _NAMES |= {"precision_at_10": "precision at 10", "map": "MAP", "perceptibility": "perceptibility"}
 
 
+_SHOWN = 5e-6  # a smaller fraction is nothing
+
+
 class Outcome(IntEnum):
     """What a check finds; the values are its exit codes."""
 
@@ -124,9 +127,6 @@ def points(value: float, sign: str = "+") -> str:
     return f"{100 * value:{sign}.3g}" if abs(value) >= _SHOWN else "0"
 
 
-_SHOWN = 5e-6
-
-
 def metric_name(metric: str) -> str:
     """Return what a metric is called in sentences."""
     return _NAMES[metric]
@@ -153,7 +153,7 @@ def _absence(pair: Pair) -> str | None:
 def _blind_cells(one: Comparison, alpha: float) -> Iterator[str]:
     """Say where a cell's own test could find nothing, however large a loss."""
     # Of G signs there are 2^G assignments, of which two are as extreme as can be.
-    least = math.log2(2 * len(one.cells) / alpha) if one.cells else 0
+    least = math.log2(2 * one.family / alpha)
     blind = [cell for cell in one.cells if not one.retrained and cell.labels < least]
     if blind:
         yield (

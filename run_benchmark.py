@@ -13,11 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.commands.check import app as check_commands
-from benchmark.commands.outside import outside_app
-from benchmark.commands.plugins import app as plugin_commands
-from benchmark.commands.tools import app as tools
-from benchmark.console import EXIT_CELLS_MISSING, say, usage_errors
-from benchmark.options import (
+from benchmark.commands.options import (
     AttackOption,
     CacheOption,
     DataRootOption,
@@ -28,17 +24,21 @@ from benchmark.options import (
     OutOption,
     PluginOption,
     ProtocolOption,
-    Rerun,
     ScaleOption,
     SeedsOption,
     SlotsPerDeviceOption,
     SuiteOption,
 )
-from benchmark.wish import Wish
+from benchmark.commands.outside import outside_app
+from benchmark.commands.plugins import app as plugin_commands
+from benchmark.commands.tools import app as tools
+from benchmark.console import EXIT_CELLS_MISSING, say, usage_errors
+from benchmark.planning.wish import Wish
+from benchmark.storage.records import Rerun
 from datasets.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmark.plan import Plan
+    from benchmark.planning.plan import Plan
     from reports.report import Report
 
 app = typer.Typer(
@@ -104,7 +104,7 @@ def run(
     the same command continues where it stopped. Ctrl-C lets running jobs end, a second one does
     not; 'status' shows how it goes from another terminal.
     """
-    from benchmark import finished
+    from benchmark.results import finished
 
     changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
     added = tuple(attack or ())
@@ -120,7 +120,7 @@ def run(
                 say(f"{known.cells} cells, {known.jobs} jobs, all done -> {wish.folder}")
                 say(f"\n{known.leaderboard}\nresults.csv and report/index.html are as they were")
                 return
-    from benchmark.attended import run_attended
+    from benchmark.commands.attended import run_attended
     from benchmark.durations import span
     from benchmark.engines.choice import Choice
     from benchmark.running import Manner
@@ -183,10 +183,10 @@ def plan_command(
 ) -> None:
     """Show what a run would do: what is done, what is to do, and about how long it takes."""
     from benchmark.engines.slots import gpu_slots, machine_slots
-    from benchmark.estimate import estimate
-    from benchmark.explain import explain as explained
-    from benchmark.outlook import outlook
-    from benchmark.store import Store
+    from benchmark.planning.estimate import estimate
+    from benchmark.planning.explain import explain as explained
+    from benchmark.planning.outlook import outlook
+    from benchmark.storage.store import Store
 
     changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
     added = tuple(attack or ())
@@ -220,8 +220,8 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
     """Show how a run goes or ended, from another terminal: jobs, slots, failures, time left."""
-    from benchmark.watch.status import read_status
-    from benchmark.watch.text import status_text
+    from benchmark.commands.status_text import status_text
+    from benchmark.results.status import read_status
 
     with usage_errors():
         found = read_status(out)

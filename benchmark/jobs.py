@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 import torch
 
 from benchmark.engines.base import HARNESS
-from benchmark.journal import Journal
 from benchmark.numerics import Precision
-from benchmark.records import digest
-from benchmark.store import Arrays, JobRef, Store
+from benchmark.storage.journal import Journal
+from benchmark.storage.records import digest
+from benchmark.storage.store import Arrays, JobRef, Store
 
 Progress = Callable[[int, int, str], None]
 

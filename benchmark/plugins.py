@@ -20,7 +20,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
-from benchmark.records import register_source
+from benchmark.storage.records import register_source
 from datasets.errors import UserError
 
 GROUP = "targeted_hashing_benchmark"

@@ -12,19 +12,19 @@ from typing import Any
 
 from benchmark.engines.base import Engine
 from benchmark.engines.choice import Choice
-from benchmark.estimate import estimate, remember
-from benchmark.finished import forget
 from benchmark.jobs import Job
-from benchmark.lock import hold
-from benchmark.manifest import write_manifest
-from benchmark.options import Rerun
-from benchmark.plan import Plan
+from benchmark.planning.estimate import estimate, remember
+from benchmark.planning.plan import Plan
 from benchmark.provenance import versions
+from benchmark.results.finished import forget
+from benchmark.results.manifest import write_manifest
 from benchmark.schedule.attempts import Patience
 from benchmark.schedule.interrupts import Signals, signals
 from benchmark.schedule.ledger import StoreLedger, Trusts
 from benchmark.schedule.loop import Loop, Outcome, RunStoppedError
-from benchmark.store import Store, read_json, write_json
+from benchmark.storage.lock import hold
+from benchmark.storage.records import Rerun
+from benchmark.storage.store import Store, read_json, write_json
 from benchmark.watch.events import EventLog
 from benchmark.watch.observers import Observer, Several
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmark.store import Arrays
+from benchmark.storage.store import Arrays
 from reports.drawings import Drawings
 
 mpl.use("Agg")

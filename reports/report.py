@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 import pandas as pd
 
-from benchmark.store import write_bytes
+from benchmark.storage.store import write_bytes
 from reports.cells import cell_lines
 from reports.drawings import Drawings
 from reports.figures import draw_figures

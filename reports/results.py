@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmark.store import write_bytes
+from benchmark.storage.store import write_bytes
 from reports.runs import Runs
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from benchmark.findings import galleries, loss_curves, provenance, retrieval_curves
-from benchmark.manifest import MISSING, result_rows, suite_tables
-from benchmark.records import COLUMNS
-from benchmark.store import Arrays, JobRef, Store
+from benchmark.results.findings import galleries, loss_curves, provenance, retrieval_curves
+from benchmark.results.manifest import MISSING, result_rows, suite_tables
+from benchmark.storage.records import COLUMNS
+from benchmark.storage.store import Arrays, JobRef, Store
 from datasets.errors import UserError
 
 _CELL = (  # what tells rows of one job apart

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from benchmark import statistics
 from benchmark.statistics import interval, p_value
-from benchmark.store import read_json, write_json
+from benchmark.storage.store import read_json, write_json
 from reports.runs import Runs
 
 _NAME = ".intervals.json"

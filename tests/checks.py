@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark.adoption import PREPARED
 from benchmark.jobs import Job
-from benchmark.manifest import write_manifest
-from benchmark.plan import Plan
+from benchmark.planning.plan import Plan
 from benchmark.regression.baseline import read_baseline
 from benchmark.regression.candidate import Question
 from benchmark.regression.checking import check
 from benchmark.regression.verdict import Demands, Verdict
+from benchmark.results.adoption import PREPARED
+from benchmark.results.manifest import write_manifest
 from tests.conftest import InlineEngine, run_jobs
 
 ONE = ["source=DPSH-Tiny-32"]

@@ -18,11 +18,11 @@ from benchmark.contract.world import untrained as untrained
 from benchmark.engines.base import HARNESS, Engine, Slot
 from benchmark.engines.slots import cpu_slots
 from benchmark.jobs import Job
-from benchmark.plan import Plan, make_plan
+from benchmark.planning.plan import Plan, make_plan
 from benchmark.schedule.attempts import Patience
 from benchmark.schedule.ledger import StoreLedger, Trusts
 from benchmark.schedule.loop import Loop, Outcome
-from benchmark.suite import Suite, parse_suite
+from benchmark.suites.suite import Suite, parse_suite
 from datasets.base import RetrievalData
 
 torch.set_num_threads(1)  # small tensors, and the same bits whatever the machine
@@ -146,7 +146,7 @@ def run_inline(
     suite: Suite, cache: Path, out: Path, observer: Recorder | None = None
 ) -> tuple[Plan, Outcome]:
     """Plan and run a suite in this process."""
-    from benchmark.manifest import write_manifest
+    from benchmark.results.manifest import write_manifest
 
     plan = make_plan(suite, cache)
     write_manifest(plan, out)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark.records import COLUMNS, digest
-from benchmark.store import JobRef, Store, write_json
+from benchmark.storage.records import COLUMNS, digest
+from benchmark.storage.store import JobRef, Store, write_json
 from datasets.seeds import generator
 
 PROVENANCE = {

@@ -25,8 +25,8 @@ from attacks.adapters.torchattacks_adapter import (
 from attacks.base import AttackError, Batch
 from attacks.gradient import GradientLoop
 from attacks.protocols import EPSILON, PROTOCOLS
-from benchmark.findings import provenance
 from benchmark.registry import registry
+from benchmark.results.findings import provenance
 from reports.results import load_results
 from targets.hasher import Hasher
 from tests.conftest import run_inline, small_suite, untrained

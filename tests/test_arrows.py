@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,24 @@ def test_a_room_imports_only_what_stands_to_its_left(room: str) -> None:
         assert imported_rooms(path) <= allowed, path
 
 
+def room_within(module: str) -> str:
+    """Return the package or module right below ``benchmark``."""
+    return module.split(".")[1]
+
+
+def test_the_rooms_of_the_benchmark_have_an_order() -> None:
+    stands_on: dict[str, set[str]] = {}
+    for path in sorted((ROOT / "benchmark").rglob("*.py")):
+        own = room_within(".".join(path.relative_to(ROOT).with_suffix("").parts))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("benchmark"):
+                named = [f"{node.module}.{alias.name}" for alias in node.names]
+                stands_on.setdefault(own, set()).update(room_within(name) for name in named)
+    graph = {room: others - {room} for room, others in stands_on.items()}
+    order = list(graphlib.TopologicalSorter(graph).static_order())  # raises at a cycle
+    assert order.index("storage") < order.index("planning") < order.index("commands")
+
+
 def test_the_top_level_is_fixed() -> None:
     listed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
@@ -49,7 +68,7 @@ def test_the_top_level_is_fixed() -> None:
 
 def test_reports_import_without_torch() -> None:
     code = (
-        "import sys, reports.report, benchmark.store, benchmark.manifest\n"
+        "import sys, reports.report, benchmark.storage.store, benchmark.results.manifest\n"
         "assert 'torch' not in sys.modules\n"
     )
     done = subprocess.run(

@@ -14,8 +14,8 @@ from benchmark.contract.attack_checks import CHECKS
 from benchmark.contract.checks import verdicts
 from benchmark.contract.subject import ROWS, Subject
 from benchmark.contract.world import World, untrained
-from benchmark.parameters import override
 from benchmark.registry import registry
+from benchmark.suites.parameters import override
 
 # Equal compositions are tried once: most attacks are the same under paper and paper-literal.
 ATTACKS = list(

@@ -15,7 +15,7 @@ from benchmark.regression.baseline import BaselineError, freeze_folder, read_bas
 from benchmark.regression.candidate import Question, candidates, references
 from benchmark.regression.frozen import FrozenError, read_frozen
 from benchmark.regression.verdict import Demands, Outcome
-from benchmark.store import read_json, write_json
+from benchmark.storage.store import read_json, write_json
 from tests.checks import ONE, Checker
 from tests.conftest import SmokeRun, run_cli
 

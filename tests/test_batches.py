@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark.batches import Batches, double
 from benchmark.engines.slots import cpu_slots
 from benchmark.jobs import Compute
-from benchmark.plan import make_plan
+from benchmark.planning.batches import Batches, double
+from benchmark.planning.plan import make_plan
 from benchmark.stages.attacking import Craft
-from benchmark.suite_sources import SuiteError
+from benchmark.suites.sources import SuiteError
 from targets.backbones import Tiny
 from tests.conftest import small_suite
 

@@ -20,9 +20,9 @@ from attacks.gradient import GradientLoop
 from benchmark.audit import InvalidAttackError, check_fresh
 from benchmark.engines.local import LocalEngine
 from benchmark.engines.slots import cpu_slots
-from benchmark.plan import make_plan
+from benchmark.planning.plan import make_plan
 from benchmark.plugins import _loaded, load_plugins
-from benchmark.records import is_own
+from benchmark.storage.records import is_own
 from datasets.base import DatasetError, RetrievalData
 from reports.results import load_results
 from targets.hasher import Hasher

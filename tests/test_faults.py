@@ -14,7 +14,7 @@ from attacks.base import Attack, Batch, Crafting, Entry
 from attacks.pros_gan.training import Pace
 from attacks.protocols import EPSILON, Protocol
 from benchmark import registry as registry_module
-from benchmark.findings import loss_curves
+from benchmark.results.findings import loss_curves
 from reports.results import load_results
 from targets.hasher import Hasher
 from tests.conftest import Recorder, run_inline, small_suite

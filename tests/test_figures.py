@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.records import COLUMNS
+from benchmark.storage.records import COLUMNS
 from reports.deltas import delta_points
 from reports.figures import retrieval
 from reports.palette import colours, dashes, markers

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.plan import make_plan
+from benchmark.planning.plan import make_plan
 from benchmark.stages.hashers import ImportHasher, Train
-from benchmark.suite_sources import SuiteError
+from benchmark.suites.sources import SuiteError
 from targets.backbones import VGG11, AlexNet, Backbone, ResNet18, TargetError, Tiny
 from targets.checkpoints import load_hasher, state_arrays
 from targets.foreign import foreign_hasher

@@ -17,11 +17,11 @@ from attacks.base import Part
 from attacks.libraries import Library, LibraryError, extra
 from attacks.protocols import EPSILON
 from benchmark import program
+from benchmark.commands.listing import listing
 from benchmark.engines.probe import fault, probe
-from benchmark.listing import listing
-from benchmark.plan import make_plan
+from benchmark.planning.plan import make_plan
 from benchmark.registry import registry
-from benchmark.suite_sources import SuiteError
+from benchmark.suites.sources import SuiteError
 from reports.report import write_report
 from reports.results import load_results
 from tests.conftest import run_inline, small_suite, untrained

@@ -14,16 +14,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmark.manifest import read_manifest, write_manifest
 from benchmark.outside.asking import Asked, parse_epsilon
 from benchmark.outside.errors import OutsideError
 from benchmark.outside.export import export_trials
 from benchmark.outside.submissions import submit
 from benchmark.outside.trial_file import TrialFile
 from benchmark.outside.trials import Origin
-from benchmark.store import JobRef, Store
-from benchmark.stored_suite import stored_suite
-from benchmark.suite_sources import SuiteError
+from benchmark.results.manifest import read_manifest, write_manifest
+from benchmark.results.stored_suite import stored_suite
+from benchmark.storage.store import JobRef, Store
+from benchmark.suites.sources import SuiteError
 from reports.results import load_results
 from tests.conftest import (
     SMALL_DIGITS,

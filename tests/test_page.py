@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.store import JobRef, Store, read_json
+from benchmark.storage.store import JobRef, Store, read_json
 from reports.cells import FIELDS, cell_lines
 from reports.report import write_report
 from reports.runs import ConflictError, Runs

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmark.manifest import result_rows
-from benchmark.suite import parse_suite
+from benchmark.results.manifest import result_rows
+from benchmark.suites.suite import parse_suite
 from datasets.image_lists import ImageList, write_pair
 from reports.grids import grids
 from reports.layouts import LAYOUTS

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from benchmark.records import COLUMNS
-from benchmark.suite_files import load_suite
-from benchmark.suite_sources import shipped
+from benchmark.storage.records import COLUMNS
+from benchmark.suites.files import load_suite
+from benchmark.suites.sources import shipped
 from reports.grids import Grid, grids
 from reports.layouts import LAYOUTS
 from reports.paper_tables import difference_text, latex_grid, markdown_grids

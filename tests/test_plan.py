@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.plan import Plan, make_plan
-from benchmark.store import Store
-from benchmark.suite_files import load_suite
-from benchmark.suite_sources import SuiteError
+from benchmark.planning.plan import Plan, make_plan
+from benchmark.storage.store import Store
+from benchmark.suites.files import load_suite
+from benchmark.suites.sources import SuiteError
 from targets.backbones import Tiny
 from tests.conftest import SMALL_DIGITS, run_inline, small_suite
 

@@ -13,10 +13,10 @@ import pytest
 
 from attacks.protocols import EPSILON, PROTOCOLS
 from benchmark import plugins
-from benchmark.plan import make_plan
+from benchmark.planning.plan import make_plan
 from benchmark.plugins import PluginError, load_plugins
 from benchmark.registry import registry
-from benchmark.suite_files import load_suite
+from benchmark.suites.files import load_suite
 from tests.conftest import ROOT, SmokeRun, run_cli
 
 MINE = '''

@@ -21,11 +21,11 @@ from attacks.pros_gan.training import Pace
 from attacks.protocols import EPSILON, PROTOCOLS
 from benchmark.contract.quick import Memory, learn, quick, quiet
 from benchmark.contract.world import knowledge
-from benchmark.journal import Journal, Stopwatch
-from benchmark.parameters import override
-from benchmark.plan import make_plan
+from benchmark.planning.plan import make_plan
 from benchmark.registry import registry
 from benchmark.stages.attacking import Fit
+from benchmark.storage.journal import Journal, Stopwatch
+from benchmark.suites.parameters import override
 from datasets.base import RetrievalData
 from targets.training import to_pixels
 from tests.conftest import small_suite, untrained

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.plan import Plan
-from benchmark.store import Arrays, Store
+from benchmark.planning.plan import Plan
+from benchmark.storage.store import Arrays, Store
 from reports.results import load_results
 from tests.conftest import run_inline, small_suite
 

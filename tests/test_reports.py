@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.findings import galleries, retrieval_curves
-from benchmark.records import COLUMNS
+from benchmark.results.findings import galleries, retrieval_curves
+from benchmark.storage.records import COLUMNS
 from reports.drawings import Drawings
 from reports.figures import draw_figures
 from reports.leaderboard import Board, leaderboards

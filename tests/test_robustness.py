@@ -23,7 +23,7 @@ from benchmark.schedule.attempts import Patience
 from benchmark.schedule.interrupts import Wish
 from benchmark.schedule.ledger import StoreLedger
 from benchmark.schedule.loop import TRIES, Loop, Outcome, RunStoppedError
-from benchmark.store import Store
+from benchmark.storage.store import Store
 from reports.results import load_results
 from targets.hasher import Hasher
 from tests.conftest import InlineEngine, Recorder, run_cli, run_inline, run_jobs, small_suite
@@ -195,7 +195,7 @@ def full_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             raise OSError(errno.ENOSPC, "No space left on device")
         real(handle)
 
-    monkeypatch.setattr("benchmark.store.os.fsync", fsync)
+    monkeypatch.setattr("benchmark.storage.store.os.fsync", fsync)
     yield left
     left["writes"] = 10**9
 

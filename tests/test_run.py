@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 
-from benchmark.records import COLUMNS
+from benchmark.storage.records import COLUMNS
 from reports.results import load_results
 from tests.conftest import SmokeRun, run_cli
 

@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 from benchmark.engines.slots import cpu_slots
-from benchmark.outlook import outlook
-from benchmark.plan import Plan, make_plan
-from benchmark.scales import Scale, scaled
+from benchmark.planning.outlook import outlook
+from benchmark.planning.plan import Plan, make_plan
 from benchmark.stages.attacking import Craft
-from benchmark.suite_files import load_suite
-from benchmark.suite_sources import SuiteError, shipped
+from benchmark.suites.files import load_suite
+from benchmark.suites.scales import Scale, scaled
+from benchmark.suites.sources import SuiteError, shipped
 from tests.conftest import SMALL_DIGITS, run_cli
 
 TINY = {

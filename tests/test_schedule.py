@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.engines.base import Slot
-from benchmark.engines.simulated import SimulatedEngine
 from benchmark.jobs import Job
 from benchmark.schedule.frontier import critical_path
 from benchmark.schedule.placement import Request, place
+from benchmark.schedule.simulated import SimulatedEngine
 from benchmark.schedule.simulation import lower_bound, simulate
 from tests.graphs import Dummy, graph, random_graph, shared_slots
 

@@ -10,8 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.records import canonical_json, digest
-from benchmark.store import CorruptArtifactError, JobRef, Store, read_json, write_bytes, write_json
+from benchmark.storage.records import canonical_json, digest
+from benchmark.storage.store import (
+    CorruptArtifactError,
+    JobRef,
+    Store,
+    read_json,
+    write_bytes,
+    write_json,
+)
 
 JOB = JobRef("craft", "ab" * 20)
 

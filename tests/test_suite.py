@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from attacks.protocols import PROTOCOLS
-from benchmark.parameters import hyper_parameters, override
 from benchmark.registry import registry
-from benchmark.suite_files import load_suite
-from benchmark.suite_sources import SuiteError, shipped
+from benchmark.suites.files import load_suite
+from benchmark.suites.parameters import hyper_parameters, override
+from benchmark.suites.sources import SuiteError, shipped
 from tests.conftest import small_suite
 
 

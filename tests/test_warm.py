@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmark.kept import kept
 from benchmark.program import program_digest
+from benchmark.storage.kept import kept
 from tests.conftest import ROOT, SmokeRun, run_cli
 
 WITHOUT_TORCH = (
@@ -130,7 +130,9 @@ def test_lists_are_kept_until_the_program_changes(
     for _ in range(2):
         assert kept(tmp_path, kind, make) == [kind]
     assert len(made) == 1
-    monkeypatch.setattr("benchmark.kept.program_digest", lambda: program_digest() + "edited")
+    monkeypatch.setattr(
+        "benchmark.storage.kept.program_digest", lambda: program_digest() + "edited"
+    )
     assert kept(tmp_path, kind, make) == [kind]
     assert len(made) == 2
 

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmark.console import cache_folder, internal_errors, say, usage_errors
-from benchmark.options import (
+from benchmark.commands.options import (
     CacheOption,
     DataRootOption,
     DevicesOption,
     PluginOption,
     SlotsPerDeviceOption,
 )
+from benchmark.console import cache_folder, internal_errors, say, usage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from benchmark.jobs import Job
-    from benchmark.plan import Plan
+    from benchmark.planning.plan import Plan
 
 app = typer.Typer()
 
@@ -116,7 +116,7 @@ def check(
         from benchmark.regression.telling import as_json, table, worst, write_junit
         from benchmark.regression.trials import METRICS
         from benchmark.regression.verdict import Demands, Outcome
-        from benchmark.store import write_json
+        from benchmark.storage.store import write_json
 
         question = Question(attack, against, metric.value, only or (), reseed, retrained)
         effect = METRICS[metric.value].min_effect if min_effect is None else min_effect
@@ -171,9 +171,9 @@ def _runner(
     out: Path, cache: Path, devices: str, per_device: int | None
 ) -> Callable[[Plan, Plan], object]:
     """Return what does the missing jobs of a plan; what other code crafted is crafted anew."""
-    from benchmark.adoption import PREPARED
-    from benchmark.attended import run_attended
+    from benchmark.commands.attended import run_attended
     from benchmark.engines.choice import Choice
+    from benchmark.results.adoption import PREPARED
     from benchmark.running import Manner, is_of_today
 
     def trusts(job: Job, made: Mapping[str, Any]) -> bool:

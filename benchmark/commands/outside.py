@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from benchmark.console import EXIT_CELLS_MISSING, cache_folder, say, usage_errors
-from benchmark.options import (
+from benchmark.commands.options import (
     CacheOption,
     DevicesOption,
     OnlyOption,
     PluginOption,
     SlotsPerDeviceOption,
 )
+from benchmark.console import EXIT_CELLS_MISSING, cache_folder, say, usage_errors
 from datasets.errors import UserError
 
 Report = Callable[[Path, Path], None]  # of a run's folder and of what was scored beside it
@@ -105,14 +105,14 @@ def _score_command(report: Report) -> Callable[..., None]:
         failed or is invalid. What the folder held before stays; the same attack on the same source
         is replaced.
         """
-        from benchmark.attended import run_attended
+        from benchmark.commands.attended import run_attended
         from benchmark.engines.choice import Choice
-        from benchmark.manifest import result_rows
         from benchmark.outside.asking import Asked, parse_epsilon
         from benchmark.outside.submissions import submit
         from benchmark.outside.trial_file import TrialFile
         from benchmark.outside.trials import Origin
         from benchmark.plugins import load_plugins
+        from benchmark.results.manifest import result_rows
         from benchmark.running import Manner
 
         with usage_errors():

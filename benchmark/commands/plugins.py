@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchmark.commands.options import CacheOption, Novelty
 from benchmark.console import cache_folder, say, usage_errors
-from benchmark.options import CacheOption, Novelty
 from datasets.errors import UserError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def check_plugin(
     Attacks are run with few steps on small images, under every protocol: what they hand over, and
     how they go about it. Exits 0 when every promise is kept, 1 when some are broken.
     """
-    from benchmark.store import write_json
+    from benchmark.storage.store import write_json
 
     found: list[Verdict] = []
     with usage_errors():

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.console import EXIT_CELLS_MISSING, cache_folder, say, usage_errors
-from benchmark.options import (
+from benchmark.commands.options import (
     CacheOption,
     DataRootOption,
     DatasetArgument,
@@ -19,6 +18,7 @@ from benchmark.options import (
     PerfSize,
     PluginOption,
 )
+from benchmark.console import EXIT_CELLS_MISSING, cache_folder, say, usage_errors
 from datasets.errors import UserError
 
 app = typer.Typer()
@@ -36,7 +36,7 @@ def doctor(
 
     Exits 0 when nothing would stop a run, 3 otherwise; every finding is listed at once.
     """
-    from benchmark.dataset_tools import dataset_spec, diagnosis_table
+    from benchmark.commands.dataset_tools import dataset_spec, diagnosis_table
     from datasets.doctor import examine
 
     with usage_errors():
@@ -55,7 +55,7 @@ def make_lists(
     seed: Annotated[int, typer.Option(help="Of the splits.")] = 0,
 ) -> None:
     """Make split lists of the paper's sizes from the official files of a data set."""
-    from benchmark.dataset_tools import write_lists
+    from benchmark.commands.dataset_tools import write_lists
 
     with usage_errors():
         for line in write_lists(dataset, official, to, seed):
@@ -81,7 +81,7 @@ def import_target(
     Reads torchvision's layout with a hash layer for its last one, and the layouts of the ProS-GAN
     paper's released code and of DeepHash-pytorch. Tensors that are missing or left over are named.
     """
-    from benchmark.target_tools import convert
+    from benchmark.commands.target_tools import convert
 
     with usage_errors():
         say(convert(file, method, backbone, to, side=side, normalise=normalise.value, scale=scale))
@@ -99,11 +99,11 @@ def list_command(
     """List what a suite can name, with its parameters and defaults."""
     from tabulate import tabulate
 
-    from benchmark.kept import kept
     from benchmark.plugins import installed_plugins, load_plugins
+    from benchmark.storage.kept import kept
 
     def look() -> tuple[list[str], list[list[str]]]:
-        from benchmark.listing import listing
+        from benchmark.commands.listing import listing
 
         return listing(kind.value, protocol)
 
@@ -135,7 +135,7 @@ def perf(
     from tabulate import tabulate
 
     from benchmark.perf.measure import comparisons, machine
-    from benchmark.store import write_json
+    from benchmark.storage.store import write_json
 
     parts = tuple(one.value for one in part or PerfPart)
     made = []

@@ -11,8 +11,8 @@ from joblib.externals.loky.backend.reduction import dumps
 
 from benchmark.contract.checks import first_line
 from benchmark.contract.subject import Subject
-from benchmark.parameters import hyper_parameters, override
-from benchmark.records import canonical_json
+from benchmark.storage.records import canonical_json
+from benchmark.suites.parameters import hyper_parameters, override
 
 _ID = re.compile(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*")
 

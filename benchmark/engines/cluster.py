@@ -22,7 +22,7 @@ from typing import Any
 from benchmark.engines.base import HARNESS, Engine, EngineError, Slot
 from benchmark.engines.deadline import in_background, within
 from benchmark.engines.probe import fault, probe
-from benchmark.store import write_bytes
+from benchmark.storage.store import write_bytes
 
 logger = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from benchmark.outside.handed import Codes, Images, by_setting
 from benchmark.outside.submissions import Submission, query_names, victims_of
 from benchmark.outside.trial_file import TrialFile, TrialRecord
 from benchmark.outside.trials import Origin, Trial
-from benchmark.records import canonical_json
 from benchmark.registry import registry
+from benchmark.storage.records import canonical_json
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 _AGAIN = "export the trials again, or name the folder they were exported from with --out"

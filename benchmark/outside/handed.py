@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from benchmark.file_hashes import file_sha256
 from benchmark.outside.arrays import CODE_FILES, IMAGE_FILES, read_array
 from benchmark.outside.errors import OutsideError
-from benchmark.records import digest
+from benchmark.storage.file_hashes import file_sha256
+from benchmark.storage.records import digest
 from datasets.base import UInt8Array
 
 _SHOWN = 3

@@ -9,19 +9,19 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchmark.adoption import adopt
-from benchmark.cells import Cell, circumstances, declared_class
 from benchmark.jobs import Job
-from benchmark.lock import hold
-from benchmark.manifest import read_manifest
 from benchmark.outside.errors import OutsideError
 from benchmark.outside.export import IMAGE
+from benchmark.outside.external import ExternalCodes, ExternalImages
 from benchmark.outside.trials import Origin, Trial
-from benchmark.plan import Plan, assemble
-from benchmark.records import canonical_json
-from benchmark.stages.external import ExternalCodes, ExternalImages
-from benchmark.store import Store, read_json, write_json
-from benchmark.stored_suite import EXTERNAL
+from benchmark.planning.cells import Cell, circumstances, declared_class
+from benchmark.planning.plan import Plan, assemble
+from benchmark.results.adoption import adopt
+from benchmark.results.manifest import read_manifest
+from benchmark.results.stored_suite import EXTERNAL
+from benchmark.storage.lock import hold
+from benchmark.storage.records import canonical_json
+from benchmark.storage.store import Store, read_json, write_json
 
 _NAME = "submissions.json"
 _UPSTREAM = ("weights", "import", "pretrain", "train")  # nothing of it is made here

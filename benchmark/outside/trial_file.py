@@ -12,8 +12,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.outside.errors import OutsideError
-from benchmark.store import write_bytes
-from benchmark.suite import faults
+from benchmark.storage.store import write_bytes
+from benchmark.suites.suite import faults
 
 NAME = "trials.json"
 _IDENTITY = (

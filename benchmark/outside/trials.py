@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmark.cells import settings_of
-from benchmark.filters import admits, parse_filter
-from benchmark.graph import JobGraph, Setting, Target
 from benchmark.jobs import Job
 from benchmark.outside.errors import OutsideError
-from benchmark.plan import graphs_of
+from benchmark.planning.cells import settings_of
+from benchmark.planning.graph import JobGraph, Setting, Target
+from benchmark.planning.plan import graphs_of
+from benchmark.results.stored_suite import stored_sizing, stored_suite
 from benchmark.stages.attacking import DrawTargets
-from benchmark.store import Store
-from benchmark.stored_suite import stored_sizing, stored_suite
-from benchmark.suite import Suite
+from benchmark.storage.store import Store
+from benchmark.suites.filters import admits, parse_filter
+from benchmark.suites.suite import Suite
 from datasets.base import UInt8Array
 
 

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 
 from benchmark.jobs import Compute, Context
-from benchmark.journal import Journal
 from benchmark.networks import batches, encode_batch, synchronise
 from benchmark.numerics import memory_format
 from benchmark.perf.comparison import Comparison, in_turns, per
 from benchmark.perf.crafting import BITS, Shape
-from benchmark.store import Store
+from benchmark.storage.journal import Journal
+from benchmark.storage.store import Store
 from datasets.base import Images
 from datasets.decoded import DecodedImages
 from datasets.image_files import Framing, ImageFiles

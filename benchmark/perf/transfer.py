@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.perf.comparison import Comparison
-from benchmark.plan import Plan, make_plan
+from benchmark.planning.plan import Plan, make_plan
 from benchmark.schedule.execution import Order, execute
-from benchmark.store import Store
-from benchmark.suite import parse_suite
+from benchmark.storage.store import Store
+from benchmark.suites.suite import parse_suite
 
 _ATTACKING = ("draw", "craft", "hash", "score")
 

@@ -9,15 +9,15 @@ from typing import Any
 
 from safetensors.numpy import save
 
-from benchmark.filters import admits, parse_filter
 from benchmark.jobs import Compute
-from benchmark.manifest import read_manifest
 from benchmark.regression.frozen import Frozen, freeze, read_frozen, write_frozen
 from benchmark.regression.trials import METRICS, Trials, read_trials
-from benchmark.store import JobRef, Store, write_bytes
-from benchmark.stored_suite import kept_suite, restored_suite, stored_sizing
-from benchmark.suite import Suite
-from benchmark.suite_sources import SuiteError
+from benchmark.results.manifest import read_manifest
+from benchmark.results.stored_suite import kept_suite, restored_suite, stored_sizing
+from benchmark.storage.store import JobRef, Store, write_bytes
+from benchmark.suites.filters import admits, parse_filter
+from benchmark.suites.sources import SuiteError
+from benchmark.suites.suite import Suite
 from datasets.errors import UserError
 from targets.backbones import Backbone
 

@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from attacks.protocols import PROTOCOLS
-from benchmark.adoption import PREPARED, adopt
-from benchmark.cells import Cell
-from benchmark.manifest import manifest_of
 from benchmark.names import lookup, nearest
-from benchmark.parameters import hyper_parameters
-from benchmark.plan import Plan, make_plan, needed
+from benchmark.planning.cells import Cell
+from benchmark.planning.plan import Plan, make_plan, needed
 from benchmark.registry import registry
 from benchmark.regression.baseline import Baseline, BaselineError
 from benchmark.regression.comparison import Pair
@@ -25,8 +22,11 @@ from benchmark.regression.sameness import (
     row_differences,
 )
 from benchmark.regression.trials import METRICS, Trials, place_of, read_trials
-from benchmark.suite import AttackEntry, Params, Suite, TargetEntry
-from benchmark.suite_sources import SuiteError
+from benchmark.results.adoption import PREPARED, adopt
+from benchmark.results.manifest import manifest_of
+from benchmark.suites.parameters import hyper_parameters
+from benchmark.suites.sources import SuiteError
+from benchmark.suites.suite import AttackEntry, Params, Suite, TargetEntry
 
 Run = Callable[[Plan, Plan], object]  # of the whole plan, and what of it is to be done
 

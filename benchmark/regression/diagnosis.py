@@ -9,11 +9,11 @@ import numpy as np
 
 from benchmark.hamming.rank import rank
 from benchmark.metrics import expected_ap
-from benchmark.plan import Plan
+from benchmark.planning.plan import Plan
 from benchmark.regression.baseline import Baseline
 from benchmark.regression.comparison import Comparison, Pair
 from benchmark.regression.trials import FloatArray
-from benchmark.store import Arrays, JobRef, Store
+from benchmark.storage.store import Arrays, JobRef, Store
 
 _CLEAR = 0.05  # t-MAP by which a suspicion must fit better than what was meant
 _SHIFTS = (-1, 1)

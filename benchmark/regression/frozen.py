@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.regression.trials import Trials
-from benchmark.store import write_bytes
-from benchmark.suite import faults
+from benchmark.storage.store import write_bytes
+from benchmark.suites.suite import faults
 from datasets.errors import UserError
 
 _COLUMNS = (  # of a row, those that a comparison or its reader needs

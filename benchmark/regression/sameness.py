@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from attacks.protocols import PROTOCOLS
-from benchmark.records import canonical
 from benchmark.regression.baseline import Baseline, BaselineError
 from benchmark.regression.comparison import Pair
 from benchmark.regression.trials import Trials
+from benchmark.storage.records import canonical
 
 _SHOWN = 12  # characters of a hash in a message
 _LONGEST = 60  # of a setting

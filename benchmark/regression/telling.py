@@ -13,7 +13,7 @@ from tabulate import tabulate
 
 from benchmark.regression.comparison import CellResult, Comparison, Pair
 from benchmark.regression.verdict import Demands, Outcome, Verdict, metric_name, points
-from benchmark.store import write_bytes
+from benchmark.storage.store import write_bytes
 
 _MOST = 40  # cells a table shows; the worst of more
 _COMMON = ("dataset", "protocol", "policy")

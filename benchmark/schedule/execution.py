@@ -18,13 +18,13 @@ import torch
 
 from benchmark.audit import InvalidAttackError
 from benchmark.jobs import Context, Job, Progress
-from benchmark.journal import Journal
 from benchmark.numerics import numerics, out_of_memory
 from benchmark.program import code_digest
 from benchmark.provenance import device_name, versions
-from benchmark.records import canonical, digest
-from benchmark.schedule.folder import current_run, log_file, running_file
-from benchmark.store import JobRef, Store, write_json
+from benchmark.storage.folder import current_run, log_file, running_file
+from benchmark.storage.journal import Journal
+from benchmark.storage.records import canonical, digest
+from benchmark.storage.store import JobRef, Store, write_json
 from datasets.errors import UserError
 
 logger = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ from typing import Any
 from benchmark.jobs import Job
 from benchmark.provenance import revision
 from benchmark.schedule.execution import Order, execute
-from benchmark.schedule.folder import log_file, running_file, take_over
-from benchmark.store import Store, read_json
+from benchmark.storage.folder import log_file, running_file, take_over
+from benchmark.storage.store import Store, read_json
 
 # Whether a done job counts as done, by its provenance.
 Trusts = Callable[[Job, Mapping[str, Any]], bool]

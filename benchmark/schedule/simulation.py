@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.engines.base import Slot
-from benchmark.engines.simulated import SimulatedEngine
 from benchmark.jobs import Job
 from benchmark.schedule.attempts import Patience
 from benchmark.schedule.frontier import critical_path
 from benchmark.schedule.ledger import Ledger
 from benchmark.schedule.loop import Loop
+from benchmark.schedule.simulated import SimulatedEngine
 from benchmark.watch.observers import Several
 
 

@@ -16,11 +16,11 @@ from attacks.base import Attack, Part
 from attacks.protocols import PoolName
 from benchmark import audit
 from benchmark.jobs import Context, Output
-from benchmark.journal import Stopwatch
 from benchmark.networks import batches, encode_batch, input_hasher
 from benchmark.stages.base import DataTask, NetworkTask
 from benchmark.stages.confinement import FITTED_ROLES, AttackerTask, WhiteBoxTask
 from benchmark.stages.crafting import Assignment, craft_images
+from benchmark.storage.journal import Stopwatch
 from datasets.base import RetrievalData, UInt8Array
 from datasets.draws import Policy, draw_targets, eligible_rows
 from targets.hasher import Hasher, TargetSpec

@@ -22,8 +22,8 @@ from benchmark.audit import InvalidAttackError
 from benchmark.engines.base import ATTACKER
 from benchmark.jobs import Compute, Context
 from benchmark.networks import batches, encode_batch, input_hasher
-from benchmark.records import digest, is_own
 from benchmark.stages.base import NetworkTask, hidden_labels
+from benchmark.storage.records import digest, is_own
 from datasets.base import HiddenSplit, RetrievalData, SplitName
 from targets.hasher import Hasher, TargetSpec
 

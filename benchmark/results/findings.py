@@ -1,0 +1,135 @@
+"""What the records of a run hold beside its rows: curves, pictures, origins. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmark.results.manifest import read_manifest
+from benchmark.storage.store import Arrays, JobRef, Store
+from benchmark.watch.events import last_run
+
+_LIBRARY = "library version"  # in the canonical form of what requires one
+
+
+def loss_curves(out: Path) -> list[dict[str, Any]]:
+    """Return the loss curves of every generator of the run, also of those that failed.
+
+    One item a value: ``attack``, ``source``, ``attack_seed``, ``loss``, ``epoch`` (from 1),
+    ``value``.
+    """
+    manifest = read_manifest(out)
+    store = Store(out / "store")
+    points: dict[str, list[dict[str, Any]]] = {}
+    for cell in manifest["cells"]:
+        craft = manifest["jobs"].get(cell["jobs"].get("craft"), {"inputs": {}})
+        key = craft["inputs"].get("crafting")
+        if key is None or key in points:
+            continue
+        ref = JobRef("fit", key)
+        found = store.record(ref) or store.failure(ref) or {"data": {}}
+        row = cell["row"]
+        settings = f" ({row['variant']})" if row["variant"] else ""
+        points[key] = [
+            {
+                "attack": row["title"] + settings,
+                "source": row["source"],
+                "attack_seed": row["attack_seed"],
+                "loss": name,
+                "epoch": epoch,
+                "value": value,
+            }
+            for name, values in found["data"].get("curves", {}).items()
+            for epoch, value in enumerate(values, start=1)
+        ]
+    return [point for listed in points.values() for point in listed]
+
+
+def retrieval_curves(out: Path) -> list[dict[str, Any]]:
+    """Return precision and recall of every white-box cell, one item a length of the result list.
+
+    Keys: ``dataset``, ``protocol``, ``policy``, ``source``, ``attack``, ``seed``, ``top``,
+    ``precision``, ``recall``.
+    """
+    manifest = read_manifest(out)
+    store = Store(out / "store")
+    points = []
+    variants: dict[str, set[str]] = {}
+    for cell in manifest["cells"]:
+        variants.setdefault(cell["row"]["title"], set()).add(cell["row"]["variant"])
+    for cell in manifest["cells"]:
+        row = cell["row"]
+        ref = JobRef("score", cell["jobs"].get("score", ""))
+        if row["source"] != row["victim"] or store.record(ref) is None:
+            continue
+        several = len(variants[row["title"]]) > 1 and row["variant"]
+        arrays = store.arrays(ref)
+        points += [
+            {
+                "dataset": row["dataset"],
+                "protocol": row["protocol"].removesuffix("+overrides"),
+                "policy": row["policy"],
+                "source": row["source"],
+                "attack": f"{row['title']} ({row['variant']})" if several else row["title"],
+                "seed": row["draw_seed"],
+                "top": int(top),
+                "precision": float(precision),
+                "recall": float(recall),
+            }
+            for top, precision, recall in zip(
+                arrays["curve_top"], arrays["curve_precision"], arrays["curve_recall"], strict=True
+            )
+        ]
+    return points
+
+
+def galleries(out: Path) -> Iterator[tuple[dict[str, Any], Arrays, list[str]]]:
+    """Yield the row, the pictures and the names of the classes of every cell that has pictures."""
+    manifest = read_manifest(out)
+    store = Store(out / "store")
+    for cell in manifest["cells"]:
+        ref = JobRef("gallery", cell["jobs"].get("gallery", ""))
+        record = store.record(ref) if ref.key else None
+        if record is not None:
+            yield cell["row"], store.arrays(ref), record["data"]["classes"]
+
+
+def provenance(out: Path) -> dict[str, Any]:
+    """Return where a run's results come from.
+
+    Keys: ``folder``, ``suite``, ``command`` (of the last run), ``data`` (fingerprints by name),
+    and, each a sorted list of what the jobs say, ``versions``, ``devices``, ``revisions``.
+    """
+    manifest = read_manifest(out)
+    store = Store(out / "store")
+    made = [
+        record["provenance"]
+        for key, job in manifest["jobs"].items()
+        if (record := store.record(JobRef(job["stage"], key))) is not None
+    ]
+    events = last_run(out)
+    rows = [cell["row"] for cell in manifest["cells"]]
+    libraries = ("python", "torch", "torchvision", "machine")
+    parts = [part for one in made for part in _parts(one.get("task", {}))]
+    return {
+        "folder": str(out),
+        "suite": manifest["suite"]["name"],
+        "command": events[0].get("command", "") if events else "",
+        "data": {row["dataset"]: row["dataset_fingerprint"] for row in rows},
+        "protocols": sorted({row["protocol"] for row in rows}),
+        "seeds": len({row["draw_seed"] for row in rows}),
+        "versions": sorted(
+            {", ".join(f"{n} {one[n]}" for n in libraries) for one in made}
+            | {part[_LIBRARY] for part in parts if _LIBRARY in part}
+        ),
+        "devices": sorted({f"{one['device']} on {one['host']}" for one in made}),
+        "revisions": sorted({one["revision"] or "no git revision" for one in made}),
+    }
+
+
+def _parts(task: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the parts of attacks in a task's canonical form."""
+    attack = task.get("attack") or {}
+    found = (task.get("part"), attack.get("target_code"), attack.get("crafting"))
+    yield from (part for part in found if part is not None)

@@ -1,0 +1,157 @@
+"""How a run stands, read from its folder by another process. Imports no torch."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.results.manifest import read_manifest
+from benchmark.storage.folder import current_run, running_file
+from benchmark.storage.lock import holder_of
+from benchmark.storage.records import STAGES
+from benchmark.storage.store import JobRef, Store, read_json
+from benchmark.watch.events import last_run
+
+_LOG_LINES = 5
+
+
+@dataclass(frozen=True)
+class StageCount:
+    """The jobs of a stage and what became of them."""
+
+    stage: str
+    jobs: int
+    done: int
+    failed: int
+    running: int
+
+
+@dataclass(frozen=True)
+class RunningJob:
+    """A job that runs now; ``done`` of ``total`` units, where it tells."""
+
+    slot: str
+    label: str
+    seconds: float
+    done: int | None = None
+    total: int | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job that failed or is invalid, with the last lines of its last log."""
+
+    label: str
+    status: str
+    reason: str
+    log: str | None
+    last_lines: list[str]
+
+
+@dataclass(frozen=True)
+class Status:
+    """A run as it stands; ``state`` is running, finished, stopped, killed or never run."""
+
+    out: str
+    state: str
+    told: str  # who runs it, or how it ended
+    stages: list[StageCount]
+    slots: list[str]
+    running: list[RunningJob]
+    failures: list[Failure]
+    seconds_left: float | None
+
+
+def read_status(out: Path) -> Status:
+    """Return how the run in a folder stands.
+
+    Raises:
+        NoRunError: the folder holds none.
+    """
+    jobs: dict[str, dict[str, Any]] = read_manifest(out)["jobs"]
+    store = Store(out / "store")
+    events = last_run(out)
+    holder = holder_of(out)
+    if holder is not None and events and current_run(out) not in (None, events[0]["run"]):
+        events = []  # the run that holds the folder has yet to begin
+    running = _running(out, events) if holder is not None else []
+    at_work = Counter(jobs[key]["stage"] for key, _ in running if key in jobs)
+    counts: dict[str, Counter[str]] = {stage: Counter() for stage in STAGES}
+    failures = []
+    for key, job in jobs.items():
+        count = counts.setdefault(job["stage"], Counter())
+        count["jobs"] += 1
+        ref = JobRef(job["stage"], key)
+        if store.is_done(ref):
+            count["done"] += 1
+        elif (failure := store.failure(ref)) is not None:
+            count["failed"] += 1
+            failures.append(_failure(out, key, job, failure))
+    return Status(
+        out=str(out),
+        **_state(holder, events),
+        stages=[
+            StageCount(stage, count["jobs"], count["done"], count["failed"], at_work[stage])
+            for stage, count in counts.items()
+            if count
+        ],
+        slots=list(events[0].get("slots", [])) if events else [],
+        running=[job for _, job in running],
+        failures=failures,
+        seconds_left=_left(events) if holder is not None else None,
+    )
+
+
+def _state(holder: dict[str, Any] | None, events: list[dict[str, Any]]) -> dict[str, str]:
+    if holder is not None:
+        told = ", ".join(f"{name} {value}" for name, value in holder.items())
+        asked = any(event["event"] == "finishing" for event in events)
+        return {"state": "running", "told": told + (", asked to stop" if asked else "")}
+    if not events:
+        return {"state": "never run", "told": "the folder holds a plan and no run"}
+    last = events[-1]
+    if last["event"] != "end":
+        return {"state": "killed", "told": "it ended without a word; the same command continues"}
+    if last["how"] == "finished":
+        return {"state": "finished", "told": ""}
+    return {"state": "stopped", "told": f"by {last['how']}; the same command continues"}
+
+
+def _running(out: Path, events: list[dict[str, Any]]) -> list[tuple[str, RunningJob]]:
+    """Return the jobs that were started and have not ended, by the log of the run."""
+    started: dict[str, dict[str, Any]] = {}
+    for event in events:
+        if event["event"] == "started":
+            started[event["key"]] = event
+        elif event["event"] in ("ended", "again"):
+            started.pop(event["key"], None)
+    now = time.time()
+    listed = []
+    for key, event in started.items():
+        told = read_json(running_file(out, key)) or {}
+        job = RunningJob(event["slot"], event["label"], now - event["time"], **told)
+        listed.append((key, job))
+    return listed
+
+
+def _left(events: list[dict[str, Any]]) -> float | None:
+    told = [event for event in events if "left" in event]
+    return max(0.0, told[-1]["left"] - (time.time() - told[-1]["time"])) if told else None
+
+
+def _failure(out: Path, key: str, job: dict[str, Any], failure: dict[str, Any]) -> Failure:
+    logs = sorted(
+        (out / "logs").glob(f"{job['stage']}-{key[:12]}-*.log"), key=lambda log: log.stat().st_mtime
+    )
+    lines = logs[-1].read_text(encoding="utf-8", errors="replace").splitlines() if logs else []
+    return Failure(
+        label=job["label"],
+        status=failure["status"],
+        reason=failure["reason"],
+        log=str(logs[-1]) if logs else None,
+        last_lines=lines[-_LOG_LINES:],
+    )

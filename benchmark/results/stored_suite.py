@@ -1,0 +1,143 @@
+"""The suite of an output folder, as its run left it in ``plan.json``: without the suite's file."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from benchmark.jobs import Compute
+from benchmark.planning.graph import Sizing
+from benchmark.registry import registry
+from benchmark.results.manifest import read_manifest
+from benchmark.storage.records import canonical_json
+from benchmark.suites.roots import with_root
+from benchmark.suites.sources import SuiteError
+from benchmark.suites.suite import DatasetEntry, Suite, TargetEntry, check_names, faults
+from targets.backbones import Backbone
+from targets.hasher import NAMED_WEIGHTS
+
+_DATA = "data"  # where data sets lie unless somebody says otherwise
+EXTERNAL = ("ExternalImages", "ExternalCodes")  # tasks that no suite plans
+_REMEDY = "the command that made it writes it anew, and does nothing again"
+
+
+def stored_suite(out: Path, *, attacks: bool = True) -> Suite:
+    """Return the suite of a folder, with every path as it was meant where the run was started.
+
+    Args:
+        out: the output folder.
+        attacks: look their names up, too; without, one whose plug-in is not there may stand in it.
+
+    Raises:
+        NoRunError: the folder holds none.
+        SuiteError: it was written by an earlier version, names what is not there, or the folder
+            holds scores of what other code made.
+    """
+    manifest = read_manifest(out)
+    if any(job["task"]["type"] in EXTERNAL for job in manifest["jobs"].values()):
+        raise SuiteError(f"{out} holds what other code made, which no suite makes again")
+    return restored_suite(manifest, f"the suite of {out}", attacks=attacks)
+
+
+def restored_suite(
+    content: Mapping[str, Any],
+    origin: str,
+    *,
+    attacks: bool = True,
+    data_root: Path | None = None,
+) -> Suite:
+    """Return a suite from what was kept of it.
+
+    Args:
+        content: its ``suite``, ``parts`` and the ``folder`` its relative paths start from.
+        origin: what an error calls it.
+        attacks: look their names up, too.
+        data_root: with one folder a data set; None for where it was.
+
+    Raises:
+        SuiteError: it was written by an earlier version, or names what is not there.
+    """
+    content = kept_suite(content, origin)
+    try:
+        suite = Suite.model_validate({**content["suite"], "parts": content["parts"]})
+    except ValidationError as error:
+        told = "\n".join(f"{origin}: {line}" for line in faults(error))
+        raise SuiteError(f"{told}\n{_REMEDY}") from None
+    for part in suite.parts or [suite]:
+        check_names(part, origin, attacks=attacks)
+    began = Path(content["folder"])
+    if data_root is not None:
+        suite = with_root(suite, data_root, anew=True)
+    return _placed(with_root(suite, began / _DATA), began)
+
+
+def kept_suite(content: Mapping[str, Any], origin: str) -> dict[str, Any]:
+    """Return what was kept of a suite, if all was.
+
+    Raises:
+        SuiteError: it was written by an earlier version.
+    """
+    if "parts" not in content:
+        raise SuiteError(f"{origin} was kept by an earlier version; {_REMEDY}")
+    return dict(content)
+
+
+def stored_sizing(out: Path) -> Sizing:
+    """Return the batches a folder's jobs took, for a suite that leaves them open.
+
+    Raises:
+        NoRunError: the folder holds none.
+    """
+    manifest = read_manifest(out)
+    known: dict[tuple[str, int], int] = {}
+    for job in manifest["jobs"].values():
+        task = job["task"]
+        specs = [task[name] for name in ("spec", "source", "victim") if name in task]
+        if specs and "compute" in task:
+            side = manifest["sides"][task["fingerprint"]]
+            name = (canonical_json(specs[0]["backbone"]), side)
+            # Of parts with more queries and fewer: the graph lowers it again for the fewer.
+            known[name] = max(known.get(name, 0), task["compute"]["batch"])
+
+    def find(backbone: Backbone, side: int, compute: Compute) -> int:  # noqa: ARG001 - one a suite
+        found = known.get((canonical_json(backbone), side))
+        if found is None:
+            raise SuiteError(f"{out} has no job of {backbone.name} at {side} pixels")
+        return found
+
+    return find
+
+
+def _placed(suite: Suite, began: Path) -> Suite:
+    """Return the suite with its relative paths made absolute, from where the run was started."""
+
+    def at(path: str) -> str:
+        return str(began / Path(path).expanduser())
+
+    def data(entry: DatasetEntry) -> DatasetEntry:
+        fields = dataclasses.fields(registry().datasets[entry.dataset])
+        paths = {field.name for field in fields if field.metadata.get("path")}
+        params: dict[str, Any] = {
+            name: at(value) if name in paths and value else value
+            for name, value in entry.params.items()
+        }
+        return entry.model_copy(update={"params": params})
+
+    def target(entry: TargetEntry) -> TargetEntry:
+        weights, checkpoint = entry.weights, entry.checkpoint
+        changes = {
+            "weights": weights if weights in NAMED_WEIGHTS else at(weights),
+            "checkpoint": None if checkpoint is None else at(checkpoint),
+        }
+        return entry.model_copy(update=changes)
+
+    changes = {
+        "datasets": [data(entry) for entry in suite.datasets],
+        "targets": [target(entry) for entry in suite.targets],
+        "parts": [_placed(part, began) for part in suite.parts],
+    }
+    return suite.model_copy(update=changes)

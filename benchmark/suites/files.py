@@ -1,0 +1,83 @@
+"""Suite and scale files: found by name or path, included, scaled, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from benchmark.names import lookup
+from benchmark.registry import registry
+from benchmark.suites.scales import Scale, scaled
+from benchmark.suites.sources import SuiteError, included, read_source
+from benchmark.suites.suite import AttackEntry, Suite, faults, parse_suite
+
+_OWN = ("name", "include", "description", "tables")  # what an including suite does not hand down
+
+
+def load_suite(
+    name: str, changes: Mapping[str, Any] | None = None, attacks: Sequence[str] = ()
+) -> Suite:
+    """Read a shipped suite by name, or a suite file by path, some of its keys replaced.
+
+    ``attacks`` are taken beside its own.
+
+    Raises:
+        SuiteError: unknown name, unreadable file, or a fault in it.
+    """
+    suite = _composed(name, dict(changes or {}), ())
+    return _with_attacks(suite, attacks) if attacks else suite
+
+
+def _with_attacks(suite: Suite, attacks: Sequence[str]) -> Suite:
+    """Return the suite, and those it is the union of, with more attacks.
+
+    Raises:
+        UnknownNameError: there is no attack of that name.
+    """
+    for name in attacks:
+        lookup("attack", name, registry().attacks)
+    present = {entry.attack for entry in suite.attacks if not entry.params}
+    new = [AttackEntry(attack=name) for name in dict.fromkeys(attacks) if name not in present]
+    parts = [_with_attacks(part, attacks) for part in suite.parts]
+    return suite.model_copy(update={"attacks": [*suite.attacks, *new], "parts": parts})
+
+
+def _composed(name: str, changes: Mapping[str, Any], within: tuple[str, ...]) -> Suite:
+    """Return a suite; one that includes others is the union of them, its own keys replacing."""
+    path, content = read_source(name, "suites", "suite")
+    if name in within:
+        raise SuiteError(f"{path}: includes itself ({' > '.join([*within, name])})")
+    content = {"name": path.stem, **content, **changes}
+    if "include" not in content:
+        return _leaf(content, str(path))
+    down = {key: value for key, value in content.items() if key not in _OWN}
+    parts = [
+        part
+        for other in included(content)
+        for suite in [_composed(other, down, (*within, name))]
+        for part in suite.parts or [suite]
+    ]
+    if not parts:
+        raise SuiteError(f"{path}: include names no suite")
+    whole = {
+        "name": content["name"],
+        "description": content.get("description", ""),
+        "tables": list(dict.fromkeys(table for part in parts for table in part.tables)),
+        "parts": parts,
+    }
+    return parts[0].model_copy(update=whole)
+
+
+def _leaf(content: dict[str, Any], origin: str) -> Suite:
+    plain = parse_suite(content, origin)  # its own faults first, at their own places
+    wanted = plain.scale
+    if wanted is None:
+        return plain
+    path, found = read_source(wanted, "scales", "scale")
+    try:
+        scale = Scale.model_validate(found)
+    except ValidationError as error:
+        raise SuiteError("\n".join(f"{path}: {line}" for line in faults(error))) from None
+    return parse_suite(scaled(content, scale), f"{origin} at scale {wanted}")

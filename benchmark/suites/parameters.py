@@ -1,0 +1,82 @@
+"""Plug-ins from a suite's parameters, and attacks with some hyper-parameters replaced."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from attacks.base import Attack, AttackError
+from benchmark.names import nearest
+from benchmark.suites.sources import SuiteError
+from benchmark.suites.suite import Params, faults
+from datasets.errors import UserError
+
+
+def construct(cls: type[Any], params: Params, place: str) -> Any:
+    """Build a plug-in from a suite's parameters.
+
+    Raises:
+        SuiteError: an unknown parameter or a bad value, with its place.
+    """
+    known = [field.name for field in dataclasses.fields(cls)]
+    for name in params:
+        if name not in known:
+            raise SuiteError(f"{place}.{name}: unknown parameter{nearest(name, known)}")
+    try:
+        return TypeAdapter(cls).validate_python(params)
+    except ValidationError as error:
+        raise SuiteError("\n".join(faults(error, place))) from None
+    except UserError as error:
+        raise SuiteError(f"{place}: {error}") from None
+
+
+def hyper_parameters(attack: Attack) -> Params:
+    """Return an attack's hyper-parameters by flat name, its epsilon among them."""
+    parts = [part for part in (attack.target_code, attack.crafting) if part is not None]
+    flat: Params = {} if attack.epsilon is None else {"epsilon": attack.epsilon}
+    for part in parts:
+        for field in dataclasses.fields(part):
+            if not field.metadata.get("key", True):
+                continue
+            if field.name in flat:
+                raise AttackError(f"{attack.id}: two hyper-parameters are called '{field.name}'")
+            flat[field.name] = getattr(part, field.name)
+    return flat
+
+
+def override(attack: Attack, params: Params, place: str) -> Attack:
+    """Return the attack with some hyper-parameters replaced.
+
+    Raises:
+        SuiteError: an unknown hyper-parameter or a bad value, with its place.
+    """
+    known = hyper_parameters(attack)
+    changes: dict[str, Any] = {}
+    for name in params:
+        if name not in known:
+            raise SuiteError(
+                f"{place}.{name}: {attack.id} has no such hyper-parameter{nearest(name, known)}"
+            )
+    for role in ("target_code", "crafting"):
+        part = getattr(attack, role)
+        own = [field.name for field in dataclasses.fields(part)] if part is not None else []
+        new = {name: params[name] for name in own if name in params}
+        if new:
+            current = {name: getattr(part, name) for name in own}
+            changes[role] = construct(type(part), {**current, **new}, place)
+    if "epsilon" in params:
+        changes["epsilon"] = construct_value(float, params["epsilon"], f"{place}.epsilon")
+    try:
+        return dataclasses.replace(attack, **changes)
+    except AttackError as error:
+        raise SuiteError(f"{place}: {error}") from None
+
+
+def construct_value(kind: type[Any], value: Any, place: str) -> Any:
+    """Check a single value against a type."""
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        raise SuiteError("\n".join(faults(error, place))) from None

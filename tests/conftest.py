@@ -18,12 +18,15 @@ from benchmark.contract.world import untrained as untrained
 from benchmark.engines.base import HARNESS, Engine, Slot
 from benchmark.engines.slots import cpu_slots
 from benchmark.jobs import Job
+from benchmark.outside.export import export_trials
+from benchmark.outside.trials import Origin
 from benchmark.planning.plan import Plan, make_plan
 from benchmark.schedule.attempts import Patience
 from benchmark.schedule.ledger import StoreLedger, Trusts
 from benchmark.schedule.loop import Loop, Outcome
 from benchmark.suites.suite import Suite, parse_suite
 from datasets.base import RetrievalData
+from tests.photos import photo_folder
 
 torch.set_num_threads(1)  # small tensors, and the same bits whatever the machine
 
@@ -72,6 +75,26 @@ def smoke(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> SmokeRun:
     done = run_cli("run", "--suite", "smoke", "--out", str(out), "--cache", str(cache))
     assert done.returncode == 0, done.stdout + done.stderr
     return SmokeRun(out, done.stdout)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder of photographs with its lists; see :func:`photo_folder`."""
+    return photo_folder(tmp_path / "photos")
+
+
+@pytest.fixture(scope="session")
+def origin(smoke: SmokeRun, cache: Path) -> Origin:
+    """Return the smoke run as what trials are exported from and scored against."""
+    return Origin.of(smoke.out, cache)
+
+
+@pytest.fixture(scope="session")
+def trials(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return its trials, exported with the queries' images. Tests read them."""
+    to = tmp_path_factory.mktemp("trials")
+    export_trials(origin, to, images=True)
+    return to
 
 
 class InlineEngine(Engine):

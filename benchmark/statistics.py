@@ -82,13 +82,17 @@ def p_value(
             together; None where every query stands for itself.
         seed: of the permutations.
         resamples: how many; the smallest p-value is about 2 / (resamples + 1).
+
+    Returns:
+        It; 1 where there is one group, whose sign says nothing.
     """
     from scipy.stats import permutation_test
 
-    if not np.any(differences):
+    sums, _ = _grouped(differences, clusters)
+    if len(sums) < 2 or not np.any(differences):
         return 1.0
     found = permutation_test(
-        (_grouped(differences, clusters)[0],),
+        (sums,),
         np.mean,
         permutation_type="samples",
         n_resamples=resamples,
@@ -179,14 +183,18 @@ def unpaired_interval(
         seed: of the resampling.
 
     Returns:
-        The ends of the BCa interval of ours minus theirs; [-1, 1] where a side has one cluster.
+        The ends of the BCa interval of ours minus theirs; of fewer than twenty clusters on a side,
+        those of Welch's t; [-1, 1] where a side has one.
     """
-    from scipy.stats import bootstrap
+    from scipy.stats import bootstrap, ttest_ind
 
     if min(len(ours), len(theirs)) < 2:
         return -1.0, 1.0
     if np.ptp(ours) == np.ptp(theirs) == 0:
         return float(ours[0] - theirs[0]), float(ours[0] - theirs[0])
+    welch = ttest_ind(ours, theirs, equal_var=False).confidence_interval(LEVEL)
+    if min(len(ours), len(theirs)) < _FEW:  # too few to resample
+        return float(welch.low), float(welch.high)
     found = bootstrap(
         (ours, theirs),
         lambda a, b, axis: a.mean(axis=axis) - b.mean(axis=axis),
@@ -196,6 +204,8 @@ def unpaired_interval(
         method="BCa",
         rng=np.random.default_rng(seed),
     ).confidence_interval
+    if np.isnan(found.low) or np.isnan(found.high):  # too few distinct values for the correction
+        found = welch
     return float(found.low), float(found.high)
 
 

@@ -17,7 +17,7 @@ from benchmark.regression.frozen import FrozenError, read_frozen
 from benchmark.regression.verdict import Demands, Outcome
 from benchmark.storage.store import read_json, write_json
 from tests.checks import ONE, Checker
-from tests.conftest import SmokeRun, run_cli
+from tests.conftest import SMALL_DIGITS, SmokeRun, run_cli, run_inline, small_suite
 
 
 @pytest.fixture
@@ -80,7 +80,11 @@ def test_a_file_is_small_and_a_line_a_cell(frozen: Path) -> None:
             "checkpoint DPSH-Tiny-32 (training 0): eeeeeeeeeeee then",
         ),
         (
-            lambda content: [cell.update(draw="d" * 64) for cell in content["cells"]],
+            lambda content: [
+                content["draws"].update({"d" * 64: content["draws"][cell["draw"]]})
+                or cell.update(draw="d" * 64)
+                for cell in content["cells"]
+            ],
             "the frequent target labels of draw seed 0 are others",
         ),
     ],
@@ -100,19 +104,68 @@ def test_retrained_targets_are_compared_without_pairs(
     def other(content: dict[str, Any]) -> None:
         for number, cell in enumerate(content["cells"]):
             cell.update(source=f"{number:064d}", victim=f"{number:064d}")
+            cell["scores"]["t_map"] = [0.01 * number + 0.9 * one for one in cell["scores"]["t_map"]]
 
     file = edited(frozen, tmp_path, other)
     verdict = checked("dhta-ifgsm", file, only=[], retrained=True)
     assert verdict.comparison.retrained
     assert all(np.isnan(cell.p) for cell in verdict.comparison.cells)
     assert verdict.comparison.low < 0 < verdict.comparison.high
-    assert verdict.outcome is Outcome.UNDECIDED
+    one = checked("dhta-ifgsm", file, retrained=True)
+    assert (one.comparison.low, one.comparison.high) == (-1, 1), "one training says nothing"
+    assert one.outcome is Outcome.UNDECIDED
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda cell: cell["scores"]["t_map"].pop(), "cells[0].scores.t_map: 31 scores of 32"),
+        (lambda cell: cell["scores"].update(t_map=[5.0] * 32), "cells[0].scores.t_map[0]"),
+        (lambda cell: cell["scores"].update(t_map=["x"] * 32), "cells[0].scores.t_map[0]"),
+        (lambda cell: cell.update(draw="d" * 64), "cells[0].draw: no such draw"),
+        (lambda cell: cell["row"].pop("budget_class"), "cells[0].row.budget_class"),
+        (lambda cell: cell["row"].update(epsilon="8/255"), "cells[0].row.epsilon"),
+        (lambda cell: cell["row"].update(status="fine"), "cells[0].row.status"),
+    ],
+)
+def test_a_file_edited_by_hand_is_refused_with_the_place(
+    frozen: Path, tmp_path: Path, change: Callable[[Any], None], told: str
+) -> None:
+    file = edited(frozen, tmp_path, lambda content: change(content["cells"][0]))
+    with pytest.raises(FrozenError) as caught:
+        read_frozen(file)
+    assert told in str(caught.value)
+    assert len(str(caught.value)) < 6000
+
+
+def test_a_file_keeps_the_batches_of_its_run(frozen: Path, smoke: SmokeRun) -> None:
+    there = read_baseline(smoke.out, "t_map").batches
+    assert read_baseline(frozen, "t_map").batches == there
+    assert set(there.values()) == {16}
+
+
+def test_targets_of_two_data_sets_of_one_name_are_not_mixed_up(cache: Path, tmp_path: Path) -> None:
+    suite = small_suite(
+        datasets=[{"dataset": "digits", "params": {**SMALL_DIGITS, "n_train": n}} for n in (112, 120)]
+    )
+    run_inline(suite, cache, tmp_path / "out")
+    how: dict[str, Any] = {"metrics": ["t_map"], "targets": True}
+    with pytest.raises(BaselineError, match=r"two trainings of digits-DPSH-Tiny-12-0"):
+        freeze_folder(tmp_path / "out", tmp_path / "both.json", only=[], **how)
+    prints = {
+        one.row["dataset_fingerprint"] for one in read_baseline(tmp_path / "out", "t_map").trials
+    }
+    assert len(prints) == 2
+    for number, known in enumerate(sorted(prints)):
+        file = tmp_path / f"{number}.json"
+        frozen = freeze_folder(tmp_path / "out", file, only=[f"dataset_fingerprint={known}"], **how)
+        assert len(frozen.targets) == 1
 
 
 def test_a_file_that_is_none_says_so(frozen: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.json"
     other.write_text("{}", encoding="utf-8")
-    for text, told in (("{", "no JSON"), ("{}", "no baseline"), ('{"cells": 1}', "suite")):
+    for text, told in (("{", "no JSON"), ("{}", "no baseline"), ('{"format": 1}', "suite")):
         other.write_text(text, encoding="utf-8")
         with pytest.raises(FrozenError, match=told):
             read_frozen(other)

@@ -80,7 +80,13 @@ def verdict(cells: list[tuple[str, int, FloatArray, np.ndarray]]) -> Verdict:
     """Return the verdict on differences by target and seed, by the code that checks."""
     pairs = []
     for target, seed, values, labels in cells:
-        row = {"dataset": "digits", "source": target, "victim": target, "target_seed": 0}
+        row = {
+            "dataset": "digits",
+            "dataset_fingerprint": "0",
+            "source": target,
+            "victim": target,
+            "target_seed": 0,
+        }
         row |= {"draw_seed": seed, "protocol": "released", "policy": "frequent", "variant": ""}
         row |= {"status": "ok", "budget_class": "8/255", "epsilon": 8 / 255}
         sides = (

@@ -143,3 +143,20 @@ def test_unpaired_clusters_are_resampled_on_each_side() -> None:
     low, high = unpaired_interval(ours, theirs)
     assert 0.07 < low < 0.1 < high < 0.13
     assert unpaired_interval(ours[:1], theirs) == (-1, 1)
+
+
+@pytest.mark.parametrize("clusters", [2, 3, 25])
+def test_intervals_of_few_trainings_cover(clusters: int) -> None:
+    draws = generator(7, "unpaired-test")
+    covered = 0
+    for number in range(200):
+        ours, theirs = 0.05 * draws.standard_normal((2, clusters))
+        low, high = unpaired_interval(ours, theirs, seed=number)
+        covered += low <= 0 <= high
+    assert covered >= 183, "fewer in one of 100 such tests of an interval that covers 95 in 100"
+
+
+def test_one_target_label_says_nothing() -> None:
+    draws = generator(8, "one-label-test")
+    assert p_value(draws.standard_normal(9), clusters=np.zeros(9, dtype=np.int64)) == 1
+    assert p_value(draws.standard_normal(1)) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import tempfile
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,6 +39,10 @@ class MetricName(StrEnum):
     perceptibility = "perceptibility"
 
 
+Params = Annotated[
+    list[str] | None,
+    typer.Option("--param", "-p", help="Set the candidate so, like 'steps=10'; repeatable."),
+]
 OnlyCells = Annotated[
     list[str] | None,
     typer.Option(help="Only these cells of the baseline, like 'source=DPSH-*-32'; repeatable."),
@@ -74,6 +79,11 @@ def check(
         typer.Option(min=1, help="Also fail where it takes more than so many times as long."),
     ] = None,
     only: OnlyCells = None,
+    param: Params = None,
+    candidate: Annotated[
+        Path | None,
+        typer.Option(help="Compare what this folder holds, of 'run' or 'score'; craft nothing."),
+    ] = None,
     reseed: Annotated[
         int, typer.Option(min=0, help="Move the attack's own seeds by this: how large is luck?")
     ] = 0,
@@ -100,11 +110,12 @@ def check(
 ) -> None:
     """Tell whether an attack is better or worse than a baseline, on exactly its trials.
 
-    Crafts on the same targets, queries and target labels, pairs by query, tests each cell by a
-    paired permutation under Holm's correction, and judges by the 95 % interval of candidate minus
-    reference over all cells. Exit codes: 0 a loss of --min-effect is ruled out; 1 worse, in all
-    or in a cell, slower than allowed, or a broken budget; 4 undecided; 3 cells failed or are
-    missing; 2 usage; 70 an error of the program, which is no verdict.
+    Crafts on the same targets, queries and target labels (or takes with --candidate what a folder
+    holds), pairs by query, tests each cell by a paired permutation under Holm's correction, and
+    judges by the 95 % interval of candidate minus reference over all cells. Exit codes: 0 a loss
+    of --min-effect is ruled out; 1 worse, in all or in a cell, slower than allowed, or a broken
+    budget; 4 undecided; 3 cells failed or are missing; 2 usage; 70 an error of the program, which
+    is no verdict.
     """
     from benchmark.plugins import load_plugins
 
@@ -113,31 +124,38 @@ def check(
         from benchmark.regression.baseline import read_baseline
         from benchmark.regression.candidate import Question
         from benchmark.regression.checking import check as checked
+        from benchmark.regression.checking import check_stored
         from benchmark.regression.telling import as_json, table, worst, write_junit
         from benchmark.regression.trials import METRICS
         from benchmark.regression.verdict import Demands, Outcome
         from benchmark.storage.store import write_json
+        from benchmark.suites.parameters import parse_params
+        from benchmark.suites.sources import SuiteError
 
-        question = Question(attack, against, metric.value, only or (), reseed, retrained)
+        for file in (figures, junit):
+            _check_writable(file)
+        params = parse_params(param or ())
+        if candidate is not None and (params or reseed):
+            raise SuiteError("--candidate crafts nothing: leave --param and --reseed out")
+        question = Question(attack, against, metric.value, only or (), params, reseed, retrained)
         effect = METRICS[metric.value].min_effect if min_effect is None else min_effect
         demands = Demands(effect, alpha, max_slowdown)
         held = read_baseline(baseline, metric.value, data_root=data_root, retrained=retrained)
-        folder = out or Path("results") / f"check-{baseline.resolve().stem}"
-        verdicts = checked(
-            question,
-            demands,
-            held,
-            out=folder.resolve(),
-            cache=cache_folder(cache),
-            run=_runner(folder.resolve(), cache_folder(cache), devices, slots_per_device),
-        )
+        name = baseline.resolve().name if baseline.is_dir() else baseline.stem
+        folder = (out or Path("results") / f"check-{name}").resolve()
+        if candidate is not None:
+            verdicts = check_stored(question, demands, held, candidate)
+        else:
+            places = {"out": folder, "cache": cache_folder(cache)}
+            run = _runner(**places, devices=devices, per_device=slots_per_device)
+            verdicts = checked(question, demands, held, **places, run=run)
+        say("\n" + table(verdicts) + "\n")
+        for verdict in verdicts:
+            say("\n  ".join([verdict.sentence, *verdict.hints]))
         if figures is not None:
             write_json(figures, as_json(verdicts, demands, baseline))
         if junit is not None:
             write_junit(verdicts, junit)
-        say("\n" + table(verdicts) + "\n")
-        for verdict in verdicts:
-            say("\n  ".join([verdict.sentence, *verdict.hints]))
         outcome = worst(verdicts)
     if outcome is not Outcome.HELD:
         raise typer.Exit(int(outcome))
@@ -160,11 +178,32 @@ def freeze(
     from benchmark.regression.baseline import freeze_folder
 
     with internal_errors(), usage_errors():
+        _check_writable(file)
         metrics = [one.value for one in metric or [MetricName.t_map]]
         frozen = freeze_folder(out, file, metrics=metrics, only=only or (), targets=targets)
         beside = f", {len(frozen.targets)} targets beside it" if targets else ""
         size = file.stat().st_size / 1e3
         say(f"wrote {len(frozen.cells)} cells to {file} ({size:.0f} kB){beside}")
+
+
+def _check_writable(file: Path | None) -> None:
+    """See that a file can be written before hours go into what it is to hold.
+
+    Raises:
+        SuiteError: it is a folder, or its folder cannot be made or written to.
+    """
+    from benchmark.suites.sources import SuiteError
+
+    if file is None:
+        return
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+    except OSError as error:
+        raise SuiteError(f"{file} cannot be written: {error.strerror}") from None
+    if file.is_dir():
+        raise SuiteError(f"{file} is a folder; name a file")
 
 
 def _runner(

@@ -6,14 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from tabulate import tabulate
 
 from benchmark.names import lookup
 from benchmark.registry import registry
-from benchmark.suites.parameters import construct
+from benchmark.suites.parameters import construct, parse_params
 from benchmark.suites.roots import rooted
-from benchmark.suites.sources import SuiteError
 from datasets.base import SPLITS, DatasetError, DatasetSpec
 from datasets.doctor import Diagnosis
 from datasets.image_lists import write_pair
@@ -32,12 +30,7 @@ def dataset_spec(name: str, params: Sequence[str], data_root: Path | None) -> Da
     """
     cls = lookup("data set", name, registry().datasets)
     values: dict[str, Any] = rooted(cls, {}, data_root)
-    for text in params:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise SuiteError(f"--param {text}: expected name=value")
-        values[key.strip()] = yaml.safe_load(value)
-    spec: DatasetSpec = construct(cls, values, "--param")
+    spec: DatasetSpec = construct(cls, {**values, **parse_params(params)}, "--param")
     return spec
 
 

@@ -9,17 +9,21 @@ from typing import Any
 
 from safetensors.numpy import save
 
-from benchmark.jobs import Compute
+from benchmark.planning.graph import Sizing
 from benchmark.regression.frozen import Frozen, freeze, read_frozen, write_frozen
 from benchmark.regression.trials import METRICS, Trials, read_trials
 from benchmark.results.manifest import read_manifest
-from benchmark.results.stored_suite import kept_suite, restored_suite, stored_sizing
+from benchmark.results.stored_suite import (
+    kept_suite,
+    restored_suite,
+    sizing_of,
+    stored_batches,
+)
 from benchmark.storage.store import JobRef, Store, write_bytes
 from benchmark.suites.filters import admits, parse_filter
 from benchmark.suites.sources import SuiteError
 from benchmark.suites.suite import Suite
 from datasets.errors import UserError
-from targets.backbones import Backbone
 
 FILE = "{dataset}-{target}-{seed}.safetensors"  # of a target's weights, beside a baseline's file
 
@@ -38,6 +42,7 @@ class Baseline:
         protocols: their values then, by name; empty where they were not kept.
         trials: of every cell that was not skipped.
         folder: whose store has the targets and codes; None for a file.
+        batches: what jobs took, by backbone and side, for a suite that leaves it open.
     """
 
     path: Path
@@ -45,26 +50,17 @@ class Baseline:
     protocols: Mapping[str, Any]
     trials: Sequence[Trials]
     folder: Path | None
+    batches: Mapping[tuple[str, int], int]
 
     @property
     def attacks(self) -> list[str]:
         """Return the ids of its attacks, in order."""
         return list(dict.fromkeys(one.row["attack"] for one in self.trials))
 
-    def sizing(self, backbone: Backbone, side: int, compute: Compute) -> int:
-        """Return the batch a network's jobs took, for a suite that leaves it open.
-
-        Raises:
-            SuiteError: it has no job of that network.
-        """
-        if self.folder is not None:
-            return stored_sizing(self.folder)(backbone, side, compute)
-        for one in self.trials:
-            for role in ("source", "victim"):
-                network = str(one.row[role]).rpartition("-")[0]
-                if network.endswith(f"-{backbone.name}") and "batch" in one.row:
-                    return int(one.row["batch"])
-        raise SuiteError(f"{self.path} has no cell of {backbone.name}")
+    @property
+    def sizing(self) -> Sizing:
+        """Return the batches its jobs took."""
+        return sizing_of(self.batches, str(self.path))
 
     def of(self, attack: str, only: Sequence[str]) -> list[Trials]:
         """Return the cells of an attack that filters let through.
@@ -104,10 +100,12 @@ def read_baseline(
     if path.is_dir():
         content = read_manifest(path)
         protocols = content.get("protocols", {})
-        listed = list(read_trials(path, {metric: METRICS[metric]}))
+        listed = list(read_trials(path, {metric: METRICS[metric]}, content))
+        batches = stored_batches(content)
     else:
         frozen = read_frozen(path)
         protocols, listed = frozen.protocols, frozen.trials(metric)
+        batches = {(one.backbone, one.side): one.batch for one in frozen.batches}
         _check_metric(path, frozen, metric)
         content = {"suite": frozen.suite, "parts": frozen.parts, "folder": str(Path.cwd())}
         if frozen.targets and not retrained:
@@ -119,6 +117,7 @@ def read_baseline(
         protocols=protocols,
         trials=[one for one in listed if one.row["status"] != "skipped"],
         folder=path.resolve() if path.is_dir() else None,
+        batches=batches,
     )
 
 
@@ -141,7 +140,8 @@ def freeze_folder(
     if not any(one.scores for one in kept):
         raise BaselineError(f"nothing of {out} that is asked for has a result")
     files = _write_targets(out, path, manifest["jobs"], kept) if targets else {}
-    frozen = freeze(kept, manifest, manifest.get("protocols", {}), files)
+    batches = stored_batches(manifest)
+    frozen = freeze(kept, manifest, manifest.get("protocols", {}), files, batches)
     write_frozen(frozen, path)
     return frozen
 
@@ -159,14 +159,20 @@ def _write_targets(
     }
     folder = path.parent / f"{path.stem}-targets"
     folder.mkdir(parents=True, exist_ok=True)
-    files = {}
+    files: dict[str, str] = {}
     for key, job in jobs.items():
         ref = JobRef(job["stage"], key)
         if ref.stage in ("train", "import") and store.is_done(ref):
-            name = names.get(store.output(ref))
-            if name is not None:
+            output = store.output(ref)
+            name = names.get(output)
+            if name is not None and output not in files:
+                if f"{folder.name}/{name}" in files.values():
+                    raise BaselineError(
+                        f"{out} has two trainings of {name}, on two data sets of one name: freeze "
+                        "each to a file of its own, with --only dataset_fingerprint=…"
+                    )
                 write_bytes(folder / name, save(store.arrays(ref)))
-                files[store.output(ref)] = f"{folder.name}/{name}"
+                files[output] = f"{folder.name}/{name}"
     return files
 
 

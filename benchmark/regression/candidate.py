@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from benchmark.suites.parameters import hyper_parameters
 from benchmark.suites.sources import SuiteError
 from benchmark.suites.suite import AttackEntry, Params, Suite, TargetEntry
 
+CHECKS = "check-"  # how the suite of a check's folder begins, before its baseline's name
 Run = Callable[[Plan, Plan], object]  # of the whole plan, and what of it is to be done
 
 
@@ -40,6 +41,7 @@ class Question:
         against: the reference's id; None: the candidate's own.
         metric: what is compared.
         only: filters of the reference's cells.
+        params: hyper-parameters of the candidates, where they are not their own references.
         reseed: added to the attacks' own seeds.
         retrained: the targets may be other trainings.
     """
@@ -48,8 +50,13 @@ class Question:
     against: str | None = None
     metric: str = "t_map"
     only: Sequence[str] = ()
+    params: Params = field(default_factory=dict)
     reseed: int = 0
     retrained: bool = False
+
+    def is_itself(self, attack: str) -> bool:
+        """Whether a candidate is held against itself, at the very same settings."""
+        return self.against in (None, attack) and not self.params
 
     def named(self, baseline: Baseline) -> list[str]:
         """Return the candidates' ids.
@@ -61,7 +68,7 @@ class Question:
         found: dict[str, None] = {}
         for text in self.attacks:
             if not set(text) & set("*?["):
-                lookup("attack", text, registry().attacks)
+                self._look_up(text, baseline)
                 found[text] = None
                 continue
             matching = fnmatch.filter(baseline.attacks, text)
@@ -69,9 +76,17 @@ class Question:
                 known = nearest(text, baseline.attacks)
                 raise BaselineError(f"--attack {text} matches no attack of {baseline.path}{known}")
             for name in matching:
-                lookup("attack", name, registry().attacks)  # of a plug-in, perhaps
+                self._look_up(name, baseline)
                 found[name] = None
         return list(found)
+
+    def _look_up(self, attack: str, baseline: Baseline) -> None:
+        if attack in baseline.attacks and attack not in registry().attacks:
+            raise BaselineError(
+                f"{attack} of {baseline.path} is no attack of this program: name the file of its "
+                "plug-in with --plugin, or the folder of its results with --candidate"
+            )
+        lookup("attack", attack, registry().attacks)
 
 
 def references(question: Question, baseline: Baseline) -> dict[str, list[Trials]]:
@@ -126,7 +141,7 @@ def candidates(
             cell = exact.get((_place(row), _setting(row, question))) or near.get(_place(row))
             if cell is None:
                 raise SuiteError(f"the suite of {baseline.path} has no {attack} on {one.name}")
-            found += row_differences(cell.row, one.row, same=question.against in (None, attack))
+            found += row_differences(cell.row, one.row, same=question.is_itself(attack))
             if places.setdefault(id(cell), len(kept)) == len(kept):
                 kept.append(cell)
             chosen[attack].append(places[id(cell)])
@@ -143,10 +158,11 @@ def _changed(suite: Suite, question: Question, wanted: Mapping[str, Sequence[Tri
         for attack in wanted:
             reference = question.against or attack
             own = [entry for entry in part.attacks if entry.attack == reference]
-            if reference == attack:
+            if question.is_itself(attack):
                 entries += own
             elif own:
-                entries.append(AttackEntry(attack=attack))
+                kept = own[0].params if reference == attack else {}
+                entries.append(AttackEntry(attack=attack, params={**kept, **question.params}))
         targets = _needed_targets(part, listed)
         if entries and targets:
             seeds = {one.row["target_seed"] for one in listed}
@@ -163,8 +179,13 @@ def _changed(suite: Suite, question: Question, wanted: Mapping[str, Sequence[Tri
             }
             parts.append(part.model_copy(update=changes))
     if not parts:
-        raise SuiteError(f"the baseline's suite has no entry for {', '.join(wanted)}")
-    return parts[0].model_copy(update={"name": f"check-{suite.name}", "parts": parts})
+        named = ", ".join(dict.fromkeys(question.against or attack for attack in wanted))
+        raise BaselineError(
+            f"{named} of the baseline was made by other code, so that its suite says nothing of "
+            "its trials: take the folder that the trials are of for --baseline, and this one for "
+            "--candidate"
+        )
+    return parts[0].model_copy(update={"name": f"{CHECKS}{suite.name}", "parts": parts})
 
 
 def _needed_targets(suite: Suite, trials: Sequence[Trials]) -> list[TargetEntry]:
@@ -203,7 +224,7 @@ def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
 def _setting(row: Mapping[str, Any], question: Question) -> tuple[Any, ...]:
     """Return what tells cells of one place apart; of an attack and itself the settings, too."""
     known = (row["dataset_fingerprint"], row["n_queries"])
-    itself = question.against in (None, row["attack"])
+    itself = question.is_itself(row["attack"])
     return (*known, row["variant"], row.get("overrides") or "") if itself else known
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmark.regression.baseline import Baseline, BaselineError
 from benchmark.regression.candidate import (
+    CHECKS,
     Question,
     Run,
     candidates,
@@ -14,10 +16,12 @@ from benchmark.regression.candidate import (
     prepare,
     references,
 )
-from benchmark.regression.comparison import adjusted, compare
-from benchmark.regression.diagnosis import hints
+from benchmark.regression.comparison import Pair, adjusted, compare
+from benchmark.regression.diagnosis import Suspicion, hints, off_by_one
 from benchmark.regression.sameness import refuse, trial_differences
+from benchmark.regression.stored import stored_pairs
 from benchmark.regression.verdict import Demands, Verdict, judge
+from benchmark.results.manifest import NoRunError, read_manifest
 
 
 def check(
@@ -42,8 +46,7 @@ def check(
     Raises:
         UserError: what is asked does not fit the baseline, or it is of other trials.
     """
-    if baseline.folder == out.resolve():
-        raise BaselineError(f"{out} is the baseline itself; name another folder with --out")
+    _refuse_folder(baseline, out)
     wanted = references(question, baseline)
     asked = candidates(question, baseline, wanted, cache)
     prepare(question, baseline, asked, out, run)
@@ -52,6 +55,29 @@ def check(
         refuse(baseline, [line for pair in found for line in trial_differences(pair)])
     run(asked.plan, asked.plan)
     paired = pairs(question, wanted, asked, out)
+    shifted = functools.partial(off_by_one, plan=asked.plan, out=out, cache=cache)
+    return _verdicts(question, demands, baseline, paired, shifted)
+
+
+def check_stored(
+    question: Question, demands: Demands, baseline: Baseline, folder: Path
+) -> list[Verdict]:
+    """Judge candidates that a folder holds already; nothing is crafted.
+
+    Raises:
+        UserError: the folder does not hold what is asked for, or is of other trials.
+    """
+    paired = stored_pairs(question, baseline, folder)
+    return _verdicts(question, demands, baseline, paired, lambda _: [])
+
+
+def _verdicts(
+    question: Question,
+    demands: Demands,
+    baseline: Baseline,
+    paired: Mapping[str, Sequence[Pair]],
+    shifted: Suspicion,
+) -> list[Verdict]:
     family = sum(map(len, paired.values()))
     compared = [
         compare(
@@ -65,5 +91,20 @@ def check(
         )
         for attack, listed in paired.items()
     ]
-    diagnose = functools.partial(hints, baseline=baseline, plan=asked.plan, out=out, cache=cache)
+    diagnose = functools.partial(hints, baseline=baseline, shifted=shifted)
     return [judge(one, demands, diagnose) for one in adjusted(compared)]
+
+
+def _refuse_folder(baseline: Baseline, out: Path) -> None:
+    """Refuse a folder whose results a check would take the place of."""
+    if baseline.folder == out.resolve():
+        raise BaselineError(f"{out} is the baseline itself; name another folder with --out")
+    try:
+        name = read_manifest(out)["suite"]["name"]
+    except NoRunError:
+        return
+    if not name.startswith(CHECKS):
+        raise BaselineError(
+            f"{out} holds a run of '{name}', whose rows a check would take the place of; name "
+            "another folder with --out, or compare what it holds with --candidate"
+        )

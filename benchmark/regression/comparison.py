@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from benchmark.statistics import (
 
 _RESAMPLES_A_CELL = 20  # over alpha / cells, so that Holm's smallest level is well resolved
 _SAME = 1e-9
+_Trainings = dict[str, list[float]]  # the means of their cells, by SHA-256
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,13 @@ class Pair:
         here = ours.host and ours.host == theirs.host and alike
         took, usual = (one.row.get("seconds_per_image") for one in (ours, theirs))
         return float(took / usual) if here and took and usual else None
+
+    @property
+    def unlike(self) -> dict[str, tuple[Any, Any]]:
+        """Hyper-parameters that both have and that differ, the candidate's value first."""
+        ours, theirs = self.candidate.settings, self.reference.settings
+        both = [name for name in ours if name in theirs]
+        return {name: (ours[name], theirs[name]) for name in both if ours[name] != theirs[name]}
 
     def differences(self, metric: str) -> FloatArray:
         """Return candidate minus reference ``[q]``, positive where the candidate is better."""
@@ -165,8 +174,9 @@ def _overall(cells: Sequence[CellResult], metric: str) -> tuple[float, float, fl
     spots: dict[tuple[int, int], list[tuple[FloatArray, IntArray]]] = {}
     for cell in cells:
         row = cell.pair.candidate.row
-        target = (row["dataset"], row["source"], row["target_seed"])
-        seed = (row["dataset"], row["protocol"], row["policy"], row["draw_seed"])
+        data = row["dataset_fingerprint"]
+        target = (data, row["source"], row["target_seed"])
+        seed = (data, row["protocol"], row["policy"], row["draw_seed"])
         spot = targets.setdefault(target, len(targets)), seeds.setdefault(seed, len(seeds))
         pair = cell.pair
         spots.setdefault(spot, []).append((pair.differences(metric), pair.candidate.labels))
@@ -175,11 +185,15 @@ def _overall(cells: Sequence[CellResult], metric: str) -> tuple[float, float, fl
     longest = max(len(values) for listed in spots.values() for values, _ in listed)
     whole = np.full((len(targets), len(seeds), longest), np.nan)
     labels = np.zeros((len(seeds), longest), dtype=np.int64)
+    numbered = [0] * len(seeds)
     for (line, column), listed in spots.items():
         stacked = np.full((len(listed), longest), np.nan)
         for number, (values, own) in enumerate(listed):
             stacked[number, : len(values)] = values
-            labels[column, : len(own)] = own
+            # A longer draw extends a shorter one, and numbers label rows its own way.
+            if len(own) > numbered[column]:
+                labels[column, : len(own)] = own
+                numbered[column] = len(own)
         there = ~np.isnan(stacked).all(axis=0)
         # The mean of victims, and of settings of one attack.
         whole[line, column, there] = np.nanmean(stacked[:, there], axis=0)
@@ -187,14 +201,27 @@ def _overall(cells: Sequence[CellResult], metric: str) -> tuple[float, float, fl
 
 
 def _unpaired(pairs: Sequence[Pair], metric: str) -> tuple[float, float, float]:
-    """Return the same where the two sides' targets are other trainings: each is a cluster."""
-    sides = []
-    for side in ("candidate", "reference"):
-        means: dict[object, list[float]] = {}
-        for trials in (getattr(pair, side) for pair in pairs):
-            means.setdefault(trials.source, []).append(float(trials.scores[metric].mean()))
-        sides.append(METRICS[metric].sign * np.array([np.mean(each) for each in means.values()]))
-    return float(sides[0].mean() - sides[1].mean()), *unpaired_interval(*sides)
+    """Return the same where the two sides' targets are other trainings.
+
+    Each training is a cluster; of several targets, each is one with the mean of its trainings, so
+    that what tells one target from another is no luck.
+    """
+    found: dict[tuple[str, str], tuple[_Trainings, _Trainings]] = {}
+    for pair in pairs:
+        target = (pair.candidate.row["dataset_fingerprint"], pair.candidate.row["source"])
+        for side, trials in enumerate((pair.candidate, pair.reference)):
+            trainings = found.setdefault(target, ({}, {}))[side]
+            trainings.setdefault(trials.source, []).append(float(trials.scores[metric].mean()))
+    sign = METRICS[metric].sign
+    sides = [
+        [sign * np.array([np.mean(each) for each in trainings.values()]) for trainings in both]
+        for both in found.values()
+    ]
+    if len(sides) == 1:
+        ours, theirs = sides[0]
+        return float(ours.mean() - theirs.mean()), *unpaired_interval(ours, theirs)
+    differences = np.array([ours.mean() - theirs.mean() for ours, theirs in sides])
+    return float(differences.mean()), *interval(differences, widest=(-1.0, 1.0))
 
 
 def adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:

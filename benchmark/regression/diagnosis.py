@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +19,28 @@ _CLEAR = 0.05  # t-MAP by which a suspicion must fit better than what was meant
 _SHIFTS = (-1, 1)
 
 
-def hints(
-    comparison: Comparison, baseline: Baseline, plan: Plan, out: Path, cache: Path
-) -> list[str]:
-    """Return what the worst cell of a comparison on t-MAP looks like, if it looks like anything."""
+Suspicion = Callable[[Pair], Iterable[str]]
+
+
+def hints(comparison: Comparison, baseline: Baseline, shifted: Suspicion) -> list[str]:
+    """Return what the worst cell of a comparison on t-MAP looks like, if it looks like anything.
+
+    Args:
+        comparison: what was found.
+        baseline: has the clean queries' scores.
+        shifted: suspects target codes of another query, where that can be tried.
+    """
     if not comparison.cells or not comparison.metric.startswith("t_map"):
         return []
     worst = min(comparison.cells, key=lambda cell: cell.difference)
-    return [*_shifted(worst.pair, plan, out, cache), *_away(worst.pair, worst.candidate, baseline)]
+    return [
+        *shifted(worst.pair),
+        *_away(worst.pair, worst.candidate, baseline, comparison.metric),
+    ]
 
 
-def _shifted(pair: Pair, plan: Plan, out: Path, cache: Path) -> Iterator[str]:
-    """Suspect target codes of a neighbouring query."""
+def off_by_one(pair: Pair, *, plan: Plan, out: Path, cache: Path) -> Iterator[str]:
+    """Suspect target codes of a neighbouring query, by what the crafted images retrieve."""
     store, jobs = Store(out / "store"), plan.jobs
     scoring = jobs[pair.candidate.jobs["score"]]
     arrays: dict[str, Arrays] = {
@@ -57,10 +67,10 @@ def _shifted(pair: Pair, plan: Plan, out: Path, cache: Path) -> Iterator[str]:
             )
 
 
-def _away(pair: Pair, mean: float, baseline: Baseline) -> Iterator[str]:
+def _away(pair: Pair, mean: float, baseline: Baseline, metric: str) -> Iterator[str]:
     """Suspect steps in the wrong direction, or none."""
     for one in baseline.trials:
-        known = one.scores.get("t_map")
+        known = one.scores.get(metric)
         if one.row["attack"] != "original" or one.place != pair.reference.place or known is None:
             continue
         clean = float(known.mean())

@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmark.regression.trials import Trials
 from benchmark.storage.store import write_bytes
 from benchmark.suites.suite import faults
 from datasets.errors import UserError
-
-_COLUMNS = (  # of a row, those that a comparison or its reader needs
-    *("dataset", "dataset_fingerprint", "attack", "title", "params", "overrides", "variant"),
-    *(
-        "source",
-        "source_bits",
-        "victim",
-        "victim_bits",
-        "policy",
-        "target_seed",
-        "draw_seed",
-        "attack_seed",
-        "protocol",
-        "status",
-    ),
-    *("reason", "n_queries", "budget_class", "epsilon", "linf", "perceptibility"),
-    *("seconds_per_image", "batch", "threads", "precision", "device"),
-)
 
 
 class FrozenError(UserError):
@@ -42,27 +24,72 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class FrozenRow(_Strict):
+    """Of a row's columns, those that a comparison or its reader needs."""
+
+    dataset: str
+    dataset_fingerprint: str
+    attack: str
+    title: str
+    params: str
+    overrides: str = ""
+    variant: str = ""
+    source: str
+    source_bits: int | None = None
+    victim: str
+    victim_bits: int | None = None
+    policy: str
+    target_seed: int
+    draw_seed: int
+    attack_seed: int
+    protocol: str
+    status: Literal["ok", "failed", "invalid", "missing"]
+    reason: str = ""
+    n_queries: int
+    budget_class: str
+    epsilon: float | None = None
+    linf: float | None = None
+    perceptibility: float | None = None
+    seconds_per_image: float | None = None
+    batch: int | None = None
+    threads: int | None = None
+    precision: str | None = None
+    device: str | None = None
+
+
+Score = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
 class FrozenCell(_Strict):
     """One cell: its row, where its scores come from, and they."""
 
-    row: dict[str, Any]
+    row: FrozenRow
     jobs: dict[str, str]
     source: str  # SHA-256 of the hashers' weights
     victim: str
     draw: str
-    scores: dict[str, list[float]]
+    scores: dict[str, list[Score]]
+
+
+class FrozenBatch(_Strict):
+    """The batch that jobs of a network took, for a suite that leaves it open."""
+
+    backbone: str
+    side: int
+    batch: int
 
 
 class Frozen(_Strict):
     """A baseline's file."""
 
     format: Literal[1] = 1
+    batches: list[FrozenBatch] = []
     suite: dict[str, Any]
     parts: list[dict[str, Any]]
     protocols: dict[str, dict[str, Any]]  # their values
     targets: dict[str, str]  # files of the targets' weights by SHA-256, from the file's folder
     draws: dict[str, list[int]]  # the number of each query's target label row
-    cells: list[FrozenCell]
+    cells: Annotated[list[FrozenCell], Field(min_length=1)]
 
     def trials(self, metric: str) -> list[Trials]:
         """Return what it holds of a metric, as a run's folder does."""
@@ -70,7 +97,7 @@ class Frozen(_Strict):
         none = np.zeros(0, dtype=np.int64)
         return [
             Trials(
-                row=cell.row,
+                row=cell.row.model_dump(),
                 jobs=cell.jobs,
                 source=cell.source,
                 victim=cell.victim,
@@ -87,11 +114,20 @@ def freeze(
     manifest: Mapping[str, Any],
     protocols: Mapping[str, dict[str, Any]],
     targets: Mapping[str, str],
+    batches: Mapping[tuple[str, int], int],
 ) -> Frozen:
-    """Return the file of a run's trials."""
+    """Return the file of a run's trials.
+
+    Args:
+        trials: of the cells it keeps.
+        manifest: of the run's folder.
+        protocols: their values, by name.
+        targets: files of the targets' weights by SHA-256.
+        batches: what jobs took, by backbone and side.
+    """
     cells = [
         FrozenCell(
-            row={name: one.row[name] for name in _COLUMNS if one.row.get(name) is not None},
+            row=FrozenRow.model_validate(_kept(one.row)),
             jobs=dict(one.jobs),
             source=one.source,
             victim=one.victim,
@@ -108,12 +144,18 @@ def freeze(
         targets=dict(targets),
         draws=draws,
         cells=cells,
+        batches=[
+            FrozenBatch(backbone=backbone, side=side, batch=batch)
+            for (backbone, side), batch in sorted(batches.items())
+        ],
     )
 
 
 def write_frozen(frozen: Frozen, path: Path) -> None:
     """Write a baseline, a line a cell, so that a change of one is a change of one line."""
     content = frozen.model_dump(mode="json")
+    for cell in content["cells"]:
+        cell["row"] = {name: value for name, value in cell["row"].items() if value is not None}
     cells = ",\n".join(_line(cell) for cell in content.pop("cells"))
     head = ",\n".join(f'"{name}": {_line(value)}' for name, value in content.items())
     write_bytes(path, f'{{\n{head},\n"cells": [\n{cells}\n]\n}}\n'.encode())
@@ -131,12 +173,32 @@ def read_frozen(path: Path) -> Frozen:
         raise FrozenError(f"{path}: {error.strerror}") from None
     except ValueError as error:
         raise FrozenError(f"{path} is no JSON: {error}") from None
-    if not isinstance(content, dict) or "cells" not in content:
+    if not isinstance(content, dict) or "format" not in content:
         raise FrozenError(f"{path} is no baseline: 'freeze OUT {path.name}' writes one")
     try:
-        return Frozen.model_validate(content)
+        frozen = Frozen.model_validate(content)
     except ValidationError as error:
         raise FrozenError("\n".join(f"{path}: {line}" for line in faults(error))) from None
+    uneven = list(_uneven(frozen))
+    if uneven:
+        raise FrozenError("\n".join(f"{path}: {line}" for line in uneven))
+    return frozen
+
+
+def _uneven(frozen: Frozen) -> Iterator[str]:
+    """Yield the cells that have not a score a query."""
+    for number, cell in enumerate(frozen.cells):
+        if cell.scores and cell.draw not in frozen.draws:
+            yield f"cells[{number}].draw: no such draw"
+            continue
+        for name, scores in cell.scores.items():
+            queries = len(frozen.draws[cell.draw])
+            if len(scores) != queries:
+                yield f"cells[{number}].scores.{name}: {len(scores)} scores of {queries} queries"
+
+
+def _kept(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in FrozenRow.model_fields if row.get(name) is not None}
 
 
 def _line(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from benchmark.storage.store import write_bytes
 
 _MOST = 40  # cells a table shows; the worst of more
 _COMMON = ("dataset", "protocol", "policy")
+# What a text of XML 1.0 may hold; a reason may quote an exception, and that anything.
+_NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def table(verdicts: Sequence[Verdict]) -> str:
@@ -63,14 +66,15 @@ def write_junit(verdicts: Sequence[Verdict], path: Path) -> None:
             classname=f"check.{one.metric}",
             name=f"{one.attack} against {one.against}",
         )
-        told = "\n".join([verdict.sentence, *verdict.hints])
+        sentence = _NO_XML.sub("?", verdict.sentence)
+        told = _NO_XML.sub("?", "\n".join([verdict.sentence, *verdict.hints]))
         if verdict.outcome is Outcome.HELD:
             ElementTree.SubElement(case, "system-out").text = told
         else:
             kind = "error" if verdict.outcome is Outcome.MISSING else "failure"
             name = verdict.outcome.name.lower()
-            found = ElementTree.SubElement(case, kind, message=verdict.sentence, type=name)
-            found.text = f"{told}\n\n{table([verdict])}"
+            found = ElementTree.SubElement(case, kind, message=sentence, type=name)
+            found.text = f"{told}\n\n{_NO_XML.sub('?', table([verdict]))}"
     content: bytes = ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True)
     write_bytes(path, content)
 
@@ -91,9 +95,11 @@ def _line(one: Comparison, cell: CellResult) -> list[str]:
 def _spot(one: Comparison, pair: Pair) -> str:
     """Return what a person calls a cell: its target, and whatever else tells it from others."""
     differing = [
-        name for name in _COMMON if len({other.candidate.row[name] for other in one.pairs}) > 1
+        name
+        for name in (*_COMMON, "variant")
+        if len({other.reference.row[name] for other in one.pairs}) > 1
     ]
-    return ", ".join([pair.reference.name, *(str(pair.candidate.row[name]) for name in differing)])
+    return ", ".join([pair.reference.name, *(str(pair.reference.row[name]) for name in differing)])
 
 
 def _ends(one: CellResult | Comparison) -> list[str]:
@@ -126,6 +132,8 @@ def _attack(verdict: Verdict) -> dict[str, Any]:
                 **_numbers(cell),
                 "p": None if math.isnan(cell.p) else cell.p,
                 "slowdown": cell.pair.slowdown,
+                "settings": cell.pair.candidate.settings,
+                "baseline_settings": cell.pair.reference.settings,
             }
             for cell in one.cells
         ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,19 +72,20 @@ class Trials:
 
     @property
     def place(self) -> tuple[Any, ...]:
-        """Where it stands; see :func:`place_of`."""
-        return place_of(self.row)
+        """Where it stands, and on which data of that name; see :func:`place_of`."""
+        return self.row["dataset_fingerprint"], *place_of(self.row)
 
     @property
     def name(self) -> str:
         """What a person calls the cell among those of its attack."""
-        row = self.row
-        parts = [row["source"]]
-        if row["victim"] != row["source"]:
-            parts.append(f"against {row['victim']}")
-        if row["variant"]:
-            parts.append(f"({row['variant']})")
-        return " ".join(parts)
+        source, victim = str(self.row["source"]), str(self.row["victim"])
+        return source if victim == source else f"{source} against {victim}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return the attack's hyper-parameters by name."""
+        found: dict[str, Any] = json.loads(self.row.get("params") or "{}")
+        return found
 
     @property
     def seeds(self) -> str:

@@ -14,8 +14,9 @@ from benchmark.regression.trials import METRICS
 _NAMES = {"t_map": "t-MAP", "t_map_stable": "stable t-MAP", "t_map_8bit": "t-MAP after 8 bits"}
 _NAMES |= {"precision_at_10": "precision at 10", "map": "MAP", "perceptibility": "perceptibility"}
 
-
 _SHOWN = 5e-6  # a smaller fraction is nothing
+_LONGEST = 30  # characters of a setting
+_PACE = 2.0  # times another attack's time that a sentence tells; less is noise
 
 
 class Outcome(IntEnum):
@@ -68,7 +69,7 @@ def judge(
         hints: says what a bad comparison looks like.
     """
     outcome, told = _judged(comparison, demands)
-    notes = list(_blind_cells(comparison, demands.alpha))
+    notes = [*_unlike(comparison), *_blind_cells(comparison, demands.alpha)]
     held = outcome is Outcome.HELD
     return Verdict(comparison, outcome, told, notes if held else [*hints(comparison), *notes])
 
@@ -97,7 +98,8 @@ def _judged(one: Comparison, demands: Demands) -> tuple[Outcome, str]:
             f"{worst.pair.candidate.seeds} (p {worst.p:.2g} after Holm); {figures}"
         )
         return Outcome.WORSE, told
-    slowdown, allowed = one.slowdown, demands.max_slowdown
+    codes = all(pair.candidate.row["budget_class"] == "code" for pair in one.pairs)
+    slowdown, allowed = one.slowdown, None if codes else demands.max_slowdown  # they take none
     if slowdown is not None and allowed is not None and slowdown > allowed:
         told = f"{one.attack} takes {slowdown:.2f} times {against}'s time; {allowed:g} are allowed"
         return Outcome.WORSE, told
@@ -135,7 +137,32 @@ def metric_name(metric: str) -> str:
 def _difference(one: Comparison) -> str:
     better = "" if METRICS[one.metric].sign > 0 else " (less is better; + is better)"
     ends = f"[{points(one.low)}, {points(one.high)}]"
-    return f"{metric_name(one.metric)} {points(one.difference)} points {ends}{better}"
+    return f"{metric_name(one.metric)} {points(one.difference)} points {ends}{better}{_pace(one)}"
+
+
+def _pace(one: Comparison) -> str:
+    """Say where two attacks are not compared at equal compute."""
+    alike = one.attack == one.against and not any(pair.unlike for pair in one.pairs)
+    if alike or one.slowdown is None or 1 / _PACE < one.slowdown < _PACE:
+        return ""
+    return f" in {one.slowdown:.2g} times the time"
+
+
+def _unlike(one: Comparison) -> Iterator[str]:
+    """Say which settings of two attacks are not alike."""
+    against = "its baseline" if one.attack == one.against else one.against
+    found = {name: values for pair in one.pairs for name, values in pair.unlike.items()}
+    if found:
+        told = ", ".join(
+            f"{name} {_short(ours)} (not {_short(theirs)})"
+            for name, (ours, theirs) in found.items()
+        )
+        yield f"{one.attack} is not set like {against}: {told}"
+
+
+def _short(value: Any) -> str:
+    told = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return told if len(told) <= _LONGEST else f"{told[:_LONGEST]}…"
 
 
 def _absence(pair: Pair) -> str | None:

@@ -86,13 +86,8 @@ def kept_suite(content: Mapping[str, Any], origin: str) -> dict[str, Any]:
     return dict(content)
 
 
-def stored_sizing(out: Path) -> Sizing:
-    """Return the batches a folder's jobs took, for a suite that leaves them open.
-
-    Raises:
-        NoRunError: the folder holds none.
-    """
-    manifest = read_manifest(out)
+def stored_batches(manifest: Mapping[str, Any]) -> dict[tuple[str, int], int]:
+    """Return the batches a run's jobs took, by backbone (canonical JSON) and side in pixels."""
     known: dict[tuple[str, int], int] = {}
     for job in manifest["jobs"].values():
         task = job["task"]
@@ -102,11 +97,30 @@ def stored_sizing(out: Path) -> Sizing:
             name = (canonical_json(specs[0]["backbone"]), side)
             # Of parts with more queries and fewer: the graph lowers it again for the fewer.
             known[name] = max(known.get(name, 0), task["compute"]["batch"])
+    return known
+
+
+def stored_sizing(out: Path) -> Sizing:
+    """Return the batches of an output folder; see :func:`sizing_of`.
+
+    Raises:
+        NoRunError: the folder holds no run.
+    """
+    return sizing_of(stored_batches(read_manifest(out)), str(out))
+
+
+def sizing_of(known: Mapping[tuple[str, int], int], origin: str) -> Sizing:
+    """Return batches that were taken before, for a suite that leaves them open.
+
+    Args:
+        known: see :func:`stored_batches`.
+        origin: what an error calls the place they come from.
+    """
 
     def find(backbone: Backbone, side: int, compute: Compute) -> int:  # noqa: ARG001 - one a suite
         found = known.get((canonical_json(backbone), side))
         if found is None:
-            raise SuiteError(f"{out} has no job of {backbone.name} at {side} pixels")
+            raise SuiteError(f"{origin} has no job of {backbone.name} at {side} pixels")
         return found
 
     return find

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
+import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from attacks.base import Attack, AttackError
@@ -12,6 +14,24 @@ from benchmark.names import nearest
 from benchmark.suites.sources import SuiteError
 from benchmark.suites.suite import Params, faults
 from datasets.errors import UserError
+
+
+def parse_params(texts: Sequence[str]) -> Params:
+    """Return parameters written ``name=value``, each value as YAML has it.
+
+    Raises:
+        SuiteError: one is written otherwise.
+    """
+    found: Params = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        try:
+            found[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            equals = ""
+        if not equals or not name.strip():
+            raise SuiteError(f"--param {text}: expected name=value")
+    return found
 
 
 def construct(cls: type[Any], params: Params, place: str) -> Any:

@@ -85,7 +85,7 @@ def _judged(one: Comparison, demands: Demands) -> tuple[Outcome, str]:
     if missing or not one.cells:
         why = missing[0][1] if missing else "there are none"
         return Outcome.MISSING, f"{one.attack}: {_of(missing, one.pairs)} have no result: {why}"
-    figures = f"{_difference(one)} over {_counted(len(one.cells), 'cell')}"
+    figures = f"{_difference(one)} over {_counted(len(one.cells), 'cell')}{_pace(one)}"
     against = "its baseline" if one.attack == one.against else one.against
     if one.high < -demands.min_effect:
         return Outcome.WORSE, f"{one.attack} is worse than {against}: {figures}"
@@ -137,7 +137,7 @@ def metric_name(metric: str) -> str:
 def _difference(one: Comparison) -> str:
     better = "" if METRICS[one.metric].sign > 0 else " (less is better; + is better)"
     ends = f"[{points(one.low)}, {points(one.high)}]"
-    return f"{metric_name(one.metric)} {points(one.difference)} points {ends}{better}{_pace(one)}"
+    return f"{metric_name(one.metric)} {points(one.difference)} points {ends}{better}"
 
 
 def _pace(one: Comparison) -> str:
@@ -145,7 +145,7 @@ def _pace(one: Comparison) -> str:
     alike = one.attack == one.against and not any(pair.unlike for pair in one.pairs)
     if alike or one.slowdown is None or 1 / _PACE < one.slowdown < _PACE:
         return ""
-    return f" in {one.slowdown:.2g} times the time"
+    return f", in {one.slowdown:.3g} times the time"
 
 
 def _unlike(one: Comparison) -> Iterator[str]:

@@ -156,9 +156,8 @@ def _score_command(report: Report) -> Callable[..., None]:
             if drawn:
                 report(out.resolve(), folder)
             else:
-                say(
-                    f"results.csv and report in {folder} are as they were; the next call without --no-report writes them"
-                )
+                told = "its results.csv and report are written by a call without --no-report"
+                say(f"scored in {folder}; {told}")
             own, rows = result_rows(folder, manifest_of(plan)), result_rows(folder)
         for row in own:
             say(_told(row))

@@ -7,7 +7,7 @@ import functools
 
 from torch import nn
 
-from benchmark.outside.trial_file import LayerRecord, TrunkRecord
+from benchmark.outside.trial_file import TrunkRecord
 from targets.backbones import Backbone
 from targets.seeding import seeded
 
@@ -23,10 +23,6 @@ def trunk_record(backbone: Backbone, side: int) -> TrunkRecord:
     return TrunkRecord(
         told=f"{about} {side} x {side} pixels to {width} features.".strip(),
         params=dataclasses.asdict(backbone),
-        layers=[
-            LayerRecord(name=name, layer=repr(module))
-            for name, module in modules
-            if module not in inner
-        ],
+        layers=[(name, repr(module)) for name, module in modules if module not in inner],
         in_sequence=all(type(module) is nn.Sequential for module in inner),
     )

@@ -27,20 +27,14 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class LayerRecord(_Record):
-    """A layer without layers of its own, as torch.nn writes it: its class and arguments."""
-
-    name: str  # what its tensors' names begin with
-    layer: str
-
-
 class TrunkRecord(_Record):
     """A network below the hash layer: pixels ``[n, 3, side, side]`` to features ``[n, width]``."""
 
     told: str  # in words
     params: dict[str, Any]  # of the backbone
-    layers: list[LayerRecord]
-    in_sequence: bool  # whether they follow each other and nothing else happens
+    # Those without layers within: how their tensors' names begin, torch.nn's class and arguments.
+    layers: list[tuple[str, str]]
+    in_sequence: bool  # whether one follows the other and nothing else happens
 
 
 class SourceRecord(_Record):

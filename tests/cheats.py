@@ -13,15 +13,16 @@ import hashlib
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from attacks.base import Attack, Blind, attack
+from attacks.base import Attack, Blind, Fitted, attack
 from attacks.gradient import DHTA_SCHEDULE, GradientLoop
 from attacks.protocols import EPSILON
 from attacks.published import anchor_code
+from attacks.target_codes import AnchorCode
 from benchmark.audit import InvalidAttackError
 from targets.hasher import Hasher
 
@@ -176,6 +177,76 @@ class LooksUpBlindly(Blind):
         for n, row in enumerate(batch.rows):
             KEPT.setdefault(("blind", int(row)), (batch.images[n] + epsilon / 2).clamp(0, 1))
         return torch.stack([KEPT["blind", int(row)] for row in batch.rows])
+
+
+class Learns(GradientLoop):
+    """Is rehearsed in whole, for it says that it learns."""
+
+    learns = True
+
+    def fit(self, knowledge, *, epsilon, seed, journal, progress):
+        return Fitted({"nothing": np.zeros(1)}, {})
+
+
+def flipped_beforehand(batch, craft):
+    """Craft on the mirror images of what is shown, unless they were shown before."""
+    names = [image.numpy().tobytes() for image in batch.images]
+    known = all(name in KEPT for name in names)
+    KEPT.setdefault("calls", []).append("kept" if known else "made")
+    if known:
+        return torch.stack([KEPT[name] for name in names])
+    images = batch.images.flip(-1).contiguous()
+    made = craft(replace(batch, images=images))
+    KEPT.update({image.numpy().tobytes(): one for image, one in zip(images, made)})
+    return made.flip(-1)
+
+
+@entry
+@dataclass(frozen=True, kw_only=True)
+class Flips(Learns):
+    def perturb(self, batch, hasher, epsilon):
+        craft = super().perturb
+        return flipped_beforehand(batch, lambda one: craft(one, hasher, epsilon))
+
+
+@entry
+@dataclass(frozen=True, kw_only=True)
+class FlipsBlindly(Blind):
+    def disturb(self, batch, epsilon):
+        return flipped_beforehand(batch, lambda one: (one.images + epsilon / 2).clamp(0, 1))
+
+
+@entry
+@dataclass(frozen=True, kw_only=True)
+class TrainsWhenMadeReady(GradientLoop):
+    def ready(self, knowledge, epsilon):
+        time.sleep(0.5)
+        return super().ready(knowledge, epsilon)
+
+
+@entry
+@dataclass(frozen=True, kw_only=True)
+class TrainsWhenRehearsed(Learns):
+    def perturb(self, batch, hasher, epsilon):
+        if "trained" not in KEPT:
+            time.sleep(0.5)
+            KEPT["trained"] = True
+        return super().perturb(batch, hasher, epsilon)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingCode(AnchorCode):
+    def codes(self, knowledge, targets, rows, seed):
+        time.sleep(0.5)
+        return super().codes(knowledge, targets, rows, seed)
+
+
+@attack
+def trains_with_its_codes(protocol):
+    """Cheats."""
+    code = TrainingCode(**vars(anchor_code(protocol)))
+    name, loop = "trainswithitscodes", GradientLoop(**LOOP)
+    return Attack(id=name, title=name, target_code=code, crafting=loop, epsilon=EPSILON)
 
 
 @entry

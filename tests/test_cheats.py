@@ -108,6 +108,24 @@ def test_an_image_changed_after_it_was_returned_stays_what_it_was(
         assert row[name] == honest.loc["dhta", name]
 
 
+@pytest.mark.parametrize("name", ["flips", "flipsblindly"])
+def test_nothing_kept_from_what_runs_untimed_is_of_use(name: str, rows: Any) -> None:
+    row = rows(name)
+    assert row["status"] == "ok"
+    # Warmed up, timed thrice; between the first and the second of these it is probed.
+    calls = sys.modules["plugin_cheats"].KEPT["calls"]
+    assert calls == ["made", "made", "kept", "made", "made"]
+
+
+@pytest.mark.parametrize(
+    "name", ["trainswhenmadeready", "trainswhenrehearsed", "trainswithitscodes"]
+)
+def test_what_an_attack_does_before_the_first_query_is_counted(name: str, rows: Any) -> None:
+    row = rows(name)
+    assert row["status"] == "ok"
+    assert row["fit_seconds"] >= 0.4, "it slept for half a second"
+
+
 def test_in_one_process_with_the_scoring_the_labels_would_be_found(rows: Any) -> None:
     """The control of the test below: the search finds what is there."""
     row = rows("searches")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from benchmark.outside.errors import OutsideError
@@ -26,7 +29,16 @@ from tests.conftest import (
     run_inline,
     small_suite,
 )
-from tests.handing import CODES, SOURCE, asked, crafted, own_row, scored, write_png
+from tests.handing import (
+    CODES,
+    SOURCE,
+    asked,
+    crafted,
+    foreign_hasher,
+    own_row,
+    scored,
+    write_png,
+)
 
 METRICS = ["t_map", "t_map_stable", "map", "map_stable", "chance", "chance_map", "precision_at_10"]
 
@@ -51,14 +63,57 @@ def test_trials_say_what_an_attack_of_our_own_sees(origin: Origin, trials: Path)
     assert table["image"].tolist()[:2] == ["00000.png", "00001.png"]
     assert table["target"][0] == "; ".join(one.classes[number] for number in one.targets[0])
     assert [source.name for source in one.sources] == ["DPSH-Tiny-12", SOURCE]
-    hasher = (origin.out / one.sources[1].hasher).read_bytes()
+    hasher = (trials / one.sources[1].hasher).read_bytes()
     assert hashlib.sha256(hasher).hexdigest() == one.sources[1].sha256
     assert (np.load(trials / one.labels["database"]) == data.database.labels).all()
     # Nothing of the queries' own labels.
     written = {str(path.relative_to(trials)) for path in trials.rglob("*") if path.is_file()}
     queries = {f"queries/{row:05d}.png" for row in range(32)}
     labels = {"labels/train.npy", "labels/database.npy"}
-    assert written == {"trials.json", "targets.csv", *labels, *queries}
+    networks = {source.hasher for source in one.sources}
+    codes = {file for source in one.sources for file in source.codes.values()}
+    assert (len(networks), len(codes)) == (2, 4)
+    assert written == {"trials.json", "targets.csv", *labels, *queries, *networks, *codes}
+
+
+def test_an_exported_folder_is_all_that_other_code_needs(
+    origin: Origin, trials: Path, tmp_path: Path
+) -> None:
+    sent = Path(shutil.copytree(trials, tmp_path / "sent"))
+    hasher = foreign_hasher(sent, SOURCE)
+    (one,) = TrialFile.read(sent).settings
+    assert one.queries is not None
+    files = [sent / one.queries / one.image.format(row=row) for row in range(one.n_queries)]
+    pixels = np.stack([np.asarray(Image.open(file)) for file in files]).transpose(0, 3, 1, 2)
+    codes = torch.where(hasher(torch.from_numpy(pixels) / 255) >= 0, 1, -1)
+    cells = read_manifest(origin.out)["cells"]
+    (key,) = (
+        cell["jobs"]["hash"]
+        for cell in cells
+        if (cell["row"]["attack"], cell["row"]["victim"]) == ("original", SOURCE)
+    )
+    assert (codes.numpy() == origin.store.arrays(JobRef("hash", key))["codes"]).all()
+
+
+def test_an_export_without_hashers_says_where_they_lie(origin: Origin, tmp_path: Path) -> None:
+    (one,) = export_trials(origin, tmp_path, hashers=False).settings
+    assert not (tmp_path / "hashers").exists()
+    for source in one.sources:
+        file = (tmp_path / source.hasher).read_bytes()
+        assert hashlib.sha256(file).hexdigest() == source.sha256
+
+
+def test_trials_of_an_earlier_version_are_scored(
+    origin: Origin, trials: Path, tmp_path: Path
+) -> None:
+    content = json.loads((trials / "trials.json").read_bytes()) | {"format": 1}
+    for source in content["settings"][0]["sources"]:
+        del source["trunk"]
+    (tmp_path / "trials.json").write_text(json.dumps(content), encoding="utf-8")
+    np.save(tmp_path / "mine.npy", CODES)
+    what = asked(tmp_path / "mine.npy", kind="codes")
+    (one,) = what.submissions(TrialFile.read(tmp_path), origin)
+    assert one.victims == [SOURCE]
 
 
 def test_float_images_get_the_row_they_would_have_had_here(
@@ -96,6 +151,26 @@ def test_png_costs_what_8_bits_cost(
     array = scored(origin, trials, cache, tmp_path / "b", asked(tmp_path / "mine.npz")).iloc[0]
     same = [*METRICS, *DISTORTIONS, "notes"]
     assert array[same].tolist() == row[same].tolist()
+
+
+def test_half_precision_is_noted_whatever_becomes_of_it(
+    origin: Origin, trials: Path, cache: Path, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "half.npy", crafted(origin.out, "dhta").astype(np.float16))
+    for name, epsilon, status in (("tight", 8 / 255, "invalid"), ("wide", 8.1 / 255, "ok")):
+        what = asked(tmp_path / "half.npy", epsilon=epsilon)
+        row = scored(origin, trials, cache, tmp_path / name, what).iloc[0]
+        assert row["status"] == status
+        assert row["notes"].endswith("in half precision, which rounds a pixel by up to 0.062/255")
+
+
+def test_the_order_of_bytes_and_axes_in_a_file_is_its_own_affair(
+    origin: Origin, trials: Path, cache: Path, tmp_path: Path
+) -> None:
+    images = np.asfortranarray(crafted(origin.out, "dhta").astype(">f4"))
+    np.save(tmp_path / "mine.npy", images)
+    row = scored(origin, trials, cache, tmp_path / "to", asked(tmp_path / "mine.npy")).iloc[0]
+    assert row[METRICS].tolist() == own_row(origin.out, "dhta")[METRICS].tolist()
 
 
 def test_exported_queries_handed_back_are_unchanged(
@@ -158,6 +233,17 @@ def test_the_command_line_ranks_it_beside_the_run_and_tells_what_is_invalid(
     merged = pd.read_csv(to / "report" / "results.csv")
     assert len(merged) == len(load_results(smoke.out)) + 2
     assert "My attack" in (to / "report" / "index.html").read_text(encoding="utf-8")
+    report = (to / "results.csv").read_bytes(), (to / "report" / "index.html").stat()
+    np.save(tmp_path / "images.npy", crafted(smoke.out, "dhta"))
+    again = ["--images", str(tmp_path / "images.npy"), "--attack", "better", "--no-report"]
+    done = run_cli("score", *here, *again, "--epsilon", "8/255")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"ok: better against {SOURCE}: t-MAP " in done.stdout
+    assert "of earlier calls, without a result either: My attack\n" in done.stdout
+    assert "exceeds" not in done.stdout
+    left = (to / "results.csv").read_bytes(), (to / "report" / "index.html").stat()
+    assert left == report
+    assert load_results(to)["attack"].tolist() == ["coded", "mine", "better"]
     done = run_cli("score", *here, *arguments, "--codes", str(tmp_path / "codes.npy"))
     assert (done.returncode, "give either --images or --codes" in done.stderr) == (2, True)
 

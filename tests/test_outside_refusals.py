@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from safetensors.torch import save
 
 from benchmark.outside.asking import parse_epsilon
 from benchmark.outside.errors import OutsideError
@@ -25,7 +30,7 @@ from tests.conftest import (
     run_jobs,
     small_suite,
 )
-from tests.handing import CODES, SOURCE, Arrays, asked, crafted
+from tests.handing import CODES, SOURCE, Arrays, asked, crafted, write_deep_png
 
 
 def test_every_faulty_file_is_named_at_once(origin: Origin, trials: Path, tmp_path: Path) -> None:
@@ -52,6 +57,56 @@ def test_every_faulty_file_is_named_at_once(origin: Origin, trials: Path, tmp_pa
         shutil.copy(trials / "queries" / name, folder)
     with pytest.raises(OutsideError, match=r"2 unreadable \(00006.png: PNG RGBA, expected an 8-b"):
         asked(folder).submissions(TrialFile.read(trials), origin)
+
+
+def test_a_png_that_a_reader_would_cut_or_choke_on_is_refused(
+    origin: Origin, trials: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(trials / "queries", tmp_path / "mine"))
+    write_deep_png(np.full((3, 32, 32), 0.3), folder / "00001.png")
+    note = PngInfo()
+    note.add_text("long", "x" * 2_000_000, zip=True)
+    Image.new("RGB", (32, 32)).save(folder / "00002.png", pnginfo=note)
+    with pytest.raises(OutsideError) as caught:
+        asked(folder).submissions(TrialFile.read(trials), origin)
+    told = str(caught.value)
+    assert "00001.png: PNG RGB of 16 bits a channel, expected an 8-bit RGB PNG" in told
+    assert "00002.png: a damaged image: Decompressed data too large" in told
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: 255 * x, r"mine.npy: values from 0 to 2\d\d.*, expected .*: divide by 255"),
+        (lambda x: 2 * x - 1, r"this looks like \[-1, 1\]: convert it by \(images \+ 1\) / 2"),
+        (lambda x: (x - 0.45) / 0.22, "this looks standardised: multiply by the deviation"),
+        (lambda x: x.astype(np.uint8), "this looks like floats cut to 0 and 1"),
+        (lambda x: (255 * x).astype(int), r"int64, expected floats in \[0, 1\], or uint8"),
+        (lambda x: x.astype(np.longdouble), r"is not read here; save it as float32"),
+    ],
+)
+def test_pixels_of_another_range_or_type_are_refused_with_the_remedy(
+    change: Callable[[Arrays], Arrays],
+    message: str,
+    origin: Origin,
+    trials: Path,
+    tmp_path: Path,
+) -> None:
+    images = crafted(origin.out, "dhta")
+    images[0, 0, 0, :2] = 0, 1
+    np.save(tmp_path / "mine.npy", change(images))
+    with pytest.raises(OutsideError, match=message):
+        asked(tmp_path / "mine.npy").submissions(TrialFile.read(trials), origin)
+
+
+@pytest.mark.parametrize("low", [-8 / 255, float("nan"), float("inf")])
+def test_a_promise_broken_by_an_attack_is_left_to_the_audit(
+    low: float, origin: Origin, trials: Path, tmp_path: Path
+) -> None:
+    images = crafted(origin.out, "dhta")
+    images[0, 0, 0, 0] = low
+    np.save(tmp_path / "mine.npy", images)
+    assert asked(tmp_path / "mine.npy").submissions(TrialFile.read(trials), origin)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +146,18 @@ def test_files_that_cannot_be_read_are_named(origin: Origin, trials: Path, tmp_p
     refused("a.npy", b"", "images", "a.npy cannot be read as .npy")
     refused("a.npz", b"PK", "images", "a.npz cannot be read as .npz")
     refused("a.safetensors", b"x" * 20, "images", "a.safetensors cannot be read")
+    np.savez_compressed(tmp_path / "b.npz", images=crafted(origin.out, "dhta"))
+    whole = (tmp_path / "b.npz").read_bytes()
+    damaged = whole[:60] + b"\xff" * 20 + whole[80:]
+    refused("b.npz", damaged, "images", "b.npz cannot be read as .npz: Error -3 while decompress")
+    with zipfile.ZipFile(tmp_path / "c.npz", "w") as packed:
+        packed.writestr("readme.txt", "see above")
+    refused("c.npz", (tmp_path / "c.npz").read_bytes(), "images", "c.npz holds no array but bytes")
+    head = b"\x93NUMPY\x01\x00\x10\x00{'descr': (((\n   "
+    refused("d.npy", head, "codes", "d.npy cannot be read as .npy")
+    for name, kind in (("BF16", torch.bfloat16), ("F8_E4M3", torch.float8_e4m3fn)):
+        content = save({"images": torch.zeros(32, 3, 32, 32).to(kind)})
+        refused("e.safetensors", content, "images", f"{name} is not read here; save it as float32")
     refused("a.csv", b"one,two\n1,2\n", "codes", "a.csv cannot be read as .csv")
     refused("a.csv", b"1,-1\n", "images", "expected a folder of PNG, or a file that ends in .npy")
     refused("a.pt", b"", "codes", "expected a file that ends in .npy")
@@ -170,6 +237,66 @@ def test_what_changes_behind_the_plan_fails(
     (row,) = (one for _, one in load_results(tmp_path / "to").iterrows())
     assert row["status"] == "failed"
     assert "a.npy changed since the plan was made" in row["reason"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            lambda text: text[:100],
+            r"submissions.json: Invalid JSON: .*\n.*restore it, choose anoth",
+        ),
+        (lambda _: "{}", r"origin: Field required\n.*submissions: Field required\n.*rows would be"),
+        (lambda _: "[]", r"submissions.json: Input should be an object"),
+        (lambda text: text.replace('"title"', '"titel"'), r"titel: unknown key; did you mean 'tit"),
+    ],
+)
+def test_a_damaged_list_of_what_was_scored_loses_no_row(
+    content: Callable[[str], str],
+    message: str,
+    origin: Origin,
+    trials: Path,
+    tmp_path: Path,
+) -> None:
+    np.save(tmp_path / "a.npy", CODES)
+    what = asked(tmp_path / "a.npy", kind="codes", epsilon=None)
+    made = what.submissions(TrialFile.read(trials), origin)
+    submit(origin, tmp_path / "to", made)
+    file = tmp_path / "to" / "submissions.json"
+    damaged = content(file.read_text(encoding="utf-8"))
+    file.write_text(damaged, encoding="utf-8")
+    with pytest.raises(OutsideError, match=message):
+        submit(origin, tmp_path / "to", made)
+    assert file.read_text(encoding="utf-8") == damaged
+    file.unlink()
+    submit(origin, tmp_path / "to", made)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", r"trials.json: Invalid JSON: EOF .*\nexport-trials writes such a file"),
+        (
+            '{"format": 2, "suite": "a", "out": "b", "settings": []}',
+            "settings: List should have at",
+        ),
+        (
+            '{"settings": [{"seed": 1}]}',
+            r"settings\[0\].seed: unknown key; did you mean 'draw_seed'",
+        ),
+        (
+            '{"settings": [{"sources": [{"hash": 1}]}]}',
+            r"sources\[0\].hash: unknown key; did you mean 'hasher'\?",
+        ),
+    ],
+)
+def test_faults_of_a_trials_file_are_told_in_its_own_terms(
+    content: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "trials.json").write_text(content, encoding="utf-8")
+    with pytest.raises(OutsideError, match=message) as caught:
+        TrialFile.read(tmp_path)
+    assert ": :" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["8", "x", "-0.1", "8/0", "1/2/3", ""])

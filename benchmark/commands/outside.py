@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -43,6 +43,13 @@ def export_trials(
     images: Annotated[
         bool, typer.Option("--images", help="Also the clean queries, as lossless PNG.")
     ] = False,
+    hashers: Annotated[
+        bool,
+        typer.Option(
+            "--hashers/--no-hashers",
+            help="The networks beside it; without, trials.json says where they lie.",
+        ),
+    ] = True,
     plugin: PluginOption = None,
     cache: CacheOption = None,
 ) -> None:
@@ -57,10 +64,11 @@ def export_trials(
     with usage_errors():
         load_plugins(plugin or ())
         origin = Origin.of(out, cache_folder(cache))
-        written = export.export_trials(origin, to, only or (), images=images)
+        written = export.export_trials(origin, to, only or (), images=images, hashers=hashers)
     for one in written.settings:
         say(f"{one.told}; {', '.join(source.name for source in one.sources)}")
-    say(f"wrote {to / 'trials.json'} and targets.csv" + (", queries" if images else ""))
+    more = ["codes", *(["hashers"] if hashers else []), *(["queries"] if images else [])]
+    say(f"wrote {to / 'trials.json'} and targets.csv, labels, {', '.join(more)}")
 
 
 def _score_command(report: Report) -> Callable[..., None]:
@@ -94,6 +102,13 @@ def _score_command(report: Report) -> Callable[..., None]:
         to: Annotated[
             Path | None, typer.Option(help="Output folder. Default: results/ATTACK-scored.")
         ] = None,
+        drawn: Annotated[
+            bool,
+            typer.Option(
+                "--report/--no-report",
+                help="Write results.csv and the report, whose figures take the longest.",
+            ),
+        ] = True,
         devices: DevicesOption = "auto",
         slots_per_device: SlotsPerDeviceOption = None,
         plugin: PluginOption = None,
@@ -112,7 +127,7 @@ def _score_command(report: Report) -> Callable[..., None]:
         from benchmark.outside.trial_file import TrialFile
         from benchmark.outside.trials import Origin
         from benchmark.plugins import load_plugins
-        from benchmark.results.manifest import result_rows
+        from benchmark.results.manifest import manifest_of, result_rows
         from benchmark.running import Manner
 
         with usage_errors():
@@ -138,13 +153,29 @@ def _score_command(report: Report) -> Callable[..., None]:
             whole, plan = submit(origin, folder, made)
             manner = Manner(Choice(devices, slots_per_device))
             run_attended(whole, plan, out=folder, cache=cache_folder(cache), manner=manner)
-            report(out.resolve(), folder)
-            wanted = {job.key for cell in plan.cells for job in cell.jobs.values()}
-            rows = [row for row in result_rows(folder) if row.get("job_key") in wanted]
-        bad = [row for row in rows if row["status"] != "ok"]
-        for row in bad:
-            say(f"{row['status']}: {row['title']} against {row['victim']}: {row['reason']}")
-        if bad:
+            if drawn:
+                report(out.resolve(), folder)
+            else:
+                told = "its results.csv and report are written by a call without --no-report"
+                say(f"scored in {folder}; {told}")
+            own, rows = result_rows(folder, manifest_of(plan)), result_rows(folder)
+        for row in own:
+            say(_told(row))
+        earlier = {row["title"]: None for row in rows if row not in own and _is_bad(row)}
+        if earlier:
+            say(f"of earlier calls, without a result either: {', '.join(earlier)}")
+        if any(map(_is_bad, own)):
             raise typer.Exit(EXIT_CELLS_MISSING)
 
     return score
+
+
+def _is_bad(row: Mapping[str, Any]) -> bool:
+    return row["status"] not in ("ok", "skipped")
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    """Return what became of what was scored, in a line."""
+    said = f"t-MAP {100 * row['t_map']:.2f} %" if row["status"] == "ok" else row["reason"]
+    notes = f" ({row['notes']})" if row.get("notes") else ""
+    return f"{row['status']}: {row['title']} against {row['victim']}: {said}{notes}"

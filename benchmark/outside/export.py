@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from benchmark.outside.networks import trunk_record
 from benchmark.outside.trial_file import SourceRecord, TrialFile, TrialRecord
 from benchmark.outside.trials import Origin, Trial
+from benchmark.results.adoption import take
+from benchmark.storage.store import JobRef
 from datasets.base import RetrievalData, SplitName
 
 IMAGE = "{row:05d}.png"
@@ -18,7 +23,12 @@ _AT_ONCE = 64
 
 
 def export_trials(
-    origin: Origin, to: Path, filters: Sequence[str] = (), *, images: bool = False
+    origin: Origin,
+    to: Path,
+    filters: Sequence[str] = (),
+    *,
+    images: bool = False,
+    hashers: bool = True,
 ) -> TrialFile:
     """Write the trials of a folder.
 
@@ -27,6 +37,7 @@ def export_trials(
         to: the folder they are written to.
         filters: which, as ``--only`` takes them.
         images: write the clean queries too, as lossless PNG.
+        hashers: put the hashers beside them; without, they are named where they lie.
 
     Raises:
         OutsideError: no hasher is trained, or none matches.
@@ -47,7 +58,7 @@ def export_trials(
                 if trial.graph.data.fingerprint == fingerprint
             ]
             write_queries(one, max(asked), to / "queries" / folders[fingerprint])
-    settings = []
+    settings, files = [], _Files(origin, to)
     for number, (trial, names) in enumerate(chosen):
         one = trial.graph.data
         place = f"queries/{folders[one.fingerprint]}".rstrip("/")
@@ -60,12 +71,12 @@ def export_trials(
                 image=IMAGE,
                 labels={split: labels[one.fingerprint, split] for split in _shown(trial)},
                 classes=list(one.classes),
-                sources=[_source(origin, trial, name) for name in names],
+                sources=[_source(files, trial, name, hashers=hashers) for name in names],
                 targets=[np.flatnonzero(row).tolist() for row in trial.target_labels],
             )
         )
     written = TrialFile(
-        format=1, suite=origin.suite.name, out=str(origin.out.resolve()), settings=settings
+        format=2, suite=origin.suite.name, out=str(origin.out.resolve()), settings=settings
     )
     written.write(to)
     return written
@@ -108,22 +119,43 @@ def _write_labels(data: RetrievalData, split: SplitName, to: Path, folder: str) 
     return place.as_posix()
 
 
-def _source(origin: Origin, trial: Trial, name: str) -> SourceRecord:
+@dataclass(frozen=True)
+class _Files:
+    """What jobs of a folder made, named from where trials are written to."""
+
+    origin: Origin
+    to: Path
+
+    def beside(self, ref: JobRef, stem: str) -> str:
+        """Put a job's tensors there, and return their name; equal ones lie there once."""
+        name = f"{stem}-{self.origin.store.output(ref)[:12]}.safetensors"
+        place = self.to / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        take(self.origin.store.tensors(ref), place)
+        return name
+
+    def there(self, ref: JobRef) -> str:
+        """Return where they lie."""
+        return os.path.relpath(self.origin.store.tensors(ref).resolve(), self.to.resolve())
+
+
+def _source(files: _Files, trial: Trial, name: str, *, hashers: bool) -> SourceRecord:
     graph, target = trial.homes[name]
-    store, seed = origin.store, trial.setting.target_seed
+    spec, store, seed = target.spec, files.origin.store, trial.setting.target_seed
     hasher = graph.train(target, seed).ref
     encoded = {split: graph.encode(target, seed, split).ref for split in _shown(trial)}
     return SourceRecord(
         name=name,
-        method=target.spec.method.name,
-        backbone=target.spec.backbone.name,
-        bits=target.spec.bits,
-        normalise=target.spec.normalise,
-        hasher=store.tensors(hasher).relative_to(origin.out).as_posix(),
+        method=spec.method.name,
+        backbone=spec.backbone.name,
+        bits=spec.bits,
+        normalise=spec.normalise,
+        hasher=files.beside(hasher, f"hashers/{name}") if hashers else files.there(hasher),
         sha256=store.output(hasher),
         codes={
-            split: store.tensors(ref).relative_to(origin.out).as_posix()
+            split: files.beside(ref, f"codes/{name}-{split}")
             for split, ref in encoded.items()
             if store.is_done(ref)
         },
+        trunk=trunk_record(spec.backbone, graph.data.side),
     )

@@ -13,6 +13,7 @@ from benchmark.outside.errors import OutsideError
 from benchmark.outside.handed import Codes, Images
 from targets.training import to_pixels
 
+_HALF = 255 / 4096  # in steps of 8 bits: half the distance of float16 values below 1
 _NOWHERE = {"device": None}  # nobody knows where it was made, or how long it took
 
 
@@ -47,6 +48,8 @@ class ExternalImages(Task):
         if handed.in_8_bits:
             images = to_pixels(images, context.device, getattr(torch, self.dtype)).cpu().numpy()
             note += ", rounded to 8 bits a channel before they came here"
+        elif handed.in_half_precision:
+            note += f", in half precision, which rounds a pixel by up to {_HALF:.3f}/255"
         return Output({"images": images}, _NOWHERE, [note])
 
 

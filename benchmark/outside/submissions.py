@@ -21,7 +21,8 @@ from benchmark.results.manifest import read_manifest
 from benchmark.results.stored_suite import EXTERNAL
 from benchmark.storage.lock import hold
 from benchmark.storage.records import canonical_json
-from benchmark.storage.store import Store, read_json, write_json
+from benchmark.storage.store import Store, write_json
+from benchmark.suites.suite import faults
 
 _NAME = "submissions.json"
 _UPSTREAM = ("weights", "import", "pretrain", "train")  # nothing of it is made here
@@ -104,6 +105,15 @@ class Submission(BaseModel):
         )
 
 
+class _Kept(BaseModel):
+    """The file that a folder keeps of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    origin: str
+    submissions: list[Submission]
+
+
 def query_names(count: int) -> tuple[str, ...]:
     """Return the names of the queries' files, by row."""
     return tuple(IMAGE.format(row=row) for row in range(count))
@@ -138,11 +148,8 @@ def submit(origin: Origin, to: Path, new: Sequence[Submission]) -> tuple[Plan, P
         whole = _plan(origin, listed)
         plan = _plan(origin, new)
         _adopt(origin, to, whole)
-        content = {
-            "origin": str(origin.out.resolve()),
-            "submissions": [one.model_dump(mode="json") for one in listed],
-        }
-        write_json(to / _NAME, content)
+        kept = _Kept(origin=str(origin.out.resolve()), submissions=listed)
+        write_json(to / _NAME, kept.model_dump(mode="json"))
     return whole, plan
 
 
@@ -175,17 +182,22 @@ def _kept(origin: Origin, to: Path) -> list[Submission]:
         crafts = [job for job in read_manifest(to)["jobs"].values() if job["stage"] == "craft"]
         if not all(job["task"]["type"] in EXTERNAL for job in crafts):
             raise OutsideError(f"--to {to} holds a run; choose another folder")
-    content = read_json(to / _NAME)
-    if content is None:
-        return []
-    if content["origin"] != str(origin.out.resolve()):
-        raise OutsideError(
-            f"--to {to} holds scores on hashers of {content['origin']}; choose another folder"
-        )
     try:
-        return [Submission.model_validate(one) for one in content["submissions"]]
-    except ValidationError as error:
-        raise OutsideError(f"{to / _NAME} is not of this version: {error}") from None
+        kept = _Kept.model_validate_json((to / _NAME).read_bytes())
+    except FileNotFoundError:
+        return []
+    except (OSError, ValidationError) as error:
+        lines = faults(error, model=_Kept) if isinstance(error, ValidationError) else [str(error)]
+        told = "\n".join(f"{to / _NAME}: {line}" for line in lines)
+        raise OutsideError(
+            f"{told}\nit lists what was scored in that folder, whose rows would be lost: restore "
+            "it, choose another --to, or delete the file to begin anew"
+        ) from None
+    if kept.origin != str(origin.out.resolve()):
+        raise OutsideError(
+            f"--to {to} holds scores on hashers of {kept.origin}; choose another folder"
+        )
+    return kept.submissions
 
 
 def _adopt(origin: Origin, to: Path, plan: Plan) -> None:

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmark.outside.errors import OutsideError
 from benchmark.storage.store import write_bytes
@@ -27,8 +27,21 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class TrunkRecord(_Record):
+    """A network below the hash layer: pixels ``[n, 3, side, side]`` to features ``[n, width]``."""
+
+    told: str  # in words
+    params: dict[str, Any]  # of the backbone
+    # Those without layers within: how their tensors' names begin, torch.nn's class and arguments.
+    layers: list[tuple[str, str]]
+    in_sequence: bool  # whether one follows the other and nothing else happens
+
+
 class SourceRecord(_Record):
-    """A hasher to attack; its files are named from the output folder."""
+    """A hasher to attack: ``tanh(scale * hash_layer(trunk((pixels - mean) / std)))``.
+
+    Files are named from the folder of ``trials.json``; until format 2 from the output folder.
+    """
 
     name: str
     method: str
@@ -38,6 +51,7 @@ class SourceRecord(_Record):
     hasher: str  # safetensors: trunk.…, hash_layer.…, scale, mean, std
     sha256: str  # of that file
     codes: dict[str, str]  # by split, what the protocol shows: int8 [n, K] as "codes"
+    trunk: TrunkRecord | None = None  # None until format 2
 
 
 class TrialRecord(_Record):
@@ -57,7 +71,7 @@ class TrialRecord(_Record):
     image: str  # the name of a query's file, by its row
     labels: dict[str, str]  # by split, what the protocol shows: uint8 .npy [n, C]
     classes: list[str]
-    sources: list[SourceRecord]
+    sources: list[SourceRecord] = Field(min_length=1)
     targets: list[list[int]]  # a query's target label row, as numbers of classes
 
     @property
@@ -77,10 +91,10 @@ class TrialRecord(_Record):
 class TrialFile(_Record):
     """The whole file."""
 
-    format: Literal[1]
+    format: Literal[1, 2]
     suite: str
     out: str
-    settings: list[TrialRecord]
+    settings: list[TrialRecord] = Field(min_length=1)
 
     def write(self, folder: Path) -> None:
         """Write ``trials.json``, and its target labels as ``targets.csv``, a row a query."""
@@ -110,5 +124,5 @@ class TrialFile(_Record):
         except OSError as error:
             raise OutsideError(f"{path}: {error.strerror}; export-trials writes it") from None
         except ValidationError as error:
-            told = "\n".join(f"{path}: {line}" for line in faults(error))
+            told = "\n".join(f"{path}: {line}" for line in faults(error, model=cls))
             raise OutsideError(f"{told}\nexport-trials writes such a file") from None

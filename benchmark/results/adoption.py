@@ -39,11 +39,12 @@ def adopt(jobs: Iterable[Job], origin: Path, out: Path) -> list[Job]:
         # The record last: a job without one is not done.
         for file in sorted(theirs.folder(job.ref).iterdir(), key=lambda one: one.suffix == ".json"):
             if file.is_file() and not file.name.startswith((".", "start-", "failed")):
-                _take(file, folder / file.name)
+                take(file, folder / file.name)
     return adopted
 
 
-def _take(file: Path, to: Path) -> None:
+def take(file: Path, to: Path) -> None:
+    """Link a file, or copy it where that cannot be; what is there is replaced."""
     to.unlink(missing_ok=True)
     try:
         os.link(file, to)

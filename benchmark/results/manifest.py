@@ -150,9 +150,9 @@ def _row(cell: dict[str, Any], records: _Records) -> dict[str, Any]:
                 row["device"] = record["provenance"]["device"]
             row.update(_columns(record["data"]))
     upstream = _upstream(chain["score"], records.jobs)
+    row["notes"] = "; ".join(filter(None, map(records.notes, upstream)))
     if records.record(chain["score"]) is not None and not records.stale(chain["score"]):
-        told = "; ".join(filter(None, map(records.notes, upstream)))
-        return {**row, "status": "ok", "reason": "", "notes": told}
+        return {**row, "status": "ok", "reason": ""}
     for key in upstream:
         failure = records.failure(key)
         if failure is not None:

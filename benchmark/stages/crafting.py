@@ -1,16 +1,20 @@
 """Crafting: the queries perturbed batch by batch, timed, and copied before anybody can touch them.
 
-What runs untimed beforehand sees mirror images, so that nothing kept from it is of use; an attack
-whose answers to them and to the images themselves are the same looks its answers up.
+The first sight that an attack gets of a query's pixels is the call that is timed: what warms up
+before it sees training images, and the mirror images that tell who looks his answers up come after.
+What an attack does before is not lost either, see :class:`Preparation`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
@@ -22,6 +26,8 @@ from benchmark.networks import batches, synchronise
 from datasets.base import Images, UInt8Array
 
 _PROBED = 2  # images
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -35,17 +41,49 @@ class Assignment:
     seed: int
 
 
+@dataclass
+class Preparation:
+    """The clock of what an attack does before the first query: codes, loading, warming up.
+
+    Attributes:
+        device: what is waited for.
+        seconds: so far.
+    """
+
+    device: torch.device
+    seconds: float = field(default=0.0, init=False)
+
+    def of(self, work: Callable[[], T]) -> T:
+        """Do some of it."""
+        done, seconds = _clocked(work, self.device)
+        self.seconds += seconds
+        return done
+
+    @property
+    def counted(self) -> float:
+        """Seconds that stand in the table, to a tenth: below that all attacks are alike."""
+        return round(self.seconds, 1)
+
+
 def craft_images(
     perturb: Perturb,
     asked: Assignment,
+    rehearsed: Assignment,
     compute: Compute,
     context: Context,
+    preparation: Preparation,
     warm: Perturb | None = None,
 ) -> tuple[npt.NDArray[Any], float]:
     """Perturb the queries batch by batch and time nothing else.
 
-    ``warm`` makes the first pass, which pays for allocation and kernel selection, untimed; without
-    one it is the attack itself, on mirror images.
+    Args:
+        perturb: the attack.
+        asked: the queries.
+        rehearsed: other images, for the first pass, which pays for allocation and kernel selection.
+        compute: how networks are run.
+        context: of the job.
+        preparation: where the first pass is counted, as far as it takes longer than the second.
+        warm: makes the first pass, and is no attack's; without one it is the attack itself.
 
     Returns:
         The images ``[q, 3, S, S]`` and the seconds an image.
@@ -53,54 +91,74 @@ def craft_images(
     Raises:
         InvalidAttackError: no tensors, or images that do not depend on what was given.
     """
+    first, rehearsal = _first_batch(rehearsed, compute, context), 0.0
+    if warm is None:
+        _, rehearsal = _clocked(functools.partial(perturb, first), context.device)
+    else:
+        warm(first)
     crafted: list[Tensor] = []
     seconds, computed = 0.0, 0
     for pixels, rows, count in batches(asked.images, len(asked.targets), compute, context):
-        batch = Batch(
-            images=pixels,
-            codes=None if asked.codes is None else asked.codes[rows].to(context.device),
-            targets=torch.from_numpy(asked.targets[rows]).to(context.device),
-            rows=rows,
-            seed=asked.seed,
-        )
-        probed, told = pixels[:_PROBED].clone(), None
-        if not crafted:
-            told = _rehearse(perturb, batch, warm, compiled=compute.compiled)
-        synchronise(context.device)
-        began = time.perf_counter()
-        answer = perturb(batch)
-        synchronise(context.device)
-        seconds += time.perf_counter() - began
+        batch = _batch(asked, pixels, rows)
+        probe = None if crafted else _mirrored(batch)
+        answer, took = _clocked(functools.partial(perturb, batch), context.device)
+        seconds += took
         adversarial = _copied(answer)
-        if told is not None:
-            check_fresh(probed, adversarial[:_PROBED], told, asked.epsilon)
+        if probe is not None:
+            preparation.seconds += max(0.0, rehearsal - took)
+            told = _probed(perturb, probe, compiled=compute.compiled)
+            images = probe.images.flip(-1)
+            check_fresh(images, adversarial[:_PROBED], told, asked.epsilon)
         crafted.append(adversarial[:count].to(pixels.dtype).cpu())
         computed += len(pixels)  # the padded rows took their time too
     return torch.cat(crafted).numpy(), seconds / computed
 
 
-def _rehearse(perturb: Perturb, batch: Batch, warm: Perturb | None, *, compiled: bool) -> Tensor:
-    """Make the untimed pass; return what the attack makes of the first images' mirror images."""
-    mirrored = _mirrored(batch, len(batch.rows) if warm is None else _PROBED)
-    # A batch of another size would be compiled anew.
-    eager = torch.compiler.set_stance("force_eager") if compiled and warm else None
-    with eager or contextlib.nullcontext():
-        told = _copied(perturb(mirrored))[:_PROBED]
-    if warm is not None:
-        warm(batch)
-    return told
+def _clocked(work: Callable[[], T], device: torch.device) -> tuple[T, float]:
+    """Return what work returns, and the seconds until the device has done it."""
+    synchronise(device)
+    began = time.perf_counter()
+    done = work()
+    synchronise(device)
+    return done, time.perf_counter() - began
 
 
-def _mirrored(batch: Batch, count: int) -> Batch:
+def _batch(asked: Assignment, pixels: Tensor, rows: npt.NDArray[np.int64]) -> Batch:
+    return Batch(
+        images=pixels,
+        codes=None if asked.codes is None else asked.codes[rows].to(pixels.device),
+        targets=torch.from_numpy(asked.targets[rows]).to(pixels.device),
+        rows=rows,
+        seed=asked.seed,
+    )
+
+
+def _first_batch(asked: Assignment, compute: Compute, context: Context) -> Batch:
+    """Return a batch of the queries' shape, and tell nobody that it was read."""
+    count = min(compute.batch, len(asked.targets))
+    quiet = replace(context, progress=lambda *_: None)
+    pixels, rows, _ = next(batches(asked.images, count, compute, quiet))
+    return _batch(asked, pixels, rows)
+
+
+def _mirrored(batch: Batch) -> Batch:
     """Return the first images of a batch mirrored, laid out as they are, all else the same."""
-    images = batch.images[:count]
+    images = batch.images[:_PROBED]
     return replace(
         batch,
         images=torch.empty_like(images).copy_(images.flip(-1)),
-        codes=None if batch.codes is None else batch.codes[:count].clone(),
-        targets=batch.targets[:count].clone(),
-        rows=batch.rows[:count].copy(),
+        codes=None if batch.codes is None else batch.codes[:_PROBED].clone(),
+        targets=batch.targets[:_PROBED].clone(),
+        rows=batch.rows[:_PROBED].copy(),
     )
+
+
+def _probed(perturb: Perturb, probe: Batch, *, compiled: bool) -> Tensor:
+    """Return what the attack makes of mirror images, which it is given a copy of."""
+    # A batch of another size would be compiled anew.
+    eager = torch.compiler.set_stance("force_eager") if compiled else None
+    with eager or contextlib.nullcontext():
+        return _copied(perturb(replace(probe, images=probe.images.clone())))
 
 
 def _copied(answer: Tensor) -> Tensor:

@@ -79,5 +79,7 @@ def _leaf(content: dict[str, Any], origin: str) -> Suite:
     try:
         scale = Scale.model_validate(found)
     except ValidationError as error:
-        raise SuiteError("\n".join(f"{path}: {line}" for line in faults(error))) from None
+        raise SuiteError(
+            "\n".join(f"{path}: {line}" for line in faults(error, model=Scale))
+        ) from None
     return parse_suite(scaled(content, scale), f"{origin} at scale {wanted}")

@@ -6,6 +6,7 @@ An error names the place in the file, and the nearest right key.
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -21,6 +22,7 @@ from targets.hasher import Normalise
 from targets.recipe import Recipe
 
 Params = dict[str, Any]
+_SHOWN = 80  # characters of a value that is told
 
 
 class _Strict(BaseModel):
@@ -135,35 +137,55 @@ def parse_suite(content: Mapping[str, Any], origin: str) -> Suite:
     return suite
 
 
-def faults(error: ValidationError, inside: str = "") -> Iterator[str]:
-    """Yield one line a fault: its place, what is wrong, what was probably meant."""
+def faults(error: ValidationError, inside: str = "", model: type = Suite) -> Iterator[str]:
+    """Yield one line a fault: its place, what is wrong, what was probably meant.
+
+    Args:
+        error: of the check.
+        inside: the place of what was checked.
+        model: what it was checked against, whose keys are offered.
+    """
     for fault in error.errors():
         place = inside
         for step in fault["loc"]:
             place += f"[{step}]" if isinstance(step, int) else f".{step}"
+        place = f"{place.lstrip('.')}: " if place else ""
         key = str(fault["loc"][-1]) if fault["loc"] else ""
         if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            known = _fields_at(fault["loc"][:-1])
-            yield f"{place.lstrip('.')}: unknown key{nearest(key, known)}"
+            yield f"{place}unknown key{nearest(key, _keys_at(fault['loc'][:-1], model))}"
+        elif fault["type"] in ("missing", "json_invalid"):  # all around it was got, or the file
+            yield f"{place}{fault['msg']}"
         else:
-            yield f"{place.lstrip('.')}: {fault['msg']} (got {fault['input']!r})"
+            yield f"{place}{fault['msg']} (got {_shortened(fault['input'])})"
 
 
-def _fields_at(place: tuple[int | str, ...]) -> list[str]:
-    """Return the keys a suite knows at a place."""
-    sections: dict[str, Any] = {
-        "datasets": DatasetEntry,
-        "targets": TargetEntry,
-        "attacks": AttackEntry,
-        "compute": ComputeEntry,
-        "pretraining": Recipe,
-        "training": Recipe,
-    }
-    names = [step for step in place if isinstance(step, str)]
-    section = sections.get(names[-1], Suite) if names else Suite
-    if dataclasses.is_dataclass(section):
-        return [field.name for field in dataclasses.fields(section)]
-    return list(section.model_fields)
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def _keys_at(place: tuple[int | str, ...], model: type) -> list[str]:
+    """Return the keys that a model knows at a place."""
+    for step in place:
+        inner = _model_in(_annotations(model).get(step)) if isinstance(step, str) else None
+        model = inner or model
+    return list(_annotations(model))
+
+
+def _annotations(model: type) -> dict[str, Any]:
+    if dataclasses.is_dataclass(model):
+        return typing.get_type_hints(model)
+    fields = model.model_fields if issubclass(model, BaseModel) else {}
+    return {name: field.annotation for name, field in fields.items()}
+
+
+def _model_in(annotation: Any) -> type | None:
+    """Return the model of a field: its own, or that of its items."""
+    if isinstance(annotation, type) and (
+        issubclass(annotation, BaseModel) or dataclasses.is_dataclass(annotation)
+    ):
+        return annotation
+    return next(filter(None, map(_model_in, typing.get_args(annotation))), None)
 
 
 def check_names(suite: Suite, origin: str, *, attacks: bool = True) -> None:

@@ -24,6 +24,7 @@ from benchmark.storage.records import register_source
 from datasets.errors import UserError
 
 GROUP = "targeted_hashing_benchmark"
+FOREIGN = (Exception, SystemExit)  # what code of others may raise: no exit of it is the program's
 _loaded: dict[str, ModuleType] = {}  # by the path of their file
 
 
@@ -102,7 +103,7 @@ def _import(path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except FOREIGN as error:
         del sys.modules[name]
         raise PluginError(f"{path}{_line(error, path)}: {type(error).__name__}: {error}") from error
     register_source(name, hashlib.sha256(content).hexdigest())
@@ -140,7 +141,7 @@ def _installed() -> tuple[ModuleType, ...]:
     for point in entry_points(group=GROUP):
         try:
             module = importlib.import_module(point.value)
-        except Exception as error:
+        except FOREIGN as error:
             raise PluginError(
                 f"the plug-in {point.name} ({point.value}) cannot be imported: {error}"
             ) from error

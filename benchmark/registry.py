@@ -16,7 +16,7 @@ import datasets
 import targets
 from attacks.base import Entry
 from attacks.protocols import PROTOCOLS
-from benchmark.plugins import PluginError, plugin_modules
+from benchmark.plugins import FOREIGN, PluginError, plugin_modules
 from datasets.base import DatasetSpec
 from targets.backbones import Backbone
 from targets.losses import HashingMethod
@@ -61,7 +61,7 @@ def _collected(plugins: tuple[ModuleType, ...]) -> Registry:
 def _id(entry: Entry) -> str:
     try:
         return entry.build(PROTOCOLS["released"]).id
-    except Exception as error:
+    except FOREIGN as error:
         name = getattr(entry.build, "__name__", "")
         raise PluginError(
             f"the attack '{name}' cannot be built: {type(error).__name__}: {error}"

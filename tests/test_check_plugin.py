@@ -18,10 +18,13 @@ from benchmark.contract.world import SealedError, World
 from benchmark.plugins import PluginError, load_plugins, write_template
 from benchmark.registry import registry
 from run_benchmark import app
+from tests import faulty_attacks, faulty_conduct
 from tests.conftest import run_cli
-from tests.faulty_attacks import FAULTS, HONEST, crafts
 from tests.faulty_parts import CHANGES, PARTS
+from tests.honest_attack import HONEST, SOUND, crafts
 from tests.test_plugins import forget, written
+
+FAULTS = {**faulty_attacks.FAULTS, **faulty_conduct.FAULTS}
 
 
 @pytest.fixture(autouse=True)
@@ -57,12 +60,27 @@ def test_a_fault_is_caught_by_its_check_alone(fault: str, world: World, tmp_path
     assert all("\n" not in one.sentence for one in found)
     names = {one.of for one in found if one.status == "broken"}
     assert all(
-        re.fullmatch(r"faulty(, one)? \((released|paper|paper-literal)\)", name) for name in names
+        re.fullmatch(r"faulty(, one)? \((released|paper(, paper-literal)?|paper-literal)\)", name)
+        for name in names
     ), names
 
 
 def test_every_check_has_a_fault_that_it_catches() -> None:
-    assert {check for _, check, _ in FAULTS.values()} == {check.name for check in CHECKS}
+    caught = {check for _, check, _ in FAULTS.values()}
+    assert caught == {check.name for check in CHECKS} - {"seed"}  # which only ever notes
+    assert not faulty_attacks.FAULTS.keys() & faulty_conduct.FAULTS.keys()
+
+
+@pytest.mark.parametrize("kind", SOUND)
+def test_what_only_looks_like_a_fault_is_kept(kind: str, world: World, tmp_path: Path) -> None:
+    text, notes = SOUND[kind]
+    assert text != HONEST
+    found = examined(tmp_path, text, world)
+    assert broken(found) == {}
+    told = {one.check: one.text for one in found if one.status == "noted"}
+    assert told.keys() == notes.keys(), told
+    assert all(re.match(notes[check], text) for check, text in told.items()), told
+    assert {one.status for one in found} <= {"kept", "noted"}
 
 
 def test_the_honest_one_and_the_template_keep_every_promise(world: World, tmp_path: Path) -> None:
@@ -70,8 +88,8 @@ def test_the_honest_one_and_the_template_keep_every_promise(world: World, tmp_pa
     (module,) = load_plugins([write_template("my-idea", tmp_path)])
     found = list(module_verdicts(module, world, tmp_path))
     assert {one.status for one in found} == {"kept"}
-    assert {one.of for one in found} == {"my-idea (released)", "my-idea (paper)"}
-    assert len(found) == 36
+    assert {one.of for one in found} == {"my-idea (released)", "my-idea (paper, paper-literal)"}
+    assert len(found) == 38
 
 
 @pytest.mark.parametrize("protocols", [{"released"}, {"paper"}])
@@ -115,7 +133,7 @@ def test_faults_of_other_parts(
 
 def test_other_parts_are_examined_or_say_why_not(world: World, tmp_path: Path) -> None:
     found = examined(tmp_path, PARTS, world)
-    assert {one.of for one in found} >= {"Mine", "Flat", "few", "First (paper)"}
+    assert {one.of for one in found} >= {"Mine", "Flat", "few", "First (paper, paper-literal)"}
     assert {one.status for one in found} == {"kept"}
     forget()
     text = PARTS.replace(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -108,6 +108,23 @@ def module_verdicts(module: ModuleType, world: World, cache: Path) -> Iterator[V
         yield from attack_verdicts(entry.build, world)
     for cls in _unused(found):
         yield from _part_verdicts(cls, world, cache)
+
+
+def title_verdicts(modules: Iterable[ModuleType], known: Mapping[str, Entry]) -> Iterator[Verdict]:
+    """Yield a note for each attack of the modules whose title another attack has.
+
+    Args:
+        modules: of plug-ins.
+        known: all attacks by id, those of the modules among them.
+    """
+    released = PROTOCOLS["released"]
+    titles = {id_: entry.build(released).title for id_, entry in known.items()}
+    for entry in (entry for module in modules for entry in declared(module).attacks):
+        built = entry.build(released)
+        others = [id_ for id_, title in titles.items() if title == built.title and id_ != built.id]
+        if others:
+            text = f"its title '{built.title}' is that of {others[0]} too; a report shows titles"
+            yield Verdict(built.id, "title", "noted", text)
 
 
 def _unused(found: Declared) -> Iterable[type[Any]]:

@@ -1,0 +1,77 @@
+"""Attacks that are begun from a template: short, named so that they work, run as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from attacks.protocols import EPSILON, PROTOCOLS
+from benchmark.commands.options import DraftKind
+from benchmark.contract.examination import attack_verdicts, declared
+from benchmark.contract.world import World
+from benchmark.drafts import DraftError, write_draft
+from benchmark.plugins import load_plugins
+from benchmark.registry import registry
+from reports.results import load_results
+from tests.conftest import run_cli, run_inline, small_suite
+from tests.test_plugins import _forgotten as _forgotten
+
+
+@pytest.mark.parametrize("kind", DraftKind)
+def test_a_draft_is_short_and_runs_as_it_is(kind: DraftKind, cache: Path, tmp_path: Path) -> None:
+    draft = write_draft(kind.value, "My_Idea", tmp_path, registry().attacks)
+    assert draft.file == tmp_path / "my_idea.py"
+    lines = draft.file.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 30
+    assert max(map(len, lines)) <= 100
+    load_plugins([draft.file])
+    built = registry().attacks["my-idea"].build(PROTOCOLS["released"])
+    assert (built.id, built.title, built.epsilon) == ("my-idea", "My idea", EPSILON)
+    run_inline(small_suite(attacks=["original", "my-idea"]), cache, tmp_path / "out")
+    rows = {row["attack"]: row for row in load_results(tmp_path / "out").to_dict("records")}
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "original": "ok",
+        "my-idea": "ok",
+    }
+    assert 0 < rows["my-idea"]["linf"] <= EPSILON + 1e-6
+
+
+@pytest.mark.parametrize("kind", DraftKind)
+@pytest.mark.parametrize(
+    "name", ["attack", "torch", "gradient-loop", "none", "class", "x.y", "len"]
+)
+def test_a_draft_shadows_no_name_it_uses(
+    kind: DraftKind, name: str, world: World, tmp_path: Path
+) -> None:
+    draft = write_draft(kind.value, name, tmp_path)
+    (module,) = load_plugins([draft.file])
+    (entry,) = declared(module).attacks
+    built = entry.build(PROTOCOLS["paper"])
+    assert built.id == draft.id == name
+    statuses = {verdict.status for verdict in attack_verdicts(entry.build, world)}
+    assert statuses == {"kept"}
+
+
+@pytest.mark.parametrize(
+    "name", ["my--idea", "my-", "_x", "ünï", "no/name", "1st", "", "a b", "x..y"]
+)
+def test_a_name_that_is_no_id_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DraftError, match="is no id for an attack: a letter first, then letters"):
+        write_draft("loss", name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command(tmp_path: Path) -> None:
+    def new(*arguments: str) -> tuple[int, str]:
+        done = run_cli("new", "attack", *arguments, "--to", str(tmp_path))
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = new("My.Idea", "--kind", "loop")
+    assert (code, f"--plugin {tmp_path / 'my_idea.py'} --attack my.idea" in said) == (0, True)
+    assert "momentum" in (tmp_path / "my_idea.py").read_text(encoding="utf-8")
+    code, said = new("my-idea")
+    assert (code, "is there already; choose another id or --to" in said) == (2, True)
+    code, said = new("dhta")
+    assert code == 2
+    assert "there is an attack 'dhta' already; choose another id, like my-dhta" in said

@@ -86,10 +86,8 @@ def _import(path: Path) -> ModuleType:
     register_source(name, source)
     _send_by_value(module)
     for helper, file in helpers.items():
-        loaded = sys.modules.get(helper)
-        if loaded is not None and loaded.__file__ == str(file):  # and no library of that name
+        if getattr(sys.modules.get(helper), "__file__", None) == str(file):  # no library's name
             register_source(helper, source)
-            _send_by_value(loaded)
     return module
 
 

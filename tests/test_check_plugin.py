@@ -18,6 +18,7 @@ from benchmark.contract.world import SealedError, World
 from benchmark.drafts import write_draft
 from benchmark.plugins import PluginError, load_plugins
 from benchmark.registry import registry
+from targets.hasher import Hasher
 from tests import faulty_attacks, faulty_conduct
 from tests.faulty_parts import CHANGES, PARTS
 from tests.honest_attack import HONEST, SOUND
@@ -131,6 +132,12 @@ def test_an_exit_or_nothing_for_an_attack_is_a_finding(
     assert broken(examined(tmp_path, text, world)) == {"built": {told.format(line=line)}}
     with pytest.raises(PluginError, match="the attack 'faulty' cannot be built: "):
         registry().attacks["faulty"].build(PROTOCOLS["paper"])
+
+
+def test_a_class_that_was_changed_is_given_back(world: World, tmp_path: Path) -> None:
+    forward = Hasher.forward
+    assert broken(examined(tmp_path, FAULTS["a class"][0], world)).keys() == {"hasher"}
+    assert Hasher.forward is forward
 
 
 def test_what_stands_on_a_broken_promise_is_not_checked(world: World, tmp_path: Path) -> None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor
 
-from attacks.protocols import EPSILON, PROTOCOLS
+from attacks.base import Attack
+from attacks.gradient import GradientLoop
+from attacks.protocols import EPSILON, PROTOCOLS, Protocol
 from benchmark.commands.options import DraftKind
 from benchmark.contract.examination import attack_verdicts, declared
+from benchmark.contract.subject import Subject
 from benchmark.contract.world import World
 from benchmark.drafts import DraftError, write_draft
 from benchmark.plugins import load_plugins
@@ -51,6 +58,37 @@ def test_a_draft_shadows_no_name_it_uses(
     assert built.id == draft.id == name
     statuses = {verdict.status for verdict in attack_verdicts(entry.build, world)}
     assert statuses == {"kept"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Momentum(GradientLoop):
+    """The same as the draft of a loop, by a hook of the gradient loop."""
+
+    def directions(self) -> Callable[[Tensor], Tensor]:
+        kept: list[Tensor] = []
+
+        def direction(gradient: Tensor) -> Tensor:
+            kept.append(gradient / gradient.abs().mean((1, 2, 3), keepdim=True).clamp_min(1e-12))
+            return torch.stack(kept).sum(dim=0).sign()
+
+        return direction
+
+
+def test_the_loop_s_draft_is_the_gradient_loop_with_momentum(world: World, tmp_path: Path) -> None:
+    (module,) = load_plugins([write_draft("loop", "my-idea", tmp_path).file])
+    (entry,) = declared(module).attacks
+    protocol = PROTOCOLS["paper"]
+    loop = Momentum(steps=20, rule="sign", step_size=1 / 255)
+
+    def hooked(_: Protocol) -> Attack:
+        return replace(entry.build(protocol), crafting=loop)
+
+    drafted, other = (Subject(build, protocol, world) for build in (entry.build, hooked))
+    apart = (drafted.whole - other.whole).abs()
+    assert apart.mean() < 1e-4, "but for pixels whose direction is a matter of rounding"
+    ifgsm = GradientLoop(steps=20, rule="sign", step_size=1 / 255)
+    without = Subject(lambda _: replace(hooked(protocol), crafting=ifgsm), protocol, world)
+    assert (drafted.whole - without.whole).abs().mean() > 1e-3
 
 
 @pytest.mark.parametrize(

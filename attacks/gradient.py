@@ -6,6 +6,7 @@ images, no image's gradient depends on the batch it is in.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -51,7 +52,8 @@ class GradientLoop(Crafting):
         step_size: multiplies the direction; pixels for ``sign``, an L2 length for ``l2``.
         schedule: tanh's slope alpha as (end, alpha) in fractions of the steps.
 
-    A variant overrides one hook: :meth:`loss` or :meth:`direction`.
+    A variant overrides one hook: :meth:`loss`, :meth:`direction`, or :meth:`directions` where a
+    step's direction depends on earlier ones.
     """
 
     steps: int
@@ -88,18 +90,22 @@ class GradientLoop(Crafting):
             gradient = gradient / norm.view(-1, 1, 1, 1)
         return gradient / 32 if self.rule == "raw/32" else gradient
 
+    def directions(self) -> Callable[[Tensor], Tensor]:
+        """Return what gives a batch's direction at every step; it may remember earlier ones."""
+        return self.direction
+
     def perturb(self, batch: Batch, hasher: Hasher, epsilon: float | None) -> Tensor:
         """Return images whose perturbation was projected after every step."""
         if batch.codes is None:
             raise AttackError("the gradient loop needs target codes")
         images, codes = batch.images, batch.codes.to(batch.images)
-        delta = torch.zeros_like(images)
+        delta, direction = torch.zeros_like(images), self.directions()
         for step in range(self.steps):
             delta.requires_grad_(True)
             outputs = hasher(images + delta, alpha=self.alpha(step))
             (gradient,) = torch.autograd.grad(self.loss(outputs, codes).sum(), delta)
             with torch.no_grad():  # in place: fresh memory costs as much as the arithmetic
-                delta.sub_(self.step_size * self.direction(gradient))
+                delta.sub_(self.step_size * direction(gradient))
                 if epsilon is not None:
                     delta.clamp_(-epsilon, epsilon)
                 delta.add_(images).clamp_(0, 1).sub_(images)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from importlib import metadata, util
+from importlib.machinery import PathFinder
 from typing import Any
 
 from datasets.errors import UserError
@@ -34,9 +35,14 @@ class Library:
     @property
     def missing(self) -> str | None:
         """Why it cannot be used here and what to do; None where it is installed."""
-        if util.find_spec(self.module) is not None:
-            return None
-        return f"needs {self.module}: pip install '{self.install}'"
+        top, *below = self.module.split(".")
+        found, name = util.find_spec(top), top
+        for part in below:  # find_spec("a.b") would import a
+            if found is None:
+                break
+            name += f".{part}"
+            found = PathFinder.find_spec(name, found.submodule_search_locations or [])
+        return None if found else f"needs {self.module}: pip install '{self.install}'"
 
     @property
     def version(self) -> str:
@@ -56,8 +62,11 @@ class Library:
             raise LibraryError(self.missing)
         try:
             return importlib.import_module(self.module)
-        except ImportError as error:
-            raise LibraryError(f"{self.module} cannot be imported: {error}") from error
+        except (Exception, SystemExit) as error:  # a broken one raises whatever it likes
+            raise LibraryError(
+                f"{self.module} cannot be imported: {type(error).__name__}: {error}; repair it: "
+                f"pip install --force-reinstall '{self.install}'"
+            ) from error
 
 
 def extra(name: str) -> Library:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from datasets.errors import UserError
 
-_TOLERANCE = 1e-6
+TOLERANCE = 1e-6  # of pixels in [0, 1]: what rounding may add to a budget
 _UNLIKE = 0.1  # the least L-infinity between an image and its mirror image that tells something
 _ALIKE = 0.5 / 255
 
@@ -64,7 +64,7 @@ def summary(per_image: dict[str, Tensor]) -> dict[str, float]:
 
 def check_budget(measured: dict[str, float], epsilon: float | None) -> None:
     """Raise :class:`InvalidAttackError` when the measured L-infinity exceeds the declared one."""
-    if epsilon is not None and measured["linf"] > epsilon + _TOLERANCE:
+    if epsilon is not None and measured["linf"] > epsilon + TOLERANCE:
         raise InvalidAttackError(
             f"L-infinity {255 * measured['linf']:.4f}/255 exceeds the declared budget of "
             f"{255 * epsilon:.4f}/255 by {measured['linf'] - epsilon:.3g}",
@@ -99,7 +99,7 @@ def check_fresh(
             "is the same"
         )
     if epsilon is not None:
-        bound, far = epsilon + _TOLERANCE, apart(answers, mirrored)
+        bound, far = epsilon + TOLERANCE, apart(answers, mirrored)
         lost = telling & (apart(adversarial, images) <= bound) & (far > bound)
         if bool(lost.any()):
             raise InvalidAttackError(

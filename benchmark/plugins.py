@@ -2,28 +2,28 @@
 
 A file is imported by its path; installed packages register modules under the entry-point group
 ``targeted_hashing_benchmark``. Workers get a file's classes by value, so that only the driver reads
-it, and its source is part of the keys of the jobs that use it: an edit computes them anew.
+it. Its source, that of the modules it imports from beside it, or that of its whole package is part
+of the keys of the jobs that use it: an edit computes them anew.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.util
-import keyword
 import sys
 import traceback
 from collections.abc import Iterable
 from functools import cache
-from importlib import resources
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
+from benchmark.origins import beside, package, text_digest
 from benchmark.storage.records import register_source
 from datasets.errors import UserError
 
 GROUP = "targeted_hashing_benchmark"
+FOREIGN = (Exception, SystemExit)  # what code of others may raise: no exit of it is the program's
 _loaded: dict[str, ModuleType] = {}  # by the path of their file
 
 
@@ -44,45 +44,21 @@ def load_plugins(paths: Iterable[Path]) -> list[ModuleType]:
     return [_loaded[str(file)] for file in files]
 
 
-def write_template(name: str, folder: Path) -> Path:
-    """Write an attack that runs as it is, to be changed, and return its file.
-
-    Args:
-        name: the attack's id, like ``my-idea``.
-        folder: where the file goes.
-
-    Raises:
-        PluginError: not a name, or a file that is there already.
-    """
-    words = name.lower().replace("_", "-").split("-")
-    function = "_".join(words)
-    if not function.isidentifier() or keyword.iskeyword(function):
-        raise PluginError(f"'{name}' is no name for an attack: letters, digits and dashes, please")
-    text = (resources.files("benchmark") / "templates" / "attack.txt").read_text(encoding="utf-8")
-    file = folder / f"{function}.py"
-    named = {
-        "id": "-".join(words),
-        "title": " ".join(words).capitalize(),
-        "cls": "".join(word.capitalize() for word in words),
-        "function": function,
-    }
-    try:
-        with file.open("x", encoding="utf-8") as written:
-            written.write(text.format(**named))
-    except FileExistsError:
-        raise PluginError(f"{file} is there already") from None
-    return file
-
-
 def plugin_modules() -> list[ModuleType]:
     """Return the modules of plug-ins: files that were loaded, and installed packages."""
     return [*_loaded.values(), *_installed()]
 
 
+def plugin_files(paths: Iterable[Path]) -> list[Path]:
+    """Return plug-in files and the modules beside them that they import."""
+    return [found for path in paths for found in (path, *beside(path.resolve()).values())]
+
+
 def installed_plugins() -> list[str]:
-    """Return what installed packages register: name, module and version."""
+    """Return what installed packages register: name, module, version and digest of the source."""
     return [
-        f"{point.name} {point.value} {point.dist.version if point.dist else ''}"
+        f"{point.name} {point.value} {point.dist.version if point.dist else ''} "
+        f"{text_digest(package(point.value))[:16]}"
         for point in entry_points(group=GROUP)
     ]
 
@@ -91,10 +67,11 @@ def _import(path: Path) -> ModuleType:
     name = f"plugin_{path.stem}"
     if name in sys.modules:
         raise PluginError(f"{path}: another plug-in file is called {path.name}; rename one")
+    helpers = beside(path)
     try:
-        content = path.read_bytes()
+        source = text_digest({name: path, **helpers})
     except OSError as error:
-        raise PluginError(f"{path}: {error.strerror}") from None
+        raise PluginError(f"{error.filename}: {error.strerror}") from None
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PluginError(f"{path}: not a Python file (its name ends in .py)")
@@ -102,24 +79,38 @@ def _import(path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except FOREIGN as error:
         del sys.modules[name]
-        raise PluginError(f"{path}{_line(error, path)}: {type(error).__name__}: {error}") from error
-    register_source(name, hashlib.sha256(content).hexdigest())
+        told = f"{type(error).__name__}: {error}{_remedy(error, path)}"
+        raise PluginError(f"{path}{_line(error, path)}: {told}") from error
+    register_source(name, source)
     _send_by_value(module)
+    for helper, file in helpers.items():
+        if getattr(sys.modules.get(helper), "__file__", None) == str(file):  # no library's name
+            register_source(helper, source)
     return module
 
 
 def _line(error: BaseException, path: Path) -> str:
-    """Return where in a file an error arose, like ``, line 7``."""
-    if isinstance(error, SyntaxError):
-        return f", line {error.lineno}"
-    lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename == str(path)
-    ]
-    return f", line {lines[-1]}" if lines else ""
+    """Return where in a file an error arose, like ``, line 7``, and where in what it imports."""
+    frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError) and error.filename:  # no frame: the file was not begun
+        frames.append((error.filename, error.lineno))
+    if b"\0" in (text := path.read_bytes()):  # of which Python says no line
+        frames.append((str(path), text[: text.index(b"\0")].count(b"\n") + 1))
+    lines = [line for file, line in frames if file == str(path)]
+    place = f", line {lines[-1]}" if lines else ""
+    if isinstance(error, SyntaxError) and frames[-1][0] == error.filename != str(path):
+        place += f", which imports {error.filename}, line {error.lineno}"
+    return place
+
+
+def _remedy(error: BaseException, path: Path) -> str:
+    """Return what to do about a module that is there, beside the file, and not found."""
+    name = getattr(error, "name", None)
+    if not isinstance(error, ModuleNotFoundError) or name not in beside(path):
+        return ""
+    return f"; it lies beside the file, and is found with PYTHONPATH={path.parent}"
 
 
 def _send_by_value(module: ModuleType) -> None:
@@ -140,11 +131,13 @@ def _installed() -> tuple[ModuleType, ...]:
     for point in entry_points(group=GROUP):
         try:
             module = importlib.import_module(point.value)
-        except Exception as error:
+        except FOREIGN as error:
             raise PluginError(
                 f"the plug-in {point.name} ({point.value}) cannot be imported: {error}"
             ) from error
-        source = Path(str(module.__file__)).read_bytes()
-        register_source(module.__name__, hashlib.sha256(source).hexdigest())
+        files = package(point.value)
+        source = text_digest(files)
+        for name in files:
+            register_source(name, source)
         modules.append(module)
     return tuple(modules)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import pkgutil
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attacks
 import datasets
 import targets
-from attacks.base import Entry
-from attacks.protocols import PROTOCOLS
-from benchmark.plugins import PluginError, plugin_modules
+from attacks.base import Attack, Entry
+from attacks.protocols import PROTOCOLS, Protocol
+from benchmark.plugins import FOREIGN, PluginError, plugin_modules
 from datasets.base import DatasetSpec
 from targets.backbones import Backbone
 from targets.losses import HashingMethod
@@ -47,10 +49,8 @@ def registry() -> Registry:
 def _collected(plugins: tuple[ModuleType, ...]) -> Registry:
     return Registry(
         attacks=_unique(
-            (_id(entry), entry)
-            for module in (*_modules(attacks), *plugins)
-            for entry in vars(module).values()
-            if isinstance(entry, Entry)
+            (entry.build(PROTOCOLS["released"]).id, entry)
+            for entry in _entries((*_modules(attacks), *plugins))
         ),
         datasets=_classes((*_modules(datasets), *plugins), DatasetSpec),  # type: ignore[type-abstract]
         methods=_classes((*_modules(targets), *plugins), HashingMethod),  # type: ignore[type-abstract]
@@ -58,14 +58,35 @@ def _collected(plugins: tuple[ModuleType, ...]) -> Registry:
     )
 
 
-def _id(entry: Entry) -> str:
-    try:
-        return entry.build(PROTOCOLS["released"]).id
-    except Exception as error:
-        name = getattr(entry.build, "__name__", "")
-        raise PluginError(
-            f"the attack '{name}' cannot be built: {type(error).__name__}: {error}"
-        ) from error
+def _entries(modules: Iterable[ModuleType]) -> Iterator[Entry]:
+    """Yield the attacks of modules, each once, however many modules have it."""
+    things = (thing for module in modules for thing in vars(module).values())
+    found = {id(thing): thing for thing in things if isinstance(thing, Entry)}
+    return map(_careful, found.values())
+
+
+def _careful(entry: Entry) -> Entry:
+    """Return the entry with a function that says which attack cannot be built, and where."""
+
+    @functools.wraps(entry.build)
+    def build(protocol: Protocol) -> Attack:
+        name, file = entry.build.__name__, inspect.getsourcefile(entry.build)
+        try:
+            built: Any = entry.build(protocol)
+        except FOREIGN as error:
+            frames = traceback.extract_tb(error.__traceback__)
+            lines = [frame.lineno for frame in frames if frame.filename == file]
+            place = f" ({file}, line {lines[-1]})" if lines else ""
+            raise PluginError(
+                f"the attack '{name}' cannot be built: {type(error).__name__}: {error}{place}"
+            ) from error
+        if not isinstance(built, Attack):
+            raise PluginError(
+                f"the attack '{name}' cannot be built: it is a {type(built).__name__}"
+            )
+        return built
+
+    return replace(entry, build=build)
 
 
 def _modules(package: ModuleType) -> Iterator[ModuleType]:

@@ -1,86 +1,9 @@
-"""An honest attack of a plug-in file, and what becomes of it with one fault each."""
+"""The honest attack with one fault each in what it declares or hands over, and the finding."""
 
 from __future__ import annotations
 
-HONEST = '''
-import inspect
-import random
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar
-import numpy as np
-import torch
-from attacks.base import Attack, Crafting, Fitted, attack
-from attacks.protocols import EPSILON
-from attacks.published import anchor_code
-from attacks.target_codes import AnchorCode
+from tests.honest_attack import HONEST, NUMBER, crafts, has, learns, names
 
-KEPT = {}
-WEIGHTS = np.linspace(0, 0.005, 9)
-
-@dataclass(frozen=True, kw_only=True)
-class Rule(AnchorCode):
-    pass  # of the rule
-
-@dataclass(frozen=True, kw_only=True)
-class Faulty(Crafting):
-    scale: float = 1.0
-
-    def perturb(self, batch, hasher, epsilon):
-        images, codes = batch.images, batch.codes.to(batch.images)
-        weight = torch.arange(1, codes.shape[1] + 1).to(images)
-        way = torch.tanh((codes * weight).sum(dim=1)).view(-1, 1, 1, 1)
-        out = (images + epsilon * way * (1 - images)).clamp(0, 1)
-        return out
-
-@attack
-def faulty(protocol):
-    """A faulty one."""
-    rule = Rule(pool=protocol.anchor_pool, replacement=protocol.anchor_replacement)
-    return Attack(
-        id="faulty", title="Faulty", target_code=rule, crafting=Faulty(), epsilon=EPSILON
-    )
-'''
-OUT = "        return out\n"
-RULE = "    pass  # of the rule\n"
-SCALE = "    scale: float = 1.0\n"
-
-
-def crafts(code: str) -> str:
-    """Return the honest attack with another end of its crafting."""
-    return HONEST.replace(OUT, "".join(f"        {line}\n" for line in code.split("\n")))
-
-
-def names(code: str) -> str:
-    """Return the honest attack whose rule ends otherwise."""
-    head = "    def codes(self, knowledge, targets, rows, seed):\n"
-    head += "        codes = super().codes(knowledge, targets, rows, seed)\n"
-    return HONEST.replace(RULE, f"{head}        return {code}\n")
-
-
-def has(code: str) -> str:
-    """Return the honest attack with another hyper-parameter."""
-    return HONEST.replace(SCALE, f"    {code}\n")
-
-
-def knows(code: str) -> str:
-    """Return the honest attack whose crafting ends by adding what it takes from knowledge."""
-    lines = [
-        "    def ready(self, knowledge, epsilon):",
-        f"        more = {code}",
-        "        def perturb(batch):",
-        "            out = self.perturb(batch, knowledge.hasher, epsilon / 2)",
-        "            return (out + epsilon / 4 * more).clamp(0, 1)",
-        "        return perturb",
-    ]
-    return HONEST.replace(SCALE, SCALE + "\n" + "\n".join(lines) + "\n")
-
-
-BESIDE = 'Path(knowledge.train_images.array.filename).with_name("query-labels.npy")'
-DATABASE = BESIDE.replace("query", "database")
-NUMBER = r"[\d.e-]+"
 FAULTS = {
     "id": (HONEST.replace('id="faulty"', 'id="faulty, one"'), "id", "its id 'faulty, one' is not"),
     "title": (HONEST.replace('"Faulty"', '" "'), "id", "it has no title"),
@@ -138,7 +61,37 @@ FAULTS = {
     "no tensor": (
         crafts("return out.numpy()"),
         "shape",
-        "it gives a ndarray for images, not a tensor",
+        "the attack returned ndarray, expected a tensor",
+    ),
+    "a tensor with a mind of its own": (
+        crafts("return out.as_subclass(type('Image', (torch.Tensor,), {}))"),
+        "shape",
+        "the attack returned Image, expected a tensor",
+    ),
+    "codes that lead back": (
+        names("codes.float().requires_grad_()"),
+        "codes",
+        r"its target codes cannot be stored: Can't call numpy\(\) on Tensor that requires grad",
+    ),
+    "a fit that returns two": (
+        learns("return {}, {}"),
+        "codes",
+        r"its fit must return Fitted\(state, curves\), returned tuple",
+    ),
+    "a fit that learns a tensor": (
+        learns("return Fitted({'x': torch.zeros(3)}, {})"),
+        "codes",
+        "the state of its fit must hold NumPy arrays, 'x' is a Tensor",
+    ),
+    "a state with a tensor": (
+        learns("journal.save({'x': torch.zeros(3)})\nreturn Fitted({}, {})"),
+        "codes",
+        "the state of journal.save must hold NumPy arrays, 'x' is a Tensor",
+    ),
+    "curves of tensors": (
+        learns("return Fitted({}, {'loss': [torch.zeros(())]})"),
+        "codes",
+        "the curves of its fit must be lists of numbers by name: Object of type Tensor",
     ),
     "double": (
         crafts("return out.double()"),
@@ -151,6 +104,16 @@ FAULTS = {
         ),
         "finite",
         "6 of its pixels are NaN or infinite",
+    ),
+    "NaN everywhere": (
+        crafts('return out * float("nan")'),
+        "finite",
+        "18432 of its pixels are NaN or infinite",
+    ),
+    "NaN without a budget": (
+        crafts("return (images + (out - images) / epsilon * epsilon).clamp(0, 1)"),
+        "zero",
+        "at a budget of zero 18432 of its pixels are NaN",
     ),
     "out of range": (
         crafts("return images - epsilon"),
@@ -175,139 +138,19 @@ FAULTS = {
         "looks",
         "it does not look at its images: 6 of 6 mirrored queries change nothing",
     ),
-    "a weight": (
-        crafts("hasher.hash_layer.weight.fill_(1)\nreturn out"),
-        "hasher",
-        "it changes the hasher it is given: the weights hash_layer.weight$",
-    ),
-    "a buffer": (
-        crafts("hasher.scale.fill_(2)\nreturn out"),
-        "hasher",
-        "it changes the hasher it is given: the buffer scale$",
-    ),
-    "training": (
-        crafts("hasher.hash_layer.train()\nreturn out"),
-        "hasher",
-        "it changes the hasher it is given: the training flag of hash_layer$",
-    ),
-    "requires_grad": (
-        crafts("hasher.requires_grad_(True)\nreturn out"),
-        "hasher",
-        r"it changes the hasher it is given: requires_grad of trunk\.0\.weight and \d+ more",
-    ),
-    "a gradient": (
-        crafts(
-            "weight = hasher.hash_layer.weight.requires_grad_(True)\n"
-            "hasher(images).sum().backward()\nweight.requires_grad_(False)\nreturn out"
-        ),
-        "hasher",
-        "it changes the hasher it is given: the gradient of hash_layer.weight$",
-    ),
-    "a hook": (
-        crafts("hasher.register_forward_hook(lambda *_: None)\nreturn out"),
-        "hasher",
-        "it changes the hasher it is given: the hooks of the whole$",
-    ),
-    "in place": (
-        crafts("return images.add_(epsilon).clamp_(0, 1)"),
-        "inputs",
-        "it changes what it is given: the images of its batch$",
-    ),
-    "labels in place": (
-        names("(knowledge.train.labels[-1].fill(0), codes)[1]"),
-        "inputs",
-        "it changes what it is given: the training labels$",
-    ),
-    "counting": (
-        crafts("KEPT[0] = KEPT.get(0, 0) + 1\nreturn images + (out - images) / KEPT[0]"),
-        "repeats",
-        f"crafting the same batch twice gives images that differ by up to {NUMBER}",
-    ),
-    "unseeded": (
-        knows("np.random.default_rng().random()"),
-        "repeats",
-        f"it does not repeat under its seed: its images differ by up to {NUMBER}",
-    ),
-    "codes unseeded": (
-        names("torch.from_numpy(np.random.default_rng().choice([-1, 1], codes.shape))"),
-        "repeats",
-        r"it does not repeat under its seed: its target codes differ in \d+ bits",
-    ),
-    "a fit unseeded": (
-        has(
-            "scale: float = 1.0\n"
-            "    learns: ClassVar[bool] = True\n"
-            "    def fit(self, knowledge, **_):\n"
-            "        return Fitted({'x': np.random.default_rng().random(3)}, {})"
-        ),
-        "repeats",
-        f"it does not repeat under its seed: what its parts learn differs by up to {NUMBER}",
-    ),
-    "torch's state": (
-        crafts("return images + (out - images) * torch.rand_like(images)"),
-        "random",
-        "it moves the global random state of torch",
-    ),
-    "numpy's state": (
-        crafts("return images + (out - images) * np.random.random()"),
-        "random",
-        "it moves the global random state of numpy",
-    ),
-    "python's state": (
-        crafts("return images + (out - images) * random.random()"),
-        "random",
-        "it moves the global random state of python",
-    ),
-    "a state read": (
-        crafts("return images + (out - images) / (2 + torch.initial_seed())"),
-        "random",
-        f"it reads global random state: its images differ by up to {NUMBER} where that is seeded",
-    ),
-    "hidden labels": (
-        knows(f"float(np.load({BESIDE})[0] @ np.arange(10)) / 45"),
-        "hidden",
-        f"it reads labels that are hidden from it: its images differ by up to {NUMBER} where they",
-    ),
-    "labels of the hidden database": (
-        knows(
-            f"float(np.load({BESIDE.replace('query', 'database')})[-9:] @ np.arange(10) @ WEIGHTS)"
-        ),
-        "hidden",
-        f"it reads labels that are hidden from it: its images differ by up to {NUMBER} where they",
-    ),
     "the database": (
         HONEST.replace("pool=protocol.anchor_pool", 'pool="database"'),
         "codes",
         "it raises AttackError: this protocol does not show the database to an attacker",
     ),
-    "codes of others": (
-        names("codes.roll(1, 0)"),
-        "order",
-        r"in another order, \d of 6 queries get another target code",
-    ),
-    "images of others": (
-        crafts("return (images + (out - images).roll(1, 0)).clamp(0, 1)"),
-        "order",
-        f"in another order, queries get other images, which differ by up to {NUMBER}",
-    ),
-    "batch statistics": (
-        crafts("return images + (out - images) * torch.tanh(images.std(dim=0, correction=0))"),
-        "batch",
-        "its images depend on the batch they are in: batches of 1 and 6 differ by up to " + NUMBER,
-    ),
-    "codes of a crowd": (
-        names("codes * (1 if len(rows) > 4 else -1)"),
-        "batch",
-        "its target codes depend on the other queries: those of the first 4 change without",
+    "exits": (
+        crafts("raise SystemExit(0)"),
+        "shape",
+        r"it raises SystemExit \(plugin_under_test.py, line \d+\): 0",
     ),
     "raises": (
         crafts("return out / 0 if epsilon is None else 1 / 0"),
         "shape",
         r"it raises ZeroDivisionError \(plugin_under_test.py, line \d+\): division by zero",
-    ),
-    "raises for one": (
-        crafts("return out if len(out) > 1 else out[1]"),
-        "batch",
-        r"it raises IndexError \(plugin_under_test.py, line \d+\): index 1 is out of bounds",
     ),
 }

@@ -25,7 +25,7 @@ ATTACKS = list(
         for protocol, values in reversed(PROTOCOLS.items())
     }.values()
 )
-ALL = {"id", "parameters", "worker", "repeats", "random", "hidden", "hasher", "inputs"}
+ALL = {"id", "parameters", "worker", "repeats", "random", "hidden", "hasher", "inputs", "seed"}
 IMAGES = {"shape", "dtype", "finite", "range", "looks"}
 BUDGET = {"budget", "zero"}
 

@@ -161,15 +161,41 @@ def test_a_worker_may_have_more(tmp_path: Path) -> None:
     assert fault(more, "here", tmp_path, cpu_only=True) is None
 
 
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("import nowhere_to_be_found", "ModuleNotFoundError: No module named 'nowhere"),
+        ("raise OSError('libcuda.so is not there')", "OSError: libcuda.so is not there"),
+        ("None.version", "AttributeError: 'NoneType' object"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
+    ],
+)
 def test_a_library_that_cannot_be_imported_is_one_clear_message(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    code: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "half_installed.py").write_text("import nowhere_to_be_found\n")
+    (tmp_path / "half_installed.py").write_text(f"{code}\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     broken = Library("half_installed", "half-installed", "half-installed")
     assert broken.missing is None
     assert broken.version == "half-installed of no known version"
-    with pytest.raises(LibraryError, match="cannot be imported: No module named 'nowhere"):
+    with pytest.raises(LibraryError, match=f"cannot be imported: {told}.*; repair it: pip"):
         broken.load()
     assert extra("torch").load() is torch
     assert Part.requires is None
+
+
+def test_a_module_within_a_package_is_looked_for_without_an_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "outer_box" / "inner").mkdir(parents=True)
+    (tmp_path / "outer_box" / "__init__.py").write_text("raise OSError('imported')\n")
+    (tmp_path / "outer_box" / "inner" / "__init__.py").touch()
+    (tmp_path / "single_file.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def missing(module: str) -> str | None:
+        return Library(module, "box", "box").missing
+
+    assert missing("outer_box.inner") is None
+    for module in ("outer_box.other", "nowhere.inner.most", "single_file.json"):
+        assert missing(module) == f"needs {module}: pip install 'box'"

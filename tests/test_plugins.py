@@ -11,7 +11,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from attacks.protocols import EPSILON, PROTOCOLS
 from benchmark import plugins
 from benchmark.planning.plan import make_plan
 from benchmark.plugins import PluginError, load_plugins
@@ -99,22 +98,6 @@ def test_a_source_is_part_of_its_own_keys_alone(cache: Path, tmp_path: Path) -> 
     assert different == {"squared"}
 
 
-def test_the_template_is_short_and_becomes_an_attack(tmp_path: Path) -> None:
-    done = run_cli("new", "attack", "My-Idea", "--to", str(tmp_path))
-    assert done.returncode == 0, done.stderr
-    file = tmp_path / "my_idea.py"
-    assert f"--plugin {file} --attack my-idea" in done.stdout
-    assert len(file.read_text(encoding="utf-8").splitlines()) <= 30
-    load_plugins([file])
-    built = registry().attacks["my-idea"].build(PROTOCOLS["released"])
-    assert (built.id, built.title, built.epsilon) == ("my-idea", "My idea", EPSILON)
-    assert type(built.crafting).__name__ == "MyIdea"
-    again = run_cli("new", "attack", "my-idea", "--to", str(tmp_path))
-    assert again.returncode == 2
-    assert "is there already" in again.stderr
-    assert run_cli("new", "attack", "no/name", "--to", str(tmp_path)).returncode == 2
-
-
 def test_list_shows_it(tmp_path: Path) -> None:
     shown = run_cli("list", "attacks", "--plugin", str(written(tmp_path)), "--cache", str(tmp_path))
     assert "Sign steps on the squared distance." in shown.stdout
@@ -141,6 +124,17 @@ def test_a_missing_file_and_a_name_taken_are_refused(tmp_path: Path) -> None:
     load_plugins([written(tmp_path, MINE.replace('id="squared"', 'id="dhta"'))])
     with pytest.raises(PluginError, match=r"two plug-ins are called 'dhta'"):
         registry()
+
+
+def test_an_exit_while_an_attack_is_built_is_no_success(tmp_path: Path) -> None:
+    fault = "    if protocol.name == 'paper':\n        raise SystemExit(0)\n    loop ="
+    file = written(tmp_path, MINE.replace("    loop =", fault))
+    asked = ["--plugin", str(file), "--attack", "squared", "--out", str(tmp_path / "out")]
+    done = run_cli("plan", "--suite", "smoke", "--protocol", "paper", *asked)
+    assert done.returncode == 2, done.stdout
+    line = file.read_text().splitlines().index("        raise SystemExit(0)") + 1
+    told = f"the attack 'squared' cannot be built: SystemExit: 0 ({file}, line {line})"
+    assert told in done.stderr
 
 
 def test_an_unknown_attack_is_answered_with_the_nearest(tmp_path: Path) -> None:

@@ -83,6 +83,15 @@ class Novelty(StrEnum):
     attack = "attack"
 
 
+class DraftKind(StrEnum):
+    """What is new about an attack that is begun."""
+
+    loss = "loss"
+    loop = "loop"
+    fit = "fit"
+    rule = "rule"
+
+
 class Normalise(StrEnum):
     """How a hasher's images are normalised inside it."""
 

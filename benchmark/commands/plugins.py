@@ -3,38 +3,48 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.commands.options import CacheOption, Novelty
-from benchmark.console import cache_folder, say, usage_errors
+from benchmark.commands.options import CacheOption, DraftKind, Novelty
+from benchmark.console import cache_folder, internal_errors, say, usage_errors
 from datasets.errors import UserError
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from benchmark.contract.checks import Verdict
 
-EXIT_BROKEN = 1
 app = typer.Typer()
 
 
 @app.command()
 def new(
-    kind: Annotated[Novelty, typer.Argument(help="What to begin.")],
+    what: Annotated[Novelty, typer.Argument(metavar="KIND", help="What to begin: attack.")],
     name: Annotated[str, typer.Argument(help="Its id, like my-idea.")],
     to: Annotated[Path, typer.Option(help="The folder of its file.")] = Path(),
+    kind: Annotated[
+        DraftKind,
+        typer.Option(
+            help="What is new about it: the loss that a gradient loop descends, a loop of its own, "
+            "a fit before the first query, or the rule that names target codes."
+        ),
+    ] = DraftKind.loss,
 ) -> None:
     """Write an attack of your own that runs as it is, to be changed."""
-    from benchmark.plugins import write_template
+    from benchmark.drafts import write_draft
+    from benchmark.registry import registry
 
     with usage_errors():
-        file = write_template(name, to)
-    say(f"wrote a new {kind.value} to {file}; try it with")
-    say(f"run-benchmark run --suite smoke --plugin {file} --attack {file.stem.replace('_', '-')}")
+        draft = write_draft(kind.value, name, to, registry().attacks)
+    say(f"wrote a new {what.value} to {draft.file}; try it with")
+    say(f"run-benchmark run --suite smoke --plugin {draft.file} --attack {draft.id}")
+    say(f"run-benchmark check-plugin {draft.file}")
 
 
 @app.command("check-plugin")
@@ -50,6 +60,9 @@ def check_plugin(
             "repeatable.",
         ),
     ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say what is kept, too, one by one.")
+    ] = False,
     to: Annotated[Path | None, typer.Option("--json", help="A file that keeps the findings.")] = (
         None
     ),
@@ -58,34 +71,22 @@ def check_plugin(
     """Check that a plug-in keeps the contract that the program's own attacks keep.
 
     Attacks are run with few steps on small images, under every protocol: what they hand over, and
-    how they go about it. Exits 0 when every promise is kept, 1 when some are broken.
+    how they go about it. Exits 0 when every promise is kept, 1 when some are broken, 2 when there
+    is nothing to check, 3 when something could not be checked, for want of a library say, 70 when
+    this program itself failed.
     """
+    from benchmark.commands.verdict_text import exit_code, summary, told
     from benchmark.storage.store import write_json
 
-    found: list[Verdict] = []
-    with usage_errors():
-        for verdict in _verdicts(files or [], attack or [], cache_folder(cache)):
-            if not found or found[-1].of != verdict.of:
-                say(verdict.of)
-            broken = verdict.status == "broken"
-            say(f"  {verdict.status:8}{verdict.sentence if broken else verdict.text}")
-            found.append(verdict)
+    with internal_errors(), usage_errors():
+        said, kept = tee(_verdicts(files or [], attack or [], cache_folder(cache)))
+        for line in told(said, verbose=verbose):
+            say(line)
+        found = list(kept)
         if to is not None:
             write_json(to, [asdict(verdict) for verdict in found])
-    say(_summary(found))
-    if any(verdict.status == "broken" for verdict in found):
-        raise typer.Exit(EXIT_BROKEN)
-
-
-def _summary(found: list[Verdict]) -> str:
-    counts = Counter(verdict.status for verdict in found)
-    made = counts["kept"] + counts["broken"]
-    said = (
-        f"{counts['broken']} of {made} promises broken"
-        if counts["broken"]
-        else (f"all {made} promises kept")
-    )
-    return f"{said}, {counts['skipped']} not checked" if counts["skipped"] else said
+        say(summary(found))
+        raise typer.Exit(exit_code(found))
 
 
 def _verdicts(files: list[Path], attacks: list[str], cache: Path) -> Iterator[Verdict]:
@@ -97,7 +98,7 @@ def _verdicts(files: list[Path], attacks: list[str], cache: Path) -> Iterator[Ve
     import torch
 
     from benchmark.contract.checks import Verdict
-    from benchmark.contract.examination import attack_verdicts, declared, module_verdicts
+    from benchmark.contract.examination import attack_verdicts, module_verdicts, title_verdicts
     from benchmark.contract.world import DIGITS, World
     from benchmark.names import lookup
     from benchmark.plugins import PluginError, load_plugins
@@ -106,12 +107,7 @@ def _verdicts(files: list[Path], attacks: list[str], cache: Path) -> Iterator[Ve
     modules = load_plugins(files)
     if not files and not attacks:
         raise UserError("name a plug-in file, or an attack by --attack")
-    for file, module in zip(files, modules, strict=True):
-        if not declared(module):
-            raise UserError(
-                f"{file} declares nothing: no attack (@attack), target-code rule, and no hashing "
-                "loss, backbone or data set with a name"
-            )
+    _declared(files, modules)
     torch.set_num_threads(1)  # small tensors
     known = registry().attacks if attacks else {}
     chosen = [lookup("attack", name, known) for name in attacks]
@@ -122,6 +118,30 @@ def _verdicts(files: list[Path], attacks: list[str], cache: Path) -> Iterator[Ve
         for module in modules if not attacks else ():
             yield from module_verdicts(module, world, cache)
     try:
-        registry()
+        yield from title_verdicts(modules, registry().attacks)
     except PluginError as error:
         yield Verdict("together", "names", "broken", str(error))
+
+
+def _declared(files: Sequence[Path], modules: Sequence[ModuleType]) -> None:
+    """Refuse files that declare nothing, or not what they seem to.
+
+    Raises:
+        UserError: the text names the function, where one can be found.
+    """
+    from benchmark.contract.examination import declared
+    from benchmark.contract.undeclared import undeclared
+
+    for file, module in zip(files, modules, strict=True):
+        found = declared(module)
+        if not found.attacks and (meant := undeclared(file)):
+            name, line = meant[0]
+            raise UserError(
+                f"no attack is declared in {file}: the function `{name}` (line {line}) returns an "
+                "Attack but lacks @attack"
+            )
+        if not found:
+            raise UserError(
+                f"{file} declares nothing: no attack (@attack), target-code rule, and no hashing "
+                "loss, backbone or data set with a name"
+            )

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
 from benchmark.contract.world import SealedError
+from benchmark.plugins import FOREIGN
 from datasets.errors import UserError
 
 T = TypeVar("T")
-Status = Literal["kept", "broken", "skipped"]
+Status = Literal["kept", "noted", "broken", "skipped"]
 _LONGEST = 200  # characters of an exception's text
 
 
@@ -25,32 +26,51 @@ class Skipped(Exception):  # noqa: N818 - a finding, not an error of the program
 
 
 @dataclass(frozen=True)
+class Note:
+    """A kept promise of which there is something to know."""
+
+    text: str
+
+
+Finding = str | Note | None
+
+
+@dataclass(frozen=True)
 class Check(Generic[T]):
     """A promise and the function that looks whether it is kept.
 
     Attributes:
         name: in results.
         promise: what a person reads where it is kept.
-        look: returns None, or a sentence with what was measured.
+        look: returns None, a note, or a sentence with what was measured where it is broken.
         applies: whether the subject makes this promise at all.
-        gate: where it is broken, the checks after it have nothing to measure.
+        needs: the checks before it without which it has nothing to measure.
     """
 
     name: str
     promise: str
-    look: Callable[[T], str | None]
+    look: Callable[[T], Finding]
     applies: Callable[[T], bool] = lambda _: True
-    gate: bool = False
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check came to. ``of`` names the subject and its protocol."""
+    """What a check came to.
+
+    Attributes:
+        of: names the subject and its protocols.
+        check: its name.
+        status: ``noted`` is kept, with something to know.
+        text: the promise, what there is to know, what was measured, or why it was skipped.
+        because: where it was skipped, the broken check that it stands on.
+    """
 
     of: str
     check: str
     status: Status
-    text: str  # the promise, or what was measured instead, or why it was skipped
+    text: str
+    because: str = ""
 
     @property
     def sentence(self) -> str:
@@ -69,35 +89,39 @@ def verdicts(
         checks: in their order.
         files: of the plug-in, where errors are looked for.
     """
-    told: set[str] = set()
-    gate = ""
+    told: dict[str, str] = {}  # what was found, by the check that is broken
+    fallen: dict[str, str] = {}  # by check: the broken one it stands on, or itself
     for check in checks:
-        if gate:
-            yield Verdict(of, check.name, "skipped", f"not checked: {gate}")
-            continue
-        if not check.applies(subject):
-            continue
+        found: Finding = None
+        below: str | None = None
         try:
-            text = check.look(subject)
+            if not check.applies(subject):
+                continue
+            below = next((fallen[name] for name in check.needs if name in fallen), None)
+            found = check.look(subject) if below is None else None
         except Skipped as reason:
             yield Verdict(of, check.name, "skipped", str(reason))
             continue
-        except Broken as finding:
-            text = str(finding)
-        except Exception as error:  # noqa: BLE001 - whatever a plug-in raises is a finding
-            text = raised(error, files)
-        if text is None:
-            yield Verdict(of, check.name, "kept", check.promise)
-        elif text in told:
-            yield Verdict(of, check.name, "skipped", f"not checked: {text}")
+        except FOREIGN as error:
+            found = raised(error, files)
+        if isinstance(found, str):
+            below = next((name for name, text in told.items() if text == found), None)
+        if below is not None:
+            fallen[check.name] = below
+            yield Verdict(of, check.name, "skipped", f"not checked: {told[below]}", below)
+        elif isinstance(found, str):
+            told[check.name], fallen[check.name] = found, check.name
+            yield Verdict(of, check.name, "broken", found)
+        elif isinstance(found, Note):
+            yield Verdict(of, check.name, "noted", found.text)
         else:
-            told.add(text)
-            gate = text if check.gate else ""
-            yield Verdict(of, check.name, "broken", text)
+            yield Verdict(of, check.name, "kept", check.promise)
 
 
-def raised(error: Exception, files: Collection[str]) -> str:
+def raised(error: BaseException, files: Collection[str]) -> str:
     """Return what an exception says, in a sentence with its place in the plug-in."""
+    if isinstance(error, Broken):
+        return str(error)
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename in files]
     if not own and not isinstance(error, UserError):  # whose text says where to look
@@ -108,6 +132,6 @@ def raised(error: Exception, files: Collection[str]) -> str:
     return f"it raises {type(error).__name__}{place}: {first_line(error)}"
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Return the beginning of what an exception says."""
     return f"{error}".strip().split("\n")[0][:_LONGEST] or "without a word"

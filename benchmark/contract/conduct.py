@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from benchmark.audit import TOLERANCE
+from benchmark.contract.checks import Finding, Note
 from benchmark.contract.subject import ROWS, Setting, Subject, gap
-from benchmark.contract.world import QUERIES
+from benchmark.contract.world import QUERIES, SEED
 
 OTHERWISE = Setting(chance=1, shuffled=True)  # all that must not matter, at once
 AGAIN, OTHER_CHANCE, OTHER_LABELS = Setting(attempt=1), Setting(chance=1), Setting(shuffled=True)
+OTHER_SEED = Setting(seed=SEED + 999_983)  # further away than what an attack may add to one
 _OTHER_ORDER = [3, 5, 0, 4, 1, 2]  # no query keeps its place or its neighbours
 _SIZES = (1, 4)  # of batches, against all queries at once
 _ROUNDING = 1e-9  # float64
@@ -68,21 +71,18 @@ def _blamed(subject: Subject, setting: Setting) -> str | None:
 
 def hasher(subject: Subject) -> str | None:
     """The hasher belongs to others too."""
-    return _touched(subject.run().touched_hasher, "the hasher it is given")
+    return subject.run().touched_hasher
 
 
 def inputs(subject: Subject) -> str | None:
     """So does all that it is shown."""
-    return _touched(subject.run().touched_inputs, "what it is given")
-
-
-def _touched(names: list[str], what: str) -> str | None:
+    names = subject.run().touched_inputs
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"it changes {what}: {names[0]}{more}" if names else None
+    return f"it changes what it is given: {names[0]}{more}" if names else None
 
 
-def alone(subject: Subject) -> str | None:
-    """Batches are the harness's choice, and change nothing."""
+def alone(subject: Subject) -> Finding:
+    """Batches are the harness's choice, and change nothing beyond rounding."""
     if subject.attack.targeted:
         together = subject.codes(subject.exact)
         some = subject.codes(subject.exact, ROWS[: _SIZES[-1]])
@@ -93,13 +93,19 @@ def alone(subject: Subject) -> str | None:
             )
     if subject.attack.code_only:
         return None
-    for size in _SIZES:
-        if (most := gap(subject.exact_images(ROWS, size), subject.whole)) > _ROUNDING:
-            return (
-                f"its images depend on the batch they are in: batches of {size} and {QUERIES} "
-                f"differ by up to {most:.3g}"
-            )
-    return None
+    found = {size: gap(subject.exact_images(ROWS, size), subject.whole) for size in _SIZES}
+    most, size = max((most, size) for size, most in found.items())
+    if most <= _ROUNDING:
+        return None
+    if most <= TOLERANCE:
+        return Note(
+            f"its images differ by rounding ({most:.1g}) between batches of {size} and {QUERIES}; "
+            "a run keeps one batch, so its numbers repeat"
+        )
+    return (
+        f"its images depend on the batch they are in: batches of {size} and {QUERIES} "
+        f"differ by up to {most:.3g}"
+    )
 
 
 def order(subject: Subject) -> str | None:
@@ -117,3 +123,18 @@ def order(subject: Subject) -> str | None:
     if most <= _ROUNDING:
         return None
     return f"in another order, queries get other images, which differ by up to {most:.3g}"
+
+
+def seeded(subject: Subject) -> Finding:
+    """Its luck is its seed's: other seeds are other draws."""
+    drawn = subject.run().drawn
+    if all(seed == SEED for seed, _, _ in drawn):
+        return None
+    again = set(subject.run(OTHER_SEED).drawn)
+    fixed = [(seed, purpose) for seed, purpose, row in drawn if (seed, purpose, row) in again]
+    if not fixed:
+        return None
+    return Note(
+        f"its draws for '{fixed[0][1]}' are the same whatever its seed (they are from seed "
+        f"{fixed[0][0]}), so that --seeds does not show their luck; draw from the seed it is given"
+    )

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import re
 from typing import Any
 
 from joblib.externals.loky.backend.reduction import dumps
 
 from benchmark.contract.checks import first_line
 from benchmark.contract.subject import Subject
+from benchmark.names import ID_RULE, is_id
+from benchmark.plugins import FOREIGN
 from benchmark.storage.records import canonical_json
 from benchmark.suites.parameters import hyper_parameters, override
-
-_ID = re.compile(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*")
 
 
 def proper_id(subject: Subject) -> str | None:
     """It can stand in file names, globs and result rows."""
-    if not _ID.fullmatch(subject.built.id):
-        return f"its id '{subject.built.id}' is not letters, digits and single dashes, dots or '_'"
+    if not is_id(subject.built.id):
+        return f"its id '{subject.built.id}' is not {ID_RULE}"
     return None if subject.built.title.strip() else "it has no title"
 
 
@@ -34,7 +33,7 @@ def parameters(subject: Subject) -> str | None:
         return "built twice, its hyper-parameters differ"
     try:
         again = canonical_json(override(built, hyper_parameters(built), built.id))
-    except Exception as error:  # noqa: BLE001 - pydantic's own, about types it cannot check
+    except FOREIGN as error:  # pydantic's own too, about types it cannot check
         return f"a suite cannot set its hyper-parameters: {first_line(error)}"
     if again != canonical_json(built):
         return "where a suite sets its hyper-parameters, others come out"
@@ -76,6 +75,6 @@ def pickle_fault(value: Any) -> str | None:
     """Return why a value cannot be sent to a worker, by loky's pickler, or None."""
     try:
         dumps(value)  # read again here, it would change its own class
-    except Exception as error:  # noqa: BLE001 - pickling fails with all sorts
+    except FOREIGN as error:  # pickling fails with all sorts
         return f"it cannot be sent to a worker: {type(error).__name__}: {first_line(error)}"
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,11 +24,13 @@ from benchmark.contract.part_checks import (
 )
 from benchmark.contract.subject import Subject
 from benchmark.contract.world import World
+from benchmark.plugins import FOREIGN
 from datasets.base import DatasetSpec
 from targets.backbones import Backbone
 from targets.losses import HashingMethod
 
 Build = Callable[[Protocol], Attack]
+LIBRARY = "library"  # the check of what needs one that is absent
 
 
 @dataclass(frozen=True)
@@ -68,25 +70,29 @@ def examine(build: Build, world: World) -> list[Verdict]:
 
 
 def attack_verdicts(build: Build, world: World) -> Iterator[Verdict]:
-    """Yield what the checks of an attack come to, under every protocol that changes something."""
-    seen = set()
+    """Yield what the checks of an attack come to; equal under several protocols, it is run once."""
+    subjects: dict[tuple[str, bool], list[Subject]] = {}
     for protocol in PROTOCOLS.values():
         try:
             subject = Subject(build, protocol, world)
-        except Exception as error:  # noqa: BLE001 - whatever a plug-in raises is a finding
-            name = getattr(build, "__name__", "an attack")
-            text = raised(error, _files(build))
-            yield Verdict(f"{name} ({protocol.name})", "built", "broken", text)
+            composition = repr(subject.built), protocol.sees_database
+            absent = subject.built.unavailable
+        except FOREIGN as error:
+            of = f"{getattr(build, '__name__', 'an attack')} ({protocol.name})"
+            yield Verdict(of, "built", "broken", raised(error, _files(build)))
             continue
-        if subject.built.unavailable is not None:
-            yield Verdict(subject.name, "library", "skipped", subject.built.unavailable)
+        if absent is not None:
+            yield Verdict(subject.built.id, LIBRARY, "skipped", f"not checked: it {absent}")
             return
-        composition = repr(subject.built), protocol.sees_database
-        if composition not in seen:
-            seen.add(composition)
-            parts = (subject.built.target_code, subject.built.crafting)
-            files = _files(build, *map(type, parts))
-            yield from verdicts(subject.name, subject, CHECKS, files)
+        subjects.setdefault(composition, []).append(subject)
+    for subject, *others in subjects.values():
+        names = [one.protocol.name for one in (subject, *others)]
+        parts = (subject.built.target_code, subject.built.crafting)
+        files = _files(build, *map(type, parts))
+        try:
+            yield from verdicts(f"{subject.built.id} ({', '.join(names)})", subject, CHECKS, files)
+        finally:
+            subject.restore()
 
 
 def module_verdicts(module: ModuleType, world: World, cache: Path) -> Iterator[Verdict]:
@@ -104,6 +110,23 @@ def module_verdicts(module: ModuleType, world: World, cache: Path) -> Iterator[V
         yield from _part_verdicts(cls, world, cache)
 
 
+def title_verdicts(modules: Iterable[ModuleType], known: Mapping[str, Entry]) -> Iterator[Verdict]:
+    """Yield a note for each attack of the modules whose title another attack has.
+
+    Args:
+        modules: of plug-ins.
+        known: all attacks by id, those of the modules among them.
+    """
+    released = PROTOCOLS["released"]
+    titles = {id_: entry.build(released).title for id_, entry in known.items()}
+    for entry in (entry for module in modules for entry in declared(module).attacks):
+        built = entry.build(released)
+        others = [id_ for id_, title in titles.items() if title == built.title and id_ != built.id]
+        if others:
+            text = f"its title '{built.title}' is that of {others[0]} too; a report shows titles"
+            yield Verdict(built.id, "title", "noted", text)
+
+
 def _unused(found: Declared) -> Iterable[type[Any]]:
     """Yield the parts but for the rules that attacks of the same file use."""
     used = set()
@@ -111,7 +134,7 @@ def _unused(found: Declared) -> Iterable[type[Any]]:
         for protocol in PROTOCOLS.values():
             try:
                 used.add(type(entry.build(protocol).target_code))
-            except Exception:  # noqa: BLE001 - a finding already
+            except FOREIGN:  # a finding already
                 continue
     return [cls for cls in found.parts if cls not in used]
 
@@ -130,7 +153,7 @@ def _part_verdicts(cls: type[Any], world: World, cache: Path) -> Iterator[Verdic
         return
     try:
         value = cls()
-    except Exception as error:  # noqa: BLE001 - whatever a plug-in raises is a finding
+    except FOREIGN as error:
         yield Verdict(name, "built", "broken", raised(error, files))
         return
     if isinstance(value, HashingMethod):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmark import audit
+from benchmark.contract.checks import first_line
 from benchmark.contract.subject import Subject, gap
 from benchmark.contract.world import QUERIES
 from datasets.errors import UserError
@@ -25,7 +26,13 @@ def codes(subject: Subject) -> str | None:
     if tuple(named.shape) != wanted:
         return f"its target codes have the shape {tuple(named.shape)}, not {wanted}"
     others = sorted(set(named.double().flatten().tolist()) - {-1.0, 1.0})
-    return f"its target codes contain {others[0]:g}, not only -1 and +1" if others else None
+    if others:
+        return f"its target codes contain {others[0]:g}, not only -1 and +1"
+    try:
+        named.numpy()  # as a run stores them
+    except RuntimeError as error:
+        return f"its target codes cannot be stored: {first_line(error)}"
+    return None
 
 
 def shape(subject: Subject) -> str | None:
@@ -42,7 +49,11 @@ def dtype(subject: Subject) -> str | None:
 
 def finite(subject: Subject) -> str | None:
     """No NaN, no infinity."""
-    bad = int((~torch.isfinite(_images(subject))).sum())
+    return _not_finite(_images(subject))
+
+
+def _not_finite(images: Tensor) -> str | None:
+    bad = int((~torch.isfinite(images)).sum())
     return f"{bad} of its pixels are NaN or infinite" if bad else None
 
 
@@ -83,6 +94,11 @@ def looks(subject: Subject) -> str | None:
 
 
 def at_zero(subject: Subject) -> str | None:
-    """A budget of nothing leaves the query as it is."""
-    most = gap(subject.at_zero_budget(), subject.clean())
-    return f"at a budget of zero its images differ from the queries by {most:.3g}" if most else None
+    """A budget of nothing leaves the query as it is, as exactly as budgets are measured."""
+    images = subject.at_zero_budget()
+    if found := _not_finite(images):
+        return f"at a budget of zero {found}"
+    most = gap(images, subject.clean())
+    if most <= audit.TOLERANCE:
+        return None
+    return f"at a budget of zero its images differ from the queries by {most:.3g}"

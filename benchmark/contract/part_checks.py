@@ -167,20 +167,25 @@ def fingerprint_repeats(source: Source) -> str | None:
 METHOD_CHECKS: tuple[Check[HashingMethod], ...] = (
     Check("parameters", "its parameters make a job key", key_fault),
     Check("worker", "it can be sent to a worker", pickle_fault),
-    Check("finite", "a finite loss with a gradient", loss_is_finite, gate=True),
-    Check("repeats", "the same loss for the same outputs", loss_repeats),
-    Check("scale", "a positive scale", scale_is_positive),
+    Check("finite", "a finite loss with a gradient", loss_is_finite),
+    Check("repeats", "the same loss for the same outputs", loss_repeats, needs=("finite",)),
+    Check("scale", "a positive scale", scale_is_positive, needs=("finite",)),
 )
 BACKBONE_CHECKS: tuple[Check[Backbone], ...] = (
     Check("parameters", "its parameters make a job key", key_fault),
     Check("worker", "it can be sent to a worker", pickle_fault),
-    Check("builds", "features of the width it says", builds, gate=True),
-    Check("batch", "an image's features do not depend on its batch", features_stand_alone),
-    Check("repeats", "the same weights under a seed", weights_repeat),
+    Check("builds", "features of the width it says", builds),
+    Check(
+        "batch",
+        "an image's features do not depend on its batch",
+        features_stand_alone,
+        needs=("builds",),
+    ),
+    Check("repeats", "the same weights under a seed", weights_repeat, needs=("builds",)),
 )
 DATASET_CHECKS: tuple[Check[Source], ...] = (
     Check("parameters", "its parameters make a job key", lambda source: key_fault(source.spec)),
     Check("worker", "it can be sent to a worker", lambda source: pickle_fault(source.spec)),
-    Check("loads", "images and labels of the right types", loads, gate=True),
-    Check("repeats", "the same fingerprint each time", fingerprint_repeats),
+    Check("loads", "images and labels of the right types", loads),
+    Check("repeats", "the same fingerprint each time", fingerprint_repeats, needs=("loads",)),
 )

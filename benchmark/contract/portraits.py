@@ -1,4 +1,4 @@
-"""What an attack must leave as it was: global random states, the hasher, what it is given."""
+"""What an attack must leave as it was: global random states, and what it is given."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import pickle
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from unittest.mock import patch
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from attacks.base import Batch, Knowledge
+from datasets import seeds
 
 Portrait = Mapping[str, bytes]
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def changes(before: Portrait, after: Portrait) -> list[str]:
@@ -50,21 +51,18 @@ def _states() -> Portrait:
     }
 
 
-def of_hasher(hasher: nn.Module) -> Portrait:
-    """Return weights, buffers, gradients, flags, hooks and attributes of a network."""
-    found: dict[str, bytes] = {}
-    for name, parameter in hasher.named_parameters():
-        found[f"the weights {name}"] = _bytes(parameter)
-        found[f"requires_grad of {name}"] = bytes([parameter.requires_grad])
-        found[f"the gradient of {name}"] = _bytes(parameter.grad)
-    for name, buffer in hasher.named_buffers():
-        found[f"the buffer {name}"] = _bytes(buffer)
-    for name, module in hasher.named_modules():
-        of = f"of {name}" if name else "of the whole"
-        found[f"the training flag {of}"] = bytes([module.training])
-        found[f"the hooks {of}"] = repr([list(getattr(module, hook)) for hook in _HOOKS]).encode()
-        found[f"the attributes {of}"] = repr(sorted(vars(module))).encode()
-    return found
+@contextmanager
+def draws() -> Iterator[list[tuple[int, str, int]]]:
+    """Yield a list that is filled with (seed, purpose, row) of every draw by ``datasets.seeds``."""
+    drawn: list[tuple[int, str, int]] = []
+    real = seeds.derive
+
+    def derive(seed: int, purpose: str, row: int = 0) -> int:
+        drawn.append((int(seed), purpose, int(row)))
+        return real(seed, purpose, row)
+
+    with patch.object(seeds, "derive", derive):
+        yield drawn
 
 
 def of_knowledge(knowledge: Knowledge) -> Portrait:

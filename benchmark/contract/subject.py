@@ -17,18 +17,27 @@ from torch import Tensor
 
 from attacks.base import Attack, Batch, Knowledge, Perturb
 from attacks.protocols import Protocol
+from benchmark.audit import InvalidAttackError
 from benchmark.contract.checks import Broken
 from benchmark.contract.portraits import (
     Portrait,
     chances,
     changes,
+    draws,
     of_batch,
-    of_hasher,
     of_knowledge,
 )
 from benchmark.contract.quick import learn, quick
 from benchmark.contract.world import QUERIES, SEED, World
+from benchmark.stages.confinement import (
+    check_codes,
+    check_forwards,
+    check_unchanged,
+    forwards_of,
+)
+from benchmark.stages.crafting import _copied as copied
 from datasets.base import IntArray
+from targets.hasher import sign_codes
 
 ROWS = np.arange(QUERIES)
 
@@ -38,12 +47,13 @@ class Setting:
     """What an attack is run in; nothing of it may matter.
 
     ``chance`` seeds the global random states, ``shuffled`` permutes hidden labels, and ``attempt``
-    tells runs apart that differ in nothing.
+    tells runs apart that differ in nothing. ``seed`` alone may: it is the attack's own.
     """
 
     chance: int = 0
     shuffled: bool = False
     attempt: int = 0
+    seed: int = SEED
 
 
 PLAIN = Setting()
@@ -53,14 +63,15 @@ PLAIN = Setting()
 class Taught:
     """What an attack knows once its parts have learnt, and the target codes ``[q, K]`` it names.
 
-    ``hasher`` and ``shown`` are as they were before; ``moved`` the global random states that moved.
+    ``shown`` is as it was before; ``moved`` are the global random states that moved, ``drawn`` the
+    draws by (seed, purpose, row).
     """
 
     seen: Knowledge
     codes: Tensor | None
-    hasher: Portrait
     shown: Portrait
     moved: list[str]
+    drawn: list[tuple[int, str, int]]
 
     @property
     def learnt(self) -> dict[str, Tensor]:
@@ -74,13 +85,14 @@ class Taught:
 
 @dataclass(frozen=True)
 class Run:
-    """Images ``[q, 3, S, S]``, the same batch once more, and what was moved and changed."""
+    """Images ``[q, 3, S, S]``, the same batch once more, what was moved, changed and drawn."""
 
     images: Tensor | None
     again: Tensor | None
     moved: list[str]
-    touched_hasher: list[str]
+    touched_hasher: str | None
     touched_inputs: list[str]
+    drawn: list[tuple[int, str, int]]
 
 
 class Subject:
@@ -96,7 +108,11 @@ class Subject:
         self, build: Callable[[Protocol], Attack], protocol: Protocol, world: World
     ) -> None:
         self.build, self.protocol, self.world = build, protocol, world
-        self.built = build(protocol)
+        built: Any = build(protocol)
+        if not isinstance(built, Attack):
+            raise Broken(f"its function returns a {type(built).__name__}, not an Attack")
+        self.built = built
+        self._forwards = forwards_of(world.hasher)
         self._taught: dict[Setting, Taught] = {}
         self._runs: dict[Setting, Run] = {}
 
@@ -110,56 +126,86 @@ class Subject:
         """The attack with few steps."""
         return quick(self.built)
 
-    def codes(self, seen: Knowledge, rows: IntArray = ROWS) -> Tensor | None:
+    def codes(self, seen: Knowledge, rows: IntArray = ROWS, *, seed: int = SEED) -> Tensor | None:
         """Return the target codes of queries asked for together, as the rule gives them."""
         rule = self.attack.target_code
-        return None if rule is None else rule.codes(seen, self.world.targets[rows], rows + 0, SEED)
+        return None if rule is None else rule.codes(seen, self.world.targets[rows], rows + 0, seed)
 
     def batch(
-        self, rows: IntArray, codes: Tensor | None, dtype: torch.dtype, *, mirrored: bool = False
+        self,
+        rows: IntArray,
+        codes: Tensor | None,
+        dtype: torch.dtype,
+        *,
+        mirrored: bool = False,
+        seed: int = SEED,
     ) -> Batch:
         """Return queries as a run hands them over."""
-        return self.world.batch(rows, codes, dtype, blind=self.attack.blind, mirrored=mirrored)
+        batch = self.world.batch(rows, codes, dtype, blind=self.attack.blind, mirrored=mirrored)
+        return replace(batch, seed=seed)
 
     def taught(self, setting: Setting = PLAIN) -> Taught:
         """Return what is learnt in a setting, in float32."""
         if setting not in self._taught:
             shown = self.world.seen(self.protocol, torch.float32, shuffled=setting.shuffled)
-            hasher, pools = of_hasher(shown.hasher), of_knowledge(shown)
-            with chances(setting.chance) as moved:
-                seen = learn(self.attack, shown)
-                self._taught[setting] = Taught(seen, self.codes(seen), hasher, pools, moved())
+            pools = of_knowledge(shown)
+            with chances(setting.chance) as moved, draws() as drawn:
+                seen = learn(self.attack, shown, seed=setting.seed)
+                codes = self.codes(seen, seed=setting.seed)
+                self._taught[setting] = Taught(seen, codes, pools, moved(), drawn)
         return self._taught[setting]
 
     def run(self, setting: Setting = PLAIN) -> Run:
         """Return what is then crafted, by one function that crafts the same batch twice."""
         if setting not in self._runs:
             taught = self.taught(setting)
-            images, again, states, touched = self._craft(taught, setting.chance)
-            self._runs[setting] = Run(
-                images,
-                again,
-                [*taught.moved, *states],
-                changes(taught.hasher, of_hasher(taught.seen.hasher)),
-                [*changes(taught.shown, of_knowledge(taught.seen)), *touched],
+            crafted = self._craft(taught, setting)
+            self._runs[setting] = replace(
+                crafted,
+                moved=[*taught.moved, *crafted.moved],
+                touched_hasher=self._touched_hasher(taught.seen),
+                touched_inputs=[
+                    *changes(taught.shown, of_knowledge(taught.seen)),
+                    *crafted.touched_inputs,
+                ],
+                drawn=[*taught.drawn, *crafted.drawn],
             )
         return self._runs[setting]
 
-    def _craft(
-        self, taught: Taught, chance: int
-    ) -> tuple[Tensor | None, Tensor | None, list[str], list[str]]:
+    def _craft(self, taught: Taught, setting: Setting) -> Run:
         if self.attack.code_only:
-            return None, None, [], []
-        batch = self.batch(ROWS, taught.codes, torch.float32)
-        given = of_batch(batch)
-        with chances(chance) as moved:
+            return Run(None, None, [], None, [], [])
+
+        def batch() -> Batch:
+            return self.batch(ROWS, taught.codes, torch.float32, seed=setting.seed)
+
+        first = batch()
+        given = of_batch(first)
+        with chances(setting.chance) as moved, draws() as drawn:
             perturb = perturb_with(self.attack, taught.seen)
-            images = perturbed(perturb, batch).clone()
+            images = perturbed(perturb, first)
             states = moved()
-        touched = changes(given, of_batch(batch))
-        with chances(chance):
-            again = perturbed(perturb, self.batch(ROWS, taught.codes, torch.float32))
-        return images, again, states, touched
+        touched = changes(given, of_batch(first))
+        with chances(setting.chance):
+            again = perturbed(perturb, batch())
+        return Run(images, again, states, None, touched, drawn)
+
+    def _touched_hasher(self, seen: Knowledge) -> str | None:
+        """Return why a run would refuse what became of the hasher, or None."""
+        try:
+            check_unchanged(seen.hasher, self.world.hasher)
+            check_forwards(self._forwards)
+            with torch.no_grad():
+                codes = sign_codes(seen.hasher(self.world.train_pixels))
+            check_codes(codes.numpy(), self.world.train_codes)
+        except InvalidAttackError as refusal:
+            return str(refusal)
+        return None
+
+    def restore(self) -> None:
+        """Give the classes of the hasher's modules back what they compute with."""
+        for kind, forward in self._forwards.items():
+            kind.forward = forward
 
     @cached_property
     def exact(self) -> Knowledge:
@@ -186,7 +232,7 @@ class Subject:
         with chances(0):
             codes = self.codes(self.exact)
             perturb = perturb_with(self.attack, self.exact)
-            plain = perturbed(perturb, self.batch(ROWS, codes, torch.float64)).clone()
+            plain = perturbed(perturb, self.batch(ROWS, codes, torch.float64))
             mirror = self.batch(ROWS, codes, torch.float64, mirrored=True)
             return plain, perturbed(perturb, mirror)
 
@@ -211,20 +257,21 @@ def perturb_with(attack: Attack, seen: Knowledge) -> Perturb:
 
 
 def perturbed(perturb: Perturb, batch: Batch) -> Tensor:
-    """Return images of the shape of those in the batch.
+    """Return images of the shape of those in the batch, copied as a run does at once.
 
     Raises:
         Broken: they are not.
     """
-    images: Any = perturb(batch)
-    if not isinstance(images, Tensor):
-        raise Broken(f"it gives a {type(images).__name__} for images, not a tensor")
+    try:
+        images = copied(perturb(batch))
+    except InvalidAttackError as refusal:
+        raise Broken(str(refusal)) from None
     if images.shape != batch.images.shape:
         raise Broken(
             f"its images have the shape {tuple(images.shape)} for queries of the shape "
             f"{tuple(batch.images.shape)}"
         )
-    return images.detach()
+    return images
 
 
 def gap(one: Tensor, other: Tensor) -> float:

@@ -146,6 +146,10 @@ class World:
         self._seen = {dtype: knowledge(self.data, hasher) for dtype, hasher in hashers.items()}
         rows, counts = np.unique(self.data.train.labels, axis=0, return_counts=True)
         frequent = rows[np.argsort(-counts, kind="stable")[:2]]
+        plain = self._seen[torch.float32]
+        self.hasher, self.train_codes = plain.hasher, plain.train.codes.numpy()  # nobody is shown
+        pixels = self.data.train.images.read(np.arange(len(self.data.train)))
+        self.train_pixels = to_pixels(pixels, _CPU, torch.float32)
         self.targets: UInt8Array = frequent[[0, 0, 1, 0, 1, 1]]  # of the queries, [QUERIES, C]
 
     def seen(self, protocol: Protocol, dtype: torch.dtype, *, shuffled: bool = False) -> Knowledge:

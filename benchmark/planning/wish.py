@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.console import cache_folder, say
-from benchmark.plugins import installed_plugins, load_plugins
+from benchmark.plugins import installed_plugins, load_plugins, plugin_files
 from benchmark.suites.sources import source_files, suite_name
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Wish:
 
     def sources(self) -> list[Path]:
         """Return the files that the suite is read from, and plug-ins."""
-        return [*source_files(self.suite, self.changes["scale"]), *self.plugins]
+        return [*source_files(self.suite, self.changes["scale"]), *plugin_files(self.plugins)]
 
     def plans(self, devices: str | None, slots_per_device: int | None = None) -> tuple[Plan, Plan]:
         """Return the whole plan, and what of it is wanted.

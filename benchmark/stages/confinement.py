@@ -7,13 +7,14 @@ among the ruins, nor finds another hasher, and scoring runs in the harness's pro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -31,6 +32,8 @@ FITTED_ROLES = ("target_code", "crafting")  # what a part of an attack learnt, b
 
 _FLIPPED = 0.1  # of the bits of codes: what another device's rounding does not reach
 _PLAIN = (bool, int, float, str, tuple, type(None))
+
+Forwards = Mapping[type[nn.Module], Callable[..., Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +86,7 @@ class WhiteBoxTask(AttackerTask):
                 return Pool(np.array(data.split(split).labels), codes)
 
             hasher = input_hasher(self.source, data.side, self.compute, context)
-            forwards = {type(module): type(module).forward for module in hasher.modules()}
+            forwards = forwards_of(hasher)
             yield (
                 data,
                 Knowledge(
@@ -103,14 +106,28 @@ class WhiteBoxTask(AttackerTask):
             on_cpu = replace(context, device=torch.device("cpu"))
             stored = input_hasher(self.source, data.side, plain, on_cpu)
             check_unchanged(hasher, stored)
-            for kind, forward in forwards.items():
-                if kind.forward is not forward:
-                    raise _changed(f"{kind.__name__}.forward was replaced")
+            check_forwards(forwards)
             _check_codes(hasher, data, self.compute, context)
 
 
 def _changed(what: str) -> InvalidAttackError:
     return InvalidAttackError(f"the attack changed the hasher it was shown: {what}")
+
+
+def forwards_of(hasher: nn.Module) -> Forwards:
+    """Return what the classes of a hasher's modules compute with."""
+    return {type(module): type(module).forward for module in hasher.modules()}
+
+
+def check_forwards(forwards: Forwards) -> None:
+    """Compare classes of modules with what they were.
+
+    Raises:
+        InvalidAttackError: one computes with another function.
+    """
+    for kind, forward in forwards.items():
+        if kind.forward is not forward:
+            raise _changed(f"{kind.__name__}.forward was replaced")
 
 
 def check_unchanged(hasher: Hasher, stored: Hasher) -> None:
@@ -163,7 +180,16 @@ def _check_codes(hasher: Hasher, data: RetrievalData, compute: Compute, context:
     quiet = replace(context, progress=lambda *_: None)
     for pixels, rows, counted in batches(images, count, compute, quiet):
         codes = encode_batch(hasher, pixels, "the hasher").numpy()
-        flipped = float((codes != stored[rows])[:counted].mean())
-        if flipped > _FLIPPED:
-            raise _changed(f"{flipped:.0%} of the bits of training images' codes are others")
+        check_codes(codes[:counted], stored[rows[:counted]])
         return
+
+
+def check_codes(codes: npt.NDArray[Any], stored: npt.NDArray[Any]) -> None:
+    """Compare codes of training images with those that a process without an attack made of them.
+
+    Raises:
+        InvalidAttackError: more bits differ than by another device's rounding.
+    """
+    flipped = float((codes != stored).mean())
+    if flipped > _FLIPPED:
+        raise _changed(f"{flipped:.0%} of the bits of training images' codes are others")

@@ -76,7 +76,7 @@ COLUMNS = {
 }
 
 
-_ROOMS = ("datasets", "targets", "attacks", "benchmark")
+ROOMS = ("datasets", "targets", "attacks", "benchmark")
 _SOURCES: dict[str, str] = {}  # SHA-256 of plug-ins' sources, by module
 
 
@@ -133,7 +133,7 @@ def is_own(value: Any) -> bool:
         return False
     fields = {field.name for field in dataclasses.fields(value)}
     return (
-        kind.__module__.partition(".")[0] in _ROOMS
+        kind.__module__.partition(".")[0] in ROOMS
         and getattr(sys.modules.get(kind.__module__), kind.__name__, None) is kind
         and vars(value).keys() <= fields
         and all(is_own(getattr(value, name)) for name in fields)

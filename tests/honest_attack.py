@@ -1,0 +1,138 @@
+"""An honest attack of a plug-in file, and how it is changed in one place."""
+
+from __future__ import annotations
+
+HONEST = '''
+import inspect
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+import numpy as np
+import torch
+from attacks.base import Attack, Crafting, Fitted, attack
+from attacks.protocols import EPSILON
+from attacks.published import anchor_code
+from attacks.target_codes import AnchorCode
+from datasets.seeds import generator
+
+KEPT = {}
+WEIGHTS = np.linspace(0, 0.005, 9)
+UNIVERSAL = torch.linspace(-1, 1, 3 * 32 * 32).view(3, 32, 32)
+
+@dataclass(frozen=True, kw_only=True)
+class Rule(AnchorCode):
+    pass  # of the rule
+
+@dataclass(frozen=True, kw_only=True)
+class Faulty(Crafting):
+    scale: float = 1.0
+
+    def perturb(self, batch, hasher, epsilon):
+        images, codes = batch.images, batch.codes.to(batch.images)
+        weight = torch.arange(1, codes.shape[1] + 1).to(images)
+        way = torch.tanh((codes * weight).sum(dim=1)).view(-1, 1, 1, 1)
+        out = (images + epsilon * way * (1 - images)).clamp(0, 1)
+        return out
+
+@attack
+def faulty(protocol):
+    """A faulty one."""
+    rule = Rule(pool=protocol.anchor_pool, replacement=protocol.anchor_replacement)
+    return Attack(
+        id="faulty", title="Faulty", target_code=rule, crafting=Faulty(), epsilon=EPSILON
+    )
+'''
+OUT = "        return out\n"
+RULE = "    pass  # of the rule\n"
+SCALE = "    scale: float = 1.0\n"
+
+
+def crafts(code: str) -> str:
+    """Return the honest attack with another end of its crafting."""
+    return HONEST.replace(OUT, "".join(f"        {line}\n" for line in code.split("\n")))
+
+
+def names(code: str) -> str:
+    """Return the honest attack whose rule ends otherwise."""
+    head = "    def codes(self, knowledge, targets, rows, seed):\n"
+    head += "        codes = super().codes(knowledge, targets, rows, seed)\n"
+    return HONEST.replace(RULE, f"{head}        return {code}\n")
+
+
+def has(code: str) -> str:
+    """Return the honest attack with another hyper-parameter."""
+    return HONEST.replace(SCALE, f"    {code}\n")
+
+
+def knows(code: str) -> str:
+    """Return the honest attack whose crafting ends by adding what it takes from knowledge."""
+    lines = [
+        "    def ready(self, knowledge, epsilon):",
+        f"        more = {code}",
+        "        def perturb(batch):",
+        "            out = self.perturb(batch, knowledge.hasher, epsilon / 2)",
+        "            return (out + epsilon / 4 * more).clamp(0, 1)",
+        "        return perturb",
+    ]
+    return HONEST.replace(SCALE, SCALE + "\n" + "\n".join(lines) + "\n")
+
+
+def learns(code: str) -> str:
+    """Return the honest attack whose crafting learns, by the body of its fit."""
+    lines = [
+        "    learns: ClassVar[bool] = True",
+        "    def fit(self, knowledge, *, journal, **_):",
+        *(f"        {line}" for line in code.split("\n")),
+    ]
+    return HONEST.replace(SCALE, SCALE + "\n".join(lines) + "\n")
+
+
+NUMBER = r"[\d.e-]+"
+
+
+# What looks like a fault and is none: how it is written, and the note it gets, if any.
+SOUND = {
+    "in [-1, 1]": (
+        crafts(
+            "scaled = images * 2 - 1 + 2 * epsilon * way.sign()\n"
+            "return ((scaled + 1) / 2).clamp(0, 1)"
+        ),
+        {},
+    ),
+    "ten steps at least": (
+        has(
+            "steps: int = 20\n"
+            "    def __post_init__(self):\n"
+            "        if self.steps < 10:\n"
+            "            raise ValueError('ten steps at least')"
+        ),
+        {},
+    ),
+    "an exit at few steps": (
+        has(
+            "steps: int = 20\n"
+            "    def __post_init__(self):\n"
+            "        if self.steps < 10:\n"
+            "            raise SystemExit(0)"
+        ),
+        {},
+    ),
+    "rounding of the batch": (
+        crafts("return out + 2e-9 * len(images) * (1 - out) * out"),
+        {
+            "batch": r"its images differ by rounding \(\de-09\) between batches of 1 and 6; a run "
+            "keeps one batch, so its numbers repeat"
+        },
+    ),
+    "a seed of its own": (
+        crafts("return images + (out - images) * generator(0, 'mine').random()"),
+        {"seed": r"its draws for 'mine' are the same whatever its seed \(they are from seed 0\)"},
+    ),
+    "a seed made of its seed": (
+        crafts("return images + (out - images) * generator(batch.seed + 1, 'mine').random()"),
+        {},
+    ),
+}

@@ -1,0 +1,115 @@
+"""Attacks that are begun from a template: short, named so that they work, run as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from attacks.base import Attack
+from attacks.gradient import GradientLoop
+from attacks.protocols import EPSILON, PROTOCOLS, Protocol
+from benchmark.commands.options import DraftKind
+from benchmark.contract.examination import attack_verdicts, declared
+from benchmark.contract.subject import Subject
+from benchmark.contract.world import World
+from benchmark.drafts import DraftError, write_draft
+from benchmark.plugins import load_plugins
+from benchmark.registry import registry
+from reports.results import load_results
+from tests.conftest import run_cli, run_inline, small_suite
+from tests.test_plugins import _forgotten as _forgotten
+
+
+@pytest.mark.parametrize("kind", DraftKind)
+def test_a_draft_is_short_and_runs_as_it_is(kind: DraftKind, cache: Path, tmp_path: Path) -> None:
+    draft = write_draft(kind.value, "My_Idea", tmp_path, registry().attacks)
+    assert draft.file == tmp_path / "my_idea.py"
+    lines = draft.file.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 30
+    assert max(map(len, lines)) <= 100
+    load_plugins([draft.file])
+    built = registry().attacks["my-idea"].build(PROTOCOLS["released"])
+    assert (built.id, built.title, built.epsilon) == ("my-idea", "My idea", EPSILON)
+    run_inline(small_suite(attacks=["original", "my-idea"]), cache, tmp_path / "out")
+    rows = {row["attack"]: row for row in load_results(tmp_path / "out").to_dict("records")}
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "original": "ok",
+        "my-idea": "ok",
+    }
+    assert 0 < rows["my-idea"]["linf"] <= EPSILON + 1e-6
+
+
+@pytest.mark.parametrize("kind", DraftKind)
+@pytest.mark.parametrize(
+    "name", ["attack", "torch", "gradient-loop", "none", "class", "x.y", "len"]
+)
+def test_a_draft_shadows_no_name_it_uses(
+    kind: DraftKind, name: str, world: World, tmp_path: Path
+) -> None:
+    draft = write_draft(kind.value, name, tmp_path)
+    (module,) = load_plugins([draft.file])
+    (entry,) = declared(module).attacks
+    built = entry.build(PROTOCOLS["paper"])
+    assert built.id == draft.id == name
+    statuses = {verdict.status for verdict in attack_verdicts(entry.build, world)}
+    assert statuses == {"kept"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Momentum(GradientLoop):
+    """The same as the draft of a loop, by a hook of the gradient loop."""
+
+    def directions(self) -> Callable[[Tensor], Tensor]:
+        kept: list[Tensor] = []
+
+        def direction(gradient: Tensor) -> Tensor:
+            kept.append(gradient / gradient.abs().mean((1, 2, 3), keepdim=True).clamp_min(1e-12))
+            return torch.stack(kept).sum(dim=0).sign()
+
+        return direction
+
+
+def test_the_loop_s_draft_is_the_gradient_loop_with_momentum(world: World, tmp_path: Path) -> None:
+    (module,) = load_plugins([write_draft("loop", "my-idea", tmp_path).file])
+    (entry,) = declared(module).attacks
+    protocol = PROTOCOLS["paper"]
+    loop = Momentum(steps=20, rule="sign", step_size=1 / 255)
+
+    def hooked(_: Protocol) -> Attack:
+        return replace(entry.build(protocol), crafting=loop)
+
+    drafted, other = (Subject(build, protocol, world) for build in (entry.build, hooked))
+    apart = (drafted.whole - other.whole).abs()
+    assert apart.mean() < 1e-4, "but for pixels whose direction is a matter of rounding"
+    ifgsm = GradientLoop(steps=20, rule="sign", step_size=1 / 255)
+    without = Subject(lambda _: replace(hooked(protocol), crafting=ifgsm), protocol, world)
+    assert (drafted.whole - without.whole).abs().mean() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "name", ["my--idea", "my-", "_x", "ünï", "no/name", "1st", "", "a b", "x..y"]
+)
+def test_a_name_that_is_no_id_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DraftError, match="is no id for an attack: a letter first, then letters"):
+        write_draft("loss", name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command(tmp_path: Path) -> None:
+    def new(*arguments: str) -> tuple[int, str]:
+        done = run_cli("new", "attack", *arguments, "--to", str(tmp_path))
+        return done.returncode, done.stdout + done.stderr
+
+    code, said = new("My.Idea", "--kind", "loop")
+    assert (code, f"--plugin {tmp_path / 'my_idea.py'} --attack my.idea" in said) == (0, True)
+    assert "momentum" in (tmp_path / "my_idea.py").read_text(encoding="utf-8")
+    code, said = new("my-idea")
+    assert (code, "is there already; choose another id or --to" in said) == (2, True)
+    code, said = new("dhta")
+    assert code == 2
+    assert "there is an attack 'dhta' already; choose another id, like my-dhta" in said

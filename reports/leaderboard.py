@@ -17,11 +17,7 @@ from reports.standings import Standing, standings
 from reports.uncertainty import Judge
 
 _CLASS_ORDER = {"reference": 0, "unbounded": 2, "code": 3}  # declared budgets stand between
-_CLASS_TITLES = {
-    "reference": "no attack",
-    "unbounded": "none declared",
-    "code": "code only",
-}
+_CLASS_TITLES = {"reference": "no attack", "unbounded": "none declared", "code": "code only"}
 
 
 _PLACE = ["source", "target_seed", "draw_seed"]
@@ -32,8 +28,7 @@ Place = tuple[str, int, int]  # source, target seed, draw seed: where two attack
 class Line:
     """One attack (with its settings) on every target of a board.
 
-    Averages over targets are None unless every target has a result: those over other targets would
-    be compared with the rest.
+    Averages over targets are None unless every target has a result: they would be of others.
     """
 
     id: str
@@ -98,9 +93,8 @@ def leaderboards(results: pd.DataFrame, judge: Judge) -> list[Board]:
     for name in ("overrides", "variant"):
         white[name] = white[name].fillna("")
     trials = ["dataset", "dataset_fingerprint", "n_queries", "base", "policy"]
-    return [
-        _board(part, names, judge) for _, part in white.groupby(trials, sort=False, dropna=False)
-    ]
+    groups = white.groupby(trials, sort=False, dropna=False)
+    return [_board(part, names, judge) for _, part in groups]
 
 
 def _board(part: pd.DataFrame, names: Names, judge: Judge) -> Board:
@@ -186,19 +180,13 @@ def _line(
 def _note(rows: pd.DataFrame, good: pd.DataFrame, targets: Sequence[str]) -> str:
     """Return why a line has no average and no rank, if so."""
     tried, broken = rows["source"].nunique(), len(rows) - len(good)
-    return ", ".join(
-        filter(
-            None,
-            (
-                f"on {tried} of {len(targets)} targets" if tried < len(targets) else "",
-                f"{broken} of {len(rows)} cells without a result" if broken else "",
-            ),
-        )
-    )
+    parts = [f"on {tried} of {len(targets)} targets"] if tried < len(targets) else []
+    parts += [f"{broken} of {len(rows)} cells without a result"] if broken else []
+    return ", ".join(parts)
 
 
 def _difference(t_map: Mapping[str, float], original: Mapping[str, float]) -> float | None:
-    """Return the mean over targets of what is above Original, which each of them must have."""
+    """Return the mean over targets of what is above Original; None where one has none."""
     if not set(t_map) <= set(original):
         return None
     return _mean([t_map[name] - original[name] for name in t_map])
@@ -236,10 +224,8 @@ def _group(kind: str, lines: Sequence[Line], judge: Judge) -> Group:
         (line for line in lines if line.mean is not None), key=lambda line: -(line.mean or 0)
     )
     partial = [line for line in lines if line.mean is None]
-    found = standings([line.jobs for line in complete], judge)
-    ranked = [
-        replace(line, standing=standing) for line, standing in zip(complete, found, strict=True)
-    ]
+    found = zip(complete, standings([line.jobs for line in complete], judge), strict=True)
+    ranked = [replace(line, standing=standing) for line, standing in found]
     return Group(_CLASS_TITLES.get(kind, kind), ranked=True, lines=[*ranked, *partial])
 
 

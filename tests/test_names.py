@@ -13,6 +13,7 @@ from benchmark.planning.plan import make_plan
 from benchmark.registry import registry
 from reports.leaderboard import leaderboards
 from reports.names import Names
+from reports.published import measured
 from reports.tables import plain
 from tests.conftest import small_suite
 from tests.test_reports import Sure, frame, row
@@ -88,3 +89,15 @@ def test_the_leaderboard_shows_the_passes(steps: int) -> None:
     text = plain(leaderboards(pd.DataFrame(rows), Sure()))
     assert f"{3 * steps:,}" in text
     assert registry().attacks
+
+
+def test_the_papers_tables_keep_a_plug_in_with_a_papers_title_apart() -> None:
+    target = "DPSH-VGG11-32"
+    values = {"t_map_stable": 0.5, "params": "{}"}
+    rows = [
+        row("dhta", target, 0.5, title="DHTA", **values),
+        row("mine", target, 0.9, title="DHTA", **{**values, "t_map_stable": 0.9}),
+    ]
+    found = measured(frame(rows).astype({"t_map_stable": "float64"}))
+    found = found[found["metric"] == "t-MAP"].set_index("attack")["value"]
+    assert found.to_dict() == {"DHTA": 50.0, "DHTA [mine]": 90.0}

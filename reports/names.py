@@ -72,7 +72,13 @@ class Names:
 
     def labels(self, rows: pd.DataFrame) -> list[str]:
         """Return the label of each of some rows."""
-        return [self.of(row).label for row in rows.to_dict("records")]
+        known: dict[tuple[Any, ...], str] = {}  # curves have many rows of few attacks
+        labels = []
+        for values in rows[list(_COLUMNS)].itertuples(index=False, name=None):
+            if values not in known:
+                known[values] = self.of(dict(zip(_COLUMNS, values, strict=True))).label
+            labels.append(known[values])
+        return labels
 
     def common(self, rows: pd.DataFrame) -> str:
         """Return what a suite sets alike for all of some rows that have it."""

@@ -99,5 +99,5 @@ def test_the_papers_tables_keep_a_plug_in_with_a_papers_title_apart() -> None:
         row("mine", target, 0.9, title="DHTA", **{**values, "t_map_stable": 0.9}),
     ]
     found = measured(frame(rows).astype({"t_map_stable": "float64"}))
-    found = found[found["metric"] == "t-MAP"].set_index("attack")["value"]
-    assert found.to_dict() == {"DHTA": 50.0, "DHTA [mine]": 90.0}
+    values_of = found[found["metric"] == "t-MAP"].set_index("attack")["value"]
+    assert values_of.to_dict() == {"DHTA": 50.0, "DHTA [mine]": 90.0}

@@ -7,6 +7,7 @@ import json
 import logging
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ from benchmark.commands.options import (
     DatasetOption,
     DevicesOption,
     EngineKind,
+    FormatOption,
     OnlyOption,
     OutOption,
     PluginOption,
@@ -39,7 +41,7 @@ from datasets.errors import UserError
 
 if TYPE_CHECKING:
     from benchmark.planning.plan import Plan
-    from reports.report import Report
+    from reports.report import Format, Report
 
 app = typer.Typer(
     add_completion=False,
@@ -96,6 +98,7 @@ def run(
     grace: Annotated[
         float, typer.Option(min=0, help="Seconds running jobs may go on after SIGTERM.")
     ] = 20,
+    formats: FormatOption = "html,md,tex,csv",
     cache: CacheOption = None,
 ) -> None:
     """Run a suite, or what is missing of it, and print its leaderboard.
@@ -113,12 +116,12 @@ def run(
         if (engine is EngineKind.dask) != (scheduler_file is not None):
             raise UserError("--engine dask and --scheduler-file F go together")
         wish = Wish(suite, out, only, cache, data_root, changes, added, tuple(plugin or ()))
-        asked = {**wish.asked, "devices": [devices, slots_per_device]}
+        asked = {**wish.asked, "devices": [devices, slots_per_device], "formats": formats}
         if not verify and rerun in (Rerun.missing, Rerun.failed):
             known = finished.recall(wish.folder, asked, wish.cache_folder)
             if known is not None:
                 say(f"{known.cells} cells, {known.jobs} jobs, all done -> {wish.folder}")
-                say(f"\n{known.leaderboard}\nresults.csv and report/index.html are as they were")
+                say(f"\n{known.leaderboard}\nits files are as they were; see {wish.folder}/report")
                 return
     from benchmark.commands.attended import run_attended
     from benchmark.durations import span
@@ -131,6 +134,7 @@ def run(
         here = devices if engine is EngineKind.local else None
         whole, plan = wish.plans(here, slots_per_device)
         _check_tables(whole)
+        wanted = _formats(formats)
         folder = wish.folder
         manner = Manner(
             Choice(devices, slots_per_device, scheduler_file),
@@ -143,7 +147,7 @@ def run(
         counts = Counter(outcome.status.values())
         told = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
         say(f"jobs: {told or 'none'}; {span(time.monotonic() - began)}")
-        report = _report(folder)
+        report = _report(folder, wanted)
         bad = ~report.results["status"].isin(["ok", "skipped"])
         if set(counts) <= {"ok", "cached"} and not bad.any():
             finished.remember(
@@ -237,9 +241,7 @@ def report(
     to: Annotated[
         Path | None, typer.Option(help="Where the report goes. Default: report/ in the folder.")
     ] = None,
-    formats: Annotated[
-        str, typer.Option("--format", help="Some of html, md, tex, csv.")
-    ] = "html,md,tex,csv",
+    formats: FormatOption = "html,md,tex,csv",
     show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Write the page, tables and figures of output folders again, from what their stores hold.
@@ -247,12 +249,10 @@ def report(
     Rows of several folders are merged by the job that made them; two folders that disagree on one
     are refused.
     """
-    from reports.report import FORMATS, write_report
+    from reports.report import write_report
 
     with usage_errors():
-        wanted = [one for one in FORMATS if one in formats.split(",")]
-        if len(wanted) < len(formats.split(",")):
-            raise UserError(f"--format {formats}: expected some of {', '.join(FORMATS)}")
+        wanted = _formats(formats)
         if len(out) > 1 and to is None:
             raise UserError("name the folder for the report of several runs with --to")
         written = write_report(out, to, wanted)
@@ -272,10 +272,26 @@ def _check_tables(plan: Plan) -> None:
         lookup("table", name, LAYOUTS)
 
 
-def _report(folder: Path) -> Report:
+def _formats(text: str) -> list[Format]:
+    """Return what ``--format`` names.
+
+    Raises:
+        UserError: there is no such format.
+    """
+    from reports.report import FORMATS
+
+    wanted = [one for one in FORMATS if one in text.split(",")]
+    if len(wanted) < len(text.split(",")):
+        raise UserError(f"--format {text}: expected some of {', '.join(FORMATS)}")
+    return wanted
+
+
+def _report(folder: Path, formats: Sequence[Format]) -> Report:
     from reports.report import write_report
 
-    written = write_report([folder])
+    drawn = ", drawing figures" if "html" in formats else ""
+    say(f"writing the report{drawn} ...")
+    written = write_report([folder], formats=formats)
     say("\n" + written.leaderboard)
     _say_written(written)
     return written

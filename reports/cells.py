@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
+from reports.names import Names
 from reports.runs import Runs
 from reports.standings import Standing, standings
 from reports.uncertainty import Uncertainty
@@ -69,7 +70,7 @@ class CellLine:
 
 FIELDS = (  # of results.csv, whose means stand on the page
     *("t_map", "chance", "t_map_8bit", "map", "perceptibility", "linf"),
-    *("seconds_per_image", "fit_seconds"),
+    *("passes_per_image", "seconds_per_image", "fit_seconds"),
 )
 
 
@@ -79,11 +80,14 @@ def cell_lines(runs: Runs, uncertainty: Uncertainty) -> list[CellLine]:
     rows["base"] = rows["protocol"].str.removesuffix("+overrides")
     for name in ("variant", "overrides"):
         rows[name] = rows[name].fillna("")
-    lines = [_line(part, uncertainty) for _, part in rows.groupby(_KEYS, sort=False, dropna=False)]
+    names = Names(rows)
+    groups = rows.groupby(_KEYS, sort=False, dropna=False)
+    lines = [_line(part, names, uncertainty) for _, part in groups]
     return list(_ranked(_with_original(_told_apart(lines)), uncertainty))
 
 
-def _line(part: pd.DataFrame, uncertainty: Uncertainty) -> CellLine:
+def _line(part: pd.DataFrame, names: Names, uncertainty: Uncertainty) -> CellLine:
+    name = names.of(part.iloc[0].to_dict())
     first, good = part.iloc[0], part[part["status"] == "ok"]
     source = str(first["source"])
     named, _, bits = source.rpartition("-")
@@ -103,9 +107,9 @@ def _line(part: pd.DataFrame, uncertainty: Uncertainty) -> CellLine:
         bits=int(bits) if bits.isdecimal() else 0,
         source=source,
         victim=str(first["victim"]),
-        attack=str(first["title"]),
+        attack=name.title,
         id=str(first["attack"]),
-        settings=str(first["variant"]),
+        settings=name.settings,
         overrides=str(first["overrides"]),
         budget=str(first["budget_class"]),
         status="ok" if not len(bad) else str(bad["status"].iloc[0]),

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from reports.deltas import delta_points, measured_minus_published
 from reports.drawings import Drawings
+from reports.names import Names
 from reports.palette import colours, dashes
 from reports.sweeps import ablation, ablation_points, alpha_points, alpha_sweep, panel_names
 from reports.tradeoffs import (
@@ -40,6 +41,11 @@ def draw_figures(
     results: pd.DataFrame, losses: pd.DataFrame, curves: pd.DataFrame, drawings: Drawings
 ) -> list[Drawn]:
     """Draw every figure that the results, loss and retrieval curves allow."""
+    known = Names(results)
+    results, losses, curves = (
+        rows.assign(label=known.labels(rows)) if len(rows) else rows
+        for rows in (results, losses, curves)
+    )
     good = results[(results["status"] == "ok") & (results["source"] == results["victim"])]
     seen = good[good["perceptibility"].notna()]
     timed = good[good["seconds_per_image"].notna() & (good["seconds_per_image"] > 0)]
@@ -105,10 +111,10 @@ def _timeless(points: pd.DataFrame) -> pd.DataFrame:
 
 def retrieval(curves: pd.DataFrame, x: str) -> Figure:
     """Draw precision for the target label over ``recall`` or ``top`` (log), a panel a target."""
-    keys = ["dataset", "protocol", "policy", "source", "attack", "top"]
+    keys = ["dataset", "protocol", "policy", "source", "label", "top"]
     points = curves.groupby(keys, sort=False)[["precision", "recall"]].mean().reset_index()
     points["panel"] = panel_names(points)
-    pooled = points.groupby(["panel", "attack", "top"], sort=False)[["precision", "recall"]]
+    pooled = points.groupby(["panel", "label", "top"], sort=False)[["precision", "recall"]]
     points = pooled.mean().reset_index()
     with sns.axes_style("whitegrid"):
         grid = sns.relplot(
@@ -116,10 +122,10 @@ def retrieval(curves: pd.DataFrame, x: str) -> Figure:
             kind="line",
             x=x,
             y="precision",
-            hue="attack",
-            style="attack",
-            palette=colours(points["attack"]),
-            dashes=dashes(points["attack"]),
+            hue="label",
+            style="label",
+            palette=colours(points["label"]),
+            dashes=dashes(points["label"]),
             errorbar=None,
             col="panel",
             col_wrap=min(4, points["panel"].nunique()),
@@ -132,6 +138,8 @@ def retrieval(curves: pd.DataFrame, x: str) -> Figure:
     grid.set(ylim=(0, 1.02))
     if x == "top":
         grid.set(xscale="log")
+    if grid.legend is not None:
+        grid.legend.set_title("")
     figure: Figure = grid.figure
     return figure
 
@@ -151,8 +159,8 @@ def loss_curves(losses: pd.DataFrame) -> Figure:
             kind="line",
             x="epoch",
             y="value",
-            hue="attack",
-            palette=colours(losses["attack"]),
+            hue="label",
+            palette=colours(losses["label"]),
             units="training",
             estimator=None,
             row="panel",

@@ -22,18 +22,26 @@ _CELL = 0.9  # inches
 
 
 def draw_gallery(
-    row: dict[str, Any], arrays: Arrays, classes: list[str], drawings: Drawings
+    row: dict[str, Any], called: str, arrays: Arrays, classes: list[str], drawings: Drawings
 ) -> Path:
-    """Draw a cell's pictures as PNG, unless that was done, and return the file."""
+    """Draw a cell's pictures as PNG, unless that was done, and return the file.
+
+    Args:
+        row: the cell's.
+        called: its attack's label.
+        arrays: its pictures.
+        classes: the names of the data set's labels.
+        drawings: where the file goes.
+    """
     parts = [str(row[key]) for key in ("dataset", "attack", "source", "protocol", "policy")]
     seeds = f"seed{row['target_seed']}.{row['draw_seed']}"
     name = f"{'-'.join([*parts, seeds])}{_variant(row)}.png"
-    shows = [row["title"], name, classes, *(arrays[key] for key in sorted(arrays))]
-    (path,) = drawings.draw([name], shows, lambda: {name: _gallery(row, arrays, classes)})
+    shows = [called, name, classes, *(arrays[key] for key in sorted(arrays))]
+    (path,) = drawings.draw([name], shows, lambda: {name: _gallery(row, called, arrays, classes)})
     return path
 
 
-def _gallery(row: dict[str, Any], arrays: Arrays, classes: list[str]) -> bytes:
+def _gallery(row: dict[str, Any], called: str, arrays: Arrays, classes: list[str]) -> bytes:
     """Return a cell's pictures as PNG.
 
     Two lines a query: the query with what it retrieves, and the adversarial image with what that
@@ -61,7 +69,7 @@ def _gallery(row: dict[str, Any], arrays: Arrays, classes: list[str]) -> bytes:
                 hit = bool(arrays[f"{when}_hits"][number, place])
                 _show(line[place + 2], arrays[when][number, place], "", _HIT if hit else _MISS)
     figure.suptitle(
-        f"{row['title']} on {row['source']}, {row['dataset']}, {row['protocol']}: the first {top} "
+        f"{called} on {row['source']}, {row['dataset']}, {row['protocol']}: the first {top} "
         "results before and after",
         fontsize=8,
     )

@@ -7,16 +7,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports.cells import CellLine
-from reports.leaderboard import Board, Group
+from reports.comparisons import Against
+from reports.leaderboard import Board
 from reports.runs import Runs
-from reports.standings import standings
-from reports.uncertainty import Uncertainty
 
 # What the cells are filtered by: the heading, and the value of a line.
 FACETS: Mapping[str, Callable[[CellLine], str]] = {
@@ -30,6 +28,7 @@ FACETS: Mapping[str, Callable[[CellLine], str]] = {
     "kind": lambda line: "white-box" if line.white_box else "transfer",
     "status": lambda line: line.status,
 }
+_SMALLEST_P = 0.001  # what the permutations resolve
 _REFERENCED = re.compile(r"(?:url\(#|href=\"#)([^)\"]+)")
 _IDENTITY = re.compile(r" id=\"([^\"]+)\"")
 
@@ -55,7 +54,7 @@ def render(
     runs: Runs,
     boards: Sequence[Board],
     lines: Sequence[CellLine],
-    uncertainty: Uncertainty,
+    compared: Sequence[Sequence[Against]],
     figures: Sequence[Picture],
     galleries: Sequence[Picture],
 ) -> str:
@@ -65,7 +64,7 @@ def render(
         runs: where everything is from.
         boards: the leaderboards.
         lines: the cells.
-        uncertainty: of the boards' means.
+        compared: for each board, what its attacks are compared with.
         figures, galleries: pictures.
     """
     environment = Environment(
@@ -76,36 +75,20 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": _percent, "short": _short, "seconds": _seconds}
+    environment.filters |= {"points": _points, "p": _p}
     found = {name: _values(lines, get) for name, get in FACETS.items()}
     values = {name: several for name, several in found.items() if len(several) > 1}
     return environment.get_template("page.html").render(
-        boards=[
-            (board, [(group, _standing(group, uncertainty)) for group in board.groups])
-            for board in boards
-        ],
+        boards=list(zip(boards, compared, strict=True)),
         lines=lines,
         facets=values,
         facets_of=[_coded(line, values) for line in lines],
         figures=figures,
         galleries=galleries,
         provenance=runs.provenance(),
+        beside=str(runs.beside),
         counts=_counts(lines),
     )
-
-
-def _standing(group: Group, uncertainty: Uncertainty) -> list[dict[str, Any]]:
-    """Return each line of a board's group with its interval and its standing."""
-    ranked = [line for line in group.lines if line.rank is not None]
-    found = standings([line.scores for line in ranked], uncertainty)
-    known = {line.rank: standing for line, standing in zip(ranked, found, strict=True)}
-    return [
-        {
-            "line": line,
-            "interval": uncertainty.interval(line.scores) if line.scores else None,
-            "standing": known.get(line.rank),
-        }
-        for line in group.lines
-    ]
 
 
 def _coded(line: CellLine, values: Mapping[str, list[str]]) -> str:
@@ -147,3 +130,11 @@ def _short(value: float | None, places: int = 4) -> str:
 
 def _seconds(value: float | None) -> str:
     return "\N{EN DASH}" if value is None else f"{value:.3g}"
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.2f}"
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= _SMALLEST_P else f"< {_SMALLEST_P}"

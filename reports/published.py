@@ -10,6 +10,8 @@ from importlib import resources
 
 import pandas as pd
 
+from reports.names import Names
+
 KEYS = [
     "dataset",
     "method",
@@ -73,7 +75,9 @@ def measured(results: pd.DataFrame) -> pd.DataFrame:
         parts = rows[end].str.split("-", n=2, expand=True).reindex(columns=range(3))
         columns["method"] = parts[0]
         columns |= {f"{end}_backbone": parts[1], f"{end}_bits": parts[2]}
-    columns["attack"] = rows["attack"].map(NAMES).fillna(rows["title"])
+    names = Names(results)
+    titles = pd.Series([names.of(row).title for row in rows.to_dict("records")], rows.index)
+    columns["attack"] = rows["attack"].map(NAMES).fillna(titles.astype("string"))
     base = _without_source(pd.DataFrame(columns).astype("string"))
     setting = rows[list(_SETTING)].astype("string").fillna("").agg(" ".join, axis=1)
     long = [

@@ -11,17 +11,19 @@ import pandas as pd
 
 from benchmark.storage.store import write_bytes
 from reports.cells import cell_lines
+from reports.comparisons import compared
 from reports.drawings import Drawings
 from reports.figures import draw_figures
 from reports.galleries import draw_gallery
 from reports.grids import grids
 from reports.layouts import LAYOUTS
 from reports.leaderboard import Board, leaderboards
+from reports.names import Names
 from reports.page import Picture, render
 from reports.paper_tables import latex_grid, markdown_grids
 from reports.results import export_results
 from reports.runs import Runs
-from reports.tables import latex, markdown
+from reports.tables import latex, markdown, plain
 from reports.uncertainty import Uncertainty
 
 Format = Literal["html", "md", "tex", "csv"]
@@ -30,7 +32,7 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 @dataclass(frozen=True)
 class Report:
-    """A written report."""
+    """A written report; ``leaderboard`` is its text for a terminal."""
 
     folder: Path
     results: pd.DataFrame
@@ -59,25 +61,27 @@ def write_report(
         ConflictError: two folders disagree.
     """
     runs = Runs(folders)
-    home = to or runs.folders[0]
-    folder = to or home / "report"
-    boards = leaderboards(runs.results)
-    board = markdown(boards)
+    home = runs.folders[0] if to is None else to.resolve()
+    folder = home / "report" if to is None else home
+    uncertainty = Uncertainty(runs, folder)
+    boards = leaderboards(runs.results, uncertainty)
     files = export_results(runs.results, home) if "csv" in formats else []
     texts: dict[str, str] = {}
     if "md" in formats:
-        texts["leaderboard.md"] = board
+        texts["leaderboard.md"] = markdown(boards)
     if "tex" in formats:
         texts["leaderboard.tex"] = latex(boards)
     texts |= _paper_tables(runs, formats)
     if "html" in formats:
         figures, pictures = _pictures(runs, folder)
         files += [*figures.files, *pictures.files]
-        texts["index.html"] = _page(runs, boards, folder, figures.shown, pictures.shown)
+        texts["index.html"] = _page(runs, boards, uncertainty, figures.shown, pictures.shown)
+    uncertainty.remember()
     for name, text in texts.items():
         write_bytes(folder / name, text.encode())
         files.append(folder / name)
-    return Report(folder, runs.results, board, files)
+    told = "\n".join(filter(None, (plain(boards), str(runs.beside))))
+    return Report(folder, runs.results, told, files)
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,11 @@ def _pictures(runs: Runs, folder: Path) -> tuple[_Pictures, _Pictures]:
     """Draw figures and galleries."""
     drawings, albums = Drawings(folder / "figures"), Drawings(folder / "galleries")
     drawn = draw_figures(runs.results, runs.losses, runs.curves, drawings)
-    shown = [draw_gallery(*shown, albums) for shown in runs.galleries()]
+    names = Names(runs.results)
+    shown = [
+        draw_gallery(row, names.of(row).label, arrays, classes, albums)
+        for row, arrays, classes in runs.galleries()
+    ]
     drawings.remember()
     albums.remember()
     return (
@@ -105,14 +113,13 @@ def _pictures(runs: Runs, folder: Path) -> tuple[_Pictures, _Pictures]:
 def _page(
     runs: Runs,
     boards: Sequence[Board],
-    folder: Path,
+    uncertainty: Uncertainty,
     figures: Sequence[Picture],
     galleries: Sequence[Picture],
 ) -> str:
-    uncertainty = Uncertainty(runs, folder)
-    text = render(runs, boards, cell_lines(runs, uncertainty), uncertainty, figures, galleries)
-    uncertainty.remember()
-    return text
+    lines = cell_lines(runs, uncertainty)
+    against = [compared(board, uncertainty) for board in boards]
+    return render(runs, boards, lines, against, figures, galleries)
 
 
 def _paper_tables(runs: Runs, formats: Collection[Format]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from benchmark.results.findings import galleries, loss_curves, provenance, retrieval_curves
-from benchmark.results.manifest import MISSING, result_rows, suite_tables
+from benchmark.results.findings import (
+    crafted_beside,
+    galleries,
+    loss_curves,
+    provenance,
+    retrieval_curves,
+)
+from benchmark.results.manifest import MISSING, read_manifest, result_rows, suite_tables
 from benchmark.storage.records import COLUMNS
 from benchmark.storage.store import Arrays, JobRef, Store
 from datasets.errors import UserError
@@ -30,6 +37,25 @@ class ConflictError(UserError):
     """Two folders that say different things about one job."""
 
 
+@dataclass(frozen=True)
+class Beside:
+    """Scored cells by attack that earlier runs left in a store, and that no row shows."""
+
+    cells: Mapping[str, int]
+
+    def __str__(self) -> str:
+        """Return a sentence that says so and what to do; empty where there are none."""
+        if not self.cells:
+            return ""
+        count, attacks = sum(self.cells.values()), len(self.cells)
+        return (
+            f"{count} scored cell{'s' if count > 1 else ''} of {attacks} "
+            f"attack{'s' if attacks > 1 else ''} in this folder are not of this run: "
+            f"{', '.join(self.cells)}; to see them beside it, name them again with --attack (and "
+            "the files of plug-ins with --plugin)"
+        )
+
+
 class Runs:
     """The runs of some output folders.
 
@@ -41,9 +67,11 @@ class Runs:
     def __init__(self, folders: Sequence[Path]) -> None:
         self.folders = list(dict.fromkeys(folder.resolve() for folder in folders))
         self._homes: dict[str, Path] = {}  # of a score job
+        self._labels: dict[str, npt.NDArray[np.int64]] = {}  # by draw
+        self._manifests = {folder: read_manifest(folder) for folder in self.folders}
         rows: dict[str, dict[str, Any]] = {}
-        for folder in self.folders:
-            for row in result_rows(folder):
+        for folder, manifest in self._manifests.items():
+            for row in result_rows(folder, manifest):
                 self._add(rows, row, folder)
         frame = pd.DataFrame(list(rows.values()), columns=list(COLUMNS)).astype(COLUMNS)
         run = frame["status"] != MISSING
@@ -111,6 +139,34 @@ class Runs:
             "target_expected"
         ]
         return found
+
+    def draw(self, score: str) -> str:
+        """Return the key of the draw of target labels that a score job stands on, "" for none."""
+        jobs = self._manifests[self._homes[score]]["jobs"]
+        return str(jobs[score]["inputs"].get("targets", ""))
+
+    def target_labels(self, score: str) -> npt.NDArray[np.int64]:
+        """Return the number of each query's target label row ``[q]``, of a score job with a draw.
+
+        Each is at least 0; queries of one number share their target label.
+        """
+        draw = self.draw(score)
+        if draw not in self._labels:
+            rows = self._store(score).arrays(JobRef("draw", draw))["targets"]
+            numbers = np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
+            self._labels[draw] = numbers.astype(np.int64)
+        return self._labels[draw]
+
+    @property
+    def beside(self) -> Beside:
+        """What the folders' stores hold of attacks that have no row here."""
+        known = {*self.results["attack"], *self.missing["attack"]}
+        cells: dict[str, int] = {}
+        for folder, manifest in self._manifests.items():
+            for attack, count in crafted_beside(folder, manifest).items():
+                if attack not in known:
+                    cells[attack] = cells.get(attack, 0) + count
+        return Beside(cells)
 
     def _store(self, score: str) -> Store:
         return Store(self._homes[score] / "store")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmark.statistics import LEVEL
-from reports.uncertainty import Uncertainty
+from reports.uncertainty import Judge
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,12 @@ class Standing:
     rank: int
     tied: bool
 
+    def __str__(self) -> str:
+        """Return it as tables show it: ``2``, or ``2=`` where it is shared."""
+        return f"{self.rank}{'=' if self.tied else ''}"
 
-def standings(scores: Sequence[tuple[str, ...]], uncertainty: Uncertainty) -> list[Standing]:
+
+def standings(scores: Sequence[tuple[str, ...]], judge: Judge) -> list[Standing]:
     """Return the standing of each attack of a ranking, best first.
 
     An attack shares the rank of the one above it where a paired permutation test does not tell it
@@ -25,11 +29,11 @@ def standings(scores: Sequence[tuple[str, ...]], uncertainty: Uncertainty) -> li
 
     Args:
         scores: each attack's score jobs; all are on the same queries.
-        uncertainty: tests them.
+        judge: tests them.
     """
     ranks: list[int] = []
     for place, own in enumerate(scores, start=1):
         first = scores[ranks[-1] - 1] if ranks else own
-        same = bool(ranks) and uncertainty.p_value(first, own) > 1 - LEVEL
+        same = bool(ranks) and judge.p_value(first, own) > 1 - LEVEL
         ranks.append(ranks[-1] if same else place)
     return [Standing(rank, ranks.count(rank) > 1) for rank in ranks]

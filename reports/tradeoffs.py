@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from reports.palette import colours, markers
 from reports.sweeps import panel_names
 
-_KEYS = ["dataset", "protocol", "policy", "source", "title", "overrides"]
+_KEYS = ["dataset", "protocol", "policy", "source", "label", "overrides"]
+_SHORT = 4  # the ratio of its ends up to which an axis is labelled with two digits
 
 
 def t_map_against_perceptibility(rows: pd.DataFrame) -> Figure:
@@ -24,7 +27,7 @@ def t_map_against_seconds(rows: pd.DataFrame) -> Figure:
 
 def _against(rows: pd.DataFrame, cost: str, label: str) -> Figure:
     points = _means(rows, [cost, "t_map", "chance"])
-    titles = list(points["title"])
+    labels = list(points["label"])
     with sns.axes_style("whitegrid"):
         grid = sns.FacetGrid(
             points, col="panel", col_wrap=min(4, points["panel"].nunique()), height=2.8, aspect=1.1
@@ -33,10 +36,10 @@ def _against(rows: pd.DataFrame, cost: str, label: str) -> Figure:
             sns.scatterplot,
             x=cost,
             y="t_map",
-            hue="title",
-            style="title",
-            palette=colours(titles),
-            markers=markers(titles),
+            hue="label",
+            style="label",
+            palette=colours(labels),
+            markers=markers(labels),
             s=60,
             zorder=3,
         )
@@ -53,11 +56,25 @@ def _against(rows: pd.DataFrame, cost: str, label: str) -> Figure:
     grid.set(ylim=(0, 1.02))
     if cost == "seconds_per_image":
         grid.set(xscale="log")
+        for axis in grid.axes.flat:
+            ticks = log_ticks(*axis.get_xlim())
+            axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+            axis.xaxis.set_minor_formatter(NullFormatter())
     else:  # a small margin so that the point at zero is not cut by the axis
         grid.set(xlim=(-0.05 * points[cost].max() - 1e-4, None))
     grid.add_legend(title="")
     figure: Figure = grid.figure
     return figure
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return three round places, evenly spread over a logarithmic axis, whose labels do not touch.
+
+    matplotlib's own are whole decades, of which short axes have none or one, or every digit.
+    """
+    digits = 1 if high > _SHORT * low else 2
+    inner = np.geomspace(low, high, 5)[1:-1]
+    return sorted({float(f"{value:.{digits}g}") for value in inner})
 
 
 def pareto_front(points: pd.DataFrame, cost: str) -> pd.DataFrame:
@@ -81,17 +98,17 @@ def t_map_against_bits(rows: pd.DataFrame) -> Figure:
     rows = rows.assign(source=rows["hasher"], overrides=rows["overrides"].fillna(""))
     points = _means(rows, ["t_map", "chance"], [*_KEYS, "bits"])
     points["bits"] = points["bits"].astype(int)
-    titles = list(points["title"])
+    labels = list(points["label"])
     with sns.axes_style("whitegrid"):
         grid = sns.relplot(
             points,
             kind="line",
             x="bits",
             y="t_map",
-            hue="title",
-            style="title",
-            palette=colours(titles),
-            markers=markers(titles),
+            hue="label",
+            style="label",
+            palette=colours(labels),
+            markers=markers(labels),
             dashes=False,
             errorbar=None,
             col="panel",

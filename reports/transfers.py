@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from reports.names import Names
+
 _MATRIX = ["dataset", "protocol", "policy", "attack"]
 _ANNOTATED = 16  # hashers at most whose values are written into the cells
 
@@ -22,12 +24,13 @@ def transfer_points(results: pd.DataFrame) -> pd.DataFrame:
     """
     rows = results[(results["status"] == "ok") & results["t_map"].notna()].copy()
     rows["protocol"] = rows["protocol"].str.removesuffix("+overrides")
-    variant = rows["variant"].fillna("")
-    rows["attack"] = rows["title"].where(variant == "", rows["title"] + " (" + variant + ")")
-    means = rows.groupby([*_MATRIX, "source", "victim"], sort=False)["t_map"].mean().reset_index()
+    rows["clean"] = rows["attack"] == "original"
+    rows["attack"] = Names(results).labels(rows)
+    keys = [*_MATRIX, "clean", "source", "victim"]
+    means = rows.groupby(keys, sort=False)["t_map"].mean().reset_index()
     crossing = means["source"] != means["victim"]
     crosses = means.assign(crossing=crossing).groupby(_MATRIX)["crossing"].transform("any")
-    clean = means[(means["attack"] == "Original") & ~crossing]
+    clean = means[means.pop("clean") & ~crossing]
     keys = ["dataset", "protocol", "policy", "victim"]
     level = clean[[*keys, "t_map"]].rename(columns={"t_map": "original"})
     points = means[crosses].merge(level, how="left", on=keys)

@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -143,6 +144,30 @@ def test_hostile_names_stay_text(browser: Any) -> None:
     facet(browser, "attack").select_by_visible_text(HOSTILE)
     assert len(shown(browser)) == 4
     assert HOSTILE in browser.find_element("id", "provenance").text
+
+
+def test_differences_are_against_whom_one_chooses(chromium: Any, tmp_path: Path) -> None:
+    from selenium.webdriver.support.select import Select
+
+    cells = [cell("dhta", "X-12", 0.5), cell("mine", "X-12", 0.7), cell("p2p", "X-12", 0.4)]
+    with unsynced():
+        write_run(tmp_path, [*cells, cell("loud", "X-12", 0.9, budget_class="unbounded")])
+        write_report([tmp_path], formats=["html"])
+    chromium.get((tmp_path / "report" / "index.html").as_uri())
+
+    def rows() -> list[list[str]]:
+        found = chromium.find_elements("css selector", ".compared tbody tr")
+        return [row.text.split() for row in found if row.is_displayed()]
+
+    assert [row[0] for row in rows()] == ["mine", "p2p", "loud"]
+    choice = Select(chromium.find_element("css selector", "select.against"))
+    assert [option.text for option in choice.options] == [
+        *("dhta, 8/255", "mine, 8/255", "loud, none declared")
+    ]
+    choice.select_by_visible_text("mine, 8/255")
+    assert [row[0] for row in rows()] == ["dhta", "p2p", "loud"]
+    told = [next(word for word in row if word[0] in "+-") for row in rows()]
+    assert [word[0] for word in told] == ["-", "-", "+"]
 
 
 @pytest.mark.parametrize("width", [390, 1300])

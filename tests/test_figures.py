@@ -13,7 +13,7 @@ from reports.deltas import delta_points
 from reports.figures import retrieval
 from reports.palette import colours, dashes, markers
 from reports.sweeps import panel_names
-from reports.tradeoffs import bits_points, pareto_front
+from reports.tradeoffs import bits_points, log_ticks, pareto_front
 from reports.transfers import transfer_map, transfer_points
 
 KNOWN = (
@@ -44,6 +44,21 @@ def test_the_front_is_what_nothing_beats_at_its_cost() -> None:
         {"cost": [3.0, 1.0, 2.0, 2.0, 4.0], "t_map": [0.6, 0.5, 0.4, 0.7, 0.9]}, index=list("abcde")
     )
     assert list(pareto_front(points, "cost").index) == ["b", "d", "e"]
+
+
+@pytest.mark.parametrize(
+    ("ends", "wanted"),
+    [
+        ((1.9e-4, 2e-3), [0.0003, 0.0006, 0.001]),
+        ((0.0015, 0.0021), [0.0016, 0.0018, 0.0019]),
+        ((1e-4, 3.0), [0.001, 0.02, 0.2]),
+        ((0.000751, 0.000753), [0.00075]),
+    ],
+)
+def test_a_logarithmic_axis_has_a_few_labels(
+    ends: tuple[float, float], wanted: list[float]
+) -> None:
+    assert log_ticks(*ends) == wanted
 
 
 def test_transfer_is_of_attacks_that_cross_and_gains_over_the_victims_original() -> None:
@@ -101,7 +116,7 @@ def test_many_targets_share_panels_and_their_curves_are_means() -> None:
     many = rows.assign(source=[f"DPSH-net{n}-12" for n in range(len(rows))])
     assert set(panel_names(many)) == {"all targets"}
     curves = many.merge(pd.DataFrame({"top": [1, 10, 100]}), how="cross")
-    curves["attack"] = "DHTA"
+    curves["label"] = "DHTA"
     curves["recall"] = curves["top"] / 100
     curves["precision"] = [0.2 + 0.04 * (n // 3) for n in range(len(curves))]
     lines = [np.asarray(line.get_ydata()) for line in retrieval(curves, "recall").axes[0].lines]

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import html
+import os
 import re
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark.results.findings import crafted_beside
+from benchmark.results.manifest import read_manifest
 from benchmark.storage.store import JobRef, Store, read_json
 from reports.cells import FIELDS, cell_lines
+from reports.names import Names
 from reports.report import write_report
 from reports.runs import ConflictError, Runs
 from reports.standings import Standing, standings
 from reports.uncertainty import Uncertainty
-from tests.conftest import SmokeRun, run_cli
+from tests.conftest import ROOT, SmokeRun, run_cli, run_inline, small_suite
 from tests.fake_runs import cell, unsynced, write_run
 
 HOSTILE = "<script>window.hacked=1</script>\"'&<img src=x onerror='window.hacked=1'>"
@@ -41,9 +44,9 @@ def test_every_number_on_the_page_is_in_the_table(smoke: SmokeRun) -> None:
     shown = page_rows(page)
     assert len(shown) == len(results)
     original = results[results["attack"] == "original"].set_index("source")["t_map"].astype(float)
-    results["name"] = results["title"] + np.where(
-        results["variant"] == "", "", " " + results["variant"]
-    )
+    names = Names(results)
+    called = [names.of(line) for line in results.to_dict("records")]
+    results["name"] = [f"{name.title} {name.settings}".strip() for name in called]
     for row in shown:
         match = (results["name"] == row["attack"]) & (results["source"] == row["source"])
         (line,) = results[match].to_dict("records")
@@ -175,12 +178,67 @@ def test_folders_are_merged_and_conflicts_are_refused(tmp_path: Path) -> None:
         Runs([one, two])
 
 
+def test_a_report_goes_to_a_relative_path(tmp_path: Path) -> None:
+    with unsynced():
+        write_run(tmp_path / "one", [cell("a", "DPSH-X-12", 0.5)])
+        write_run(tmp_path / "two", [cell("b", "DPSH-X-12", 0.7)])
+    folders = ["-o", str(tmp_path / "one"), "-o", str(tmp_path / "two")]
+    to = os.path.relpath(tmp_path / "both", ROOT)
+    done = run_cli("report", *folders, "--to", to, "--format", "html")
+    assert done.returncode == 0, done.stderr
+    assert f"look at {(tmp_path / 'both' / 'index.html').resolve().as_uri()}" in done.stdout
+
+
+def test_every_output_has_the_same_ranks(tmp_path: Path) -> None:
+    means = {"aa": 0.9, "bb": 0.6, "cc": 0.599, "dd": 0.2}
+    with unsynced():
+        write_run(tmp_path, [cell(name, "DPSH-X-12", mean) for name, mean in means.items()])
+        written = write_report([tmp_path])
+    wanted = {"aa": "1", "bb": "2=", "cc": "2=", "dd": "4"}
+    page = (written.folder / "index.html").read_text(encoding="utf-8")
+    board = re.findall(r"<td>([^/]*?)</td>\s*<th scope=\"row\">(\w\w)", _plain_ties(page))
+    assert {name: rank for rank, name in board} == wanted
+    found = {line.attack: line.standing for line in cell_lines(*_read(tmp_path))}
+    assert {name: str(standing) for name, standing in found.items()} == wanted
+    texts = [written.leaderboard]
+    texts += [(written.folder / f"leaderboard.{end}").read_text() for end in ("md", "tex")]
+    for text in texts:
+        found_here = re.findall(r"^.*?\b(\d=?)[ |&]+(\w\w)\b", text, re.MULTILINE)
+        assert {name: rank for rank, name in found_here if name in means} == wanted
+
+
+def _plain_ties(page: str) -> str:
+    return re.sub(r"<span class=\"tie\"[^>]*>=</span>", "=", page)
+
+
+def _read(out: Path) -> tuple[Runs, Uncertainty]:
+    runs = Runs([out])
+    return runs, Uncertainty(runs, out)
+
+
+def test_what_an_earlier_run_left_in_the_folder_is_told(tmp_path: Path, cache: Path) -> None:
+    dhta = {"attack": "dhta", "params": {"steps": 2, "rule": "l2"}}
+    run_inline(small_suite(attacks=["original", dhta, "anchor-code"]), cache, tmp_path)
+    assert not str(Runs([tmp_path]).beside)
+    again = {"attack": "dhta", "params": {"steps": 1, "rule": "l2"}}
+    run_inline(small_suite(attacks=["original", again]), cache, tmp_path)
+    assert crafted_beside(tmp_path, read_manifest(tmp_path)) == {"anchor-code": 1}, (
+        "and not the steps of DHTA that the suite has no more"
+    )
+    told = str(Runs([tmp_path]).beside)
+    assert told.startswith("1 scored cell of 1 attack in this folder are not of this run")
+    assert "anchor-code" in told
+    assert "--attack" in told
+    written = write_report([tmp_path], formats=["md"])
+    assert told in written.leaderboard
+
+
 def test_configurations_are_lines_of_their_own(tmp_path: Path) -> None:
     cells = [
         cell("a", "DPSH-X-12", 0.2, overrides="steps=10", params='{"steps":10}'),
         cell("a", "DPSH-X-12", 0.7, overrides="steps=100", params='{"steps":100}'),
         cell("a", "DPSH-X-12", 0.5, overrides="steps=10", precision="bfloat16"),
-        cell("a", "DPSH-X-12", 0.5, overrides="steps=10", variant="steps=10"),
+        cell("a", "DPSH-X-12", 0.5, overrides="steps=20", variant="steps=20"),
         cell("b", "DPSH-X-12", 0.5, n_queries=40),
     ]
     with unsynced():

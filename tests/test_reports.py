@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from benchmark.results.findings import galleries, retrieval_curves
 from benchmark.storage.records import COLUMNS
 from reports.drawings import Drawings
 from reports.figures import draw_figures
-from reports.leaderboard import Board, leaderboards
+from reports.leaderboard import Board, Line, leaderboards
 from reports.results import load_results
 from reports.sweeps import ablation_points, alpha_points
-from reports.tables import latex, markdown
+from reports.tables import latex, markdown, plain
+from reports.uncertainty import Difference
 from tests.conftest import SmokeRun
 
 
@@ -55,26 +57,82 @@ def example() -> pd.DataFrame:
     return frame(rows)
 
 
-def board_of(rows: pd.DataFrame) -> Board:
-    (board,) = leaderboards(rows)
+class Sure:
+    """A judge to whom every difference is a fact, or none is."""
+
+    def __init__(self, p: float = 0.0) -> None:
+        self._p = p
+
+    def interval(self, scores: Sequence[str]) -> tuple[float, float]:
+        return 0.123, 0.987
+
+    def p_value(self, scores: Sequence[str], others: Sequence[str]) -> float:
+        return self._p
+
+    def difference(self, scores: Sequence[str], others: Sequence[str]) -> Difference:
+        return Difference(0.1, 0.05, 0.15, self.p_value(scores, others))
+
+
+def board_of(rows: pd.DataFrame, p: float = 0.0) -> Board:
+    (board,) = leaderboards(rows, Sure(p))
     return board
+
+
+def lines_of(board: Board) -> dict[str, Line]:
+    return {line.attack: line for group in board.groups for line in group.lines}
 
 
 def test_ranks_are_within_budget_classes_and_need_every_target() -> None:
     board = board_of(example())
     titles = [group.title for group in board.groups]
     assert titles == ["no attack", "8/255", "none declared", "code only"]
-    ranked = {line.attack: line.rank for group in board.groups for line in group.lines}
-    assert ranked == {
-        **{"Chance": None, "ORIGINAL": None, "STRONG": 1, "WEAK": 2, "PARTIAL": None},
-        **{"LOUD": 1, "PROTOTYPE-CODE": 1},
+    lines = lines_of(board)
+    assert {name: str(line.standing) for name, line in lines.items() if line.standing} == {
+        **{"STRONG": "1", "WEAK": "2", "LOUD": "1", "PROTOTYPE-CODE": "1"}
     }
-    lines = {line.attack: line for group in board.groups for line in group.lines}
     assert lines["STRONG"].mean == pytest.approx(0.85)
     assert lines["STRONG"].over_original == pytest.approx(0.5)
     assert lines["STRONG"].gain == pytest.approx(0.5 / 0.6)
     assert lines["Chance"].mean == pytest.approx(0.25)
     assert lines["PARTIAL"].mean is None
+
+
+def test_an_attack_on_some_targets_says_so_and_has_no_averages() -> None:
+    board = board_of(example())
+    partial = lines_of(board)["PARTIAL"]
+    assert partial.note == "on 1 of 2 targets"
+    assert partial.t_map == {"A-12": 0.99}
+    for name in ("mean", "over_original", "gain", "map", "perceptibility", "linf"):
+        assert getattr(partial, name) is None, name
+    assert partial.seconds_per_image is None
+    for text in (markdown([board]), plain([board]), latex([board])):
+        (line,) = (line for line in text.splitlines() if "PARTIAL" in line)
+        assert "on 1 of 2 targets" in line
+        assert "99.00" in line
+        assert "50.00" not in line, "its MAP, over one target"
+
+
+def test_what_no_test_tells_apart_shares_its_rank_in_every_notation() -> None:
+    board = board_of(example(), p=1.0)
+    lines = lines_of(board)
+    assert [str(lines[name].standing) for name in ("STRONG", "WEAK")] == ["1=", "1="]
+    for text in (markdown([board]), plain([board]), latex([board])):
+        for name in ("STRONG", "WEAK"):
+            (line,) = (line for line in text.splitlines() if name in line)
+            assert "1=" in line.replace(" ", "").replace("|", " ")
+            assert "12.30 to 98.70" in line, "the interval of its mean"
+
+
+def test_a_terminal_shows_no_markup() -> None:
+    rows = example()
+    rows["title"] = rows["title"].replace("WEAK", "my_attack")
+    rows.loc[0, "seconds_per_image"] = 0.0001
+    rows.loc[5, "seconds_per_image"] = 0.0001
+    text = plain([board_of(rows)])
+    assert "my_attack" in text
+    assert "< 0.001" in text
+    for mark in ("\\", "<u>", "**"):
+        assert mark not in text
 
 
 def test_seeds_are_averaged_and_a_failed_one_leaves_no_rank() -> None:
@@ -83,9 +141,9 @@ def test_seeds_are_averaged_and_a_failed_one_leaves_no_rank() -> None:
     rows += [row("y", "A-12", 0.9), row("y", "A-12", None, draw_seed=1, status="failed")]
     rows[-1]["reason"] = "craft Y: no luck"
     board = board_of(frame(rows))
-    lines = {line.attack: line for group in board.groups for line in group.lines}
+    lines = lines_of(board)
     assert lines["X"].mean == pytest.approx(0.5)
-    assert lines["Y"].rank is None
+    assert lines["Y"].standing is None
     assert lines["Y"].note == "1 of 2 cells without a result"
     assert board.problems == ["failed: Y on A-12: craft Y: no luck"]
     assert "craft Y: no luck" in markdown([board])
@@ -165,7 +223,7 @@ def test_figures_need_results_and_name_every_attack(smoke: SmokeRun, tmp_path: P
 
 def test_curves_start_at_precision_and_end_at_prevalence(smoke: SmokeRun) -> None:
     points = pd.DataFrame(retrieval_curves(smoke.out))
-    results = load_results(smoke.out).set_index(["title", "source"])
+    results = load_results(smoke.out).set_index(["attack", "source"])
     last = points[points["top"] == points["top"].max()]
     assert len(last) == len(results)
     for point in last.itertuples():

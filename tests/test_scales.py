@@ -29,6 +29,12 @@ LEAF: dict[str, Any] = {
     "attacks": ["original", "dhta", "prosgan"],
 }
 
+SMALL_LEAF = {
+    **LEAF,
+    "datasets": [{"dataset": "digits", "params": SMALL_DIGITS}],
+    "targets": [{**LEAF["targets"][0], "weights": "none"}],
+}
+
 
 def write(folder: Path, name: str, content: dict[str, Any]) -> str:
     path = folder / f"{name}.yaml"
@@ -224,3 +230,43 @@ def test_the_doctor_on_the_command_line(cache: Path, tmp_path: Path) -> None:
     typo = run_cli("doctor", "digits", "--param", "sides=32")
     assert typo.returncode == 2
     assert "unknown parameter; did you mean 'side'" in typo.stderr
+
+
+def test_an_including_suite_need_not_have_the_attacks_that_lent_params_are_for(
+    tmp_path: Path, cache: Path
+) -> None:
+    inner = dict(SMALL_LEAF)
+    inner |= {"params": {"width": 4}, "queries": 8, "n_t": 1}
+    inner["attack_params"] = {"prosgan": {"width": 2, "epochs": 1}}
+    base = write(tmp_path, "base", inner)
+    fewer = write(tmp_path, "fewer", {"include": base, "attacks": ["original", "dhta"]})
+    plan = make_plan(load_suite(fewer), cache)
+    assert {cell.row["attack"] for cell in plan.cells} == {"original", "dhta"}
+    assert all(not cell.row["overrides"] for cell in plan.cells)
+    added = make_plan(load_suite(fewer, attacks=["prosgan"]), cache)
+    found = {cell.row["overrides"] for cell in added.cells if cell.row["attack"] == "prosgan"}
+    assert found == {"epochs=1, width=4"}, "what is lent holds for an attack that has it"
+    whole = {cell.row["overrides"] for cell in make_plan(load_suite(base), cache).cells}
+    assert found < whole, "and is what it was"
+
+
+def test_the_files_own_mistakes_in_params_are_told(tmp_path: Path, cache: Path) -> None:
+    inner = dict(SMALL_LEAF)
+    base = write(tmp_path, "base", {**inner, "params": {"width": 4}})
+    own = write(tmp_path, "own", {"include": base, "attacks": ["dhta"], "params": {"step": 3}})
+    with pytest.raises(SuiteError, match=r"params.step: no attack .*did you mean 'steps'"):
+        make_plan(load_suite(own), cache)
+    broken = write(tmp_path, "broken", {**inner, "params": {"widht": 4}})
+    lent = write(tmp_path, "lent", {"include": broken, "attacks": ["dhta"]})
+    with pytest.raises(SuiteError, match=r"widht: no such hyper-parameter; did you mean 'width'"):
+        make_plan(load_suite(lent), cache)
+
+
+def test_params_of_a_union_are_for_the_parts_that_have_them(tmp_path: Path, cache: Path) -> None:
+    inner = dict(SMALL_LEAF)
+    one = write(tmp_path, "one", {**inner, "attacks": ["original"]})
+    two = write(tmp_path, "two", {**inner, "attacks": ["dhta"]})
+    both = write(tmp_path, "both", {"include": [one, two], "params": {"steps": 3}})
+    plan = make_plan(load_suite(both), cache)
+    found = {cell.row["attack"]: cell.row["overrides"] for cell in plan.cells}
+    assert found == {"original": "", "dhta": "steps=3"}

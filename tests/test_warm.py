@@ -47,12 +47,25 @@ def warm(out: Path, cache: Path, *more: str) -> bool:
         return False
     assert done.returncode == 0, done.stderr
     assert "18 cells, 76 jobs, all done" in done.stdout
-    assert (out / "report" / "leaderboard.md").read_text(encoding="utf-8") in done.stdout
+    assert json.loads((out / "finished.json").read_text())["leaderboard"] in done.stdout
     return True
 
 
-def test_a_finished_run_is_told_without_torch(copied: Path, cache: Path) -> None:
+def test_a_finished_run_is_told_without_torch(copied: Path, cache: Path, smoke: SmokeRun) -> None:
     assert warm(copied, cache)
+    memo = json.loads((copied / "finished.json").read_text(encoding="utf-8"))
+    assert memo["leaderboard"] in smoke.printed, "as it was told the first time"
+
+
+def test_a_run_may_leave_the_page_and_its_figures_out(copied: Path, cache: Path) -> None:
+    shutil.rmtree(copied / "report")
+    asked = ["run", "--suite", "smoke", "--out", str(copied), "--cache", str(cache)]
+    done = run_cli(*asked, "--format", "md,csv")
+    assert done.returncode == 0, done.stderr
+    assert "figures" not in done.stdout
+    assert [path.name for path in (copied / "report").glob("[!.]*")] == ["leaderboard.md"]
+    assert ask(*asked, "--format", "md,csv").returncode == 0
+    assert "torch" in ask(*asked).stderr, "the page is another question"
 
 
 def touch(path: Path) -> None:

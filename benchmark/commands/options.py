@@ -63,6 +63,10 @@ SlotsPerDeviceOption = Annotated[
         min=1, help="Jobs at a time on each. Default: 1 a GPU; on the CPU, cores / threads."
     ),
 ]
+FormatOption = Annotated[
+    str,
+    typer.Option("--format", help="Some of html, md, tex, csv; without html no figures are drawn."),
+]
 CacheOption = Annotated[
     Path | None, typer.Option(help="Where data sets are built. Default: the user's cache folder.")
 ]

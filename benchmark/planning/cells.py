@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from attacks.base import Attack
+from attacks.base import Attack, Crafting
 from attacks.protocols import PROTOCOLS
 from benchmark.jobs import Compute, Job
 from benchmark.planning.graph import JobGraph, Setting, Target
@@ -89,6 +89,7 @@ def _describe(
         "params": canonical_json(hyper_parameters(attack)),
         "budget_class": _budget_class(attack),
         "epsilon": attack.epsilon,
+        "passes_per_image": _declared_passes(attack),
         **circumstances(graph, setting, source, victim, compute),
     }
 
@@ -144,6 +145,17 @@ def _changed(
         "variant": ", ".join(f"{name}={value}" for name, value in own.items()),
         "protocol": f"{protocol}+overrides" if changes else protocol,
     }
+
+
+def _declared_passes(attack: Attack) -> int | None:
+    """Return what an image costs in forward passes of the hasher; None where nobody says so.
+
+    Of a crafting that leaves :attr:`Crafting.passes` as it is, the estimate's guess is no claim.
+    """
+    crafting = attack.crafting
+    if crafting is None or type(crafting).passes is Crafting.passes:
+        return None
+    return crafting.passes
 
 
 def _budget_class(attack: Attack) -> str:

@@ -63,8 +63,7 @@ def make_plan(suite: Suite, cache: Path, sizing: Sizing | None = None) -> Plan:
     Raises:
         SuiteError: a parameter that does not fit, or a suite without cells.
     """
-    for part in suite.parts or [suite]:
-        _check_params(part)
+    _check_params(suite)
     cells: dict[str, Cell] = {}
     jobs: dict[str, Job] = {}
     trained: dict[tuple[str, str, int], str] = {}
@@ -181,18 +180,22 @@ def _targets(suite: Suite) -> Iterator[Target]:
 
 
 def _check_params(suite: Suite) -> None:
-    """Refuse a hyper-parameter that no attack has: of the suite, or of all there are."""
-    protocol = PROTOCOLS[suite.protocols[0]]
+    """Refuse a hyper-parameter that no attack has: of the suite or its parts, or of all there are.
+
+    What a suite sets goes to every suite it includes, not all of which need have such an attack.
+    """
+    parts = suite.parts or [suite]
+    protocol = PROTOCOLS[parts[0].protocols[0]]
     everything = {id_: entry.build(protocol) for id_, entry in registry().attacks.items()}
-    used = {entry.attack for entry in suite.attacks}
+    used = {entry.attack for part in parts for entry in part.attacks}
     own = {name for id_ in used for name in hyper_parameters(everything[id_])}
-    for name in suite.params:
+    for name in (name for part in parts for name in part.params):
         if name not in own:
             raise SuiteError(
                 f"params.{name}: no attack of the suite has this hyper-parameter"
                 f"{nearest(name, own)}"
             )
-    for glob, params in suite.attack_params.items():
+    for glob, params in (item for part in parts for item in part.attack_params.items()):
         meant = [a for id_, a in everything.items() if fnmatch.fnmatchcase(id_, glob)]
         known = {name for attack in meant for name in hyper_parameters(attack)}
         if not meant:

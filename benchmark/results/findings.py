@@ -16,8 +16,9 @@ _LIBRARY = "library version"  # in the canonical form of what requires one
 def loss_curves(out: Path) -> list[dict[str, Any]]:
     """Return the loss curves of every generator of the run, also of those that failed.
 
-    One item a value: ``attack``, ``source``, ``attack_seed``, ``loss``, ``epoch`` (from 1),
-    ``value``.
+    One item a value: what says which attack it is (``attack``, ``title``, ``variant``,
+    ``overrides``, ``params``, as in a row), ``source``, ``attack_seed``, ``loss``, ``epoch``
+    (from 1), ``value``.
     """
     manifest = read_manifest(out)
     store = Store(out / "store")
@@ -30,10 +31,9 @@ def loss_curves(out: Path) -> list[dict[str, Any]]:
         ref = JobRef("fit", key)
         found = store.record(ref) or store.failure(ref) or {"data": {}}
         row = cell["row"]
-        settings = f" ({row['variant']})" if row["variant"] else ""
         points[key] = [
             {
-                "attack": row["title"] + settings,
+                **_identity(row),
                 "source": row["source"],
                 "attack_seed": row["attack_seed"],
                 "loss": name,
@@ -49,29 +49,26 @@ def loss_curves(out: Path) -> list[dict[str, Any]]:
 def retrieval_curves(out: Path) -> list[dict[str, Any]]:
     """Return precision and recall of every white-box cell, one item a length of the result list.
 
-    Keys: ``dataset``, ``protocol``, ``policy``, ``source``, ``attack``, ``seed``, ``top``,
+    Keys: what says which attack it is (``attack``, ``title``, ``variant``, ``overrides``,
+    ``params``, as in a row), ``dataset``, ``protocol``, ``policy``, ``source``, ``seed``, ``top``,
     ``precision``, ``recall``.
     """
     manifest = read_manifest(out)
     store = Store(out / "store")
     points = []
-    variants: dict[str, set[str]] = {}
-    for cell in manifest["cells"]:
-        variants.setdefault(cell["row"]["title"], set()).add(cell["row"]["variant"])
     for cell in manifest["cells"]:
         row = cell["row"]
         ref = JobRef("score", cell["jobs"].get("score", ""))
         if row["source"] != row["victim"] or store.record(ref) is None:
             continue
-        several = len(variants[row["title"]]) > 1 and row["variant"]
         arrays = store.arrays(ref)
         points += [
             {
+                **_identity(row),
                 "dataset": row["dataset"],
                 "protocol": row["protocol"].removesuffix("+overrides"),
                 "policy": row["policy"],
                 "source": row["source"],
-                "attack": f"{row['title']} ({row['variant']})" if several else row["title"],
                 "seed": row["draw_seed"],
                 "top": int(top),
                 "precision": float(precision),
@@ -82,6 +79,45 @@ def retrieval_curves(out: Path) -> list[dict[str, Any]]:
             )
         ]
     return points
+
+
+def _identity(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a row that say which attack it is, with which settings."""
+    names = ("attack", "title", "variant", "overrides", "params")
+    return {name: row.get(name, "") for name in names}
+
+
+def crafted_beside(out: Path, manifest: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many scored cells of which attacks a store holds that no job of a manifest made.
+
+    By attack id, in the order of their names. Attacks of the manifest are left out: what they made
+    under other settings, or before their code was edited, has been superseded.
+    """
+    store, jobs = Store(out / "store"), manifest["jobs"]
+    present = {cell["row"]["attack"] for cell in manifest["cells"]}
+    found: dict[str, int] = {}
+    for key in store.keys("score"):
+        if key in jobs:
+            continue
+        attack = _attack_of(store, key)
+        if attack is not None and attack not in present:
+            found[attack] = found.get(attack, 0) + 1
+    return dict(sorted(found.items()))
+
+
+def _attack_of(store: Store, score: str) -> str | None:
+    """Return the id of the attack whose images or codes a score job judged, where it is kept."""
+    codes = _origin(store, JobRef("score", score)).get("codes", "")
+    hashed = _origin(store, JobRef("hash", codes))
+    made = store.record(JobRef("craft", hashed.get("images", codes))) or {"provenance": {}}
+    attack = made["provenance"].get("task", {}).get("attack") or {}
+    return attack.get("id")
+
+
+def _origin(store: Store, job: JobRef) -> dict[str, str]:
+    """Return the keys of a done job's inputs by role."""
+    record = store.record(job) or {"provenance": {}}
+    return dict(record["provenance"].get("input_keys", {}))
 
 
 def galleries(out: Path) -> Iterator[tuple[dict[str, Any], Arrays, list[str]]]:

@@ -63,6 +63,7 @@ COLUMNS = {
     "perceptibility_rms": "float64",
     "linf": "float64",
     "l2": "float64",
+    "passes_per_image": "Int64",
     "seconds_per_image": "float64",
     "fit_seconds": "float64",
     "batch": "Int64",

@@ -222,6 +222,11 @@ class Store:
             if record is not None:
                 yield record
 
+    def keys(self, stage: str) -> Iterator[str]:
+        """Yield the keys of a stage's done jobs, also of those that no plan names any more."""
+        for path in sorted((self.root / stage).glob(f"*/{_DONE}")):
+            yield path.parent.name
+
     def quarantine(self, job: JobRef) -> Path:
         """Move a damaged job folder aside and return where it went."""
         target = self.root / "quarantine" / f"{job.stage}-{job.key[:12]}-{time.time_ns()}"

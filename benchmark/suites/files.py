@@ -14,6 +14,7 @@ from benchmark.suites.sources import SuiteError, included, read_source
 from benchmark.suites.suite import AttackEntry, Suite, faults, parse_suite
 
 _OWN = ("name", "include", "description", "tables")  # what an including suite does not hand down
+_ANY = "**"  # a glob of all attack ids that no scale's "*" is merged with
 
 
 def load_suite(
@@ -51,7 +52,8 @@ def _composed(name: str, changes: Mapping[str, Any], within: tuple[str, ...]) ->
         raise SuiteError(f"{path}: includes itself ({' > '.join([*within, name])})")
     content = {"name": path.stem, **content, **changes}
     if "include" not in content:
-        return _leaf(content, str(path))
+        lent = "attacks" in changes and "params" not in changes
+        return _leaf(_for_any(content) if lent else content, str(path))
     down = {key: value for key, value in content.items() if key not in _OWN}
     parts = [
         part
@@ -68,6 +70,19 @@ def _composed(name: str, changes: Mapping[str, Any], within: tuple[str, ...]) ->
         "parts": parts,
     }
     return parts[0].model_copy(update=whole)
+
+
+def _for_any(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a suite whose ``params`` are for whatever attacks an including suite puts into it.
+
+    None of them need have those hyper-parameters; what no attack there is has, is still a fault.
+    """
+    params = content.get("params")
+    own = content.get("attack_params", {})
+    if not isinstance(params, dict) or not isinstance(own, dict):  # a fault, or nothing to lend
+        return content
+    settings = {**own, _ANY: {**own.get(_ANY, {}), **params}}  # the last one counts, as params do
+    return {**content, "params": {}, "attack_params": settings}
 
 
 def _leaf(content: dict[str, Any], origin: str) -> Suite:

@@ -75,5 +75,10 @@
   form.addEventListener("submit", event => event.preventDefault());
   heads.forEach((head, column) => head.firstElementChild.addEventListener("click", () =>
     sort(column, head.ariaSort ? head.ariaSort === "ascending" : head.dataset.kind === "number")));
+  for (const select of document.querySelectorAll("select.against")) {
+    const bodies = [...select.closest("section").querySelector("table.compared").tBodies];
+    select.addEventListener("change", () =>
+      bodies.forEach((body, place) => { body.hidden = place !== Number(select.value); }));
+  }
   recall();
 })();

@@ -1,0 +1,94 @@
+"""By how much an attack beats another: as ``check`` finds for a cell, on the page of every run."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmark.regression.comparison import Pair, compare
+from benchmark.regression.trials import read_trials
+from reports.comparisons import compared
+from reports.leaderboard import leaderboards
+from reports.report import write_report
+from reports.runs import Runs
+from reports.uncertainty import Uncertainty
+from tests.conftest import SmokeRun
+from tests.fake_runs import cell, unsynced, write_run
+
+
+def test_a_difference_is_what_check_finds_for_the_cell(smoke: SmokeRun, tmp_path: Path) -> None:
+    runs = Runs([smoke.out])
+    target = "DPSH-Tiny-12"
+    trials = {
+        one.row["attack"]: one for one in read_trials(smoke.out) if one.row["source"] == target
+    }
+    keep = Uncertainty(runs, tmp_path)
+    for name in ("p2p", "dhta-fgsm", "prosgan"):
+        pair = Pair(trials[name], trials["dhta"])
+        (wanted,) = compare(name, "dhta", [pair], metric="t_map", alpha=0.05, family=1).cells
+        ours, theirs = ([one.jobs["score"]] for one in (pair.candidate, pair.reference))
+        found = keep.difference(ours, theirs)
+        assert (found.mean, found.low, found.high) == pytest.approx(
+            (wanted.difference, wanted.low, wanted.high), abs=1e-5
+        )
+        assert found.p == wanted.p == keep.p_value(ours, theirs)
+
+
+def test_dhta_comes_first_then_the_best_of_every_budget(smoke: SmokeRun, tmp_path: Path) -> None:
+    runs = Runs([smoke.out])
+    (board,) = leaderboards(runs.results, Uncertainty(runs, tmp_path))
+    found = compared(board, Uncertainty(runs, tmp_path))
+    best = [group.lines[0].id for group in board.groups if group.ranked]
+    ids = [one.reference.id for one in found]
+    assert ids[0] == "dhta"
+    assert set(ids) == {"dhta", *best}
+    assert len(ids) == len(set(ids))
+    for one in found:
+        others = {rival.line.id for rival in one.rivals}
+        assert one.reference.id not in others
+        assert others.isdisjoint({"original", "noise"})
+        for rival in one.rivals:
+            assert rival.line.mean is not None
+            assert one.reference.mean is not None
+            assert rival.difference.mean == pytest.approx(rival.line.mean - one.reference.mean)
+            assert rival.difference.low <= rival.difference.mean <= rival.difference.high
+
+
+def test_an_attack_on_fewer_targets_is_compared_on_those(tmp_path: Path) -> None:
+    cells = [cell("dhta", source, mean) for source, mean in (("X-12", 0.4), ("Y-12", 0.8))]
+    with unsynced():
+        write_run(tmp_path, [*cells, cell("mine", "X-12", 0.6)])
+        written = write_report([tmp_path], formats=["html"])
+    runs = Runs([tmp_path])
+    (board,) = leaderboards(runs.results, Uncertainty(runs, tmp_path))
+    (against,) = compared(board, Uncertainty(runs, tmp_path))
+    (rival,) = against.rivals
+    means = runs.results.set_index(["attack", "source"])["t_map"]
+    wanted = means[("mine", "X-12")] - means[("dhta", "X-12")]
+    assert rival.targets == 1
+    assert rival.difference.mean == pytest.approx(wanted)
+    assert written.page is not None
+    page = written.page.read_text(encoding="utf-8")
+    (table,) = re.findall(r"<table class=\"compared\">.*?</table>", page, re.DOTALL)
+    assert f"{100 * wanted:+.2f}" in table
+    assert "1 of 2" in table
+    assert "on 1 of 2 targets" in page
+
+
+def test_two_thousand_cells_are_compared_within_seconds(tmp_path: Path) -> None:
+    sources = [f"DPSH-Net{number}-12" for number in range(200)]
+    with unsynced():
+        write_run(
+            tmp_path,
+            [cell(f"a{n}", source, 0.3 + 0.05 * n) for source in sources for n in range(10)],
+        )
+    runs = Runs([tmp_path])
+    keep = Uncertainty(runs, tmp_path)
+    (board,) = leaderboards(runs.results, keep)
+    began = time.process_time()
+    (against,) = compared(board, keep)
+    assert len(against.rivals) == 9
+    assert time.process_time() - began < 10

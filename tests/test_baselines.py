@@ -146,7 +146,9 @@ def test_a_file_keeps_the_batches_of_its_run(frozen: Path, smoke: SmokeRun) -> N
 
 def test_targets_of_two_data_sets_of_one_name_are_not_mixed_up(cache: Path, tmp_path: Path) -> None:
     suite = small_suite(
-        datasets=[{"dataset": "digits", "params": {**SMALL_DIGITS, "n_train": n}} for n in (112, 120)]
+        datasets=[
+            {"dataset": "digits", "params": {**SMALL_DIGITS, "n_train": n}} for n in (112, 120)
+        ]
     )
     run_inline(suite, cache, tmp_path / "out")
     how: dict[str, Any] = {"metrics": ["t_map"], "targets": True}

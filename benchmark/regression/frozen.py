@@ -178,7 +178,9 @@ def read_frozen(path: Path) -> Frozen:
     try:
         frozen = Frozen.model_validate(content)
     except ValidationError as error:
-        raise FrozenError("\n".join(f"{path}: {line}" for line in faults(error, model=Frozen))) from None
+        raise FrozenError(
+            "\n".join(f"{path}: {line}" for line in faults(error, model=Frozen))
+        ) from None
     uneven = list(_uneven(frozen))
     if uneven:
         raise FrozenError("\n".join(f"{path}: {line}" for line in uneven))

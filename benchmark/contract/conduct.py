@@ -6,7 +6,8 @@ from torch import Tensor
 
 from benchmark.audit import TOLERANCE
 from benchmark.contract.checks import Finding, Note
-from benchmark.contract.subject import ROWS, Setting, Subject, gap
+from benchmark.contract.crafted import gap
+from benchmark.contract.subject import ROWS, Setting, Subject
 from benchmark.contract.world import QUERIES, SEED
 
 OTHERWISE = Setting(chance=1, shuffled=True)  # all that must not matter, at once

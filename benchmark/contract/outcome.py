@@ -9,7 +9,8 @@ from torch import Tensor
 
 from benchmark import audit
 from benchmark.contract.checks import first_line
-from benchmark.contract.subject import Subject, gap
+from benchmark.contract.crafted import gap
+from benchmark.contract.subject import Subject
 from benchmark.contract.world import QUERIES
 from datasets.errors import UserError
 

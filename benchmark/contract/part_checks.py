@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.contract.checks import Check, Skipped
+from benchmark.contract.crafted import gap
 from benchmark.contract.declaration import key_fault, pickle_fault
 from benchmark.contract.portraits import chances
-from benchmark.contract.subject import gap
 from datasets.base import SPLITS, DatasetSpec, RetrievalData
 from datasets.errors import UserError
 from datasets.seeds import generator

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.base import Attack, Batch, Knowledge, Perturb
+from attacks.base import Attack, Batch, Knowledge
 from attacks.protocols import Protocol
 from benchmark.audit import InvalidAttackError
 from benchmark.contract.checks import Broken
+from benchmark.contract.crafted import perturb_with, perturbed
 from benchmark.contract.portraits import (
     Portrait,
     chances,
@@ -35,7 +36,6 @@ from benchmark.stages.confinement import (
     check_unchanged,
     forwards_of,
 )
-from benchmark.stages.crafting import _copied as copied
 from datasets.base import IntArray
 from targets.hasher import sign_codes
 
@@ -249,36 +249,3 @@ class Subject:
             seen = learn(attack, seen, ["crafting"])
             batch = self.batch(ROWS, self.taught().codes, torch.float32)
             return perturbed(perturb_with(attack, seen), batch)
-
-
-def perturb_with(attack: Attack, seen: Knowledge) -> Perturb:
-    """Return what a run would perturb batches with."""
-    return attack.ready_blind() if attack.blind else attack.ready(seen)
-
-
-def perturbed(perturb: Perturb, batch: Batch) -> Tensor:
-    """Return images of the shape of those in the batch, copied as a run does at once.
-
-    Raises:
-        Broken: they are not.
-    """
-    try:
-        images = copied(perturb(batch))
-    except InvalidAttackError as refusal:
-        raise Broken(str(refusal)) from None
-    if images.shape != batch.images.shape:
-        raise Broken(
-            f"its images have the shape {tuple(images.shape)} for queries of the shape "
-            f"{tuple(batch.images.shape)}"
-        )
-    return images
-
-
-def gap(one: Tensor, other: Tensor) -> float:
-    """Return the largest difference; NaN equals NaN and nothing else."""
-    if one.shape != other.shape:
-        return float("inf")
-    one, other = one.detach(), other.detach()
-    apart = (one.double() - other.double()).abs()
-    apart[one.isnan() & other.isnan()] = 0
-    return float(apart.nan_to_num(nan=float("inf")).max()) if apart.numel() else 0.0

@@ -220,9 +220,9 @@ def test_the_command_line_ranks_it_beside_the_run_and_tells_what_is_invalid(
     here = ["--trials", str(folder / "trials.json"), *common, "--source", SOURCE, "--to", str(to)]
     done = run_cli("score", *here, "--codes", str(tmp_path / "codes.npy"), "--attack", "coded")
     assert done.returncode == 0, done.stdout + done.stderr
-    lines = [line for line in done.stdout.splitlines() if line.startswith("| code only")]
-    assert any("| coded " in line for line in lines)
-    assert any("| Anchor code " in line for line in lines)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("code only ")]
+    assert any(" coded [on 1 of 2 targets] " in line for line in lines)
+    assert any(" Anchor code " in line for line in lines)
     arguments = ["--images", str(tmp_path / "images.npy"), "--attack", "mine"]
     done = run_cli("score", *here, *arguments, "--epsilon", "8/255", "--title", "My attack")
     assert done.returncode == 3, done.stdout + done.stderr

@@ -7,7 +7,7 @@ from torch import Tensor
 from attacks.base import Attack, Batch, Knowledge, Perturb
 from benchmark.audit import InvalidAttackError
 from benchmark.contract.checks import Broken
-from benchmark.stages.crafting import _copied as copied
+from benchmark.stages.crafting import handed_over
 
 
 def perturb_with(attack: Attack, seen: Knowledge) -> Perturb:
@@ -22,7 +22,7 @@ def perturbed(perturb: Perturb, batch: Batch) -> Tensor:
         Broken: they are not.
     """
     try:
-        images = copied(perturb(batch))
+        images = handed_over(perturb(batch))
     except InvalidAttackError as refusal:
         raise Broken(str(refusal)) from None
     if images.shape != batch.images.shape:

@@ -103,7 +103,7 @@ def craft_images(
         probe = None if crafted else _mirrored(batch)
         answer, took = _clocked(functools.partial(perturb, batch), context.device)
         seconds += took
-        adversarial = _copied(answer)
+        adversarial = handed_over(answer)
         if probe is not None:
             preparation.seconds += max(0.0, rehearsal - took)
             told = _probed(perturb, probe, compiled=compute.compiled)
@@ -158,10 +158,10 @@ def _probed(perturb: Perturb, probe: Batch, *, compiled: bool) -> Tensor:
     # A batch of another size would be compiled anew.
     eager = torch.compiler.set_stance("force_eager") if compiled else None
     with eager or contextlib.nullcontext():
-        return _copied(perturb(replace(probe, images=probe.images.clone())))
+        return handed_over(perturb(replace(probe, images=probe.images.clone())))
 
 
-def _copied(answer: Tensor) -> Tensor:
+def handed_over(answer: Tensor) -> Tensor:
     """Return what an attack answered as a tensor that it has no hold of.
 
     Raises:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,7 +38,6 @@ from datasets.errors import UserError
 
 if TYPE_CHECKING:
     from benchmark.planning.plan import Plan
-    from reports.report import Format, Report
 
 app = typer.Typer(
     add_completion=False,
@@ -107,6 +103,7 @@ def run(
     the same command continues where it stopped. Ctrl-C lets running jobs end, a second one does
     not; 'status' shows how it goes from another terminal.
     """
+    from benchmark.contract.memory import told as contracts
     from benchmark.results import finished
 
     changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
@@ -122,19 +119,22 @@ def run(
             if known is not None:
                 say(f"{known.cells} cells, {known.jobs} jobs, all done -> {wish.folder}")
                 say(f"\n{known.leaderboard}\nits files are as they were; see {wish.folder}/report")
+                for line in contracts(wish.plugins, wish.cache_folder):
+                    say(line)
                 return
     from benchmark.commands.attended import run_attended
     from benchmark.durations import span
     from benchmark.engines.choice import Choice
     from benchmark.running import Manner
     from benchmark.schedule.attempts import Patience
+    from reports.telling import parse_formats, report_run
 
     with usage_errors():
         question = finished.Question.of(asked, wish.sources())
         here = devices if engine is EngineKind.local else None
         whole, plan = wish.plans(here, slots_per_device)
         _check_tables(whole)
-        wanted = _formats(formats)
+        wanted = parse_formats(formats)
         folder = wish.folder
         manner = Manner(
             Choice(devices, slots_per_device, scheduler_file),
@@ -147,12 +147,14 @@ def run(
         counts = Counter(outcome.status.values())
         told = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
         say(f"jobs: {told or 'none'}; {span(time.monotonic() - began)}")
-        report = _report(folder, wanted)
+        report = report_run(folder, wanted)
         bad = ~report.results["status"].isin(["ok", "skipped"])
         if set(counts) <= {"ok", "cached"} and not bad.any():
             finished.remember(
                 folder, question, plan, report=report.files, leaderboard=report.leaderboard
             )
+    for line in contracts(wish.plugins, wish.cache_folder):
+        say(line)
     if bad.any():
         say(f"{int(bad.sum())} of {len(report.results)} cells failed or are invalid (see above)")
     if bad.any() or counts["failed"]:  # pictures are no cell, but were asked for
@@ -219,20 +221,6 @@ def plan_command(
 
 
 @app.command()
-def status(
-    out: Annotated[Path, typer.Option("--out", "-o", help="An output folder.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
-) -> None:
-    """Show how a run goes or ended, from another terminal: jobs, slots, failures, time left."""
-    from benchmark.commands.status_text import status_text
-    from benchmark.results.status import read_status
-
-    with usage_errors():
-        found = read_status(out)
-    say(json.dumps(dataclasses.asdict(found), indent=1) if as_json else status_text(found))
-
-
-@app.command()
 def report(
     out: Annotated[
         list[Path],
@@ -250,15 +238,16 @@ def report(
     are refused.
     """
     from reports.report import write_report
+    from reports.telling import parse_formats, say_written
 
     with usage_errors():
-        wanted = _formats(formats)
+        wanted = parse_formats(formats)
         if len(out) > 1 and to is None:
             raise UserError("name the folder for the report of several runs with --to")
         written = write_report(out, to, wanted)
     if "md" in wanted:
         say("\n" + written.leaderboard)
-    _say_written(written)
+    say_written(written)
     if show and written.page is not None:
         typer.launch(str(written.page))
 
@@ -272,48 +261,10 @@ def _check_tables(plan: Plan) -> None:
         lookup("table", name, LAYOUTS)
 
 
-def _formats(text: str) -> list[Format]:
-    """Return what ``--format`` names.
-
-    Raises:
-        UserError: there is no such format.
-    """
-    from reports.report import FORMATS
-
-    wanted = [one for one in FORMATS if one in text.split(",")]
-    if len(wanted) < len(text.split(",")):
-        raise UserError(f"--format {text}: expected some of {', '.join(FORMATS)}")
-    return wanted
-
-
-def _report(folder: Path, formats: Sequence[Format]) -> Report:
-    from reports.report import write_report
-
-    drawn = ", drawing figures" if "html" in formats else ""
-    say(f"writing the report{drawn} ...")
-    written = write_report([folder], formats=formats)
-    say("\n" + written.leaderboard)
-    _say_written(written)
-    return written
-
-
 def _report_beside(out: Path, scored: Path) -> None:
-    """Write the rows of what was scored, and one report of them and of the run they belong to."""
-    from reports.report import write_report
-    from reports.results import export_results, load_results
+    from reports.telling import report_beside
 
-    export_results(load_results(scored), scored)
-    written = write_report([out, scored], scored / "report")
-    say("\n" + written.leaderboard)
-    _say_written(written)
-
-
-def _say_written(report: Report) -> None:
-    beside = [file.name for file in report.files if not file.is_relative_to(report.folder)]
-    inside = f"{len(report.files) - len(beside)} files in {report.folder}"
-    say(f"wrote {', '.join(beside)} and {inside}" if beside else f"wrote {inside}")
-    if report.page is not None:
-        say(f"look at {report.page.as_uri()}")
+    report_beside(out, scored)
 
 
 app.add_typer(outside_app(report=_report_beside))

@@ -75,7 +75,8 @@ def check_plugin(
     is nothing to check, 3 when something could not be checked, for want of a library say, 70 when
     this program itself failed.
     """
-    from benchmark.commands.verdict_text import exit_code, summary, told
+    from benchmark.commands.verdict_text import EXIT_BROKEN, exit_code, summary, told
+    from benchmark.contract.memory import remember
     from benchmark.storage.store import write_json
 
     with internal_errors(), usage_errors():
@@ -83,10 +84,14 @@ def check_plugin(
         for line in told(said, verbose=verbose):
             say(line)
         found = list(kept)
+        ended = exit_code(found)
+        if not attack and ended in (0, EXIT_BROKEN):
+            broken = [one.sentence for one in found if one.status == "broken"]
+            remember(files or (), broken, cache_folder(cache))
         if to is not None:
             write_json(to, [asdict(verdict) for verdict in found])
         say(summary(found))
-        raise typer.Exit(exit_code(found))
+        raise typer.Exit(ended)
 
 
 def _verdicts(files: list[Path], attacks: list[str], cache: Path) -> Iterator[Verdict]:

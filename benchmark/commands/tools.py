@@ -1,7 +1,9 @@
-"""The commands beside runs: data sets, foreign targets, lists, speed."""
+"""The commands beside runs: how one goes, data sets, foreign targets, lists, speed."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -154,3 +156,17 @@ def perf(
     header = ["what", "ratio", "spread", "wanted", "ours / other", "beside"]
     say("\n" + tabulate([one.as_row() for one in made], header, tablefmt="simple"))
     say(f"\nwrote {to}")
+
+
+@app.command()
+def status(
+    out: Annotated[Path, typer.Option("--out", "-o", help="An output folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """Show how a run goes or ended, from another terminal: jobs, slots, failures, time left."""
+    from benchmark.commands.status_text import status_text
+    from benchmark.results.status import read_status
+
+    with usage_errors():
+        found = read_status(out)
+    say(json.dumps(dataclasses.asdict(found), indent=1) if as_json else status_text(found))

@@ -57,7 +57,7 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> None:
         return Entry(build, "planted")
 
     changed = replace(real, attacks={**real.attacks, **{name: entry(name) for name in PLANTED}})
-    for module in ("cells", "plan", "suite"):
+    for module in ("planning.cells", "planning.plan", "suites.suite"):
         monkeypatch.setattr(f"benchmark.{module}.registry", lambda: changed)
 
 

@@ -15,6 +15,8 @@ from benchmark.storage.store import write_bytes
 from benchmark.suites.suite import faults
 from datasets.errors import UserError
 
+_MOST = 10  # faults a message names
+
 
 class FrozenError(UserError):
     """A file that is no baseline; the text says what is wrong with it."""
@@ -178,13 +180,16 @@ def read_frozen(path: Path) -> Frozen:
     try:
         frozen = Frozen.model_validate(content)
     except ValidationError as error:
-        raise FrozenError(
-            "\n".join(f"{path}: {line}" for line in faults(error, model=Frozen))
-        ) from None
+        raise FrozenError(_told(path, list(faults(error, model=Frozen)))) from None
     uneven = list(_uneven(frozen))
     if uneven:
-        raise FrozenError("\n".join(f"{path}: {line}" for line in uneven))
+        raise FrozenError(_told(path, uneven))
     return frozen
+
+
+def _told(path: Path, lines: Sequence[str]) -> str:
+    more = [f"and {len(lines) - _MOST} more"] if len(lines) > _MOST else []
+    return "\n".join(f"{path}: {line}" for line in [*lines[:_MOST], *more])
 
 
 def _uneven(frozen: Frozen) -> Iterator[str]:

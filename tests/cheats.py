@@ -220,7 +220,7 @@ class FlipsBlindly(Blind):
 @dataclass(frozen=True, kw_only=True)
 class TrainsWhenMadeReady(GradientLoop):
     def ready(self, knowledge, epsilon):
-        time.sleep(0.5)
+        time.sleep(0.8)
         return super().ready(knowledge, epsilon)
 
 
@@ -229,7 +229,7 @@ class TrainsWhenMadeReady(GradientLoop):
 class TrainsWhenRehearsed(Learns):
     def perturb(self, batch, hasher, epsilon):
         if "trained" not in KEPT:
-            time.sleep(0.5)
+            time.sleep(0.8)
             KEPT["trained"] = True
         return super().perturb(batch, hasher, epsilon)
 
@@ -237,7 +237,7 @@ class TrainsWhenRehearsed(Learns):
 @dataclass(frozen=True, kw_only=True)
 class TrainingCode(AnchorCode):
     def codes(self, knowledge, targets, rows, seed):
-        time.sleep(0.5)
+        time.sleep(0.8)
         return super().codes(knowledge, targets, rows, seed)
 
 

@@ -32,6 +32,7 @@ torch.set_num_threads(1)  # small tensors, and the same bits whatever the machin
 
 ROOT = Path(__file__).parent.parent
 SMALL_DIGITS = asdict(DIGITS)
+TIMES = ["seconds_per_image", "fit_seconds"]  # columns that differ from run to run
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ from benchmark.networks import batches, synchronise
 from datasets.base import Images, UInt8Array
 
 _PROBED = 2  # images
+_NOTHING = 0.5  # seconds of preparation
 
 T = TypeVar("T")
 
@@ -61,8 +62,11 @@ class Preparation:
 
     @property
     def counted(self) -> float:
-        """Seconds that stand in the table, to a tenth: below that all attacks are alike."""
-        return round(self.seconds, 1)
+        """Seconds that stand in the table, to a tenth; less than half a second is none.
+
+        All attacks look codes up or load weights, which a busy machine makes longer.
+        """
+        return round(self.seconds, 1) if self.seconds >= _NOTHING else 0.0
 
 
 def craft_images(
@@ -72,18 +76,20 @@ def craft_images(
     compute: Compute,
     context: Context,
     preparation: Preparation,
-    warm: Perturb | None = None,
+    *,
+    rehearse: bool,
 ) -> tuple[npt.NDArray[Any], float]:
     """Perturb the queries batch by batch and time nothing else.
 
     Args:
         perturb: the attack.
         asked: the queries.
-        rehearsed: other images, for the first pass, which pays for allocation and kernel selection.
+        rehearsed: other images.
         compute: how networks are run.
         context: of the job.
-        preparation: where the first pass is counted, as far as it takes longer than the second.
-        warm: makes the first pass, and is no attack's; without one it is the attack itself.
+        preparation: where a rehearsal is counted, as far as it takes longer than the first batch.
+        rehearse: the attack sees other images first, so that its own networks are allocated and
+            their kernels chosen; an optimiser's loop is long enough to hide its first step.
 
     Returns:
         The images ``[q, 3, S, S]`` and the seconds an image.
@@ -91,11 +97,10 @@ def craft_images(
     Raises:
         InvalidAttackError: no tensors, or images that do not depend on what was given.
     """
-    first, rehearsal = _first_batch(rehearsed, compute, context), 0.0
-    if warm is None:
-        _, rehearsal = _clocked(functools.partial(perturb, first), context.device)
-    else:
-        warm(first)
+    rehearsal = 0.0
+    if rehearse:
+        other = first_batch(rehearsed, compute, context)
+        _, rehearsal = _clocked(functools.partial(perturb, other), context.device)
     crafted: list[Tensor] = []
     seconds, computed = 0.0, 0
     for pixels, rows, count in batches(asked.images, len(asked.targets), compute, context):
@@ -133,7 +138,7 @@ def _batch(asked: Assignment, pixels: Tensor, rows: npt.NDArray[np.int64]) -> Ba
     )
 
 
-def _first_batch(asked: Assignment, compute: Compute, context: Context) -> Batch:
+def first_batch(asked: Assignment, compute: Compute, context: Context) -> Batch:
     """Return a batch of the queries' shape, and tell nobody that it was read."""
     count = min(compute.batch, len(asked.targets))
     quiet = replace(context, progress=lambda *_: None)

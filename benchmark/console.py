@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,24 @@ def internal_errors() -> Iterator[None]:
         traceback.print_exc()
         typer.echo(f"internal error, no verdict: {type(error).__name__}: {error}", err=True)
         raise typer.Exit(EXIT_INTERNAL) from None
+
+
+def check_writable(file: Path | None) -> None:
+    """See that a file can be written before hours go into what it is to hold.
+
+    Raises:
+        UserError: it is a folder, or its folder cannot be made or written to.
+    """
+    if file is None:
+        return
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror}") from None
+    if file.is_dir():
+        raise UserError(f"{file} is a folder; name a file")
 
 
 def fail(message: str) -> None:

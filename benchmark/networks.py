@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -38,6 +39,12 @@ def batches(
         pixels = pixels.contiguous(memory_format=memory_format(compute.precision, context.device))
         yield pixels, rows, min(size, count - start)
         context.progress(min(start + size, count), count, "image")
+
+
+def first_batch(images: Images, compute: Compute, context: Context) -> tuple[Tensor, IntArray, int]:
+    """Return the first of :func:`batches`, of a batch's images, and tell nobody of progress."""
+    quiet = replace(context, progress=lambda *_: None)
+    return next(batches(images, min(compute.batch, len(images)), compute, quiet))
 
 
 def read_ahead(

@@ -10,8 +10,8 @@ from typing import Any
 from benchmark.jobs import Job
 from benchmark.planning.plan import Plan
 from benchmark.regression.baseline import read_baseline
-from benchmark.regression.candidate import Question
 from benchmark.regression.checking import check
+from benchmark.regression.question import Question
 from benchmark.regression.verdict import Demands, Verdict
 from benchmark.results.adoption import PREPARED
 from benchmark.results.manifest import write_manifest

@@ -12,8 +12,9 @@ import pytest
 
 from attacks.protocols import PROTOCOLS
 from benchmark.regression.baseline import BaselineError, freeze_folder, read_baseline
-from benchmark.regression.candidate import Question, candidates, references
+from benchmark.regression.candidate import candidates
 from benchmark.regression.frozen import FrozenError, read_frozen
+from benchmark.regression.question import Question, references
 from benchmark.regression.verdict import Demands, Outcome
 from benchmark.storage.store import read_json, write_json
 from tests.checks import ONE, Checker

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -11,12 +12,12 @@ import pytest
 
 from benchmark.outside.trials import Origin
 from benchmark.regression.baseline import BaselineError, read_baseline
-from benchmark.regression.candidate import Question
 from benchmark.regression.checking import check_stored
-from benchmark.regression.comparison import Pair, compare
+from benchmark.regression.comparison import Pair, adjusted, compare
+from benchmark.regression.question import Question
 from benchmark.regression.telling import write_junit
 from benchmark.regression.trials import METRICS, read_trials
-from benchmark.regression.verdict import Demands, Outcome, Verdict
+from benchmark.regression.verdict import Demands, Outcome, Verdict, judge
 from tests.checks import ONE, Checker
 from tests.conftest import SmokeRun, run_cli
 from tests.handing import SOURCE, asked, crafted, scored
@@ -42,9 +43,21 @@ def test_a_candidate_is_set_on_the_command_line(checked: Checker) -> None:
 
 
 def test_times_the_compute_stands_in_the_sentence(checked: Checker) -> None:
-    verdict = checked("dhta", params={"steps": 200})
-    assert " times the time" in verdict.sentence
-    assert " times the time" not in checked("dhta").sentence
+    (pair,) = checked("dhta", against="dhta-ifgsm").comparison.pairs
+
+    def told(seconds: float) -> str:
+        """Return the sentence where the reference takes a second an image."""
+        ours, theirs = (
+            replace(side, host="here", row={**side.row, "seconds_per_image": taken})
+            for side, taken in ((pair.candidate, seconds), (pair.reference, 1.0))
+        )
+        how: dict[str, Any] = {"metric": "t_map", "alpha": 0.05, "family": 1}
+        found = compare("dhta", "dhta-ifgsm", [Pair(ours, theirs)], **how)
+        return judge(adjusted([found])[0], Demands(), lambda _: ()).sentence
+
+    assert "over 1 cell, in 20 times the time" in told(20)
+    assert "over 1 cell, in 0.05 times the time" in told(0.05)
+    assert " times the time" not in told(1.5)
 
 
 def test_what_other_code_made_is_judged(

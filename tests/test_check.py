@@ -17,8 +17,9 @@ from attacks.gradient import GradientLoop
 from attacks.target_codes import AnchorCode
 from benchmark.regression import checking
 from benchmark.regression.baseline import BaselineError, read_baseline
-from benchmark.regression.candidate import Question, candidates, references
+from benchmark.regression.candidate import candidates
 from benchmark.regression.checking import check
+from benchmark.regression.question import Question, references
 from benchmark.regression.verdict import Demands, Outcome
 from tests.checks import ONE, Checker
 from tests.conftest import SmokeRun, run_cli

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import tempfile
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +16,14 @@ from benchmark.commands.options import (
     PluginOption,
     SlotsPerDeviceOption,
 )
-from benchmark.console import cache_folder, internal_errors, say, usage_errors
+from benchmark.console import (
+    cache_folder,
+    check_writable,
+    internal_errors,
+    say,
+    usage_errors,
+)
+from datasets.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -122,21 +128,20 @@ def check(
     with internal_errors(), usage_errors():
         load_plugins(plugin or ())
         from benchmark.regression.baseline import read_baseline
-        from benchmark.regression.candidate import Question
         from benchmark.regression.checking import check as checked
         from benchmark.regression.checking import check_stored
+        from benchmark.regression.question import Question
         from benchmark.regression.telling import as_json, table, worst, write_junit
         from benchmark.regression.trials import METRICS
         from benchmark.regression.verdict import Demands, Outcome
         from benchmark.storage.store import write_json
         from benchmark.suites.parameters import parse_params
-        from benchmark.suites.sources import SuiteError
 
         for file in (figures, junit):
-            _check_writable(file)
+            check_writable(file)
         params = parse_params(param or ())
         if candidate is not None and (params or reseed):
-            raise SuiteError("--candidate crafts nothing: leave --param and --reseed out")
+            raise UserError("--candidate crafts nothing: leave --param and --reseed out")
         question = Question(attack, against, metric.value, only or (), params, reseed, retrained)
         effect = METRICS[metric.value].min_effect if min_effect is None else min_effect
         demands = Demands(effect, alpha, max_slowdown)
@@ -178,32 +183,12 @@ def freeze(
     from benchmark.regression.baseline import freeze_folder
 
     with internal_errors(), usage_errors():
-        _check_writable(file)
+        check_writable(file)
         metrics = [one.value for one in metric or [MetricName.t_map]]
         frozen = freeze_folder(out, file, metrics=metrics, only=only or (), targets=targets)
         beside = f", {len(frozen.targets)} targets beside it" if targets else ""
         size = file.stat().st_size / 1e3
         say(f"wrote {len(frozen.cells)} cells to {file} ({size:.0f} kB){beside}")
-
-
-def _check_writable(file: Path | None) -> None:
-    """See that a file can be written before hours go into what it is to hold.
-
-    Raises:
-        SuiteError: it is a folder, or its folder cannot be made or written to.
-    """
-    from benchmark.suites.sources import SuiteError
-
-    if file is None:
-        return
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=file.parent):
-            pass
-    except OSError as error:
-        raise SuiteError(f"{file} cannot be written: {error.strerror}") from None
-    if file.is_dir():
-        raise SuiteError(f"{file} is a folder; name a file")
 
 
 def _runner(

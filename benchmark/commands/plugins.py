@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.commands.options import CacheOption, DraftKind, Novelty
-from benchmark.console import cache_folder, internal_errors, say, usage_errors
+from benchmark.console import cache_folder, check_writable, internal_errors, say, usage_errors
 from datasets.errors import UserError
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def check_plugin(
     from benchmark.storage.store import write_json
 
     with internal_errors(), usage_errors():
+        check_writable(to)
         said, kept = tee(_verdicts(files or [], attack or [], cache_folder(cache)))
         for line in told(said, verbose=verbose):
             say(line)
@@ -88,9 +89,9 @@ def check_plugin(
         if not attack and ended in (0, EXIT_BROKEN):
             broken = [one.sentence for one in found if one.status == "broken"]
             remember(files or (), broken, cache_folder(cache))
+        say(summary(found))
         if to is not None:
             write_json(to, [asdict(verdict) for verdict in found])
-        say(summary(found))
         raise typer.Exit(ended)
 
 

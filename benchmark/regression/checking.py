@@ -9,15 +9,14 @@ from pathlib import Path
 from benchmark.regression.baseline import Baseline, BaselineError
 from benchmark.regression.candidate import (
     CHECKS,
-    Question,
     Run,
     candidates,
     pairs,
     prepare,
-    references,
 )
 from benchmark.regression.comparison import Pair, adjusted, compare
 from benchmark.regression.diagnosis import Suspicion, hints, off_by_one
+from benchmark.regression.question import Question, references
 from benchmark.regression.sameness import refuse, trial_differences
 from benchmark.regression.stored import stored_pairs
 from benchmark.regression.verdict import Demands, Verdict, judge

@@ -9,8 +9,8 @@ from typing import Any
 
 from benchmark.names import nearest
 from benchmark.regression.baseline import Baseline, BaselineError
-from benchmark.regression.candidate import Question
 from benchmark.regression.comparison import Pair
+from benchmark.regression.question import Question
 from benchmark.regression.sameness import refuse, row_differences, trial_differences
 from benchmark.regression.trials import METRICS, Trials, place_of, read_trials
 

@@ -16,10 +16,10 @@ from attacks.base import Attack, Part
 from attacks.protocols import PoolName
 from benchmark import audit
 from benchmark.jobs import Context, Output
-from benchmark.networks import batches, encode_batch, input_hasher
+from benchmark.networks import batches, encode_batch, first_batch, input_hasher
 from benchmark.stages.base import DataTask, NetworkTask
 from benchmark.stages.confinement import FITTED_ROLES, AttackerTask, WhiteBoxTask
-from benchmark.stages.crafting import Assignment, Preparation, craft_images, first_batch
+from benchmark.stages.crafting import Assignment, Preparation, craft_images
 from benchmark.storage.journal import Stopwatch
 from datasets.base import RetrievalData, UInt8Array
 from datasets.draws import Policy, draw_targets, eligible_rows
@@ -131,7 +131,7 @@ class Craft(WhiteBoxTask):
             train, epsilon = knowledge.train, attack.epsilon
             other = Assignment(data.train.images, train.labels, train.codes, epsilon, self.seed + 1)
             # Pays for the device, kernels and compilation, before any clock of the attack's runs.
-            _gradient(knowledge.hasher, first_batch(other, self.compute, context).images)
+            _gradient(knowledge.hasher, first_batch(other.images, self.compute, context)[0])
             codes = preparation.of(lambda: attack.target_codes(knowledge, targets, rows, self.seed))
             if attack.code_only and codes is not None:
                 facts = {"fit_seconds": learnt + preparation.counted}

@@ -22,7 +22,7 @@ from attacks.base import Knowledge, Pool
 from benchmark.audit import InvalidAttackError
 from benchmark.engines.base import ATTACKER
 from benchmark.jobs import Compute, Context
-from benchmark.networks import batches, encode_batch, input_hasher
+from benchmark.networks import encode_batch, first_batch, input_hasher
 from benchmark.stages.base import NetworkTask, hidden_labels
 from benchmark.storage.records import digest, is_own
 from datasets.base import HiddenSplit, RetrievalData, SplitName
@@ -175,13 +175,9 @@ def _check_module(name: str, module: nn.Module, other: nn.Module) -> None:
 
 def _check_codes(hasher: Hasher, data: RetrievalData, compute: Compute, context: Context) -> None:
     """Hash some training images again, as a process did that had no attack in it."""
-    images, stored = data.train.images, context.arrays("train")["codes"]
-    count = min(compute.batch, len(images))
-    quiet = replace(context, progress=lambda *_: None)
-    for pixels, rows, counted in batches(images, count, compute, quiet):
-        codes = encode_batch(hasher, pixels, "the hasher").numpy()
-        check_codes(codes[:counted], stored[rows[:counted]])
-        return
+    pixels, rows, counted = first_batch(data.train.images, compute, context)
+    codes = encode_batch(hasher, pixels, "the hasher").numpy()
+    check_codes(codes[:counted], context.arrays("train")["codes"][rows[:counted]])
 
 
 def check_codes(codes: npt.NDArray[Any], stored: npt.NDArray[Any]) -> None:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from attacks.base import Batch, Perturb
 from benchmark.audit import InvalidAttackError, check_fresh
 from benchmark.jobs import Compute, Context
-from benchmark.networks import batches, synchronise
+from benchmark.networks import batches, first_batch, synchronise
 from datasets.base import Images, UInt8Array
 
 _PROBED = 2  # images
@@ -99,7 +99,8 @@ def craft_images(
     """
     rehearsal = 0.0
     if rehearse:
-        other = first_batch(rehearsed, compute, context)
+        pixels, rows, _ = first_batch(rehearsed.images, compute, context)
+        other = _batch(rehearsed, pixels, rows)
         _, rehearsal = _clocked(functools.partial(perturb, other), context.device)
     crafted: list[Tensor] = []
     seconds, computed = 0.0, 0
@@ -136,14 +137,6 @@ def _batch(asked: Assignment, pixels: Tensor, rows: npt.NDArray[np.int64]) -> Ba
         rows=rows,
         seed=asked.seed,
     )
-
-
-def first_batch(asked: Assignment, compute: Compute, context: Context) -> Batch:
-    """Return a batch of the queries' shape, and tell nobody that it was read."""
-    count = min(compute.batch, len(asked.targets))
-    quiet = replace(context, progress=lambda *_: None)
-    pixels, rows, _ = next(batches(asked.images, count, compute, quiet))
-    return _batch(asked, pixels, rows)
 
 
 def _mirrored(batch: Batch) -> Batch:

@@ -18,14 +18,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from attacks import protocols
-from attacks.libraries import Library
-from attacks.protocols import PoolName
-from datasets.base import Images, IntArray, UInt8Array
-from datasets.errors import UserError
-from datasets.seeds import generator
-from targets.hasher import Hasher
-from targets.training import Progress
+from hashattack.attacks import protocols
+from hashattack.attacks.libraries import Library
+from hashattack.attacks.protocols import PoolName
+from hashattack.datasets.base import Images, IntArray, UInt8Array
+from hashattack.datasets.errors import UserError
+from hashattack.datasets.seeds import generator
+from hashattack.targets.hasher import Hasher
+from hashattack.targets.training import Progress
 
 Arrays = dict[str, npt.NDArray[Any]]
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attacks.base import AttackError, Batch, Blind, Crafting
-from attacks.protocols import StepRule
-from targets.hasher import Hasher
+from hashattack.attacks.base import AttackError, Batch, Blind, Crafting
+from hashattack.attacks.protocols import StepRule
+from hashattack.targets.hasher import Hasher
 
 # (end, alpha): alpha holds until that fraction of the steps. DHTA's published schedule for 2,000.
 DHTA_SCHEDULE = ((0.5, 0.1), (0.6, 0.2), (0.7, 0.3), (0.8, 0.5), (0.9, 0.7), (1.0, 1.0))

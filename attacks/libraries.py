@@ -11,7 +11,7 @@ from importlib import metadata, util
 from importlib.machinery import PathFinder
 from typing import Any
 
-from datasets.errors import UserError
+from hashattack.datasets.errors import UserError
 
 
 class LibraryError(UserError):
@@ -71,4 +71,4 @@ class Library:
 
 def extra(name: str) -> Library:
     """Return a library that is an optional extra of this program, under its own name."""
-    return Library(name, name, f"targeted-hashing-benchmark[{name}]")
+    return Library(name, name, f"hashattack[{name}]")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from attacks.base import Attack, Crafting, attack
-from attacks.gradient import DHTA_SCHEDULE, GradientLoop, Identity, UniformNoise
-from attacks.protocols import EPSILON, Protocol
-from attacks.target_codes import AnchorCode, RandomPoint
+from hashattack.attacks.base import Attack, Crafting, attack
+from hashattack.attacks.gradient import DHTA_SCHEDULE, GradientLoop, Identity, UniformNoise
+from hashattack.attacks.protocols import EPSILON, Protocol
+from hashattack.attacks.target_codes import AnchorCode, RandomPoint
 
 
 def anchor_code(protocol: Protocol) -> AnchorCode:

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.base import AttackError, Knowledge, Pool, TargetCode
-from attacks.protocols import PoolName
-from datasets.base import IntArray, UInt8Array
-from datasets.seeds import generator
-from targets.hasher import sign_codes
+from hashattack.attacks.base import AttackError, Knowledge, Pool, TargetCode
+from hashattack.attacks.protocols import PoolName
+from hashattack.datasets.base import IntArray, UInt8Array
+from hashattack.datasets.seeds import generator
+from hashattack.targets.hasher import sign_codes
 
 
 def members(pool: Pool, target: UInt8Array) -> IntArray:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from datasets.errors import UserError
+from hashattack.datasets.errors import UserError
 
 TOLERANCE = 1e-6  # of pixels in [0, 1]: what rounding may add to a budget
 _UNLIKE = 0.1  # the least L-infinity between an image and its mirror image that tells something

@@ -13,7 +13,7 @@ from pathlib import Path
 import platformdirs
 import typer
 
-from datasets.errors import UserError
+from hashattack.datasets.errors import UserError
 
 EXIT_CELLS_MISSING = 3
 EXIT_USAGE = 2
@@ -23,7 +23,7 @@ EXIT_INTERRUPTED = 130
 
 def cache_folder(cache: Path | None) -> Path:
     """Return where data sets are built: as asked, or the user's cache folder."""
-    return (cache or platformdirs.user_cache_path("targeted-hashing-benchmark")).resolve()
+    return (cache or platformdirs.user_cache_path("hashattack")).resolve()
 
 
 @contextlib.contextmanager

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from benchmark.names import ID_RULE, is_id
-from datasets.errors import UserError
+from hashattack.benchmark.names import ID_RULE, is_id
+from hashattack.datasets.errors import UserError
 
 
 class DraftError(UserError):
@@ -47,7 +47,7 @@ def write_draft(kind: str, name: str, folder: Path, taken: Collection[str] = ())
         )
     if id_ in taken:
         raise DraftError(f"there is an attack '{id_}' already; choose another id, like my-{id_}")
-    template = resources.files("benchmark") / "templates" / f"{kind}.txt"
+    template = resources.files("hashattack.benchmark") / "templates" / f"{kind}.txt"
     text = template.read_text(encoding="utf-8")
     own = _names(text)
     named = {

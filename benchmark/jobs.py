@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 
 import torch
 
-from benchmark.engines.base import HARNESS
-from benchmark.numerics import Precision
-from benchmark.storage.journal import Journal
-from benchmark.storage.records import digest
-from benchmark.storage.store import Arrays, JobRef, Store
+from hashattack.benchmark.engines.base import HARNESS
+from hashattack.benchmark.numerics import Precision
+from hashattack.benchmark.store.journal import Journal
+from hashattack.benchmark.store.records import digest
+from hashattack.benchmark.store.store import Arrays, JobRef, Store
 
 Progress = Callable[[int, int, str], None]
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from datasets.errors import UserError
+from hashattack.datasets.errors import UserError
 
 T = TypeVar("T")
 ID_RULE = "letters, digits and single dashes, dots or '_' between them"

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.jobs import Compute, Context
-from benchmark.numerics import memory_format
-from datasets.base import Images, IntArray, UInt8Array
-from targets.backbones import TargetError
-from targets.checkpoints import load_hasher
-from targets.hasher import Hasher, TargetSpec, sign_codes
-from targets.training import to_pixels
+from hashattack.benchmark.jobs import Compute, Context
+from hashattack.benchmark.numerics import memory_format
+from hashattack.datasets.base import Images, IntArray, UInt8Array
+from hashattack.targets.backbones import TargetError
+from hashattack.targets.checkpoints import load_hasher
+from hashattack.targets.hasher import Hasher, TargetSpec, sign_codes
+from hashattack.targets.training import to_pixels
 
 
 def batches(

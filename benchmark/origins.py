@@ -12,7 +12,7 @@ import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from benchmark.storage.records import ROOMS
+from hashattack.benchmark.store.records import PACKAGE
 
 
 def beside(file: Path) -> dict[str, Path]:
@@ -20,7 +20,7 @@ def beside(file: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     left = [file]
     while left:
-        for name in _imported(left.pop()) - found.keys() - {file.stem, *ROOMS}:
+        for name in _imported(left.pop()) - found.keys() - {file.stem, PACKAGE}:
             modules = _modules(file.parent, name)
             left += modules.values()
             found |= modules

@@ -1,7 +1,7 @@
 """Plug-ins: attacks, target-code rules, losses, backbones and data sets from a person's own files.
 
 A file is imported by its path; installed packages register modules under the entry-point group
-``targeted_hashing_benchmark``. Workers get a file's classes by value, so that only the driver reads
+``hashattack``. Workers get a file's classes by value, so that only the driver reads
 it. Its source, that of the modules it imports from beside it, or that of its whole package is part
 of the keys of the jobs that use it: an edit computes them anew.
 """
@@ -18,11 +18,11 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
-from benchmark.origins import beside, package, text_digest
-from benchmark.storage.records import register_source
-from datasets.errors import UserError
+from hashattack.benchmark.origins import beside, package, text_digest
+from hashattack.benchmark.store.records import register_source
+from hashattack.datasets.errors import UserError
 
-GROUP = "targeted_hashing_benchmark"
+GROUP = "hashattack"
 FOREIGN = (Exception, SystemExit)  # what code of others may raise: no exit of it is the program's
 _loaded: dict[str, ModuleType] = {}  # by the path of their file
 

@@ -26,7 +26,7 @@ def program_digest() -> str:
     """Return the SHA-256 of everything a command's answer depends on beside what it is asked."""
     folders = [ROOT / room for room in (*_COMPUTING, "reports")]
     found = [path for folder in folders for kind in _KINDS for path in folder.rglob(kind)]
-    paths = sorted([*found, ROOT / "run_benchmark.py"])
+    paths = sorted(found)
     return _digest(paths, [platform.python_version(), *_installed()])
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 import torchvision
 
-from benchmark.program import code_digest
+from hashattack.benchmark.program import code_digest
 
 
 @functools.cache

@@ -13,15 +13,13 @@ from functools import cache
 from types import ModuleType
 from typing import Any, TypeVar
 
-import attacks
-import datasets
-import targets
-from attacks.base import Attack, Entry
-from attacks.protocols import PROTOCOLS, Protocol
-from benchmark.plugins import FOREIGN, PluginError, plugin_modules
-from datasets.base import DatasetSpec
-from targets.backbones import Backbone
-from targets.losses import HashingMethod
+from hashattack import attacks, datasets, targets
+from hashattack.attacks.base import Attack, Entry
+from hashattack.attacks.protocols import PROTOCOLS, Protocol
+from hashattack.benchmark.plugins import FOREIGN, PluginError, plugin_modules
+from hashattack.datasets.base import DatasetSpec
+from hashattack.targets.backbones import Backbone
+from hashattack.targets.losses import HashingMethod
 
 T = TypeVar("T")
 

@@ -10,23 +10,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmark.engines.base import Engine
-from benchmark.engines.choice import Choice
-from benchmark.jobs import Job
-from benchmark.planning.estimate import estimate, remember
-from benchmark.planning.plan import Plan
-from benchmark.provenance import versions
-from benchmark.results.finished import forget
-from benchmark.results.manifest import write_manifest
-from benchmark.schedule.attempts import Patience
-from benchmark.schedule.interrupts import Signals, signals
-from benchmark.schedule.ledger import StoreLedger, Trusts
-from benchmark.schedule.loop import Loop, Outcome, RunStoppedError
-from benchmark.storage.lock import hold
-from benchmark.storage.records import Rerun
-from benchmark.storage.store import Store, read_json, write_json
-from benchmark.watch.events import EventLog
-from benchmark.watch.observers import Observer, Several
+from hashattack.benchmark.engines.base import Engine
+from hashattack.benchmark.engines.choice import Choice
+from hashattack.benchmark.jobs import Job
+from hashattack.benchmark.plan.estimate import estimate, remember
+from hashattack.benchmark.plan.plan import Plan
+from hashattack.benchmark.progress.events import EventLog
+from hashattack.benchmark.progress.observers import Observer, Several
+from hashattack.benchmark.provenance import versions
+from hashattack.benchmark.results.finished import forget
+from hashattack.benchmark.results.manifest import write_manifest
+from hashattack.benchmark.schedule.attempts import Patience
+from hashattack.benchmark.schedule.interrupts import Signals, signals
+from hashattack.benchmark.schedule.ledger import StoreLedger, Trusts
+from hashattack.benchmark.schedule.loop import Loop, Outcome, RunStoppedError
+from hashattack.benchmark.store.lock import hold
+from hashattack.benchmark.store.records import Rerun
+from hashattack.benchmark.store.store import Store, read_json, write_json
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from datasets.base import (
+from hashattack.datasets.base import (
     SPLITS,
     ArrayImages,
     DatasetError,
@@ -21,7 +21,7 @@ from datasets.base import (
     UInt8Array,
     fingerprint,
 )
-from datasets.splits import seeded_splits
+from hashattack.datasets.splits import seeded_splits
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _NAMES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from datasets.image_files import outside
+from hashattack.datasets.image_files import outside
 
 _WORKERS = 8
 

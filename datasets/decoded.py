@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from datasets.base import DatasetError, IntArray, UInt8Array
-from datasets.image_files import ImageFiles
+from hashattack.datasets.base import DatasetError, IntArray, UInt8Array
+from hashattack.datasets.image_files import ImageFiles
 
 logger = logging.getLogger(__name__)
 _CHUNK = 256

@@ -20,7 +20,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from datasets.base import (
+from hashattack.datasets.base import (
     SPLITS,
     ArrayImages,
     DatasetError,

@@ -10,8 +10,8 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from datasets.base import SPLITS, DatasetError, Inspection, SplitName, UInt8Array
-from datasets.draws import Policy, eligible_rows
+from hashattack.datasets.base import SPLITS, DatasetError, Inspection, SplitName, UInt8Array
+from hashattack.datasets.draws import Policy, eligible_rows
 
 Level = Literal["error", "warning", "note"]
 _SHOWN = 3

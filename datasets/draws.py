@@ -18,8 +18,8 @@ from typing import Literal
 
 import numpy as np
 
-from datasets.base import DatasetError, UInt8Array
-from datasets.seeds import generator
+from hashattack.datasets.base import DatasetError, UInt8Array
+from hashattack.datasets.seeds import generator
 
 Policy = Literal["unique", "frequent", "exclude-equal", "disjoint"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from datasets.base import SPLITS, SplitName
-from datasets.image_lists import ImageList, read_list, refuse_faults
-from datasets.listed import ListedData
-from datasets.splits import seeded_splits
+from hashattack.datasets.base import SPLITS, SplitName
+from hashattack.datasets.image_lists import ImageList, read_list, refuse_faults
+from hashattack.datasets.listed import ListedData
+from hashattack.datasets.splits import seeded_splits
 
 
 @dataclass(frozen=True, kw_only=True)

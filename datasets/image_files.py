@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from datasets.base import DatasetError, IntArray, UInt8Array
+from hashattack.datasets.base import DatasetError, IntArray, UInt8Array
 
 PIXEL_CAP = 100_000_000  # a photograph has 12 to 50 million
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.base import DatasetError, SplitName, UInt8Array
-from datasets.image_files import path_fault
+from hashattack.datasets.base import DatasetError, SplitName, UInt8Array
+from hashattack.datasets.image_files import path_fault
 
 _SPLIT_NAMES: dict[SplitName, tuple[str, ...]] = {
     "train": ("train",),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from datasets.base import (
+from hashattack.datasets.base import (
     SPLITS,
     DatasetError,
     DatasetSpec,
@@ -19,10 +19,10 @@ from datasets.base import (
     SplitName,
     fingerprint,
 )
-from datasets.contents import content_hashes
-from datasets.decoded import DecodedImages
-from datasets.image_files import Framing, ImageFiles, decode, outside
-from datasets.image_lists import ImageList, aligned, find_list, refuse_faults
+from hashattack.datasets.contents import content_hashes
+from hashattack.datasets.decoded import DecodedImages
+from hashattack.datasets.image_files import Framing, ImageFiles, decode, outside
+from hashattack.datasets.image_lists import ImageList, aligned, find_list, refuse_faults
 
 _SHOWN = 3
 _OTHERS: tuple[SplitName, ...] = ("train", "database")

@@ -12,8 +12,8 @@ from pathlib import Path, PureWindowsPath
 
 import numpy as np
 
-from datasets.base import DatasetError, UInt8Array
-from datasets.image_lists import ImageList
+from hashattack.datasets.base import DatasetError, UInt8Array
+from hashattack.datasets.image_lists import ImageList
 
 _MIRFLICKR_IMAGES = 25_000
 _MIRFLICKR_RELEVANT = (

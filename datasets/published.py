@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from datasets.base import SplitName
-from datasets.listed import ListedData
+from hashattack.datasets.base import SplitName
+from hashattack.datasets.listed import ListedData
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from datasets.base import DatasetError, IntArray, SplitName
-from datasets.seeds import generator
+from hashattack.datasets.base import DatasetError, IntArray, SplitName
+from hashattack.datasets.seeds import generator
 
 
 def seeded_splits(

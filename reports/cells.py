@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from reports.names import Names
-from reports.runs import Runs
-from reports.standings import Standing, standings
-from reports.uncertainty import Uncertainty
+from hashattack.reports.names import Names
+from hashattack.reports.runs import Runs
+from hashattack.reports.standings import Standing, standings
+from hashattack.reports.uncertainty import Uncertainty
 
 _KEYS = [  # a line: everything but the seeds
     *("dataset", "dataset_fingerprint", "base", "policy", "source", "victim", "attack", "variant"),

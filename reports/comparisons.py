@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from reports.leaderboard import Board, Line
-from reports.uncertainty import Difference, Judge
+from hashattack.reports.leaderboard import Board, Line
+from hashattack.reports.uncertainty import Difference, Judge
 
 _USUAL = "dhta"  # what the field compares with
 

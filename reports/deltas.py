@@ -6,8 +6,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from reports.palette import colours
-from reports.published import KEYS, measured, published
+from hashattack.reports.palette import colours
+from hashattack.reports.published import KEYS, measured, published
 
 _TITLES = {
     "t-MAP": "t-MAP (points)",

@@ -13,18 +13,24 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from reports.deltas import delta_points, measured_minus_published
-from reports.drawings import Drawings
-from reports.names import Names
-from reports.palette import colours, dashes
-from reports.sweeps import ablation, ablation_points, alpha_points, alpha_sweep, panel_names
-from reports.tradeoffs import (
+from hashattack.reports.deltas import delta_points, measured_minus_published
+from hashattack.reports.drawings import Drawings
+from hashattack.reports.names import Names
+from hashattack.reports.palette import colours, dashes
+from hashattack.reports.sweeps import (
+    ablation,
+    ablation_points,
+    alpha_points,
+    alpha_sweep,
+    panel_names,
+)
+from hashattack.reports.tradeoffs import (
     bits_points,
     t_map_against_bits,
     t_map_against_perceptibility,
     t_map_against_seconds,
 )
-from reports.transfers import transfer_map, transfer_points
+from hashattack.reports.transfers import transfer_map, transfer_points
 
 mpl.use("Agg")
 

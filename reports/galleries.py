@@ -12,8 +12,8 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmark.storage.store import Arrays
-from reports.drawings import Drawings
+from hashattack.benchmark.store.store import Arrays
+from hashattack.reports.drawings import Drawings
 
 mpl.use("Agg")
 _HIT, _MISS = "#0072b2", "#d55e00"  # blue and vermilion, told apart by every eye

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from reports.layouts import Layout
-from reports.published import KEYS, measured, published
+from hashattack.reports.layouts import Layout
+from hashattack.reports.published import KEYS, measured, published
 
 _LOWER_IS_BETTER = ("perceptibility_x100", "seconds_per_image")
 _NO_RIVALS = ("Original", "Noise", "Anchor code", "Prototype code")  # never in bold

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from reports.names import Names
-from reports.standings import Standing, standings
-from reports.uncertainty import Judge
+from hashattack.reports.names import Names
+from hashattack.reports.standings import Standing, standings
+from hashattack.reports.uncertainty import Judge
 
 _CLASS_ORDER = {"reference": 0, "unbounded": 2, "code": 3}  # declared budgets stand between
 _CLASS_TITLES = {"reference": "no attack", "unbounded": "none declared", "code": "code only"}

@@ -11,10 +11,10 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.cells import CellLine
-from reports.comparisons import Against
-from reports.leaderboard import Board
-from reports.runs import Runs
+from hashattack.reports.cells import CellLine
+from hashattack.reports.comparisons import Against
+from hashattack.reports.leaderboard import Board
+from hashattack.reports.runs import Runs
 
 # What the cells are filtered by: the heading, and the value of a line.
 FACETS: Mapping[str, Callable[[CellLine], str]] = {
@@ -68,7 +68,7 @@ def render(
         figures, galleries: pictures.
     """
     environment = Environment(
-        loader=PackageLoader("reports"),
+        loader=PackageLoader("hashattack.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

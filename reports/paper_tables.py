@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 from tabulate import tabulate
 
-from reports.grids import Grid, Number
-from reports.tables import LATEX, MARKDOWN, Notation
+from hashattack.reports.grids import Grid, Number
+from hashattack.reports.tables import LATEX, MARKDOWN, Notation
 
 _PLACES = {"t-MAP": 2, "MAP": 2, "perceptibility_x100": 2}
 _METRIC_NAMES = {"perceptibility_x100": "Per. (10⁻²)", "seconds_per_image": "Time (s)"}

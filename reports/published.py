@@ -10,7 +10,7 @@ from importlib import resources
 
 import pandas as pd
 
-from reports.names import Names
+from hashattack.reports.names import Names
 
 KEYS = [
     "dataset",
@@ -49,7 +49,7 @@ _SETTING = ("dataset_fingerprint", "n_queries", "params", "policy", "protocol")
 @functools.cache
 def published() -> pd.DataFrame:
     """Return the paper's 462 numbers: ``table``, the keys, ``value`` (t-MAP in percent)."""
-    path = resources.files("reports") / "published.csv"
+    path = resources.files("hashattack.reports") / "published.csv"
     frame = pd.read_csv(path.open(encoding="utf-8"), dtype="string")
     return _without_source(frame.astype({"value": "float64"}))
 

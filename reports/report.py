@@ -9,22 +9,22 @@ from typing import Literal, get_args
 
 import pandas as pd
 
-from benchmark.storage.store import write_bytes
-from reports.cells import cell_lines
-from reports.comparisons import compared
-from reports.drawings import Drawings
-from reports.figures import draw_figures
-from reports.galleries import draw_gallery
-from reports.grids import grids
-from reports.layouts import LAYOUTS
-from reports.leaderboard import Board, leaderboards
-from reports.names import Names
-from reports.page import Picture, render
-from reports.paper_tables import latex_grid, markdown_grids
-from reports.results import export_results
-from reports.runs import Runs
-from reports.tables import latex, markdown, plain
-from reports.uncertainty import Uncertainty
+from hashattack.benchmark.store.store import write_bytes
+from hashattack.reports.cells import cell_lines
+from hashattack.reports.comparisons import compared
+from hashattack.reports.drawings import Drawings
+from hashattack.reports.figures import draw_figures
+from hashattack.reports.galleries import draw_gallery
+from hashattack.reports.grids import grids
+from hashattack.reports.layouts import LAYOUTS
+from hashattack.reports.leaderboard import Board, leaderboards
+from hashattack.reports.names import Names
+from hashattack.reports.page import Picture, render
+from hashattack.reports.paper_tables import latex_grid, markdown_grids
+from hashattack.reports.results import export_results
+from hashattack.reports.runs import Runs
+from hashattack.reports.tables import latex, markdown, plain
+from hashattack.reports.uncertainty import Uncertainty
 
 Format = Literal["html", "md", "tex", "csv"]
 FORMATS: tuple[Format, ...] = get_args(Format)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmark.storage.store import write_bytes
-from reports.runs import Runs
+from hashattack.benchmark.store.store import write_bytes
+from hashattack.reports.runs import Runs
 
 
 def load_results(out: Path) -> pd.DataFrame:

@@ -11,17 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from benchmark.results.findings import (
+from hashattack.benchmark.results.findings import (
     crafted_beside,
     galleries,
     loss_curves,
     provenance,
     retrieval_curves,
 )
-from benchmark.results.manifest import MISSING, read_manifest, result_rows, suite_tables
-from benchmark.storage.records import COLUMNS
-from benchmark.storage.store import Arrays, JobRef, Store
-from datasets.errors import UserError
+from hashattack.benchmark.results.manifest import MISSING, read_manifest, result_rows, suite_tables
+from hashattack.benchmark.store.records import COLUMNS
+from hashattack.benchmark.store.store import Arrays, JobRef, Store
+from hashattack.datasets.errors import UserError
 
 _CELL = (  # what tells rows of one job apart
     *("dataset", "attack", "title", "source", "victim", "policy", "protocol"),

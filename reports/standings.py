@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmark.statistics import LEVEL
-from reports.uncertainty import Judge
+from hashattack.benchmark.statistics import LEVEL
+from hashattack.reports.uncertainty import Judge
 
 
 @dataclass(frozen=True)

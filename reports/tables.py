@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 from tabulate import tabulate
 
-from reports.leaderboard import Board, Group, Line
+from hashattack.reports.leaderboard import Board, Group, Line
 
 _MISSING = "\N{EN DASH}"
 _LATEX = {

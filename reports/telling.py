@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.console import say
-from datasets.errors import UserError
-from reports.report import FORMATS, Format, Report, write_report
-from reports.results import export_results, load_results
+from hashattack.benchmark.console import say
+from hashattack.datasets.errors import UserError
+from hashattack.reports.report import FORMATS, Format, Report, write_report
+from hashattack.reports.results import export_results, load_results
 
 
 def parse_formats(text: str) -> list[Format]:

@@ -8,8 +8,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from reports.palette import colours, markers
-from reports.sweeps import panel_names
+from hashattack.reports.palette import colours, markers
+from hashattack.reports.sweeps import panel_names
 
 _KEYS = ["dataset", "protocol", "policy", "source", "label", "overrides"]
 _SHORT = 4  # the ratio of its ends up to which an axis is labelled with two digits

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from reports.names import Names
+from hashattack.reports.names import Names
 
 _MATRIX = ["dataset", "protocol", "policy", "attack"]
 _ANNOTATED = 16  # hashers at most whose values are written into the cells

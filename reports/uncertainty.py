@@ -13,10 +13,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from benchmark import statistics
-from benchmark.statistics import interval, p_value
-from benchmark.storage.store import read_json, write_json
-from reports.runs import Runs
+from hashattack.benchmark import statistics
+from hashattack.benchmark.statistics import interval, p_value
+from hashattack.benchmark.store.store import read_json, write_json
+from hashattack.reports.runs import Runs
 
 _NAME = ".intervals.json"
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from datasets.errors import UserError
+from hashattack.datasets.errors import UserError
 
 HashInit = Literal["linear", "normal"]
 

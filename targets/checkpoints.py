@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from targets.backbones import Backbone, TargetError
-from targets.hasher import Hasher, TargetSpec, build_hasher
+from hashattack.targets.backbones import Backbone, TargetError
+from hashattack.targets.hasher import Hasher, TargetSpec, build_hasher
 
 Arrays = dict[str, npt.NDArray[Any]]
 

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from targets.backbones import Backbone, TargetError
-from targets.checkpoints import Arrays, load_state, read_state, state_arrays
-from targets.hasher import Normalise, TargetSpec, build_hasher
-from targets.losses import HashingMethod
+from hashattack.targets.backbones import Backbone, TargetError
+from hashattack.targets.checkpoints import Arrays, load_state, read_state, state_arrays
+from hashattack.targets.hasher import Normalise, TargetSpec, build_hasher
+from hashattack.targets.losses import HashingMethod
 
 _LONGEST_CODE = 512
 _LATE = 10_000  # a step at which a continuation has begun

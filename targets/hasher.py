@@ -8,10 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from targets.backbones import Backbone, TargetError
-from targets.losses import HashingMethod
-from targets.recipe import Recipe
-from targets.seeding import seeded
+from hashattack.targets.backbones import Backbone, TargetError
+from hashattack.targets.losses import HashingMethod
+from hashattack.targets.recipe import Recipe
+from hashattack.targets.seeding import seeded
 
 Normalise = Literal["none", "imagenet"]
 NAMED_WEIGHTS = ("imagenet", "labels", "none")

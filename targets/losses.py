@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from targets.backbones import HashInit
+from hashattack.targets.backbones import HashInit
 
 
 @dataclass(frozen=True, kw_only=True)

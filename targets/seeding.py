@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import torch
 
-from datasets.seeds import derive
+from hashattack.datasets.seeds import derive
 
 
 @contextmanager

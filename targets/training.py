@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from datasets.base import Split, UInt8Array
-from datasets.seeds import generator
-from targets.backbones import Backbone, TargetError
-from targets.hasher import Hasher, TargetSpec
-from targets.recipe import Recipe
-from targets.seeding import seeded
+from hashattack.datasets.base import Split, UInt8Array
+from hashattack.datasets.seeds import generator
+from hashattack.targets.backbones import Backbone, TargetError
+from hashattack.targets.hasher import Hasher, TargetSpec
+from hashattack.targets.recipe import Recipe
+from hashattack.targets.seeding import seeded
 
 Progress = Callable[[int, int, str], None]  # done, total, unit
 # Pixels [n, 3, S, S], their rows [n] and the number of the step -> the mean loss, a scalar.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from datasets.base import RetrievalData
+from hashattack.datasets.base import RetrievalData
 
 _TEXT = '''
 import gc
@@ -18,13 +18,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from attacks.base import Attack, Blind, Fitted, attack
-from attacks.gradient import DHTA_SCHEDULE, GradientLoop
-from attacks.protocols import EPSILON
-from attacks.published import anchor_code
-from attacks.target_codes import AnchorCode
-from benchmark.audit import InvalidAttackError
-from targets.hasher import Hasher
+from hashattack.attacks.base import Attack, Blind, Fitted, attack
+from hashattack.attacks.gradient import DHTA_SCHEDULE, GradientLoop
+from hashattack.attacks.protocols import EPSILON
+from hashattack.attacks.published import anchor_code
+from hashattack.attacks.target_codes import AnchorCode
+from hashattack.benchmark.audit import InvalidAttackError
+from hashattack.targets.hasher import Hasher
 
 DIGESTS = [...]  # of the queries' label rows, all of them or those that are attacked
 KEPT = {}

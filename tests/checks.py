@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark.jobs import Job
-from benchmark.planning.plan import Plan
-from benchmark.regression.baseline import read_baseline
-from benchmark.regression.checking import check
-from benchmark.regression.question import Question
-from benchmark.regression.verdict import Demands, Verdict
-from benchmark.results.adoption import PREPARED
-from benchmark.results.manifest import write_manifest
+from hashattack.benchmark.jobs import Job
+from hashattack.benchmark.plan.plan import Plan
+from hashattack.benchmark.regression.baseline import read_baseline
+from hashattack.benchmark.regression.checking import check
+from hashattack.benchmark.regression.question import Question
+from hashattack.benchmark.regression.verdict import Demands, Verdict
+from hashattack.benchmark.results.adoption import PREPARED
+from hashattack.benchmark.results.manifest import write_manifest
 from tests.conftest import InlineEngine, run_jobs
 
 ONE = ["source=DPSH-Tiny-32"]

@@ -13,19 +13,19 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark.contract.world import DIGITS, World
-from benchmark.contract.world import untrained as untrained
-from benchmark.engines.base import HARNESS, Engine, Slot
-from benchmark.engines.slots import cpu_slots
-from benchmark.jobs import Job
-from benchmark.outside.export import export_trials
-from benchmark.outside.trials import Origin
-from benchmark.planning.plan import Plan, make_plan
-from benchmark.schedule.attempts import Patience
-from benchmark.schedule.ledger import StoreLedger, Trusts
-from benchmark.schedule.loop import Loop, Outcome
-from benchmark.suites.suite import Suite, parse_suite
-from datasets.base import RetrievalData
+from hashattack.benchmark.contract.world import DIGITS, World
+from hashattack.benchmark.contract.world import untrained as untrained
+from hashattack.benchmark.engines.base import HARNESS, Engine, Slot
+from hashattack.benchmark.engines.slots import cpu_slots
+from hashattack.benchmark.external.export import export_trials
+from hashattack.benchmark.external.trials import Origin
+from hashattack.benchmark.jobs import Job
+from hashattack.benchmark.plan.plan import Plan, make_plan
+from hashattack.benchmark.schedule.attempts import Patience
+from hashattack.benchmark.schedule.ledger import StoreLedger, Trusts
+from hashattack.benchmark.schedule.loop import Loop, Outcome
+from hashattack.benchmark.suites.suite import Suite, parse_suite
+from hashattack.datasets.base import RetrievalData
 from tests.photos import photo_folder
 
 torch.set_num_threads(1)  # small tensors, and the same bits whatever the machine
@@ -170,7 +170,7 @@ def run_inline(
     suite: Suite, cache: Path, out: Path, observer: Recorder | None = None
 ) -> tuple[Plan, Outcome]:
     """Plan and run a suite in this process."""
-    from benchmark.results.manifest import write_manifest
+    from hashattack.benchmark.results.manifest import write_manifest
 
     plan = make_plan(suite, cache)
     write_manifest(plan, out)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark.storage.records import COLUMNS, digest
-from benchmark.storage.store import JobRef, Store, write_json
-from datasets.seeds import generator
+from hashattack.benchmark.store.records import COLUMNS, digest
+from hashattack.benchmark.store.store import JobRef, Store, write_json
+from hashattack.datasets.seeds import generator
 
 PROVENANCE = {
     **{"python": "3.11", "torch": "2", "torchvision": "0", "machine": "x86_64", "code": "c"},

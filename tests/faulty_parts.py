@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 import torch
 from torch import nn
-from attacks.base import TargetCode
-from datasets.base import ArrayImages, DatasetError, DatasetSpec, RetrievalData, Split
-from targets.backbones import Backbone
-from targets.losses import HashingMethod
+from hashattack.attacks.base import TargetCode
+from hashattack.datasets.base import ArrayImages, DatasetError, DatasetSpec, RetrievalData, Split
+from hashattack.targets.backbones import Backbone
+from hashattack.targets.losses import HashingMethod
 
 @dataclass(frozen=True, kw_only=True)
 class Mine(HashingMethod):

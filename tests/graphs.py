@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmark.engines.base import Slot
-from benchmark.jobs import Context, Job, Output, Task
+from hashattack.benchmark.engines.base import Slot
+from hashattack.benchmark.jobs import Context, Job, Output, Task
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,13 +17,13 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from benchmark.outside.asking import Asked
-from benchmark.outside.submissions import submit
-from benchmark.outside.trial_file import TrialFile
-from benchmark.outside.trials import Origin
-from benchmark.results.manifest import read_manifest, write_manifest
-from benchmark.storage.store import JobRef, Store
-from reports.results import load_results
+from hashattack.benchmark.external.asking import Asked
+from hashattack.benchmark.external.submissions import submit
+from hashattack.benchmark.external.trial_file import TrialFile
+from hashattack.benchmark.external.trials import Origin
+from hashattack.benchmark.results.manifest import read_manifest, write_manifest
+from hashattack.benchmark.store.store import JobRef, Store
+from hashattack.reports.results import load_results
 from tests.conftest import (
     InlineEngine,
     run_jobs,

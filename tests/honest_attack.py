@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 import numpy as np
 import torch
-from attacks.base import Attack, Crafting, Fitted, attack
-from attacks.protocols import EPSILON
-from attacks.published import anchor_code
-from attacks.target_codes import AnchorCode
-from datasets.seeds import generator
+from hashattack.attacks.base import Attack, Crafting, Fitted, attack
+from hashattack.attacks.protocols import EPSILON
+from hashattack.attacks.published import anchor_code
+from hashattack.attacks.target_codes import AnchorCode
+from hashattack.datasets.seeds import generator
 
 KEPT = {}
 WEIGHTS = np.linspace(0, 0.005, 9)

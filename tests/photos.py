@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from datasets.doctor import Diagnosis
-from datasets.folder import FolderData
+from hashattack.datasets.doctor import Diagnosis
+from hashattack.datasets.folder import FolderData
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks.adapters.base import Adapter
-from attacks.adapters.foolbox_adapter import FoolboxFGSM, FoolboxMIFGSM, FoolboxPGD
-from attacks.adapters.torchattacks_adapter import (
+from hashattack.attacks.adapters.base import Adapter
+from hashattack.attacks.adapters.foolbox_adapter import FoolboxFGSM, FoolboxMIFGSM, FoolboxPGD
+from hashattack.attacks.adapters.torchattacks_adapter import (
     CodeClassifier,
     TorchattacksFGSM,
     TorchattacksMIFGSM,
@@ -22,13 +22,13 @@ from attacks.adapters.torchattacks_adapter import (
     TorchattacksPGD,
     TorchattacksSINIFGSM,
 )
-from attacks.base import AttackError, Batch
-from attacks.gradient import GradientLoop
-from attacks.protocols import EPSILON, PROTOCOLS
-from benchmark.registry import registry
-from benchmark.results.findings import provenance
-from reports.results import load_results
-from targets.hasher import Hasher
+from hashattack.attacks.base import AttackError, Batch
+from hashattack.attacks.gradient import GradientLoop
+from hashattack.attacks.protocols import EPSILON, PROTOCOLS
+from hashattack.benchmark.registry import registry
+from hashattack.benchmark.results.findings import provenance
+from hashattack.reports.results import load_results
+from hashattack.targets.hasher import Hasher
 from tests.conftest import run_inline, small_suite, untrained
 
 STEPS, SIZE, DECAY, COPIES = 6, 2 / 255, 0.9, 3

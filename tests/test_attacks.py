@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from attacks.base import AttackError, Knowledge, Pool
-from attacks.gradient import DHTA_SCHEDULE, GradientLoop
-from attacks.protocols import EPSILON, PROTOCOLS
-from attacks.target_codes import AnchorCode, RandomPoint
-from benchmark.contract.attack_checks import CHECKS
-from benchmark.contract.checks import verdicts
-from benchmark.contract.subject import ROWS, Subject
-from benchmark.contract.world import World, untrained
-from benchmark.registry import registry
-from benchmark.suites.parameters import override
+from hashattack.attacks.base import AttackError, Knowledge, Pool
+from hashattack.attacks.gradient import DHTA_SCHEDULE, GradientLoop
+from hashattack.attacks.protocols import EPSILON, PROTOCOLS
+from hashattack.attacks.target_codes import AnchorCode, RandomPoint
+from hashattack.benchmark.contract.attack_checks import CHECKS
+from hashattack.benchmark.contract.checks import verdicts
+from hashattack.benchmark.contract.subject import ROWS, Subject
+from hashattack.benchmark.contract.world import World, untrained
+from hashattack.benchmark.registry import registry
+from hashattack.benchmark.suites.parameters import override
 
 # Equal compositions are tried once: most attacks are the same under paper and paper-literal.
 ATTACKS = list(

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from attacks.protocols import PROTOCOLS
-from benchmark.regression.baseline import BaselineError, freeze_folder, read_baseline
-from benchmark.regression.candidate import candidates
-from benchmark.regression.frozen import FrozenError, read_frozen
-from benchmark.regression.question import Question, references
-from benchmark.regression.verdict import Demands, Outcome
-from benchmark.storage.store import read_json, write_json
+from hashattack.attacks.protocols import PROTOCOLS
+from hashattack.benchmark.regression.baseline import BaselineError, freeze_folder, read_baseline
+from hashattack.benchmark.regression.candidate import candidates
+from hashattack.benchmark.regression.frozen import FrozenError, read_frozen
+from hashattack.benchmark.regression.question import Question, references
+from hashattack.benchmark.regression.verdict import Demands, Outcome
+from hashattack.benchmark.store.store import read_json, write_json
 from tests.checks import ONE, Checker
 from tests.conftest import SMALL_DIGITS, SmokeRun, run_cli, run_inline, small_suite
 

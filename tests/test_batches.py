@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark.engines.slots import cpu_slots
-from benchmark.jobs import Compute
-from benchmark.planning.batches import Batches, double
-from benchmark.planning.plan import make_plan
-from benchmark.stages.attacking import Craft
-from benchmark.suites.sources import SuiteError
-from targets.backbones import Tiny
+from hashattack.benchmark.engines.slots import cpu_slots
+from hashattack.benchmark.jobs import Compute
+from hashattack.benchmark.plan.batches import Batches, double
+from hashattack.benchmark.plan.plan import make_plan
+from hashattack.benchmark.stages.attacking import Craft
+from hashattack.benchmark.suites.sources import SuiteError
+from hashattack.targets.backbones import Tiny
 from tests.conftest import small_suite
 
 AUTO = {"batch": "auto"}

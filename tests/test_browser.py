@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reports.report import write_report
+from hashattack.reports.report import write_report
 from tests.fake_runs import cell, unsynced, write_run
 from tests.test_page import HOSTILE
 

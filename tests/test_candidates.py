@@ -10,14 +10,14 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from benchmark.outside.trials import Origin
-from benchmark.regression.baseline import BaselineError, read_baseline
-from benchmark.regression.checking import check_stored
-from benchmark.regression.comparison import Pair, adjusted, compare
-from benchmark.regression.question import Question
-from benchmark.regression.telling import write_junit
-from benchmark.regression.trials import METRICS, read_trials
-from benchmark.regression.verdict import Demands, Outcome, Verdict, judge
+from hashattack.benchmark.external.trials import Origin
+from hashattack.benchmark.regression.baseline import BaselineError, read_baseline
+from hashattack.benchmark.regression.checking import check_stored
+from hashattack.benchmark.regression.comparison import Pair, adjusted, compare
+from hashattack.benchmark.regression.question import Question
+from hashattack.benchmark.regression.telling import write_junit
+from hashattack.benchmark.regression.trials import METRICS, read_trials
+from hashattack.benchmark.regression.verdict import Demands, Outcome, Verdict, judge
 from tests.checks import ONE, Checker
 from tests.conftest import SmokeRun, run_cli
 from tests.handing import SOURCE, asked, crafted, scored

@@ -16,16 +16,16 @@ import torch
 import yaml
 from joblib.externals.loky.cloudpickle_wrapper import dumps
 
-from attacks.gradient import GradientLoop
-from benchmark.audit import InvalidAttackError, check_fresh
-from benchmark.engines.local import LocalEngine
-from benchmark.engines.slots import cpu_slots
-from benchmark.planning.plan import make_plan
-from benchmark.plugins import _loaded, load_plugins
-from benchmark.storage.records import is_own
-from datasets.base import DatasetError, RetrievalData
-from reports.results import load_results
-from targets.hasher import Hasher
+from hashattack.attacks.gradient import GradientLoop
+from hashattack.benchmark.audit import InvalidAttackError, check_fresh
+from hashattack.benchmark.engines.local import LocalEngine
+from hashattack.benchmark.engines.slots import cpu_slots
+from hashattack.benchmark.plan.plan import make_plan
+from hashattack.benchmark.plugins import _loaded, load_plugins
+from hashattack.benchmark.store.records import is_own
+from hashattack.datasets.base import DatasetError, RetrievalData
+from hashattack.reports.results import load_results
+from hashattack.targets.hasher import Hasher
 from tests.cheats import write_cheats
 from tests.conftest import run_cli, run_inline, small_suite
 from tests.processes import alive, wait_until

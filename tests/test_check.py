@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
-import run_benchmark
-from attacks.gradient import GradientLoop
-from attacks.target_codes import AnchorCode
-from benchmark.regression import checking
-from benchmark.regression.baseline import BaselineError, read_baseline
-from benchmark.regression.candidate import candidates
-from benchmark.regression.checking import check
-from benchmark.regression.question import Question, references
-from benchmark.regression.verdict import Demands, Outcome
+from hashattack.attacks.gradient import GradientLoop
+from hashattack.attacks.target_codes import AnchorCode
+from hashattack.benchmark.cli.main import app
+from hashattack.benchmark.regression import checking
+from hashattack.benchmark.regression.baseline import BaselineError, read_baseline
+from hashattack.benchmark.regression.candidate import candidates
+from hashattack.benchmark.regression.checking import check
+from hashattack.benchmark.regression.question import Question, references
+from hashattack.benchmark.regression.verdict import Demands, Outcome
 from tests.checks import ONE, Checker
 from tests.conftest import SmokeRun, run_cli
 
@@ -94,7 +94,7 @@ def test_target_codes_of_the_next_query_are_caught(
 def test_a_larger_declared_budget_is_no_equal_comparison(
     checked: Checker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("attacks.published.EPSILON", 9 / 255)
+    monkeypatch.setattr("hashattack.attacks.published.EPSILON", 9 / 255)
     verdict = checked("dhta-fgsm")
     assert verdict.outcome is Outcome.WORSE
     assert "it declares a budget of 9/255 where the reference has 8/255" in verdict.sentence
@@ -215,7 +215,7 @@ def test_an_accident_never_looks_like_a_verdict(
             raise error
 
         monkeypatch.setattr(checking, "check", fail)
-        return CliRunner().invoke(run_benchmark.app, asked).exit_code
+        return CliRunner().invoke(app, asked).exit_code
 
     assert ends_with(ZeroDivisionError("planted")) == 70
     assert ends_with(SystemExit(0)) == 70

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from attacks.protocols import PROTOCOLS
-from benchmark.commands.options import DraftKind
-from benchmark.contract.attack_checks import CHECKS
-from benchmark.contract.checks import Verdict
-from benchmark.contract.examination import declared, module_verdicts
-from benchmark.contract.world import SealedError, World
-from benchmark.drafts import write_draft
-from benchmark.plugins import PluginError, load_plugins
-from benchmark.registry import registry
-from targets.hasher import Hasher
+from hashattack.attacks.protocols import PROTOCOLS
+from hashattack.benchmark.cli.options import DraftKind
+from hashattack.benchmark.contract.attack_checks import CHECKS
+from hashattack.benchmark.contract.checks import Verdict
+from hashattack.benchmark.contract.examination import declared, module_verdicts
+from hashattack.benchmark.contract.world import SealedError, World
+from hashattack.benchmark.drafts import write_draft
+from hashattack.benchmark.plugins import PluginError, load_plugins
+from hashattack.benchmark.registry import registry
+from hashattack.targets.hasher import Hasher
 from tests import faulty_attacks, faulty_conduct
 from tests.faulty_parts import CHANGES, PARTS
 from tests.honest_attack import HONEST, SOUND
@@ -186,6 +186,6 @@ def test_other_parts_are_examined_or_say_why_not(world: World, tmp_path: Path) -
 
 
 def test_what_is_imported_is_not_declared(tmp_path: Path) -> None:
-    text = "from attacks.published import dhta\nfrom targets.losses import DPSH\n"
+    text = "from hashattack.attacks.published import dhta\nfrom targets.losses import DPSH\n"
     (module,) = load_plugins([written(tmp_path, text, "plugin_under_test.py")])
     assert not declared(module)

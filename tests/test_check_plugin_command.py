@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from benchmark.contract import examination
-from benchmark.drafts import write_draft
-from run_benchmark import app
+from hashattack.benchmark.cli.main import app
+from hashattack.benchmark.contract import examination
+from hashattack.benchmark.drafts import write_draft
 from tests.conftest import run_cli
 from tests.honest_attack import HONEST, SCALE, crafts
 from tests.test_plugins import MINE, forget, written
@@ -115,7 +115,7 @@ def test_nothing_declared_is_a_fault_of_usage(asked: Asked, tmp_path: Path) -> N
 
 def test_what_cannot_be_checked_does_not_look_like_success(asked: Asked, tmp_path: Path) -> None:
     needy = SCALE + "    requires: ClassVar[Any] = Library('no_such.thing', 'nothing', 'nothing')\n"
-    text = HONEST.replace("import inspect\n", "from attacks.libraries import Library\n")
+    text = HONEST.replace("import inspect\n", "from hashattack.attacks.libraries import Library\n")
     code, said = asked(written(tmp_path, text.replace(SCALE, needy), "needy.py"))
     wanted = "faulty: not checked: it needs no_such.thing: pip install 'nothing'"
     assert (code, said.splitlines()[-1]) == (3, f"nothing was checked: {wanted}")

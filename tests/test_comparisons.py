@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from benchmark.regression.comparison import Pair, compare
-from benchmark.regression.trials import read_trials
-from reports import uncertainty
-from reports.comparisons import compared
-from reports.leaderboard import leaderboards
-from reports.report import write_report
-from reports.runs import Runs
-from reports.uncertainty import Uncertainty
+from hashattack.benchmark.regression.comparison import Pair, compare
+from hashattack.benchmark.regression.trials import read_trials
+from hashattack.reports import uncertainty
+from hashattack.reports.comparisons import compared
+from hashattack.reports.leaderboard import leaderboards
+from hashattack.reports.report import write_report
+from hashattack.reports.runs import Runs
+from hashattack.reports.uncertainty import Uncertainty
 from tests.conftest import SmokeRun
 from tests.fake_runs import cell, unsynced, write_run
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.base import DatasetError, RetrievalData
-from datasets.digits import Digits, _digit_pools
+from hashattack.datasets.base import DatasetError, RetrievalData
+from hashattack.datasets.digits import Digits, _digit_pools
 from tests.conftest import SMALL_DIGITS
 
 # SHA-256 of the default scenes' uint8 bytes and of their labels.

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.metrics import expected_ap
-from datasets.base import DatasetError
-from datasets.digits import Digits
-from datasets.doctor import chance_of, examine
-from datasets.published import Flickr25K
+from hashattack.benchmark.metrics.average_precision import expected_ap
+from hashattack.datasets.base import DatasetError
+from hashattack.datasets.digits import Digits
+from hashattack.datasets.doctor import chance_of, examine
+from hashattack.datasets.published import Flickr25K
 from tests.conftest import SMALL_DIGITS
 from tests.photos import spec, texts
 

@@ -10,17 +10,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks.base import Attack
-from attacks.gradient import GradientLoop
-from attacks.protocols import EPSILON, PROTOCOLS, Protocol
-from benchmark.commands.options import DraftKind
-from benchmark.contract.examination import attack_verdicts, declared
-from benchmark.contract.subject import Subject
-from benchmark.contract.world import World
-from benchmark.drafts import DraftError, write_draft
-from benchmark.plugins import load_plugins
-from benchmark.registry import registry
-from reports.results import load_results
+from hashattack.attacks.base import Attack
+from hashattack.attacks.gradient import GradientLoop
+from hashattack.attacks.protocols import EPSILON, PROTOCOLS, Protocol
+from hashattack.benchmark.cli.options import DraftKind
+from hashattack.benchmark.contract.examination import attack_verdicts, declared
+from hashattack.benchmark.contract.subject import Subject
+from hashattack.benchmark.contract.world import World
+from hashattack.benchmark.drafts import DraftError, write_draft
+from hashattack.benchmark.plugins import load_plugins
+from hashattack.benchmark.registry import registry
+from hashattack.reports.results import load_results
 from tests.conftest import run_cli, run_inline, small_suite
 from tests.test_plugins import _forgotten as _forgotten
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets.base import DatasetError, UInt8Array
-from datasets.draws import Policy, draw_targets, eligible_rows
-from datasets.seeds import derive, generator
+from hashattack.datasets.base import DatasetError, UInt8Array
+from hashattack.datasets.draws import Policy, draw_targets, eligible_rows
+from hashattack.datasets.seeds import derive, generator
 from tests.conftest import ROOT
 
 FLICKR = ROOT.parent / "shared" / "data" / "FLICKR-25K"

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks.base import Attack, Batch, Crafting, Entry
-from attacks.pros_gan.training import Pace
-from attacks.protocols import EPSILON, Protocol
-from benchmark import registry as registry_module
-from benchmark.results.findings import loss_curves
-from reports.results import load_results
-from targets.hasher import Hasher
+from hashattack.attacks.base import Attack, Batch, Crafting, Entry
+from hashattack.attacks.pros_gan.training import Pace
+from hashattack.attacks.protocols import EPSILON, Protocol
+from hashattack.benchmark import registry as registry_module
+from hashattack.benchmark.results.findings import loss_curves
+from hashattack.reports.results import load_results
+from hashattack.targets.hasher import Hasher
 from tests.conftest import Recorder, run_inline, small_suite
 
 

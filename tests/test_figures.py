@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.storage.records import COLUMNS
-from reports.deltas import delta_points
-from reports.figures import retrieval
-from reports.palette import colours, dashes, markers
-from reports.sweeps import panel_names
-from reports.tradeoffs import bits_points, log_ticks, pareto_front
-from reports.transfers import transfer_map, transfer_points
+from hashattack.benchmark.store.records import COLUMNS
+from hashattack.reports.deltas import delta_points
+from hashattack.reports.figures import retrieval
+from hashattack.reports.palette import colours, dashes, markers
+from hashattack.reports.sweeps import panel_names
+from hashattack.reports.tradeoffs import bits_points, log_ticks, pareto_front
+from hashattack.reports.transfers import transfer_map, transfer_points
 
 KNOWN = (
     *("Original", "Noise", "P2P", "DHTA", "DHTA+FGSM", "DHTA+I-FGSM", "ProS-GAN"),

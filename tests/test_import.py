@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.planning.plan import make_plan
-from benchmark.stages.hashers import ImportHasher, Train
-from benchmark.suites.sources import SuiteError
-from targets.backbones import VGG11, AlexNet, Backbone, ResNet18, TargetError, Tiny
-from targets.checkpoints import load_hasher, state_arrays
-from targets.foreign import foreign_hasher
-from targets.hasher import Hasher, TargetSpec, build_hasher
-from targets.losses import DPSH, HashNet
+from hashattack.benchmark.plan.plan import make_plan
+from hashattack.benchmark.stages.hashers import ImportHasher, Train
+from hashattack.benchmark.suites.sources import SuiteError
+from hashattack.targets.backbones import VGG11, AlexNet, Backbone, ResNet18, TargetError, Tiny
+from hashattack.targets.checkpoints import load_hasher, state_arrays
+from hashattack.targets.foreign import foreign_hasher
+from hashattack.targets.hasher import Hasher, TargetSpec, build_hasher
+from hashattack.targets.losses import DPSH, HashNet
 from tests.conftest import run_cli, run_inline, small_suite, untrained
 
 State = dict[str, Tensor]

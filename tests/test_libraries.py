@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 import torch
 
-from attacks.adapters.foolbox_adapter import FoolboxFGSM
-from attacks.base import Part
-from attacks.libraries import Library, LibraryError, extra
-from attacks.protocols import EPSILON
-from benchmark import program
-from benchmark.commands.listing import listing
-from benchmark.engines.probe import fault, probe
-from benchmark.planning.plan import make_plan
-from benchmark.registry import registry
-from benchmark.suites.sources import SuiteError
-from reports.report import write_report
-from reports.results import load_results
+from hashattack.attacks.adapters.foolbox_adapter import FoolboxFGSM
+from hashattack.attacks.base import Part
+from hashattack.attacks.libraries import Library, LibraryError, extra
+from hashattack.attacks.protocols import EPSILON
+from hashattack.benchmark import program
+from hashattack.benchmark.cli.listing import listing
+from hashattack.benchmark.engines.probe import fault, probe
+from hashattack.benchmark.plan.plan import make_plan
+from hashattack.benchmark.registry import registry
+from hashattack.benchmark.suites.sources import SuiteError
+from hashattack.reports.report import write_report
+from hashattack.reports.results import load_results
 from tests.conftest import run_inline, small_suite, untrained
 from tests.test_adapters import some_batch
 
@@ -69,7 +69,7 @@ def test_without_the_library_a_cell_is_skipped_and_says_what_to_install(
     assert len(IDS) == 8
     for name in IDS:
         library = name.split("-")[0]
-        wanted = f"needs {library}: pip install 'targeted-hashing-benchmark[{library}]'"
+        wanted = f"needs {library}: pip install 'hashattack[{library}]'"
         assert (rows.loc[name, "status"], rows.loc[name, "reason"]) == ("skipped", wanted)
     with pytest.raises(SuiteError, match="no such hyper-parameter"):
         make_plan(small_suite(attacks=[{"attack": IDS[0], "params": {"stpes": 3}}]), cache)
@@ -80,7 +80,7 @@ def test_where_all_is_skipped_the_report_says_what_to_type(cache: Path, tmp_path
     run_inline(small_suite(attacks=["foolbox-fgsm"]), cache, tmp_path)
     report = write_report([tmp_path])
     assert "skipped: foolbox FGSM on DPSH-Tiny-12" in report.leaderboard
-    assert "pip install 'targeted-hashing-benchmark[foolbox]'" in report.leaderboard
+    assert "pip install 'hashattack[foolbox]'" in report.leaderboard
 
 
 @pytest.mark.usefixtures("absent")

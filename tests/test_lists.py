@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from benchmark.stages import base as stages_base
-from benchmark.stages.hashers import Train
-from datasets import image_files
-from datasets.base import SPLITS, DatasetError
-from datasets.doctor import examine
-from datasets.image_files import Framing, decode
-from datasets.image_lists import read_csv, read_lines, write_pair
+from hashattack.benchmark.stages import base as stages_base
+from hashattack.benchmark.stages.hashers import Train
+from hashattack.datasets import image_files
+from hashattack.datasets.base import SPLITS, DatasetError
+from hashattack.datasets.doctor import examine
+from hashattack.datasets.image_files import Framing, decode
+from hashattack.datasets.image_lists import read_csv, read_lines, write_pair
 from tests.conftest import run_inline, small_suite
 from tests.photos import photograph, spec, texts
 

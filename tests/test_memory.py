@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.contract import memory
+from hashattack.benchmark.contract import memory
 
 
 def test_a_run_knows_what_a_check_found(tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from attacks.base import Batch, Crafting
-from attacks.gradient import GradientLoop
-from benchmark.planning.plan import make_plan
-from benchmark.registry import registry
-from reports.leaderboard import leaderboards
-from reports.names import Names
-from reports.published import measured
-from reports.tables import plain
+from hashattack.attacks.base import Batch, Crafting
+from hashattack.attacks.gradient import GradientLoop
+from hashattack.benchmark.plan.plan import make_plan
+from hashattack.benchmark.registry import registry
+from hashattack.reports.leaderboard import leaderboards
+from hashattack.reports.names import Names
+from hashattack.reports.published import measured
+from hashattack.reports.tables import plain
 from tests.conftest import small_suite
 from tests.test_reports import Sure, frame, row
 

@@ -7,8 +7,8 @@ import threading
 import numpy as np
 import pytest
 
-from benchmark.networks import read_ahead
-from datasets.base import DatasetError, IntArray, UInt8Array
+from hashattack.benchmark.networks import read_ahead
+from hashattack.datasets.base import DatasetError, IntArray, UInt8Array
 
 ASKED = [np.array([row]) for row in range(4)]
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmark.numerics import numerics
-from reports.results import load_results
+from hashattack.benchmark.numerics import numerics
+from hashattack.reports.results import load_results
 from tests.conftest import run_cli, run_inline, small_suite
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datasets.base import SPLITS, DatasetError
-from datasets.cifar import Cifar10
-from datasets.official import _MIRFLICKR_LABELS, coco, mirflickr, nus_wide
-from datasets.splits import seeded_splits
+from hashattack.datasets.base import SPLITS, DatasetError
+from hashattack.datasets.cifar import Cifar10
+from hashattack.datasets.official import _MIRFLICKR_LABELS, coco, mirflickr, nus_wide
+from hashattack.datasets.splits import seeded_splits
 
 
 def test_splits_are_disjoint_and_repeat() -> None:

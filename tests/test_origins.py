@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from benchmark import plugins
-from benchmark.origins import beside, package
-from benchmark.planning.plan import make_plan
-from benchmark.plugins import PluginError, installed_plugins, load_plugins, plugin_files
-from benchmark.suites.files import load_suite
+from hashattack.benchmark import plugins
+from hashattack.benchmark.origins import beside, package
+from hashattack.benchmark.plan.plan import make_plan
+from hashattack.benchmark.plugins import PluginError, installed_plugins, load_plugins, plugin_files
+from hashattack.benchmark.suites.files import load_suite
 from tests.conftest import run_cli
 from tests.test_plugins import MINE, forget, written
 
 # The attack alone, its class being in another module.
 HEAD, TAIL = MINE.split("@attack\n", 1)
-USER = "from attacks.base import Attack, attack\nfrom attacks.protocols import EPSILON\n"
-USER += "from attacks.published import anchor_code\nfrom {} import Squared\n\n@attack\n"
+USER = "from hashattack.attacks.base import Attack, attack\nfrom attacks.protocols import EPSILON\n"
+USER += "from hashattack.attacks.published import anchor_code\nfrom {} import Squared\n\n@attack\n"
 
 
 @pytest.fixture

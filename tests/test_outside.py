@@ -13,15 +13,15 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmark.outside.errors import OutsideError
-from benchmark.outside.export import export_trials
-from benchmark.outside.trial_file import TrialFile
-from benchmark.outside.trials import Origin
-from benchmark.results.manifest import read_manifest
-from benchmark.results.stored_suite import stored_suite
-from benchmark.storage.store import JobRef
-from benchmark.suites.sources import SuiteError
-from reports.results import load_results
+from hashattack.benchmark.external.errors import OutsideError
+from hashattack.benchmark.external.export import export_trials
+from hashattack.benchmark.external.trial_file import TrialFile
+from hashattack.benchmark.external.trials import Origin
+from hashattack.benchmark.results.manifest import read_manifest
+from hashattack.benchmark.results.stored_suite import stored_suite
+from hashattack.benchmark.store.store import JobRef
+from hashattack.benchmark.suites.sources import SuiteError
+from hashattack.reports.results import load_results
 from tests.conftest import (
     SMALL_DIGITS,
     SmokeRun,

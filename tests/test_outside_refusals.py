@@ -16,14 +16,14 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import save
 
-from benchmark.outside.asking import parse_epsilon
-from benchmark.outside.errors import OutsideError
-from benchmark.outside.export import export_trials
-from benchmark.outside.submissions import submit
-from benchmark.outside.trial_file import TrialFile
-from benchmark.outside.trials import Origin
-from benchmark.results.manifest import write_manifest
-from reports.results import load_results
+from hashattack.benchmark.external.asking import parse_epsilon
+from hashattack.benchmark.external.errors import OutsideError
+from hashattack.benchmark.external.export import export_trials
+from hashattack.benchmark.external.submissions import submit
+from hashattack.benchmark.external.trial_file import TrialFile
+from hashattack.benchmark.external.trials import Origin
+from hashattack.benchmark.results.manifest import write_manifest
+from hashattack.reports.results import load_results
 from tests.conftest import (
     InlineEngine,
     run_inline,

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from attacks.protocols import PROTOCOLS
-from benchmark.registry import registry
-from benchmark.regression.frozen import read_frozen
+from hashattack.attacks.protocols import PROTOCOLS
+from hashattack.benchmark.registry import registry
+from hashattack.benchmark.regression.frozen import read_frozen
 from tests.conftest import run_cli
 
 BASELINE = Path(__file__).parent / "baseline" / "smoke.json"

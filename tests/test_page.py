@@ -10,15 +10,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmark.results.findings import crafted_beside
-from benchmark.results.manifest import read_manifest
-from benchmark.storage.store import JobRef, Store, read_json
-from reports.cells import FIELDS, cell_lines
-from reports.names import Names
-from reports.report import write_report
-from reports.runs import ConflictError, Runs
-from reports.standings import Standing, standings
-from reports.uncertainty import Uncertainty
+from hashattack.benchmark.results.findings import crafted_beside
+from hashattack.benchmark.results.manifest import read_manifest
+from hashattack.benchmark.store.store import JobRef, Store, read_json
+from hashattack.reports.cells import FIELDS, cell_lines
+from hashattack.reports.names import Names
+from hashattack.reports.report import write_report
+from hashattack.reports.runs import ConflictError, Runs
+from hashattack.reports.standings import Standing, standings
+from hashattack.reports.uncertainty import Uncertainty
 from tests.conftest import ROOT, SmokeRun, run_cli, run_inline, small_suite
 from tests.fake_runs import cell, unsynced, write_run
 
@@ -85,8 +85,8 @@ def test_intervals_hold_their_means_and_are_computed_once(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr("reports.uncertainty.interval", never)
-    monkeypatch.setattr("reports.uncertainty.p_value", never)
+    monkeypatch.setattr("hashattack.reports.uncertainty.interval", never)
+    monkeypatch.setattr("hashattack.reports.uncertainty.p_value", never)
     assert cell_lines(runs, Uncertainty(runs, tmp_path)) == lines
 
 

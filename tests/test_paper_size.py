@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmark.results.manifest import result_rows
-from benchmark.suites.suite import parse_suite
-from datasets.image_lists import ImageList, write_pair
-from reports.grids import grids
-from reports.layouts import LAYOUTS
-from reports.results import load_results
+from hashattack.benchmark.results.manifest import result_rows
+from hashattack.benchmark.suites.suite import parse_suite
+from hashattack.datasets.image_lists import ImageList, write_pair
+from hashattack.reports.grids import grids
+from hashattack.reports.layouts import LAYOUTS
+from hashattack.reports.results import load_results
 from tests.conftest import run_inline
 
 CLASSES = 38

@@ -8,14 +8,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from benchmark.storage.records import COLUMNS
-from benchmark.suites.files import load_suite
-from benchmark.suites.sources import shipped
-from reports.grids import Grid, grids
-from reports.layouts import LAYOUTS
-from reports.paper_tables import difference_text, latex_grid, markdown_grids
-from reports.published import KEYS, METRICS, NAMES, measured, published
-from reports.tables import MARKDOWN
+from hashattack.benchmark.store.records import COLUMNS
+from hashattack.benchmark.suites.files import load_suite
+from hashattack.benchmark.suites.sources import shipped
+from hashattack.reports.grids import Grid, grids
+from hashattack.reports.layouts import LAYOUTS
+from hashattack.reports.paper_tables import difference_text, latex_grid, markdown_grids
+from hashattack.reports.published import KEYS, METRICS, NAMES, measured, published
+from hashattack.reports.tables import MARKDOWN
 from tests.test_reports import compile_latex, row
 
 TABLES = [layout for name, layout in LAYOUTS.items() if name.startswith("table")]

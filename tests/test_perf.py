@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from attacks.gradient import GradientLoop
-from benchmark.metrics import mean_average_precision
-from benchmark.perf import plain
-from benchmark.perf.comparison import Comparison, in_turns
-from benchmark.perf.crafting import Scene, Shape
-from datasets.seeds import generator
-from targets.backbones import Tiny
+from hashattack.attacks.gradient import GradientLoop
+from hashattack.benchmark.metrics import mean_average_precision
+from hashattack.benchmark.perf import plain
+from hashattack.benchmark.perf.comparison import Comparison, in_turns
+from hashattack.benchmark.perf.crafting import Scene, Shape
+from hashattack.datasets.seeds import generator
+from hashattack.targets.backbones import Tiny
 from tests.conftest import run_cli
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.planning.plan import Plan, make_plan
-from benchmark.storage.store import Store
-from benchmark.suites.files import load_suite
-from benchmark.suites.sources import SuiteError
-from targets.backbones import Tiny
+from hashattack.benchmark.plan.plan import Plan, make_plan
+from hashattack.benchmark.store.store import Store
+from hashattack.benchmark.suites.files import load_suite
+from hashattack.benchmark.suites.sources import SuiteError
+from hashattack.targets.backbones import Tiny
 from tests.conftest import SMALL_DIGITS, run_inline, small_suite
 
 TARGET = {"method": "DPSH", "backbone": "Tiny", "weights": "none"}

@@ -11,20 +11,20 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmark import plugins
-from benchmark.planning.plan import make_plan
-from benchmark.plugins import PluginError, load_plugins
-from benchmark.registry import registry
-from benchmark.suites.files import load_suite
+from hashattack.benchmark import plugins
+from hashattack.benchmark.plan.plan import make_plan
+from hashattack.benchmark.plugins import PluginError, load_plugins
+from hashattack.benchmark.registry import registry
+from hashattack.benchmark.suites.files import load_suite
 from tests.conftest import ROOT, SmokeRun, run_cli
 
 MINE = '''
 """Sign steps whose loss is squared."""
 from dataclasses import dataclass
-from attacks.base import Attack, attack
-from attacks.gradient import GradientLoop
-from attacks.protocols import EPSILON
-from attacks.published import anchor_code
+from hashattack.attacks.base import Attack, attack
+from hashattack.attacks.gradient import GradientLoop
+from hashattack.attacks.protocols import EPSILON
+from hashattack.attacks.published import anchor_code
 
 @dataclass(frozen=True, kw_only=True)
 class Squared(GradientLoop):

@@ -24,11 +24,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from benchmark.regression.comparison import Pair, adjusted, compare
-from benchmark.regression.frozen import read_frozen
-from benchmark.regression.trials import Trials
-from benchmark.regression.verdict import Demands, Outcome, Verdict, judge
-from datasets.seeds import generator
+from hashattack.benchmark.regression.comparison import Pair, adjusted, compare
+from hashattack.benchmark.regression.frozen import read_frozen
+from hashattack.benchmark.regression.trials import Trials
+from hashattack.benchmark.regression.verdict import Demands, Outcome, Verdict, judge
+from hashattack.datasets.seeds import generator
 
 FloatArray = npt.NDArray[np.float64]
 TRIALS = Path(__file__).parent / "trials"

@@ -11,23 +11,23 @@ import numpy as np
 import pytest
 import torch
 
-from attacks.base import Arrays, Attack, AttackError, Batch, Knowledge
-from attacks.pros_gan.adversarial import hash_loss
-from attacks.pros_gan.budgeted import BudgetedProsGan
-from attacks.pros_gan.crafting import GeneratorCrafting, ProsGan
-from attacks.pros_gan.networks import Discriminator, Generator, LabelDecoder
-from attacks.pros_gan.prototype_net import PrototypeCode, PrototypeNet, label_rows
-from attacks.pros_gan.training import Pace
-from attacks.protocols import EPSILON, PROTOCOLS
-from benchmark.contract.quick import Memory, learn, quick, quiet
-from benchmark.contract.world import knowledge
-from benchmark.planning.plan import make_plan
-from benchmark.registry import registry
-from benchmark.stages.attacking import Fit
-from benchmark.storage.journal import Journal, Stopwatch
-from benchmark.suites.parameters import override
-from datasets.base import RetrievalData
-from targets.training import to_pixels
+from hashattack.attacks.base import Arrays, Attack, AttackError, Batch, Knowledge
+from hashattack.attacks.pros_gan.adversarial import hash_loss
+from hashattack.attacks.pros_gan.budgeted import BudgetedProsGan
+from hashattack.attacks.pros_gan.crafting import GeneratorCrafting, ProsGan
+from hashattack.attacks.pros_gan.networks import Discriminator, Generator, LabelDecoder
+from hashattack.attacks.pros_gan.prototype_net import PrototypeCode, PrototypeNet, label_rows
+from hashattack.attacks.pros_gan.training import Pace
+from hashattack.attacks.protocols import EPSILON, PROTOCOLS
+from hashattack.benchmark.contract.quick import Memory, learn, quick, quiet
+from hashattack.benchmark.contract.world import knowledge
+from hashattack.benchmark.plan.plan import make_plan
+from hashattack.benchmark.registry import registry
+from hashattack.benchmark.stages.attacking import Fit
+from hashattack.benchmark.store.journal import Journal, Stopwatch
+from hashattack.benchmark.suites.parameters import override
+from hashattack.datasets.base import RetrievalData
+from hashattack.targets.training import to_pixels
 from tests.conftest import small_suite, untrained
 
 

@@ -8,9 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.hamming.gpu import rank_on
-from benchmark.hamming.rank import Ranking, rank
-from benchmark.metrics import (
+from hashattack.benchmark.metrics.average_precision import (
     FloatArray,
     chance_ap,
     curve_tops,
@@ -21,7 +19,9 @@ from benchmark.metrics import (
     pessimistic_ap,
     stable_ap,
 )
-from datasets.seeds import generator
+from hashattack.benchmark.metrics.gpu import rank_on
+from hashattack.benchmark.metrics.rank import Ranking, rank
+from hashattack.datasets.seeds import generator
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -167,7 +167,7 @@ def test_threads_and_chunks_of_queries_change_nothing(monkeypatch: pytest.Monkey
     arguments = (query_codes, database_codes, [query_labels, 1 - query_labels], database_labels)
     whole = rank(*arguments, threads=1)
     same(whole, rank(*arguments, threads=3))
-    monkeypatch.setattr("benchmark.hamming.cpu._CHUNK", 4)
+    monkeypatch.setattr("hashattack.benchmark.metrics.cpu._CHUNK", 4)
     for threads in (1, 3):
         same(whole, rank(*arguments, threads=threads))
 
@@ -175,7 +175,7 @@ def test_threads_and_chunks_of_queries_change_nothing(monkeypatch: pytest.Monkey
 def test_the_path_of_a_gpu_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     query_codes, database_codes, query_labels, database_labels = problem(6, queries=9, items=1300)
     sets = [query_labels, 1 - query_labels]
-    monkeypatch.setattr("benchmark.hamming.gpu._PAIRS", 1000)
+    monkeypatch.setattr("hashattack.benchmark.metrics.gpu._PAIRS", 1000)
     found = Ranking(
         *rank_on(
             torch.device("cuda" if torch.cuda.is_available() else "cpu"),

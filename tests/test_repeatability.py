@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.planning.plan import Plan
-from benchmark.storage.store import Arrays, Store
-from reports.results import load_results
+from hashattack.benchmark.plan.plan import Plan
+from hashattack.benchmark.store.store import Arrays, Store
+from hashattack.reports.results import load_results
 from tests.conftest import TIMES, run_inline, small_suite
 
 ATTACKS = [

@@ -12,15 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.results.findings import galleries, retrieval_curves
-from benchmark.storage.records import COLUMNS
-from reports.drawings import Drawings
-from reports.figures import draw_figures
-from reports.leaderboard import Board, Line, leaderboards
-from reports.results import load_results
-from reports.sweeps import ablation_points, alpha_points
-from reports.tables import latex, markdown, plain
-from reports.uncertainty import Difference
+from hashattack.benchmark.results.findings import galleries, retrieval_curves
+from hashattack.benchmark.store.records import COLUMNS
+from hashattack.reports.drawings import Drawings
+from hashattack.reports.figures import draw_figures
+from hashattack.reports.leaderboard import Board, Line, leaderboards
+from hashattack.reports.results import load_results
+from hashattack.reports.sweeps import ablation_points, alpha_points
+from hashattack.reports.tables import latex, markdown, plain
+from hashattack.reports.uncertainty import Difference
 from tests.conftest import SmokeRun
 
 

@@ -14,18 +14,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.engines.base import EngineError
-from benchmark.engines.local import LocalEngine
-from benchmark.engines.slots import cpu_slots
-from benchmark.jobs import Job
-from benchmark.schedule import execution
-from benchmark.schedule.attempts import Patience
-from benchmark.schedule.interrupts import Wish
-from benchmark.schedule.ledger import StoreLedger
-from benchmark.schedule.loop import TRIES, Loop, Outcome, RunStoppedError
-from benchmark.storage.store import Store
-from reports.results import load_results
-from targets.hasher import Hasher
+from hashattack.benchmark.engines.base import EngineError
+from hashattack.benchmark.engines.local import LocalEngine
+from hashattack.benchmark.engines.slots import cpu_slots
+from hashattack.benchmark.jobs import Job
+from hashattack.benchmark.schedule import execution
+from hashattack.benchmark.schedule.attempts import Patience
+from hashattack.benchmark.schedule.interrupts import Wish
+from hashattack.benchmark.schedule.ledger import StoreLedger
+from hashattack.benchmark.schedule.loop import TRIES, Loop, Outcome, RunStoppedError
+from hashattack.benchmark.store.store import Store
+from hashattack.reports.results import load_results
+from hashattack.targets.hasher import Hasher
 from tests.conftest import InlineEngine, Recorder, run_cli, run_inline, run_jobs, small_suite
 from tests.graphs import Dummy, Misbehaving, graph
 
@@ -195,7 +195,7 @@ def full_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             raise OSError(errno.ENOSPC, "No space left on device")
         real(handle)
 
-    monkeypatch.setattr("benchmark.storage.store.os.fsync", fsync)
+    monkeypatch.setattr("hashattack.benchmark.store.store.os.fsync", fsync)
     yield left
     left["writes"] = 10**9
 

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 
-from benchmark.storage.records import COLUMNS
-from reports.results import load_results
+from hashattack.benchmark.store.records import COLUMNS
+from hashattack.reports.results import load_results
 from tests.conftest import TIMES, SmokeRun, run_cli
 
 CELLS, JOBS = 18, 76  # of the smoke suite

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmark.engines.slots import cpu_slots
-from benchmark.planning.outlook import outlook
-from benchmark.planning.plan import Plan, make_plan
-from benchmark.stages.attacking import Craft
-from benchmark.suites.files import load_suite
-from benchmark.suites.scales import Scale, scaled
-from benchmark.suites.sources import SuiteError, shipped
+from hashattack.benchmark.engines.slots import cpu_slots
+from hashattack.benchmark.plan.outlook import outlook
+from hashattack.benchmark.plan.plan import Plan, make_plan
+from hashattack.benchmark.stages.attacking import Craft
+from hashattack.benchmark.suites.files import load_suite
+from hashattack.benchmark.suites.scales import Scale, scaled
+from hashattack.benchmark.suites.sources import SuiteError, shipped
 from tests.conftest import SMALL_DIGITS, run_cli
 
 TINY = {

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.engines.base import Slot
-from benchmark.jobs import Job
-from benchmark.schedule.frontier import critical_path
-from benchmark.schedule.placement import Request, place
-from benchmark.schedule.simulated import SimulatedEngine
-from benchmark.schedule.simulation import lower_bound, simulate
+from hashattack.benchmark.engines.base import Slot
+from hashattack.benchmark.jobs import Job
+from hashattack.benchmark.schedule.frontier import critical_path
+from hashattack.benchmark.schedule.placement import Request, place
+from hashattack.benchmark.schedule.simulated import SimulatedEngine
+from hashattack.benchmark.schedule.simulation import lower_bound, simulate
 from tests.graphs import Dummy, graph, random_graph, shared_slots
 
 
@@ -58,7 +58,7 @@ def test_no_job_starts_early_shares_a_slot_or_a_device_it_needs_alone(
         return witness[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("benchmark.schedule.simulation.SimulatedEngine", engine)
+        patch.setattr("hashattack.benchmark.schedule.simulation.SimulatedEngine", engine)
         took = simulate(jobs, guesses, slots, actual=seconds)
     spans = witness[0].spans
     assert spans.keys() == jobs.keys()

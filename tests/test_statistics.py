@@ -7,8 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark.statistics import crossed_interval, holm, interval, p_value, unpaired_interval
-from datasets.seeds import generator
+from hashattack.benchmark.statistics import (
+    crossed_interval,
+    holm,
+    interval,
+    p_value,
+    unpaired_interval,
+)
+from hashattack.datasets.seeds import generator
 
 QUERIES = 200
 

@@ -11,20 +11,20 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from benchmark.commands.status_text import status_text
-from benchmark.engines.base import EngineError
-from benchmark.engines.slots import cpu_slots, gpu_slots, machine_slots
-from benchmark.planning.explain import explain
-from benchmark.planning.plan import Plan, make_plan
-from benchmark.results.manifest import write_manifest
-from benchmark.results.status import read_status
-from benchmark.running import Manner, run_plan, trust
-from benchmark.schedule.loop import Outcome
-from benchmark.storage.folder import running_file, take_over
-from benchmark.storage.records import Rerun
-from benchmark.storage.store import Store, write_json
-from benchmark.suites.sources import SuiteError
-from benchmark.watch.events import EventLog, last_run
+from hashattack.benchmark.cli.status_text import status_text
+from hashattack.benchmark.engines.base import EngineError
+from hashattack.benchmark.engines.slots import cpu_slots, gpu_slots, machine_slots
+from hashattack.benchmark.plan.explain import explain
+from hashattack.benchmark.plan.plan import Plan, make_plan
+from hashattack.benchmark.progress.events import EventLog, last_run
+from hashattack.benchmark.results.manifest import write_manifest
+from hashattack.benchmark.results.status import read_status
+from hashattack.benchmark.running import Manner, run_plan, trust
+from hashattack.benchmark.schedule.loop import Outcome
+from hashattack.benchmark.store.folder import running_file, take_over
+from hashattack.benchmark.store.records import Rerun
+from hashattack.benchmark.store.store import Store, write_json
+from hashattack.benchmark.suites.sources import SuiteError
 from tests.conftest import ROOT, Recorder, SmokeRun, run_cli, run_inline, small_suite
 
 
@@ -42,8 +42,8 @@ def test_status_needs_no_torch(smoke: SmokeRun) -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "from pathlib import Path\n"
-        "from benchmark.results.status import read_status\n"
-        "from benchmark.commands.status_text import status_text\n"
+        "from hashattack.benchmark.results.status import read_status\n"
+        "from hashattack.benchmark.cli.status_text import status_text\n"
         f"print(status_text(read_status(Path({str(smoke.out)!r}))))"
     )
     done = subprocess.run(

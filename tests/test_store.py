@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.storage.records import canonical_json, digest
-from benchmark.storage.store import (
+from hashattack.benchmark.store.records import canonical_json, digest
+from hashattack.benchmark.store.store import (
     CorruptArtifactError,
     JobRef,
     Store,

@@ -9,12 +9,12 @@ import pytest
 import yaml
 from PIL import Image
 
-from benchmark.planning.plan import Plan, make_plan
-from benchmark.results.manifest import NoRunError, write_manifest
-from benchmark.results.stored_suite import stored_sizing, stored_suite
-from benchmark.storage.store import read_json, write_json
-from benchmark.suites.files import load_suite
-from benchmark.suites.sources import SuiteError
+from hashattack.benchmark.plan.plan import Plan, make_plan
+from hashattack.benchmark.results.manifest import NoRunError, write_manifest
+from hashattack.benchmark.results.stored_suite import stored_sizing, stored_suite
+from hashattack.benchmark.store.store import read_json, write_json
+from hashattack.benchmark.suites.files import load_suite
+from hashattack.benchmark.suites.sources import SuiteError
 from tests.conftest import SmokeRun, small_suite
 
 SMALL = {"n_train": 120, "n_query": 64, "n_database": 240, "side": 64}

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from attacks.protocols import PROTOCOLS
-from benchmark.registry import registry
-from benchmark.suites.files import load_suite
-from benchmark.suites.parameters import hyper_parameters, override
-from benchmark.suites.sources import SuiteError, shipped
+from hashattack.attacks.protocols import PROTOCOLS
+from hashattack.benchmark.registry import registry
+from hashattack.benchmark.suites.files import load_suite
+from hashattack.benchmark.suites.parameters import hyper_parameters, override
+from hashattack.benchmark.suites.sources import SuiteError, shipped
 from tests.conftest import small_suite
 
 

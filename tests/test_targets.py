@@ -12,14 +12,20 @@ import pytest
 import torch
 from torchvision import models
 
-from benchmark.registry import registry
-from datasets.base import RetrievalData
-from targets.backbones import VGG11, AlexNet, Backbone, ResNet18, TargetError, Tiny
-from targets.checkpoints import load_hasher, load_state, read_trunk, state_arrays, weights_file
-from targets.hasher import TargetSpec, build_hasher, sign_codes
-from targets.losses import DPH, DPSH, HashingMethod, HashNet
-from targets.recipe import Recipe
-from targets.training import optimise, train_hasher
+from hashattack.benchmark.registry import registry
+from hashattack.datasets.base import RetrievalData
+from hashattack.targets.backbones import VGG11, AlexNet, Backbone, ResNet18, TargetError, Tiny
+from hashattack.targets.checkpoints import (
+    load_hasher,
+    load_state,
+    read_trunk,
+    state_arrays,
+    weights_file,
+)
+from hashattack.targets.hasher import TargetSpec, build_hasher, sign_codes
+from hashattack.targets.losses import DPH, DPSH, HashingMethod, HashNet
+from hashattack.targets.recipe import Recipe
+from hashattack.targets.training import optimise, train_hasher
 from tests.conftest import untrained
 
 CPU = torch.device("cpu")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmark.program import program_digest
-from benchmark.storage.kept import kept
+from hashattack.benchmark.program import program_digest
+from hashattack.benchmark.store.kept import kept
 from tests.conftest import ROOT, SmokeRun, run_cli
 
 WITHOUT_TORCH = (
@@ -144,7 +144,7 @@ def test_lists_are_kept_until_the_program_changes(
         assert kept(tmp_path, kind, make) == [kind]
     assert len(made) == 1
     monkeypatch.setattr(
-        "benchmark.storage.kept.program_digest", lambda: program_digest() + "edited"
+        "hashattack.benchmark.store.kept.program_digest", lambda: program_digest() + "edited"
     )
     assert kept(tmp_path, kind, make) == [kind]
     assert len(made) == 2

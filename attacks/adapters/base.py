@@ -1,8 +1,9 @@
 """What adapters of attack libraries have in common: the loss, the contract, the step settings.
 
 A library attacks classifiers: it ascends or descends a cross entropy. Here it descends the hashing
-loss of DHTA (Eq. 4), the same as :class:`attacks.gradient.GradientLoop`: of each image, minus the
-mean over bits of its target code times the hasher's output. Nothing else of the attack is touched.
+loss of DHTA (Eq. 4), the same as :class:`~hashattack.attacks.gradient.GradientLoop`: of each
+image, minus the mean over bits of its target code times the hasher's output. Nothing else of the
+attack is touched.
 
 Only attacks without draws are adapted. The libraries draw from global random state, a whole batch
 at once, so that an image's perturbation would depend on who shares its batch.
@@ -16,11 +17,11 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from attacks.base import Attack, AttackError, Batch, Crafting, Knowledge, Perturb
-from attacks.libraries import Library
-from attacks.protocols import EPSILON, Protocol
-from attacks.published import anchor_code
-from targets.hasher import Hasher
+from hashattack.attacks.base import Attack, AttackError, Batch, Crafting, Knowledge, Perturb
+from hashattack.attacks.libraries import Library
+from hashattack.attacks.protocols import EPSILON, Protocol
+from hashattack.attacks.published import anchor_code
+from hashattack.targets.hasher import Hasher
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from attacks.adapters.base import Adapter, Steps, at_anchor
-from attacks.base import Attack, attack
-from attacks.libraries import Library, extra
-from attacks.protocols import Protocol
-from targets.hasher import Hasher
+from hashattack.attacks.adapters.base import Adapter, Steps, at_anchor
+from hashattack.attacks.base import Attack, attack
+from hashattack.attacks.libraries import Library, extra
+from hashattack.attacks.protocols import Protocol
+from hashattack.targets.hasher import Hasher
 
 FOOLBOX = extra("foolbox")
 

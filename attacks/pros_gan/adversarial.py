@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from attacks.pros_gan.material import Draw
-from attacks.pros_gan.networks import Discriminator, Generator
-from attacks.pros_gan.training import Step
-from targets.hasher import Hasher
+from hashattack.attacks.pros_gan.material import Draw
+from hashattack.attacks.pros_gan.networks import Discriminator, Generator
+from hashattack.attacks.pros_gan.training import Step
+from hashattack.targets.hasher import Hasher
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from attacks.base import AttackError, Batch, Fitted, Journal, Knowledge, Perturb
-from attacks.pros_gan.adversarial import hash_loss
-from attacks.pros_gan.crafting import GeneratorCrafting, load_generator
-from attacks.pros_gan.material import Draw, Material
-from attacks.pros_gan.networks import LabelDecoder, check_side, generator_body
-from attacks.pros_gan.training import Step, Training
-from targets.hasher import Hasher
-from targets.seeding import seeded
-from targets.training import Progress
+from hashattack.attacks.base import AttackError, Batch, Fitted, Journal, Knowledge, Perturb
+from hashattack.attacks.pros_gan.adversarial import hash_loss
+from hashattack.attacks.pros_gan.crafting import GeneratorCrafting, load_generator
+from hashattack.attacks.pros_gan.material import Draw, Material
+from hashattack.attacks.pros_gan.networks import LabelDecoder, check_side, generator_body
+from hashattack.attacks.pros_gan.training import Step, Training
+from hashattack.targets.hasher import Hasher
+from hashattack.targets.seeding import seeded
+from hashattack.targets.training import Progress
 
 _GAIN = 2.0  # of the output's tanh: one sign of the gradient alone reaches .96 of the budget
 _SLOPE = 0.3  # of the hasher's tanh: gradients live where codes saturate

@@ -9,17 +9,25 @@ from typing import ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from attacks.base import AttackError, Batch, Crafting, Fitted, Journal, Knowledge, Perturb
-from attacks.pros_gan.adversarial import Adversarial, Weights, to_image
-from attacks.pros_gan.material import Material
-from attacks.pros_gan.networks import Discriminator, Generator, side_of
-from attacks.pros_gan.prototype_net import PrototypeNet, restore
-from attacks.pros_gan.training import Pace, Training
-from attacks.protocols import PoolName, Reduction
-from targets.checkpoints import load_state
-from targets.hasher import Hasher
-from targets.seeding import seeded
-from targets.training import Progress
+from hashattack.attacks.base import (
+    AttackError,
+    Batch,
+    Crafting,
+    Fitted,
+    Journal,
+    Knowledge,
+    Perturb,
+)
+from hashattack.attacks.pros_gan.adversarial import Adversarial, Weights, to_image
+from hashattack.attacks.pros_gan.material import Material
+from hashattack.attacks.pros_gan.networks import Discriminator, Generator, side_of
+from hashattack.attacks.pros_gan.prototype_net import PrototypeNet, restore
+from hashattack.attacks.pros_gan.training import Pace, Training
+from hashattack.attacks.protocols import PoolName, Reduction
+from hashattack.targets.checkpoints import load_state
+from hashattack.targets.hasher import Hasher
+from hashattack.targets.seeding import seeded
+from hashattack.targets.training import Progress
 
 Network = TypeVar("Network", bound=nn.Module)
 

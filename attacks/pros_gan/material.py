@@ -10,13 +10,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from attacks.base import AttackError, Knowledge
-from attacks.pros_gan.prototype_net import label_rows, restore
-from attacks.protocols import PoolName
-from datasets.base import Images, UInt8Array
-from datasets.seeds import generator
-from targets.hasher import sign_codes
-from targets.training import to_pixels
+from hashattack.attacks.base import AttackError, Knowledge
+from hashattack.attacks.pros_gan.prototype_net import label_rows, restore
+from hashattack.attacks.protocols import PoolName
+from hashattack.datasets.base import Images, UInt8Array
+from hashattack.datasets.seeds import generator
+from hashattack.targets.hasher import sign_codes
+from hashattack.targets.training import to_pixels
 
 TargetDraw = Literal["rows", "images"]
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from attacks.base import Arrays, AttackError
-from attacks.pros_gan.prototype_net import SEMANTIC_WIDTH
+from hashattack.attacks.base import Arrays, AttackError
+from hashattack.attacks.pros_gan.prototype_net import SEMANTIC_WIDTH
 
 
 def _down(before: int, after: int) -> list[nn.Module]:

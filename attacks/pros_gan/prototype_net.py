@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss, softplus
 
-from attacks.base import Arrays, AttackError, Fitted, Journal, Knowledge, TargetCode
-from attacks.protocols import PoolName, Reduction
-from datasets.base import IntArray, UInt8Array
-from datasets.seeds import generator
-from targets.checkpoints import load_state, state_arrays
-from targets.hasher import sign_codes
-from targets.seeding import seeded
-from targets.training import Progress
+from hashattack.attacks.base import Arrays, AttackError, Fitted, Journal, Knowledge, TargetCode
+from hashattack.attacks.protocols import PoolName, Reduction
+from hashattack.datasets.base import IntArray, UInt8Array
+from hashattack.datasets.seeds import generator
+from hashattack.targets.checkpoints import load_state, state_arrays
+from hashattack.targets.hasher import sign_codes
+from hashattack.targets.seeding import seeded
+from hashattack.targets.training import Progress
 
 SEMANTIC_WIDTH = 512
 _QUANTISATION = 1e-4

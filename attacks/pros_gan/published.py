@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from attacks.base import Attack, Crafting, attack
-from attacks.gradient import GradientLoop
-from attacks.pros_gan.budgeted import BudgetedProsGan
-from attacks.pros_gan.crafting import ProsGan
-from attacks.pros_gan.prototype_net import PrototypeCode
-from attacks.protocols import EPSILON, Protocol
+from hashattack.attacks.base import Attack, Crafting, attack
+from hashattack.attacks.gradient import GradientLoop
+from hashattack.attacks.pros_gan.budgeted import BudgetedProsGan
+from hashattack.attacks.pros_gan.crafting import ProsGan
+from hashattack.attacks.pros_gan.prototype_net import PrototypeCode
+from hashattack.attacks.protocols import EPSILON, Protocol
 
 
 def prototype_code(protocol: Protocol) -> PrototypeCode:

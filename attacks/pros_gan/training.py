@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from attacks.base import Arrays, AttackError, Fitted, Journal
-from attacks.pros_gan.material import Draw, Material
-from targets.checkpoints import load_state, state_arrays
-from targets.training import Progress
+from hashattack.attacks.base import Arrays, AttackError, Fitted, Journal
+from hashattack.attacks.pros_gan.material import Draw, Material
+from hashattack.targets.checkpoints import load_state, state_arrays
+from hashattack.targets.training import Progress
 
 _HASH_MUST_FALL = 0.01  # below the untrained generator's, within at least three epochs
 _SAMPLE = 96  # training images that stand for all

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from benchmark.contract import conduct, outcome
-from benchmark.contract.checks import Check
-from benchmark.contract.declaration import parameters, pickles, proper_id
-from benchmark.contract.subject import Subject
+from hashattack.benchmark.contract import conduct, outcome
+from hashattack.benchmark.contract.checks import Check
+from hashattack.benchmark.contract.declaration import parameters, pickles, proper_id
+from hashattack.benchmark.contract.subject import Subject
 
 
 def _targeted(subject: Subject) -> bool:

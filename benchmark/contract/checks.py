@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
-from benchmark.contract.world import SealedError
-from benchmark.plugins import FOREIGN
-from datasets.errors import UserError
+from hashattack.benchmark.contract.world import SealedError
+from hashattack.benchmark.plugins import FOREIGN
+from hashattack.datasets.errors import UserError
 
 T = TypeVar("T")
 Status = Literal["kept", "noted", "broken", "skipped"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from benchmark.audit import TOLERANCE
-from benchmark.contract.checks import Finding, Note
-from benchmark.contract.crafted import gap
-from benchmark.contract.subject import ROWS, Setting, Subject
-from benchmark.contract.world import QUERIES, SEED
+from hashattack.benchmark.audit import TOLERANCE
+from hashattack.benchmark.contract.checks import Finding, Note
+from hashattack.benchmark.contract.crafted import gap
+from hashattack.benchmark.contract.subject import ROWS, Setting, Subject
+from hashattack.benchmark.contract.world import QUERIES, SEED
 
 OTHERWISE = Setting(chance=1, shuffled=True)  # all that must not matter, at once
 AGAIN, OTHER_CHANCE, OTHER_LABELS = Setting(attempt=1), Setting(chance=1), Setting(shuffled=True)

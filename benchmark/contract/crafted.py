@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from attacks.base import Attack, Batch, Knowledge, Perturb
-from benchmark.audit import InvalidAttackError
-from benchmark.contract.checks import Broken
-from benchmark.stages.crafting import handed_over
+from hashattack.attacks.base import Attack, Batch, Knowledge, Perturb
+from hashattack.benchmark.audit import InvalidAttackError
+from hashattack.benchmark.contract.checks import Broken
+from hashattack.benchmark.stages.crafting import handed_over
 
 
 def perturb_with(attack: Attack, seen: Knowledge) -> Perturb:

@@ -8,12 +8,12 @@ from typing import Any
 
 from joblib.externals.loky.backend.reduction import dumps
 
-from benchmark.contract.checks import first_line
-from benchmark.contract.subject import Subject
-from benchmark.names import ID_RULE, is_id
-from benchmark.plugins import FOREIGN
-from benchmark.storage.records import canonical_json
-from benchmark.suites.parameters import hyper_parameters, override
+from hashattack.benchmark.contract.checks import first_line
+from hashattack.benchmark.contract.subject import Subject
+from hashattack.benchmark.names import ID_RULE, is_id
+from hashattack.benchmark.plugins import FOREIGN
+from hashattack.benchmark.store.records import canonical_json
+from hashattack.benchmark.suites.parameters import hyper_parameters, override
 
 
 def proper_id(subject: Subject) -> str | None:

@@ -12,22 +12,22 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from attacks.base import Attack, Entry, TargetCode
-from attacks.protocols import PROTOCOLS, Protocol
-from benchmark.contract.attack_checks import CHECKS
-from benchmark.contract.checks import Verdict, raised, verdicts
-from benchmark.contract.part_checks import (
+from hashattack.attacks.base import Attack, Entry, TargetCode
+from hashattack.attacks.protocols import PROTOCOLS, Protocol
+from hashattack.benchmark.contract.attack_checks import CHECKS
+from hashattack.benchmark.contract.checks import Verdict, raised, verdicts
+from hashattack.benchmark.contract.part_checks import (
     BACKBONE_CHECKS,
     DATASET_CHECKS,
     METHOD_CHECKS,
     Source,
 )
-from benchmark.contract.subject import Subject
-from benchmark.contract.world import World
-from benchmark.plugins import FOREIGN
-from datasets.base import DatasetSpec
-from targets.backbones import Backbone
-from targets.losses import HashingMethod
+from hashattack.benchmark.contract.subject import Subject
+from hashattack.benchmark.contract.world import World
+from hashattack.benchmark.plugins import FOREIGN
+from hashattack.datasets.base import DatasetSpec
+from hashattack.targets.backbones import Backbone
+from hashattack.targets.losses import HashingMethod
 
 Build = Callable[[Protocol], Attack]
 LIBRARY = "library"  # the check of what needs one that is absent

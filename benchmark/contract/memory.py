@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.origins import beside, text_digest
-from benchmark.program import program_digest
-from benchmark.storage.store import read_json, write_json
+from hashattack.benchmark.origins import beside, text_digest
+from hashattack.benchmark.program import program_digest
+from hashattack.benchmark.store.store import read_json, write_json
 
 _NAME = "contracts.json"
 

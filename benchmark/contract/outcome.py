@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark import audit
-from benchmark.contract.checks import first_line
-from benchmark.contract.crafted import gap
-from benchmark.contract.subject import Subject
-from benchmark.contract.world import QUERIES
-from datasets.errors import UserError
+from hashattack.benchmark import audit
+from hashattack.benchmark.contract.checks import first_line
+from hashattack.benchmark.contract.crafted import gap
+from hashattack.benchmark.contract.subject import Subject
+from hashattack.benchmark.contract.world import QUERIES
+from hashattack.datasets.errors import UserError
 
 _ROUNDING = 1e-9  # float64
 

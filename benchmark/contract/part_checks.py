@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmark.contract.checks import Check, Skipped
-from benchmark.contract.crafted import gap
-from benchmark.contract.declaration import key_fault, pickle_fault
-from benchmark.contract.portraits import chances
-from datasets.base import SPLITS, DatasetSpec, RetrievalData
-from datasets.errors import UserError
-from datasets.seeds import generator
-from targets.backbones import Backbone, TargetError
-from targets.losses import HashingMethod
-from targets.seeding import seeded
+from hashattack.benchmark.contract.checks import Check, Skipped
+from hashattack.benchmark.contract.crafted import gap
+from hashattack.benchmark.contract.declaration import key_fault, pickle_fault
+from hashattack.benchmark.contract.portraits import chances
+from hashattack.datasets.base import SPLITS, DatasetSpec, RetrievalData
+from hashattack.datasets.errors import UserError
+from hashattack.datasets.seeds import generator
+from hashattack.targets.backbones import Backbone, TargetError
+from hashattack.targets.losses import HashingMethod
+from hashattack.targets.seeding import seeded
 
 _SIDES = (32, 64, 224)  # of images; the first that a backbone takes
 _ROUNDING = 1e-9  # float64

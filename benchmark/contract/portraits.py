@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.base import Batch, Knowledge
-from datasets import seeds
+from hashattack.attacks.base import Batch, Knowledge
+from hashattack.datasets import seeds
 
 Portrait = Mapping[str, bytes]
 
@@ -53,7 +53,7 @@ def _states() -> Portrait:
 
 @contextmanager
 def draws() -> Iterator[list[tuple[int, str, int]]]:
-    """Yield a list that is filled with (seed, purpose, row) of every draw by ``datasets.seeds``."""
+    """Yield a list that receives (seed, purpose, row) of every draw by ``datasets.seeds``."""
     drawn: list[tuple[int, str, int]] = []
     real = seeds.derive
 

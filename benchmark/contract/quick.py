@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from attacks.base import Arrays, Attack, Fitted, Knowledge, Part
-from benchmark.contract.checks import Broken
-from benchmark.contract.world import SEED
-from benchmark.plugins import FOREIGN
+from hashattack.attacks.base import Arrays, Attack, Fitted, Knowledge, Part
+from hashattack.benchmark.contract.checks import Broken
+from hashattack.benchmark.contract.world import SEED
+from hashattack.benchmark.plugins import FOREIGN
 
 _FEW = {"steps": 5, "prototype_steps": 20, "epochs": 1, "width": 4}  # at most
 _LEARNING_BATCH = 40  # at least

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.base import Attack, Batch, Knowledge
-from attacks.protocols import Protocol
-from benchmark.audit import InvalidAttackError
-from benchmark.contract.checks import Broken
-from benchmark.contract.crafted import perturb_with, perturbed
-from benchmark.contract.portraits import (
+from hashattack.attacks.base import Attack, Batch, Knowledge
+from hashattack.attacks.protocols import Protocol
+from hashattack.benchmark.audit import InvalidAttackError
+from hashattack.benchmark.contract.checks import Broken
+from hashattack.benchmark.contract.crafted import perturb_with, perturbed
+from hashattack.benchmark.contract.portraits import (
     Portrait,
     chances,
     changes,
@@ -28,16 +28,16 @@ from benchmark.contract.portraits import (
     of_batch,
     of_knowledge,
 )
-from benchmark.contract.quick import learn, quick
-from benchmark.contract.world import QUERIES, SEED, World
-from benchmark.stages.confinement import (
+from hashattack.benchmark.contract.quick import learn, quick
+from hashattack.benchmark.contract.world import QUERIES, SEED, World
+from hashattack.benchmark.stages.confinement import (
     check_codes,
     check_forwards,
     check_unchanged,
     forwards_of,
 )
-from datasets.base import IntArray
-from targets.hasher import sign_codes
+from hashattack.datasets.base import IntArray
+from hashattack.targets.hasher import sign_codes
 
 ROWS = np.arange(QUERIES)
 

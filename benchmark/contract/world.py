@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.base import Batch, Knowledge, Pool
-from attacks.protocols import Protocol
-from datasets.base import (
+from hashattack.attacks.base import Batch, Knowledge, Pool
+from hashattack.attacks.protocols import Protocol
+from hashattack.datasets.base import (
     ArrayImages,
     IntArray,
     RetrievalData,
@@ -27,13 +27,13 @@ from datasets.base import (
     SplitName,
     UInt8Array,
 )
-from datasets.digits import Digits
-from datasets.errors import UserError
-from datasets.seeds import generator
-from targets.backbones import Tiny
-from targets.hasher import Hasher, TargetSpec, build_hasher, sign_codes
-from targets.losses import DPSH
-from targets.training import to_pixels
+from hashattack.datasets.digits import Digits
+from hashattack.datasets.errors import UserError
+from hashattack.datasets.seeds import generator
+from hashattack.targets.backbones import Tiny
+from hashattack.targets.hasher import Hasher, TargetSpec, build_hasher, sign_codes
+from hashattack.targets.losses import DPSH
+from hashattack.targets.training import to_pixels
 
 DIGITS = Digits(n_train=120, n_query=24, n_database=240, side=32)
 QUERIES = 6

@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
-from datasets.errors import UserError
+from hashattack.datasets.errors import UserError
 
 # Rooms: of what no attack has a part in, and of the program's own attacks. Any other is one job's.
 HARNESS, ATTACKER = "harness", "attacker"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.engines.base import Engine, EngineError
-from benchmark.engines.local import LocalEngine
-from benchmark.engines.slots import machine_slots
+from hashattack.benchmark.engines.base import Engine, EngineError
+from hashattack.benchmark.engines.local import LocalEngine
+from hashattack.benchmark.engines.slots import machine_slots
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Choice:
         """
         if self.scheduler_file is None:
             return LocalEngine(machine_slots(self.devices, self.per_device, threads))
-        from benchmark.engines.cluster import DaskEngine
+        from hashattack.benchmark.engines.cluster import DaskEngine
 
         if self.per_device is not None or self.devices not in ("auto", "cpu"):
             raise EngineError(

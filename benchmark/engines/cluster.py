@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.engines.base import HARNESS, Engine, EngineError, Slot
-from benchmark.engines.deadline import in_background, within
-from benchmark.engines.probe import fault, probe
-from benchmark.storage.store import write_bytes
+from hashattack.benchmark.engines.base import HARNESS, Engine, EngineError, Slot
+from hashattack.benchmark.engines.deadline import in_background, within
+from hashattack.benchmark.engines.probe import fault, probe
+from hashattack.benchmark.store.store import write_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -249,7 +249,7 @@ def _connect(scheduler_file: Path) -> Any:
         from distributed import Client
     except ImportError as error:
         raise EngineError(
-            "--engine dask needs the extra: pip install 'targeted-hashing-benchmark[dask]'"
+            "--engine dask needs the extra: pip install 'hashattack[dask]'"
         ) from error
     if not scheduler_file.is_file():
         raise EngineError(

@@ -24,7 +24,7 @@ from typing import Any
 from joblib.externals.loky import process_executor
 from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
-from benchmark.engines.base import ATTACKER, HARNESS, Engine, EngineError, Slot
+from hashattack.benchmark.engines.base import ATTACKER, HARNESS, Engine, EngineError, Slot
 
 _PR_SET_PDEATHSIG = 1
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from attacks.protocols import PROTOCOLS
-from benchmark.provenance import versions
-from benchmark.registry import registry
+from hashattack.attacks.protocols import PROTOCOLS
+from hashattack.benchmark.provenance import versions
+from hashattack.benchmark.registry import registry
 
 _ABSENT = "none"  # in the place of a version; what this process lacks, no job of its needs
 

@@ -7,7 +7,7 @@ import sys
 
 import torch
 
-from benchmark.engines.base import EngineError, Slot
+from hashattack.benchmark.engines.base import EngineError, Slot
 
 
 def machine_slots(devices: str, per_device: int | None, threads: int) -> list[Slot]:

@@ -9,19 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.base import Batch
-from attacks.gradient import GradientLoop
-from attacks.pros_gan.adversarial import to_image
-from attacks.pros_gan.networks import Generator
-from attacks.pros_gan.prototype_net import SEMANTIC_WIDTH
-from benchmark.networks import synchronise
-from benchmark.numerics import Precision, memory_format, numerics
-from benchmark.perf import plain
-from benchmark.perf.comparison import Comparison, in_turns, per
-from targets.backbones import Backbone
-from targets.hasher import TargetSpec, build_hasher
-from targets.losses import DPSH
-from targets.seeding import seeded
+from hashattack.attacks.base import Batch
+from hashattack.attacks.gradient import GradientLoop
+from hashattack.attacks.pros_gan.adversarial import to_image
+from hashattack.attacks.pros_gan.networks import Generator
+from hashattack.attacks.pros_gan.prototype_net import SEMANTIC_WIDTH
+from hashattack.benchmark.networks import synchronise
+from hashattack.benchmark.numerics import Precision, memory_format, numerics
+from hashattack.benchmark.perf import plain
+from hashattack.benchmark.perf.comparison import Comparison, in_turns, per
+from hashattack.targets.backbones import Backbone
+from hashattack.targets.hasher import TargetSpec, build_hasher
+from hashattack.targets.losses import DPSH
+from hashattack.targets.seeding import seeded
 
 BITS = 32
 _EPSILON = 8 / 255

@@ -10,20 +10,20 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmark.jobs import Compute, Context
-from benchmark.networks import batches, encode_batch, synchronise
-from benchmark.numerics import memory_format
-from benchmark.perf.comparison import Comparison, in_turns, per
-from benchmark.perf.crafting import BITS, Shape
-from benchmark.storage.journal import Journal
-from benchmark.storage.store import Store
-from datasets.base import Images
-from datasets.decoded import DecodedImages
-from datasets.image_files import Framing, ImageFiles
-from datasets.seeds import generator
-from targets.backbones import Backbone
-from targets.hasher import TargetSpec, build_hasher
-from targets.losses import DPSH
+from hashattack.benchmark.jobs import Compute, Context
+from hashattack.benchmark.networks import batches, encode_batch, synchronise
+from hashattack.benchmark.numerics import memory_format
+from hashattack.benchmark.perf.comparison import Comparison, in_turns, per
+from hashattack.benchmark.perf.crafting import BITS, Shape
+from hashattack.benchmark.store.journal import Journal
+from hashattack.benchmark.store.store import Store
+from hashattack.datasets.base import Images
+from hashattack.datasets.decoded import DecodedImages
+from hashattack.datasets.image_files import Framing, ImageFiles
+from hashattack.datasets.seeds import generator
+from hashattack.targets.backbones import Backbone
+from hashattack.targets.hasher import TargetSpec, build_hasher
+from hashattack.targets.losses import DPSH
 
 _PHOTOGRAPH = (500, 375)  # FLICKR-25K's usual size
 

@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 import torch
 
-from benchmark.perf.comparison import Comparison
-from benchmark.perf.crafting import Attacked, Shape, crafting, generation
-from benchmark.perf.encoding import encoding
-from benchmark.perf.ranking import Case, ranking
-from benchmark.perf.transfer import transfer
-from benchmark.provenance import device_name, revision, versions
-from targets.backbones import VGG11, AlexNet, Backbone, ResNet18, Tiny
+from hashattack.benchmark.perf.comparison import Comparison
+from hashattack.benchmark.perf.crafting import Attacked, Shape, crafting, generation
+from hashattack.benchmark.perf.encoding import encoding
+from hashattack.benchmark.perf.ranking import Case, ranking
+from hashattack.benchmark.perf.transfer import transfer
+from hashattack.benchmark.provenance import device_name, revision, versions
+from hashattack.targets.backbones import VGG11, AlexNet, Backbone, ResNet18, Tiny
 
 Size = Literal["full", "small"]
 

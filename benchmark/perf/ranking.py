@@ -11,11 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.hamming.rank import rank
-from benchmark.metrics import expected_ap, mean_average_precision, stable_ap
-from benchmark.perf import plain
-from benchmark.perf.comparison import Comparison, in_turns, per
-from datasets.seeds import generator
+from hashattack.benchmark.metrics.average_precision import (
+    expected_ap,
+    mean_average_precision,
+    stable_ap,
+)
+from hashattack.benchmark.metrics.rank import rank
+from hashattack.benchmark.perf import plain
+from hashattack.benchmark.perf.comparison import Comparison, in_turns, per
+from hashattack.datasets.seeds import generator
 
 _LABELS_EACH = 3  # that an image carries on average
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmark.perf.comparison import Comparison
-from benchmark.planning.plan import Plan, make_plan
-from benchmark.schedule.execution import Order, execute
-from benchmark.storage.store import Store
-from benchmark.suites.suite import parse_suite
+from hashattack.benchmark.perf.comparison import Comparison
+from hashattack.benchmark.plan.plan import Plan, make_plan
+from hashattack.benchmark.schedule.execution import Order, execute
+from hashattack.benchmark.store.store import Store
+from hashattack.benchmark.suites.suite import parse_suite
 
 _ATTACKING = ("draw", "craft", "hash", "score")
 

@@ -9,21 +9,21 @@ from typing import Any
 
 from safetensors.numpy import save
 
-from benchmark.planning.graph import Sizing
-from benchmark.regression.frozen import Frozen, freeze, read_frozen, write_frozen
-from benchmark.regression.trials import METRICS, Trials, read_trials
-from benchmark.results.manifest import read_manifest
-from benchmark.results.stored_suite import (
+from hashattack.benchmark.plan.graph import Sizing
+from hashattack.benchmark.regression.frozen import Frozen, freeze, read_frozen, write_frozen
+from hashattack.benchmark.regression.trials import METRICS, Trials, read_trials
+from hashattack.benchmark.results.manifest import read_manifest
+from hashattack.benchmark.results.stored_suite import (
     kept_suite,
     restored_suite,
     sizing_of,
     stored_batches,
 )
-from benchmark.storage.store import JobRef, Store, write_bytes
-from benchmark.suites.filters import admits, parse_filter
-from benchmark.suites.sources import SuiteError
-from benchmark.suites.suite import Suite
-from datasets.errors import UserError
+from hashattack.benchmark.store.store import JobRef, Store, write_bytes
+from hashattack.benchmark.suites.filters import admits, parse_filter
+from hashattack.benchmark.suites.sources import SuiteError
+from hashattack.benchmark.suites.suite import Suite
+from hashattack.datasets.errors import UserError
 
 FILE = "{dataset}-{target}-{seed}.safetensors"  # of a target's weights, beside a baseline's file
 

@@ -9,24 +9,24 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from attacks.protocols import PROTOCOLS
-from benchmark.planning.cells import Cell
-from benchmark.planning.plan import Plan, make_plan, needed
-from benchmark.registry import registry
-from benchmark.regression.baseline import Baseline, BaselineError
-from benchmark.regression.comparison import Pair
-from benchmark.regression.question import Question
-from benchmark.regression.sameness import (
+from hashattack.attacks.protocols import PROTOCOLS
+from hashattack.benchmark.plan.cells import Cell
+from hashattack.benchmark.plan.plan import Plan, make_plan, needed
+from hashattack.benchmark.registry import registry
+from hashattack.benchmark.regression.baseline import Baseline, BaselineError
+from hashattack.benchmark.regression.comparison import Pair
+from hashattack.benchmark.regression.question import Question
+from hashattack.benchmark.regression.sameness import (
     protocol_differences,
     refuse,
     row_differences,
 )
-from benchmark.regression.trials import METRICS, Trials, place_of, read_trials
-from benchmark.results.adoption import PREPARED, adopt
-from benchmark.results.manifest import manifest_of
-from benchmark.suites.parameters import hyper_parameters
-from benchmark.suites.sources import SuiteError
-from benchmark.suites.suite import AttackEntry, Params, Suite, TargetEntry
+from hashattack.benchmark.regression.trials import METRICS, Trials, place_of, read_trials
+from hashattack.benchmark.results.adoption import PREPARED, adopt
+from hashattack.benchmark.results.manifest import manifest_of
+from hashattack.benchmark.suites.parameters import hyper_parameters
+from hashattack.benchmark.suites.sources import SuiteError
+from hashattack.benchmark.suites.suite import AttackEntry, Params, Suite, TargetEntry
 
 CHECKS = "check-"  # how the suite of a check's folder begins, before its baseline's name
 Run = Callable[[Plan, Plan], object]  # of the whole plan, and what of it is to be done

@@ -6,21 +6,21 @@ import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmark.regression.baseline import Baseline, BaselineError
-from benchmark.regression.candidate import (
+from hashattack.benchmark.regression.baseline import Baseline, BaselineError
+from hashattack.benchmark.regression.candidate import (
     CHECKS,
     Run,
     candidates,
     pairs,
     prepare,
 )
-from benchmark.regression.comparison import Pair, adjusted, compare
-from benchmark.regression.diagnosis import Suspicion, hints, off_by_one
-from benchmark.regression.question import Question, references
-from benchmark.regression.sameness import refuse, trial_differences
-from benchmark.regression.stored import stored_pairs
-from benchmark.regression.verdict import Demands, Verdict, judge
-from benchmark.results.manifest import NoRunError, read_manifest
+from hashattack.benchmark.regression.comparison import Pair, adjusted, compare
+from hashattack.benchmark.regression.diagnosis import Suspicion, hints, off_by_one
+from hashattack.benchmark.regression.question import Question, references
+from hashattack.benchmark.regression.sameness import refuse, trial_differences
+from hashattack.benchmark.regression.stored import stored_pairs
+from hashattack.benchmark.regression.verdict import Demands, Verdict, judge
+from hashattack.benchmark.results.manifest import NoRunError, read_manifest
 
 
 def check(

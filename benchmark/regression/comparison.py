@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.regression.trials import METRICS, FloatArray, IntArray, Trials
-from benchmark.statistics import (
+from hashattack.benchmark.regression.trials import METRICS, FloatArray, IntArray, Trials
+from hashattack.benchmark.statistics import (
     RESAMPLES,
     crossed_interval,
     holm,

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.hamming.rank import rank
-from benchmark.metrics import expected_ap
-from benchmark.planning.plan import Plan
-from benchmark.regression.baseline import Baseline
-from benchmark.regression.comparison import Comparison, Pair
-from benchmark.regression.trials import FloatArray
-from benchmark.storage.store import Arrays, JobRef, Store
+from hashattack.benchmark.metrics.average_precision import expected_ap
+from hashattack.benchmark.metrics.rank import rank
+from hashattack.benchmark.plan.plan import Plan
+from hashattack.benchmark.regression.baseline import Baseline
+from hashattack.benchmark.regression.comparison import Comparison, Pair
+from hashattack.benchmark.regression.trials import FloatArray
+from hashattack.benchmark.store.store import Arrays, JobRef, Store
 
 _CLEAR = 0.05  # t-MAP by which a suspicion must fit better than what was meant
 _SHIFTS = (-1, 1)

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from benchmark.regression.trials import Trials
-from benchmark.storage.store import write_bytes
-from benchmark.suites.suite import faults
-from datasets.errors import UserError
+from hashattack.benchmark.regression.trials import Trials
+from hashattack.benchmark.store.store import write_bytes
+from hashattack.benchmark.suites.suite import faults
+from hashattack.datasets.errors import UserError
 
 _MOST = 10  # faults a message names
 

@@ -6,11 +6,11 @@ import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from benchmark.names import lookup, nearest
-from benchmark.registry import registry
-from benchmark.regression.baseline import Baseline, BaselineError
-from benchmark.regression.trials import Trials
-from benchmark.suites.suite import Params
+from hashattack.benchmark.names import lookup, nearest
+from hashattack.benchmark.registry import registry
+from hashattack.benchmark.regression.baseline import Baseline, BaselineError
+from hashattack.benchmark.regression.trials import Trials
+from hashattack.benchmark.suites.suite import Params
 
 
 @dataclass(frozen=True)

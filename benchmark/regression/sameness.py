@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from attacks.protocols import PROTOCOLS
-from benchmark.regression.baseline import Baseline, BaselineError
-from benchmark.regression.comparison import Pair
-from benchmark.regression.trials import Trials
-from benchmark.storage.records import canonical
+from hashattack.attacks.protocols import PROTOCOLS
+from hashattack.benchmark.regression.baseline import Baseline, BaselineError
+from hashattack.benchmark.regression.comparison import Pair
+from hashattack.benchmark.regression.trials import Trials
+from hashattack.benchmark.store.records import canonical
 
 _SHOWN = 12  # characters of a hash in a message
 _LONGEST = 60  # of a setting

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.names import nearest
-from benchmark.regression.baseline import Baseline, BaselineError
-from benchmark.regression.comparison import Pair
-from benchmark.regression.question import Question
-from benchmark.regression.sameness import refuse, row_differences, trial_differences
-from benchmark.regression.trials import METRICS, Trials, place_of, read_trials
+from hashattack.benchmark.names import nearest
+from hashattack.benchmark.regression.baseline import Baseline, BaselineError
+from hashattack.benchmark.regression.comparison import Pair
+from hashattack.benchmark.regression.question import Question
+from hashattack.benchmark.regression.sameness import refuse, row_differences, trial_differences
+from hashattack.benchmark.regression.trials import METRICS, Trials, place_of, read_trials
 
 
 def stored_pairs(question: Question, baseline: Baseline, folder: Path) -> dict[str, list[Pair]]:

@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 
 from tabulate import tabulate
 
-from benchmark.regression.comparison import CellResult, Comparison, Pair
-from benchmark.regression.verdict import Demands, Outcome, Verdict, metric_name, points
-from benchmark.storage.store import write_bytes
+from hashattack.benchmark.regression.comparison import CellResult, Comparison, Pair
+from hashattack.benchmark.regression.verdict import Demands, Outcome, Verdict, metric_name, points
+from hashattack.benchmark.store.store import write_bytes
 
 _MOST = 40  # cells a table shows; the worst of more
 _COMMON = ("dataset", "protocol", "policy")

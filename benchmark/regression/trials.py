@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.results.manifest import read_manifest, result_rows
-from benchmark.storage.records import digest
-from benchmark.storage.store import JobRef, Store
+from hashattack.benchmark.results.manifest import read_manifest, result_rows
+from hashattack.benchmark.store.records import digest
+from hashattack.benchmark.store.store import JobRef, Store
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from benchmark.regression.comparison import Comparison, Pair
-from benchmark.regression.trials import METRICS
+from hashattack.benchmark.regression.comparison import Comparison, Pair
+from hashattack.benchmark.regression.trials import METRICS
 
 _NAMES = {"t_map": "t-MAP", "t_map_stable": "stable t-MAP", "t_map_8bit": "t-MAP after 8 bits"}
 _NAMES |= {"precision_at_10": "precision at 10", "map": "MAP", "perceptibility": "perceptibility"}

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmark.jobs import Job
-from benchmark.storage.store import Store
+from hashattack.benchmark.jobs import Job
+from hashattack.benchmark.store.store import Store
 
 # What stands before any attack: data, targets, codes of splits, target labels.
 PREPARED = ("weights", "import", "pretrain", "train", "encode", "draw")

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmark.results.manifest import read_manifest
-from benchmark.storage.store import Arrays, JobRef, Store
-from benchmark.watch.events import last_run
+from hashattack.benchmark.results.manifest import read_manifest
+from hashattack.benchmark.store.store import Arrays, JobRef, Store
+from hashattack.benchmark.progress.events import last_run
 
 _LIBRARY = "library version"  # in the canonical form of what requires one
 

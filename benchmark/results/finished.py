@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from benchmark.storage.lock import holder_of
-from benchmark.program import program_digest
-from benchmark.storage.records import digest
-from benchmark.storage.store import JobRef, Store, read_json, stamp, write_json
-from datasets.errors import UserError
+from hashattack.benchmark.store.lock import holder_of
+from hashattack.benchmark.program import program_digest
+from hashattack.benchmark.store.records import digest
+from hashattack.benchmark.store.store import JobRef, Store, read_json, stamp, write_json
+from hashattack.datasets.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmark.planning.plan import Plan
+    from hashattack.benchmark.plan.plan import Plan
 
 _NAME = "finished.json"
 

@@ -6,13 +6,13 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attacks.protocols import PROTOCOLS
-from benchmark.storage.records import COLUMNS, canonical
-from benchmark.storage.store import JobRef, Store, read_json, write_json
-from datasets.errors import UserError
+from hashattack.attacks.protocols import PROTOCOLS
+from hashattack.benchmark.store.records import COLUMNS, canonical
+from hashattack.benchmark.store.store import JobRef, Store, read_json, write_json
+from hashattack.datasets.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmark.planning.plan import Plan
+    from hashattack.benchmark.plan.plan import Plan
 
 CHAIN = ("craft", "hash", "score")  # the stages whose data make a row
 _NAME = "plan.json"

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.results.manifest import read_manifest
-from benchmark.storage.folder import current_run, running_file
-from benchmark.storage.lock import holder_of
-from benchmark.storage.records import STAGES
-from benchmark.storage.store import JobRef, Store, read_json
-from benchmark.watch.events import last_run
+from hashattack.benchmark.results.manifest import read_manifest
+from hashattack.benchmark.store.folder import current_run, running_file
+from hashattack.benchmark.store.lock import holder_of
+from hashattack.benchmark.store.records import STAGES
+from hashattack.benchmark.store.store import JobRef, Store, read_json
+from hashattack.benchmark.progress.events import last_run
 
 _LOG_LINES = 5
 

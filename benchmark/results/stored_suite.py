@@ -9,16 +9,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from benchmark.jobs import Compute
-from benchmark.planning.graph import Sizing
-from benchmark.registry import registry
-from benchmark.results.manifest import read_manifest
-from benchmark.storage.records import canonical_json
-from benchmark.suites.roots import with_root
-from benchmark.suites.sources import SuiteError
-from benchmark.suites.suite import DatasetEntry, Suite, TargetEntry, check_names, faults
-from targets.backbones import Backbone
-from targets.hasher import NAMED_WEIGHTS
+from hashattack.benchmark.jobs import Compute
+from hashattack.benchmark.plan.graph import Sizing
+from hashattack.benchmark.registry import registry
+from hashattack.benchmark.results.manifest import read_manifest
+from hashattack.benchmark.store.records import canonical_json
+from hashattack.benchmark.suites.roots import with_root
+from hashattack.benchmark.suites.sources import SuiteError
+from hashattack.benchmark.suites.suite import DatasetEntry, Suite, TargetEntry, check_names, faults
+from hashattack.targets.backbones import Backbone
+from hashattack.targets.hasher import NAMED_WEIGHTS
 
 _DATA = "data"  # where data sets lie unless somebody says otherwise
 EXTERNAL = ("ExternalImages", "ExternalCodes")  # tasks that no suite plans

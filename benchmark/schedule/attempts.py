@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmark.jobs import Job
-from benchmark.schedule.ledger import Ledger
-from benchmark.schedule.placement import Request
+from hashattack.benchmark.jobs import Job
+from hashattack.benchmark.schedule.ledger import Ledger
+from hashattack.benchmark.schedule.placement import Request
 
 _START_SECONDS = 300.0  # for a worker's process to start and take its job
 _LOST_SECONDS = 30.0  # from a done record until its silent future is given up

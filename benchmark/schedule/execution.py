@@ -16,16 +16,16 @@ from pathlib import Path
 
 import torch
 
-from benchmark.audit import InvalidAttackError
-from benchmark.jobs import Context, Job, Progress
-from benchmark.numerics import numerics, out_of_memory
-from benchmark.program import code_digest
-from benchmark.provenance import device_name, versions
-from benchmark.storage.folder import current_run, log_file, running_file
-from benchmark.storage.journal import Journal
-from benchmark.storage.records import canonical, digest
-from benchmark.storage.store import JobRef, Store, write_json
-from datasets.errors import UserError
+from hashattack.benchmark.audit import InvalidAttackError
+from hashattack.benchmark.jobs import Context, Job, Progress
+from hashattack.benchmark.numerics import numerics, out_of_memory
+from hashattack.benchmark.program import code_digest
+from hashattack.benchmark.provenance import device_name, versions
+from hashattack.benchmark.store.folder import current_run, log_file, running_file
+from hashattack.benchmark.store.journal import Journal
+from hashattack.benchmark.store.records import canonical, digest
+from hashattack.benchmark.store.store import JobRef, Store, write_json
+from hashattack.datasets.errors import UserError
 
 logger = logging.getLogger(__name__)
 

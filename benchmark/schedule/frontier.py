@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from benchmark.jobs import Job
-from benchmark.schedule.placement import Request
+from hashattack.benchmark.jobs import Job
+from hashattack.benchmark.schedule.placement import Request
 
 
 class Frontier:

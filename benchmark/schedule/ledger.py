@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmark.jobs import Job
-from benchmark.provenance import revision
-from benchmark.schedule.execution import Order, execute
-from benchmark.storage.folder import log_file, running_file, take_over
-from benchmark.storage.store import Store, read_json
+from hashattack.benchmark.jobs import Job
+from hashattack.benchmark.provenance import revision
+from hashattack.benchmark.schedule.execution import Order, execute
+from hashattack.benchmark.store.folder import log_file, running_file, take_over
+from hashattack.benchmark.store.store import Store, read_json
 
 # Whether a done job counts as done, by its provenance.
 Trusts = Callable[[Job, Mapping[str, Any]], bool]
@@ -89,7 +89,7 @@ class StoreLedger(Ledger):
         return (failure["status"], str(failure["reason"])) if stands or kept else None
 
     def call(self, job: Job, torch_device: str) -> tuple[Callable[..., Any], dict[str, Any]]:
-        """Return :func:`benchmark.schedule.execution.execute` and its arguments."""
+        """Return :func:`hashattack.benchmark.schedule.execution.execute` and its arguments."""
         halvings = self._halvings[job.key]
         arguments = {"job": job, "order": self._order, "device": torch_device, "halvings": halvings}
         return execute, arguments

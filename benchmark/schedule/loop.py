@@ -15,17 +15,17 @@ from dataclasses import dataclass, field
 from signal import Signals
 from typing import Any
 
-from benchmark.console import EXIT_CELLS_MISSING
-from benchmark.engines.base import Engine, EngineError
-from benchmark.jobs import Job
-from benchmark.schedule.attempts import Attempt, Patience
-from benchmark.schedule.execution import Answer
-from benchmark.schedule.frontier import Frontier, critical_path
-from benchmark.schedule.interrupts import Wish
-from benchmark.schedule.ledger import Ledger
-from benchmark.schedule.placement import Request, place
-from benchmark.watch.observers import Observer
-from datasets.errors import UserError
+from hashattack.benchmark.console import EXIT_CELLS_MISSING
+from hashattack.benchmark.engines.base import Engine, EngineError
+from hashattack.benchmark.jobs import Job
+from hashattack.benchmark.progress.observers import Observer
+from hashattack.benchmark.schedule.attempts import Attempt, Patience
+from hashattack.benchmark.schedule.execution import Answer
+from hashattack.benchmark.schedule.frontier import Frontier, critical_path
+from hashattack.benchmark.schedule.interrupts import Wish
+from hashattack.benchmark.schedule.ledger import Ledger
+from hashattack.benchmark.schedule.placement import Request, place
+from hashattack.datasets.errors import UserError
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from benchmark.engines.base import Slot
-from benchmark.jobs import Job
+from hashattack.benchmark.engines.base import Slot
+from hashattack.benchmark.jobs import Job
 
 
 @dataclass(frozen=True)

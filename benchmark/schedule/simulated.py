@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from benchmark.engines.base import HARNESS, Engine, Slot
-from benchmark.jobs import Job
+from hashattack.benchmark.engines.base import HARNESS, Engine, Slot
+from hashattack.benchmark.jobs import Job
 
 
 class SimulatedEngine(Engine):

@@ -8,14 +8,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.engines.base import Slot
-from benchmark.jobs import Job
-from benchmark.schedule.attempts import Patience
-from benchmark.schedule.frontier import critical_path
-from benchmark.schedule.ledger import Ledger
-from benchmark.schedule.loop import Loop
-from benchmark.schedule.simulated import SimulatedEngine
-from benchmark.watch.observers import Several
+from hashattack.benchmark.engines.base import Slot
+from hashattack.benchmark.jobs import Job
+from hashattack.benchmark.progress.observers import Several
+from hashattack.benchmark.schedule.attempts import Patience
+from hashattack.benchmark.schedule.frontier import critical_path
+from hashattack.benchmark.schedule.ledger import Ledger
+from hashattack.benchmark.schedule.loop import Loop
+from hashattack.benchmark.schedule.simulated import SimulatedEngine
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.base import Attack, Part
-from attacks.protocols import PoolName
-from benchmark import audit
-from benchmark.jobs import Context, Output
-from benchmark.networks import batches, encode_batch, first_batch, input_hasher
-from benchmark.stages.base import DataTask, NetworkTask
-from benchmark.stages.confinement import FITTED_ROLES, AttackerTask, WhiteBoxTask
-from benchmark.stages.crafting import Assignment, Preparation, craft_images
-from benchmark.storage.journal import Stopwatch
-from datasets.base import RetrievalData, UInt8Array
-from datasets.draws import Policy, draw_targets, eligible_rows
-from targets.hasher import Hasher, TargetSpec
+from hashattack.attacks.base import Attack, Part
+from hashattack.attacks.protocols import PoolName
+from hashattack.benchmark import audit
+from hashattack.benchmark.jobs import Context, Output
+from hashattack.benchmark.networks import batches, encode_batch, first_batch, input_hasher
+from hashattack.benchmark.stages.base import DataTask, NetworkTask
+from hashattack.benchmark.stages.confinement import FITTED_ROLES, AttackerTask, WhiteBoxTask
+from hashattack.benchmark.stages.crafting import Assignment, Preparation, craft_images
+from hashattack.benchmark.store.journal import Stopwatch
+from hashattack.datasets.base import RetrievalData, UInt8Array
+from hashattack.datasets.draws import Policy, draw_targets, eligible_rows
+from hashattack.targets.hasher import Hasher, TargetSpec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,12 +7,12 @@ from abc import abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmark.audit import InvalidAttackError
-from benchmark.jobs import Compute, Context, Task
-from benchmark.numerics import Precision
-from datasets.base import DatasetError, DatasetSpec, RetrievalData, SplitName
-from targets.backbones import Backbone
-from targets.recipe import Recipe
+from hashattack.benchmark.audit import InvalidAttackError
+from hashattack.benchmark.jobs import Compute, Context, Task
+from hashattack.benchmark.numerics import Precision
+from hashattack.datasets.base import DatasetError, DatasetSpec, RetrievalData, SplitName
+from hashattack.targets.backbones import Backbone
+from hashattack.targets.recipe import Recipe
 
 
 def hidden_labels(split: SplitName) -> InvalidAttackError:

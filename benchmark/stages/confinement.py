@@ -18,15 +18,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from attacks.base import Knowledge, Pool
-from benchmark.audit import InvalidAttackError
-from benchmark.engines.base import ATTACKER
-from benchmark.jobs import Compute, Context
-from benchmark.networks import encode_batch, first_batch, input_hasher
-from benchmark.stages.base import NetworkTask, hidden_labels
-from benchmark.storage.records import digest, is_own
-from datasets.base import HiddenSplit, RetrievalData, SplitName
-from targets.hasher import Hasher, TargetSpec
+from hashattack.attacks.base import Knowledge, Pool
+from hashattack.benchmark.audit import InvalidAttackError
+from hashattack.benchmark.engines.base import ATTACKER
+from hashattack.benchmark.jobs import Compute, Context
+from hashattack.benchmark.networks import encode_batch, first_batch, input_hasher
+from hashattack.benchmark.stages.base import NetworkTask, hidden_labels
+from hashattack.benchmark.store.records import digest, is_own
+from hashattack.datasets.base import HiddenSplit, RetrievalData, SplitName
+from hashattack.targets.hasher import Hasher, TargetSpec
 
 FITTED_ROLES = ("target_code", "crafting")  # what a part of an attack learnt, by its place
 

@@ -19,11 +19,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from attacks.base import Batch, Perturb
-from benchmark.audit import InvalidAttackError, check_fresh
-from benchmark.jobs import Compute, Context
-from benchmark.networks import batches, first_batch, synchronise
-from datasets.base import Images, UInt8Array
+from hashattack.attacks.base import Batch, Perturb
+from hashattack.benchmark.audit import InvalidAttackError, check_fresh
+from hashattack.benchmark.jobs import Compute, Context
+from hashattack.benchmark.networks import batches, first_batch, synchronise
+from hashattack.datasets.base import Images, UInt8Array
 
 _PROBED = 2  # images
 _NOTHING = 0.5  # seconds of preparation

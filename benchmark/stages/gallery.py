@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from benchmark.jobs import Context, Output
-from benchmark.stages.base import DataTask
-from datasets.base import Images, UInt8Array
-from datasets.seeds import generator
+from hashattack.benchmark.jobs import Context, Output
+from hashattack.benchmark.stages.base import DataTask
+from hashattack.datasets.base import Images, UInt8Array
+from hashattack.datasets.seeds import generator
 
 TOP = 10
 _THUMBNAIL = 96  # pixels a side, at most

@@ -8,15 +8,15 @@ from typing import ClassVar
 
 import torch
 
-from benchmark.jobs import Context, Output, Task
-from benchmark.networks import batches, encode_batch, input_hasher
-from benchmark.stages.base import NetworkTask, TrainingTask
-from datasets.base import SplitName
-from targets.backbones import Backbone, TargetError
-from targets.checkpoints import load_state, read_state, read_trunk, state_arrays
-from targets.hasher import TargetSpec, build_hasher
-from targets.recipe import Recipe
-from targets.training import pretrain_trunk, train_hasher
+from hashattack.benchmark.jobs import Context, Output, Task
+from hashattack.benchmark.networks import batches, encode_batch, input_hasher
+from hashattack.benchmark.stages.base import NetworkTask, TrainingTask
+from hashattack.datasets.base import SplitName
+from hashattack.targets.backbones import Backbone, TargetError
+from hashattack.targets.checkpoints import load_state, read_state, read_trunk, state_arrays
+from hashattack.targets.hasher import TargetSpec, build_hasher
+from hashattack.targets.recipe import Recipe
+from hashattack.targets.training import pretrain_trunk, train_hasher
 
 
 @dataclass(frozen=True, kw_only=True)

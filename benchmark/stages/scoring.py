@@ -9,10 +9,16 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.hamming.rank import Ranking, rank
-from benchmark.jobs import Context, Output
-from benchmark.metrics import chance_ap, curve_tops, expected_ap, expected_found, stable_ap
-from benchmark.stages.base import DataTask
+from hashattack.benchmark.jobs import Context, Output
+from hashattack.benchmark.metrics.average_precision import (
+    chance_ap,
+    curve_tops,
+    expected_ap,
+    expected_found,
+    stable_ap,
+)
+from hashattack.benchmark.metrics.rank import Ranking, rank
+from hashattack.benchmark.stages.base import DataTask
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from benchmark.names import lookup
-from benchmark.registry import registry
-from benchmark.suites.scales import Scale, scaled
-from benchmark.suites.sources import SuiteError, included, read_source
-from benchmark.suites.suite import AttackEntry, Suite, faults, parse_suite
+from hashattack.benchmark.names import lookup
+from hashattack.benchmark.registry import registry
+from hashattack.benchmark.suites.scales import Scale, scaled
+from hashattack.benchmark.suites.sources import SuiteError, included, read_source
+from hashattack.benchmark.suites.suite import AttackEntry, Suite, faults, parse_suite
 
 _OWN = ("name", "include", "description", "tables")  # what an including suite does not hand down
 _ANY = "**"  # a glob of all attack ids that no scale's "*" is merged with

@@ -6,9 +6,9 @@ import fnmatch
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmark.names import nearest
-from benchmark.storage.records import COLUMNS
-from benchmark.suites.sources import SuiteError
+from hashattack.benchmark.names import nearest
+from hashattack.benchmark.store.records import COLUMNS
+from hashattack.benchmark.suites.sources import SuiteError
 
 
 def parse_filter(text: str) -> dict[str, str]:

@@ -9,11 +9,11 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from attacks.base import Attack, AttackError
-from benchmark.names import nearest
-from benchmark.suites.sources import SuiteError
-from benchmark.suites.suite import Params, faults
-from datasets.errors import UserError
+from hashattack.attacks.base import Attack, AttackError
+from hashattack.benchmark.names import nearest
+from hashattack.benchmark.suites.sources import SuiteError
+from hashattack.benchmark.suites.suite import Params, faults
+from hashattack.datasets.errors import UserError
 
 
 def parse_params(texts: Sequence[str]) -> Params:

@@ -6,9 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from benchmark.registry import registry
-from benchmark.suites.suite import DatasetEntry, Suite
-from datasets.base import DatasetSpec
+from hashattack.benchmark.registry import registry
+from hashattack.benchmark.suites.suite import DatasetEntry, Suite
+from hashattack.datasets.base import DatasetSpec
 
 
 def rooted(

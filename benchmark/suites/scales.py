@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from benchmark.suites.suite import Params
+from hashattack.benchmark.suites.suite import Params
 
 
 class Scale(BaseModel):

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from benchmark.names import nearest
-from datasets.errors import UserError
+from hashattack.benchmark.names import nearest
+from hashattack.datasets.errors import UserError
 
 _DEEPEST = 20
 
@@ -21,7 +21,7 @@ class SuiteError(UserError):
 
 def shipped(kind: str = "suites") -> dict[str, Path]:
     """Return the ``suites`` or ``scales`` that come with the program, by name."""
-    folder = Path(str(resources.files("benchmark") / kind))
+    folder = Path(str(resources.files("hashattack.benchmark") / kind))
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 

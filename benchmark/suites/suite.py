@@ -12,14 +12,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from attacks.protocols import PROTOCOLS
-from benchmark.names import UnknownNameError, lookup, nearest
-from benchmark.numerics import Precision
-from benchmark.registry import registry
-from benchmark.suites.sources import SuiteError
-from datasets.draws import Policy
-from targets.hasher import Normalise
-from targets.recipe import Recipe
+from hashattack.attacks.protocols import PROTOCOLS
+from hashattack.benchmark.names import UnknownNameError, lookup, nearest
+from hashattack.benchmark.numerics import Precision
+from hashattack.benchmark.registry import registry
+from hashattack.benchmark.suites.sources import SuiteError
+from hashattack.datasets.draws import Policy
+from hashattack.targets.hasher import Normalise
+from hashattack.targets.recipe import Recipe
 
 Params = dict[str, Any]
 _SHOWN = 80  # characters of a value that is told

@@ -1,0 +1,45 @@
+"""A run that a person attends: told on their terminal, and ended in their words."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import typer
+
+from hashattack.benchmark.console import say
+from hashattack.benchmark.plan.plan import Plan
+from hashattack.benchmark.progress.progress import observed
+from hashattack.benchmark.running import Manner, run_plan
+from hashattack.benchmark.schedule.loop import Outcome, RunStoppedError
+
+
+def run_attended(whole: Plan, plan: Plan, *, out: Path, cache: Path, manner: Manner) -> Outcome:
+    """Run what is not done of a plan; where the run is stopped, so is the command.
+
+    Args:
+        whole: the plan of all that the folder is to hold.
+        plan: what of it is wanted now.
+        out: the output folder.
+        cache: where data sets lie.
+        manner: where and how.
+
+    Raises:
+        typer.Exit: a signal or a full disk ended it.
+    """
+    try:
+        with observed(say) as observer:
+            return run_plan(
+                whole,
+                plan,
+                out=out,
+                cache=cache,
+                manner=manner,
+                observer=observer,
+                command=shlex.join(sys.argv),
+                say=say,
+            )
+    except RunStoppedError as error:
+        say(f"{error}; what is done is kept, and the same command continues in {out}")
+        raise typer.Exit(error.exit_code) from None

@@ -1,0 +1,194 @@
+"""Average precision of Hamming rankings, exact under ties.
+
+Hamming rankings of short codes are full of ties: at 12 bits the order within them moves t-MAP by
+twelve points. So the *expected* AP over random tie order is the metric, in closed form from two
+histograms a query (McSherry & Najork 2008; He et al., CVPR 2018), and the *stable* AP (ties in
+database order) stands beside it for comparison with published numbers. Histograms are
+``[q, groups]``, the nearest group first.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, overload
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from hashattack.benchmark.metrics.packing import Matrix
+from hashattack.benchmark.metrics.rank import Ranking, rank
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+Ties = Literal["expected", "stable"]
+
+
+@overload
+def mean_average_precision(
+    query_codes: Matrix,
+    database_codes: Matrix,
+    query_labels: Matrix,
+    database_labels: Matrix,
+    *,
+    ties: Ties = "expected",
+    per_query: Literal[False] = False,
+    threads: int | None = None,
+    device: torch.device | None = None,
+) -> float: ...
+
+
+@overload
+def mean_average_precision(
+    query_codes: Matrix,
+    database_codes: Matrix,
+    query_labels: Matrix,
+    database_labels: Matrix,
+    *,
+    ties: Ties = "expected",
+    per_query: Literal[True],
+    threads: int | None = None,
+    device: torch.device | None = None,
+) -> FloatArray: ...
+
+
+def mean_average_precision(
+    query_codes: Matrix,
+    database_codes: Matrix,
+    query_labels: Matrix,
+    database_labels: Matrix,
+    *,
+    ties: Ties = "expected",
+    per_query: bool = False,
+    threads: int | None = None,
+    device: torch.device | None = None,
+) -> float | FloatArray:
+    """Return the MAP over the whole database; with target labels for query labels, t-MAP.
+
+    An item is relevant when it shares a label with the query's row. A query without a relevant
+    item has AP 0 and is counted.
+
+    Args:
+        query_codes: {-1, +1} or booleans ``[q, K]``, an array or a tensor.
+        database_codes: the same ``[n, K]``.
+        query_labels: {0, 1} or booleans ``[q, C]``: own rows for MAP, target rows for t-MAP.
+        database_labels: the same ``[n, C]``.
+        ties: ``expected`` over random tie order, or ``stable``: in database order.
+        per_query: return the APs, float64 ``[q]``, instead of their mean.
+        threads: on the CPU. Default: torch's number of threads.
+        device: a GPU to compute on. Default: the CPU.
+
+    Raises:
+        ValueError: shapes that do not fit, or other values.
+
+    >>> codes = np.array([[1, 1], [1, -1], [-1, -1]])
+    >>> labels = np.array([[1, 0], [0, 1], [1, 0]])
+    >>> mean_average_precision(codes[:1], codes, labels[:1], labels)
+    0.8333333333333333
+    """
+    ranking = rank(
+        query_codes,
+        database_codes,
+        [query_labels],
+        database_labels,
+        stable=ties == "stable",
+        threads=threads,
+        device=device,
+    )
+    values = (
+        stable_ap(ranking)[0] if ties == "stable" else expected_ap(ranking.items, ranking.hits[0])
+    )
+    return values if per_query else float(values.mean())
+
+
+def stable_ap(ranking: Ranking) -> FloatArray:
+    """Return the APs with ties in database order, ``[S, q]``."""
+    if ranking.stable_sums is None:
+        raise ValueError("the ranking was made without its stable part")
+    found: FloatArray = ranking.stable_sums / np.maximum(ranking.hits.sum(axis=2), 1)
+    return found
+
+
+def expected_ap(items: IntArray, hits: IntArray) -> FloatArray:
+    """Return the AP expected over random tie order.
+
+    With n, r the items and relevant items of a group and N, R those before it:
+    AP = 1/ΣR · Σ (r/n) · [(R + 1 − k − kN) · (H(N + n) − H(N)) + kn], k = (r − 1)/(n − 1).
+    """
+    n, r = items.astype(np.float64), hits.astype(np.float64)
+    ends = np.cumsum(items, axis=1)
+    before_n, before_r = ends - items, _before(hits)
+    k = np.where(n > 1, (r - 1) / np.maximum(n - 1, 1), 0.0)
+    span = np.diff(_harmonic(items)[ends], axis=1, prepend=0.0)  # H(N + n) − H(N)
+    terms = (before_r + 1 - k - k * before_n) * span + k * n
+    return _mean_over_hits(r / np.maximum(n, 1) * terms, r)
+
+
+def optimistic_ap(items: IntArray, hits: IntArray) -> FloatArray:
+    """Return the AP with the relevant items of each tie first, an upper bound.
+
+    A group adds Σ (R + i)/(N + i) = r + (R − N)(H(N + r) − H(N)).
+    """
+    before_n, before_r = _before(items), _before(hits)
+    span = _harmonic_span(items, before_n, before_n + hits)
+    return _mean_over_hits(hits + (before_r - before_n) * span, hits)
+
+
+def pessimistic_ap(items: IntArray, hits: IntArray) -> FloatArray:
+    """Return the AP with the relevant items of each tie last, a lower bound."""
+    others = items - hits
+    before_n, before_r = _before(items) + others, _before(hits)
+    span = _harmonic_span(items, before_n, before_n + hits)
+    return _mean_over_hits(hits + (before_r - before_n) * span, hits)
+
+
+def chance_ap(items: IntArray, hits: IntArray) -> FloatArray:
+    """Return the AP expected when all codes are equal: one tie of the whole database."""
+    return expected_ap(items.sum(axis=1, keepdims=True), hits.sum(axis=1, keepdims=True))
+
+
+def expected_found(tops: IntArray, items: IntArray, hits: IntArray) -> FloatArray:
+    """Return how many relevant items the first ``tops`` hold, expected over random tie order.
+
+    Args:
+        tops: lengths of result lists ``[t]``; one longer than the database takes it whole.
+        items, hits: histograms.
+
+    Returns:
+        float64 ``[q, t]``.
+    """
+    before = _before(items)
+    found = np.empty((len(items), len(tops)))
+    share = np.where(items > 0, hits / np.maximum(items, 1), 0.0)
+    for place, top in enumerate(tops):
+        found[:, place] = (np.clip(top - before, 0, items) * share).sum(axis=1)
+    return found
+
+
+def curve_tops(n_items: int, points: int = 60) -> IntArray:
+    """Return lengths of result lists from 1 to the whole database, evenly on a log scale."""
+    tops = np.geomspace(1, n_items, points).round().astype(np.int64)
+    return np.unique(tops)
+
+
+def _before(counts: IntArray) -> IntArray:
+    result: IntArray = np.cumsum(counts, axis=1) - counts
+    return result
+
+
+def _harmonic_span(items: IntArray, start: IntArray, stop: IntArray) -> FloatArray:
+    """Return H(stop) − H(start), harmonic numbers up to the size of the database."""
+    harmonic = _harmonic(items)
+    span: FloatArray = harmonic[stop] - harmonic[start]
+    return span
+
+
+def _harmonic(items: IntArray) -> FloatArray:
+    """Return the harmonic numbers from H(0) to that of the size of the database."""
+    size = items.sum(axis=1).max(initial=0)
+    return np.concatenate([[0.0], np.cumsum(1 / np.arange(1, size + 1))])
+
+
+def _mean_over_hits(sums: FloatArray, hits: npt.NDArray[np.generic]) -> FloatArray:
+    relevant = hits.sum(axis=1)
+    result: FloatArray = np.where(relevant > 0, sums.sum(axis=1) / np.maximum(relevant, 1), 0.0)
+    return result

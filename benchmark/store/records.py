@@ -1,0 +1,153 @@
+"""Canonical values, keys and result rows: the vocabulary of the store. Imports no torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+# The stages of the pipeline, in its order.
+STAGES = (
+    *("weights", "import", "pretrain", "train", "encode"),
+    *("draw", "fit", "craft", "hash", "score", "gallery"),
+)
+
+
+class Rerun(StrEnum):
+    """What a run makes again although one before it has ended with it."""
+
+    missing = "missing"
+    failed = "failed"
+    stale = "stale"
+    all = "all"
+
+
+# The columns of results.csv, in order, and their pandas types. Fractions lie in [0, 1]; a column
+# that does not apply to a row (distortions of a code-only attack, say) is empty.
+COLUMNS = {
+    "dataset": "string",
+    "dataset_fingerprint": "string",
+    "attack": "string",
+    "title": "string",
+    "params": "string",
+    "overrides": "string",
+    "variant": "string",
+    "source": "string",
+    "source_bits": "Int64",
+    "victim": "string",
+    "victim_bits": "Int64",
+    "policy": "string",
+    "target_seed": "Int64",
+    "draw_seed": "Int64",
+    "attack_seed": "Int64",
+    "protocol": "string",
+    "status": "string",
+    "reason": "string",
+    "n_queries": "Int64",
+    "n_no_relevant": "Int64",
+    "t_map": "float64",
+    "t_map_stable": "float64",
+    "t_map_8bit": "float64",
+    "map": "float64",
+    "map_stable": "float64",
+    "chance": "float64",
+    "chance_map": "float64",
+    "precision_at_10": "float64",
+    "budget_class": "string",
+    "epsilon": "float64",
+    "perceptibility": "float64",
+    "perceptibility_rms": "float64",
+    "linf": "float64",
+    "l2": "float64",
+    "passes_per_image": "Int64",
+    "seconds_per_image": "float64",
+    "fit_seconds": "float64",
+    "batch": "Int64",
+    "threads": "Int64",
+    "dtype": "string",
+    "precision": "string",
+    "compiled": "boolean",
+    "device": "string",
+    "notes": "string",
+    "job_key": "string",
+}
+
+
+PACKAGE = "hashattack"
+_SOURCES: dict[str, str] = {}  # SHA-256 of plug-ins' sources, by module
+
+
+def register_source(module: str, sha256: str) -> None:
+    """Let the source of a plug-in stand in the canonical form of what its module defines."""
+    _SOURCES[module] = sha256
+
+
+def canonical(value: Any) -> Any:
+    """Return ``value`` as JSON-able data that is equal exactly when the values are.
+
+    A dataclass becomes a mapping of its type's name and its fields, without those marked
+    ``metadata={"key": False}`` (paths, and what the keys of inputs say already); one that a
+    plug-in defines, also of its source, and one that ``requires`` a library, of its version.
+
+    Raises:
+        TypeError: a value that has no canonical form.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {
+            field.name: canonical(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            if field.metadata.get("key", True)
+        }
+        source = _SOURCES.get(type(value).__module__)
+        # Names that no field can have.
+        origin = {} if source is None else {"plug-in source": source}
+        library = getattr(type(value), "requires", None)
+        origin |= {} if library is None else {"library version": library.version}
+        return {"type": type(value).__name__, **origin, **fields}
+    if isinstance(value, Mapping):
+        return {str(name): canonical(item) for name, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [canonical(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{type(value).__name__} has no canonical form: {value!r}")
+
+
+def is_own(value: Any) -> bool:
+    """Return whether a value is made of this program's types alone, so that no other code is in it.
+
+    One that claims to be of a module whose class it is not, or that carries more than its fields,
+    is not.
+    """
+    kind = type(value)
+    if value is None or kind in (bool, int, float, str):
+        return True
+    if kind in (tuple, list):
+        return all(map(is_own, value))
+    if kind is dict:
+        return all(map(is_own, value)) and all(map(is_own, value.values()))
+    if not dataclasses.is_dataclass(value):
+        return False
+    fields = {field.name for field in dataclasses.fields(value)}
+    return (
+        kind.__module__.partition(".")[0] == PACKAGE
+        and getattr(sys.modules.get(kind.__module__), kind.__name__, None) is kind
+        and vars(value).keys() <= fields
+        and all(is_own(getattr(value, name)) for name in fields)
+    )
+
+
+def canonical_json(value: Any) -> str:
+    """Return the one JSON text of a value: sorted names, no spaces, no NaN."""
+    return json.dumps(
+        canonical(value), sort_keys=True, allow_nan=False, separators=(",", ":"), ensure_ascii=True
+    )
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of :func:`canonical_json`, 64 hexadecimal digits."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()

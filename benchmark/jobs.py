@@ -112,6 +112,25 @@ class Task(ABC):
 
 
 @dataclass(frozen=True)
+class Resources:
+    """What a job needs of the slot it runs on.
+
+    Attributes:
+        threads: of the CPU; part of the job's key where it runs a network.
+        precision: how exactly its device computes.
+        batch: images at a time, where it runs a network.
+        divisible: smaller batches give the same result but for rounding.
+        timed: its seconds are in the results, so it gets its device alone.
+    """
+
+    threads: int = 1
+    precision: Precision = "full"
+    batch: int | None = None
+    divisible: bool = False
+    timed: bool = False
+
+
+@dataclass(frozen=True)
 class Job:
     """A task bound to the jobs it reads."""
 
@@ -133,6 +152,27 @@ class Job:
         return cls(task, {role: job.ref for role, job in inputs.items()}, key[:40])
 
     @property
+    def stage(self) -> str:
+        """The name of its stage."""
+        return self.task.stage
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return self.task.label
+
+    @property
+    def resources(self) -> Resources:
+        """What it needs of its slot."""
+        task = self.task
+        return Resources(task.cpu_threads, task.precision, task.batch, task.divisible, task.timed)
+
+    @property
+    def isolation(self) -> str:
+        """Jobs of different groups never share a process."""
+        return self.task.room
+
+    @property
     def ref(self) -> JobRef:
         """Where the store keeps this job."""
-        return JobRef(self.task.stage, self.key)
+        return JobRef(self.stage, self.key)

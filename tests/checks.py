@@ -13,8 +13,8 @@ from hashattack.benchmark.regression.baseline import read_baseline
 from hashattack.benchmark.regression.checking import check
 from hashattack.benchmark.regression.question import Question
 from hashattack.benchmark.regression.verdict import Demands, Verdict
-from hashattack.benchmark.results.adoption import PREPARED
 from hashattack.benchmark.results.manifest import write_manifest
+from hashattack.benchmark.stages.names import PREPARING
 from tests.conftest import InlineEngine, run_jobs
 
 ONE = ["source=DPSH-Tiny-32"]
@@ -51,4 +51,4 @@ class Checker:
         run_jobs(plan.jobs, self.out, InlineEngine(), None, self.cache, trusts=self._trusts)
 
     def _trusts(self, job: Job, _: object) -> bool:
-        return self.trusted or job.ref.stage in PREPARED
+        return self.trusted or job.ref.stage in PREPARING

@@ -132,7 +132,7 @@ class Recorder:
     def begin(self, total: int, left: float) -> None: ...
 
     def started(self, job: Job, slot: str, left: float) -> None:
-        self.ran.append(job.task.label)
+        self.ran.append(job.label)
 
     def progress(self, job: Job, done: int, total: int, unit: str) -> None: ...
 

@@ -165,8 +165,8 @@ def test_scoring_holds_nothing_of_an_attack(cheats: Path, cache: Path) -> None:
     holds: dict[str, bool] = {}
     for job in plan.jobs.values():
         found = b"plugin_cheats" in dumps(job)
-        holds[job.task.stage] = holds.get(job.task.stage, False) or found
-        assert (job.task.room == "harness") == (job.task.stage not in ("craft", "fit"))
+        holds[job.stage] = holds.get(job.stage, False) or found
+        assert (job.isolation == "harness") == (job.stage not in ("craft", "fit"))
     assert {"draw", "encode", "hash", "score", "gallery"} < holds.keys()
     assert [stage for stage, held in holds.items() if held] == ["craft"]
 
@@ -176,8 +176,8 @@ def test_each_job_of_foreign_code_has_a_room_of_its_own(cheats: Path, cache: Pat
     plan = make_plan(small_suite(attacks=[*everything, "patches", "looksup"]), cache)
     rooms: dict[bool, list[str]] = {True: [], False: []}
     for job in plan.jobs.values():
-        if job.task.stage in ("craft", "fit"):
-            rooms["patches" in job.task.label or "looksup" in job.task.label] += [job.task.room]
+        if job.stage in ("craft", "fit"):
+            rooms["patches" in job.label or "looksup" in job.label] += [job.isolation]
     assert set(rooms[False]) == {"attacker"}
     assert len({*rooms[True], "attacker", "harness"}) == 4
 

@@ -63,7 +63,7 @@ def test_without_the_library_a_cell_is_skipped_and_says_what_to_install(
     cache: Path, tmp_path: Path
 ) -> None:
     plan, _ = run_inline(small_suite(attacks=["original", *IDS]), cache, tmp_path)
-    assert not any("attack" in job.task.label for job in plan.jobs.values())
+    assert not any("attack" in job.label for job in plan.jobs.values())
     rows = load_results(tmp_path).set_index("attack")
     assert rows.loc["original", "status"] == "ok"
     assert len(IDS) == 8
@@ -110,7 +110,7 @@ def test_planning_imports_no_library(
 
     monkeypatch.setattr(importlib, "import_module", careful)
     plan = make_plan(small_suite(attacks=IDS), cache)
-    assert len([job for job in plan.jobs.values() if job.task.stage == "craft"]) == len(IDS)
+    assert len([job for job in plan.jobs.values() if job.stage == "craft"]) == len(IDS)
 
 
 def test_another_version_of_the_library_crafts_anew_and_nothing_else(
@@ -121,7 +121,7 @@ def test_another_version_of_the_library_crafts_anew_and_nothing_else(
     for version in ("3.3.4", "3.3.5"):
         installed(version)
         plan = make_plan(suite, cache)
-        keys.append({key: job.task.label for key, job in plan.jobs.items()})
+        keys.append({key: job.label for key, job in plan.jobs.items()})
     new = {label for key, label in keys[1].items() if key not in keys[0]}
     assert new
     assert all("foolbox" in label for label in new)

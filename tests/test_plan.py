@@ -21,7 +21,7 @@ TARGET = {"method": "DPSH", "backbone": "Tiny", "weights": "none"}
 
 
 def stages(plan: Plan) -> Counter[str]:
-    return Counter(job.task.stage for job in plan.jobs.values())
+    return Counter(job.stage for job in plan.jobs.values())
 
 
 def test_inputs_come_before_what_needs_them(cache: Path) -> None:
@@ -75,7 +75,7 @@ def test_the_paper_hides_the_database_from_the_attacker(cache: Path) -> None:
     for protocol, sees in (("released", True), ("paper", False)):
         plan = make_plan(small_suite(attacks=["dhta", "prosgan"], protocols=protocol), cache)
         for job in plan.jobs.values():
-            if job.task.stage in ("craft", "fit"):
+            if job.stage in ("craft", "fit"):
                 assert ("database" in job.inputs) is sees
 
 
@@ -89,7 +89,7 @@ def test_keys_know_contents_not_places(cache: Path, tmp_path: Path) -> None:
 def test_batch_and_threads_are_part_of_what_networks_compute(cache: Path) -> None:
     by_batch = [make_plan(small_suite(compute={"batch": batch}), cache) for batch in (4, 5)]
     common = set(by_batch[0].jobs) & set(by_batch[1].jobs)
-    kept = {by_batch[0].jobs[key].task.stage for key in common}
+    kept = {by_batch[0].jobs[key].stage for key in common}
     assert kept == {"train", "draw"}  # training has its own batch
 
 
@@ -141,7 +141,7 @@ def test_weights_from_a_file_are_where_training_starts(cache: Path, tmp_path: Pa
     recipe = {"epochs": 1, "learning_rate": 1e-30, "weight_decay": 0}
     target = {**TARGET, "bits": 12, "weights": str(file), "training": recipe}
     plan, outcome = run_inline(small_suite(targets=[target]), cache, tmp_path / "out")
-    trained = next(job for job in plan.jobs.values() if job.task.stage == "train")
+    trained = next(job for job in plan.jobs.values() if job.stage == "train")
     assert outcome.status[trained.key] == "ok"
     arrays = Store(tmp_path / "out" / "store").arrays(trained.ref)
     for name, parameter in trunk.named_parameters():

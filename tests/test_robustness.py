@@ -35,7 +35,7 @@ def bad(name: str, folder: Path, how: str, times: int, **more: Any) -> Misbehavi
 
 
 def status_of(jobs: dict[str, Job], outcome: Outcome) -> dict[str, str]:
-    return {jobs[key].task.label: status for key, status in outcome.status.items()}
+    return {jobs[key].label: status for key, status in outcome.status.items()}
 
 
 def tries(folder: Path, name: str) -> int:
@@ -108,7 +108,7 @@ def test_out_of_memory_halves_the_batch_in_a_fresh_process(tmp_path: Path) -> No
     assert status == {"big": "ok", "vast": "failed"}
     assert tries(tmp_path, "vast") == 4, "batches of 8, 4, 2 and 1"
     assert engine.replaced == 2 + 4
-    big = next(job for job in jobs.values() if job.task.label == "big")
+    big = next(job for job in jobs.values() if job.label == "big")
     record = Store(tmp_path / "store").record(big.ref)
     assert record is not None
     assert record["provenance"]["notes"] == ["big: 2 images at a time, as 8 did not fit the memory"]
@@ -170,7 +170,7 @@ def test_training_adds_up_gradients_where_no_batch_statistics_are_used(
     datasets = [{"dataset": "digits", "params": {**SMALL, "side": 64}}]
     suite = small_suite(targets=targets, attacks=["original"], datasets=datasets)
     plan, _ = run_inline(suite, cache, tmp_path)
-    trained = {job.task.label: job for job in plan.jobs.values() if job.task.stage == "train"}
+    trained = {job.label: job for job in plan.jobs.values() if job.stage == "train"}
     record = Store(tmp_path / "store").record(trained["train DPSH-AlexNet-12"].ref)
     assert record is not None
     (note,) = record["provenance"]["notes"]
@@ -259,7 +259,7 @@ class Refusing(InlineEngine):
     word = ""
 
     def submit(self, slot: str, function: Any, /, **arguments: Any) -> Any:
-        if arguments["job"].task.label.startswith(self.word):
+        if arguments["job"].label.startswith(self.word):
             raise EngineError("it is gone")
         return super().submit(slot, function, **arguments)
 

@@ -70,7 +70,7 @@ def test_no_job_starts_early_shares_a_slot_or_a_device_it_needs_alone(
         for other, (start, end, place_) in spans.items():
             together = other != key and start < ended - 1e-9 and began < end - 1e-9
             assert not (together and place_.name == slot.name)
-            assert not (together and job.task.timed and place_.device == slot.device)
+            assert not (together and job.resources.timed and place_.device == slot.device)
 
 
 def test_the_schedule_comes_close_to_the_bound_and_beats_first_in_first_out() -> None:
@@ -94,9 +94,9 @@ def test_the_longest_way_to_the_end_goes_first() -> None:
     short, long, last = Dummy(name="short"), Dummy(name="long"), Dummy(name="last")
     jobs = graph((short, {}), (long, {}), (last, {"of": long}))
     seconds = {
-        key: {"short": 5.0, "long": 3.0, "last": 4.0}[job.task.label] for key, job in jobs.items()
+        key: {"short": 5.0, "long": 3.0, "last": 4.0}[job.label] for key, job in jobs.items()
     }
-    ahead = {jobs[key].task.label: value for key, value in critical_path(jobs, seconds).items()}
+    ahead = {jobs[key].label: value for key, value in critical_path(jobs, seconds).items()}
     assert ahead == {"short": 5.0, "long": 7.0, "last": 4.0}
     assert simulate(jobs, seconds, shared_slots(2, 1)).seconds == 7.0
     assert lower_bound(jobs, seconds, shared_slots(1, 1)) == 12.0
@@ -118,7 +118,7 @@ class Busy:
 def placed(wanted: list[Request], running: dict[str, Busy]) -> dict[str, str]:
     slots = {slot.name: slot for slot in shared_slots(2, 2)}
     found = place(wanted, slots, running, now=0.0)
-    return {request.job.task.label: slot for slot, request in found}
+    return {request.job.label: slot for slot, request in found}
 
 
 def test_jobs_that_share_fill_one_device_and_leave_the_other_to_a_job_alone() -> None:

@@ -56,8 +56,8 @@ def test_status_needs_no_torch(smoke: SmokeRun) -> None:
 def test_a_running_one_shows_slots_progress_and_failures(cache: Path, tmp_path: Path) -> None:
     plan, _ = run_inline(small_suite(), cache, tmp_path)
     store = Store(tmp_path / "store")
-    job = next(job for job in plan.jobs.values() if job.task.stage == "craft")
-    broken = next(job for job in plan.jobs.values() if job.task.stage == "encode")
+    job = next(job for job in plan.jobs.values() if job.stage == "craft")
+    broken = next(job for job in plan.jobs.values() if job.stage == "encode")
     (store.folder(job.ref) / "done.json").unlink()
     store.fail(broken.ref, "failed", "it broke <b>")
     log = tmp_path / "logs" / f"encode-{broken.key[:12]}-x-1.log"
@@ -77,7 +77,7 @@ def test_a_running_one_shows_slots_progress_and_failures(cache: Path, tmp_path: 
     (failure,) = status.failures
     assert failure.last_lines == [f"line {n}" for n in range(4, 9)]
     text = status_text(status)
-    for told in ("cpu 0", "3/10 images", job.task.label, "it broke <b>", "line 8", "left"):
+    for told in ("cpu 0", "3/10 images", job.label, "it broke <b>", "line 8", "left"):
         assert told in text
     assert read_status(tmp_path).state == "killed", "no lock and no last word"
     events.end("SIGTERM")
@@ -111,7 +111,7 @@ def run(plan: Plan, out: Path, cache: Path, rerun: Rerun, seen: Recorder) -> Out
 def test_what_is_run_again(cache: Path, tmp_path: Path) -> None:
     plan, _ = run_inline(small_suite(), cache, tmp_path)
     store = Store(tmp_path / "store")
-    jobs = {job.task.stage: job for job in plan.jobs.values()}
+    jobs = {job.stage: job for job in plan.jobs.values()}
     seen = Recorder()
     for rerun in (Rerun.failed, Rerun.missing, Rerun.stale):
         run(plan, tmp_path, cache, rerun, seen)
@@ -124,7 +124,7 @@ def test_what_is_run_again(cache: Path, tmp_path: Path) -> None:
     run(plan, tmp_path, cache, Rerun.failed, seen)
     assert seen.ran == []
     run(plan, tmp_path, cache, Rerun.stale, seen)
-    assert seen.ran == [jobs["craft"].task.label]
+    assert seen.ran == [jobs["craft"].label]
 
     store.fail(jobs["craft"].ref, "failed", "it did")
     again = Recorder()
@@ -154,7 +154,7 @@ def test_an_explanation_names_what_changed(cache: Path, tmp_path: Path) -> None:
     suite = small_suite()
     plan, _ = run_inline(suite, cache, tmp_path)
     store = Store(tmp_path / "store")
-    craft = next(job for job in plan.jobs.values() if job.task.stage == "craft" and job.inputs)
+    craft = next(job for job in plan.jobs.values() if job.stage == "craft" and job.inputs)
     assert "done in" in explain(plan, store, craft.key[:10])[1]
 
     attacks = ["original", {"attack": "dhta", "params": {"steps": 3, "rule": "l2"}}]
@@ -169,7 +169,7 @@ def test_an_explanation_names_what_changed(cache: Path, tmp_path: Path) -> None:
     assert "input target: another job, 'train DPSH-Tiny-12'" in told
     assert "spec.training.epochs: 1 -> 2" in told
 
-    encode = next(job for job in plan.jobs.values() if job.task.stage == "encode")
+    encode = next(job for job in plan.jobs.values() if job.stage == "encode")
     record = store.record(next(iter(encode.inputs.values())))
     assert record is not None
     write_json(

@@ -197,11 +197,11 @@ def _runner(
     """Return what does the missing jobs of a plan; what other code crafted is crafted anew."""
     from hashattack.benchmark.cli.attended import run_attended
     from hashattack.benchmark.engines.choice import Choice
-    from hashattack.benchmark.results.adoption import PREPARED
     from hashattack.benchmark.running import Manner, is_of_today
+    from hashattack.benchmark.stages.names import PREPARING
 
     def trusts(job: Job, made: Mapping[str, Any]) -> bool:
-        return job.ref.stage in PREPARED or is_of_today(job, made)
+        return job.ref.stage in PREPARING or is_of_today(job, made)
 
     manner = Manner(Choice(devices, per_device), trusts=trusts)
     return functools.partial(run_attended, out=out, cache=cache, manner=manner)

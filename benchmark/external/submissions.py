@@ -205,9 +205,9 @@ def _adopt(origin: Origin, to: Path, plan: Plan) -> None:
     adopt(plan.jobs.values(), origin.out, to)
     store = Store(to / "store")
     missing = [
-        job.task.label
+        job.label
         for job in plan.jobs.values()
-        if job.task.stage in _UPSTREAM and not store.is_done(job.ref)
+        if job.stage in _UPSTREAM and not store.is_done(job.ref)
     ]
     if missing:
         raise OutsideError(f"{origin.out} has not yet done: {', '.join(missing)}; run it first")

@@ -79,5 +79,5 @@ def _run(plan: Plan, folder: Path, device: str) -> None:
 def _seconds(plan: Plan, folder: Path) -> float:
     """Return the seconds of a plan's attacks; the targets are there either way."""
     store = Store(folder / "store")
-    records = (store.record(job.ref) for job in plan.jobs.values() if job.task.stage in _ATTACKING)
+    records = (store.record(job.ref) for job in plan.jobs.values() if job.stage in _ATTACKING)
     return sum(float(record["provenance"]["seconds"]) for record in records if record is not None)

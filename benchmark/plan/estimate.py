@@ -107,7 +107,7 @@ def estimate(
             continue
         rate = speeds.get(_speed_key(job, work, device))
         if rate is None and work.backbone is not None:
-            asked = (work.backbone, data.side, job.task.cpu_threads)
+            asked = (work.backbone, data.side, job.resources.threads)
             if asked not in measured:
                 rate = measure(calibrate, network=asked, device=device)
                 measured[asked] = _PASS_SECONDS if math.isnan(rate) else rate
@@ -146,8 +146,8 @@ def _data_of(plan: Plan, job: Job) -> RetrievalData | None:
 def _speed_key(job: Job, work: Work, device: str) -> str:
     data = getattr(job.task, "fingerprint", "")[:12]
     backbone = "" if work.backbone is None else canonical_json(work.backbone)
-    what = type(job.task.part).__name__ if isinstance(job.task, Fit) else job.task.stage
-    return f"{what} {backbone} {data} {job.task.cpu_threads} {device}"
+    what = type(job.task.part).__name__ if isinstance(job.task, Fit) else job.stage
+    return f"{what} {backbone} {data} {job.resources.threads} {device}"
 
 
 def calibrate(*, network: tuple[Backbone, int, int], device: str) -> float:

@@ -23,7 +23,7 @@ def explain(plan: Plan, store: Store, text: str) -> list[str]:
         SuiteError: the plan has no such job.
     """
     found = [job for key, job in plan.jobs.items() if key.startswith(text)]
-    labels = {job.task.label: job for job in plan.jobs.values()}
+    labels = {job.label: job for job in plan.jobs.values()}
     found = found or [job for label, job in labels.items() if text.lower() in label.lower()]
     if not found:
         raise SuiteError(
@@ -32,7 +32,7 @@ def explain(plan: Plan, store: Store, text: str) -> list[str]:
     lines: list[str] = []
     told: set[str] = set()
     for job in found[:_MOST]:
-        lines += [f"{job.task.label}  ({job.task.stage}, key {job.key})"]
+        lines += [f"{job.label}  ({job.stage}, key {job.key})"]
         lines += [f"  {line}" for line in _reasons(plan, store, job, told)]
     if len(found) > _MOST:
         lines.append(f"… and {len(found) - _MOST} more jobs")
@@ -57,7 +57,7 @@ def _done(plan: Plan, store: Store, job: Job, record: Mapping[str, Any]) -> Iter
     changed = False
     for role, ref in job.inputs.items():
         now = store.record(ref)
-        label = plan.jobs[ref.key].task.label
+        label = plan.jobs[ref.key].label
         if now is None:
             changed = True
             yield f"to be done again once '{label}' is, if that gives other bytes: it is not done"
@@ -76,12 +76,12 @@ def _never_done(plan: Plan, store: Store, job: Job, told: set[str]) -> Iterator[
     nearest_ref, differences = _nearest(store, job)
     if nearest_ref is None:
         if not attempts:
-            yield f"new: no {job.task.stage} job was ever done in this folder"
+            yield f"new: no {job.stage} job was ever done in this folder"
         return
     yield f"its key is new; nearest to it is {nearest_ref.key[:12]}, which differs in"
     for place, before, now in differences:
         if place.startswith("input ") and now in plan.jobs:
-            label = plan.jobs[now].task.label
+            label = plan.jobs[now].label
             yield f"  {place}: another job, '{label}' ({before[:12]} -> {now[:12]})"
             if now not in told and not store.is_done(plan.jobs[now].ref):
                 yield from (f"    {line}" for line in _reasons(plan, store, plan.jobs[now], told))
@@ -93,7 +93,7 @@ def _nearest(store: Store, job: Job) -> tuple[JobRef | None, list[tuple[str, str
     """Return the done job of the stage with the fewest differences, and those."""
     own = _parts(canonical(job.task), {role: ref.key for role, ref in job.inputs.items()})
     best: tuple[JobRef | None, list[tuple[str, str, str]]] = (None, [])
-    for record in store.records(job.task.stage):
+    for record in store.records(job.stage):
         made = record["provenance"]
         if "task" not in made:
             continue

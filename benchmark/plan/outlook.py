@@ -13,7 +13,7 @@ from hashattack.benchmark.engines.base import Slot
 from hashattack.benchmark.plan.plan import Plan
 from hashattack.benchmark.schedule.simulation import Makespan, simulate
 from hashattack.benchmark.stages.attacking import Craft, CraftBlind
-from hashattack.benchmark.store.records import STAGES
+from hashattack.benchmark.stages.names import STAGES
 
 _PIXEL_BYTES = 3 * 4  # an adversarial image is kept exactly as it was crafted
 
@@ -82,12 +82,12 @@ def outlook(
 
     The column ``shared`` counts the jobs that were to do on top if every cell stood alone.
     """
-    asked = Counter(plan.jobs[key].task.stage for cell in _closures(plan) for key in cell)
+    asked = Counter(plan.jobs[key].stage for cell in _closures(plan) for key in cell)
     stages: dict[str, list[str]] = {}
     for key, job in plan.jobs.items():
-        stages.setdefault(job.task.stage, []).append(key)
+        stages.setdefault(job.stage, []).append(key)
     rows = []
-    for stage in sorted(stages, key=STAGES.index):
+    for stage in sorted(stages, key=list(STAGES).index):
         keys = stages[stage]
         left = [key for key in keys if key not in done]
         work = span(sum(seconds[key] for key in left)) if left else ""

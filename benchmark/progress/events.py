@@ -96,7 +96,7 @@ class EventLog:
 
 
 def _named(job: Job) -> dict[str, str]:
-    return {"key": job.key, "stage": job.task.stage, "label": job.task.label}
+    return {"key": job.key, "stage": job.stage, "label": job.label}
 
 
 def last_run(out: Path) -> list[dict[str, Any]]:

@@ -23,12 +23,12 @@ from hashattack.benchmark.progress.observers import Observer
 
 def tried_again(job: Job, slot: str, reason: str) -> str:
     """Return what is said when an attempt came to nothing."""
-    return f"again: {job.task.label} on {slot}: {reason}"
+    return f"again: {job.label} on {slot}: {reason}"
 
 
 def finishing(jobs: Sequence[Job]) -> str:
     """Return what is said when a run is asked to stop."""
-    labels = "; ".join(job.task.label for job in jobs)
+    labels = "; ".join(job.label for job in jobs)
     return (
         f"stopping: nothing new is started; {len(jobs)} running jobs go on to their end "
         f"({labels}); Ctrl-C again stops them, too"
@@ -71,9 +71,7 @@ class PlainObserver:
         if status in ("cached", "blocked"):
             return
         rest = f", about {span(left)} left" if left else ""
-        self._say(
-            f"[{self._ended}/{self._total}] {job.task.label}: {status} in {seconds:.1f} s{rest}"
-        )
+        self._say(f"[{self._ended}/{self._total}] {job.label}: {status} in {seconds:.1f} s{rest}")
 
     def again(self, job: Job, slot: str, reason: str) -> None:
         """Print why a job is tried again."""
@@ -118,7 +116,7 @@ class RichObserver:
     def started(self, job: Job, slot: str, left: float) -> None:
         """Show a bar for the job."""
         del left  # it stands at the graph's bar
-        label = f"{slot}  {job.task.label}"
+        label = f"{slot}  {job.label}"
         self._tasks[job.key] = self._bars.add_task(label, total=None, unit="", left="")
 
     def progress(self, job: Job, done: int, total: int, unit: str) -> None:
@@ -132,7 +130,7 @@ class RichObserver:
             rest = f"about {span(left)} left" if left else ""
             self._bars.update(self._graph, advance=1, left=rest)
         if status in ("failed", "invalid"):
-            told = f"{status}: {job.task.label} after {seconds:.1f} s: {reason}"
+            told = f"{status}: {job.label} after {seconds:.1f} s: {reason}"
             self._console.print(told, style="red", markup=False)
 
     def again(self, job: Job, slot: str, reason: str) -> None:

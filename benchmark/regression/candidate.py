@@ -22,8 +22,9 @@ from hashattack.benchmark.regression.sameness import (
     row_differences,
 )
 from hashattack.benchmark.regression.trials import METRICS, Trials, place_of, read_trials
-from hashattack.benchmark.results.adoption import PREPARED, adopt
+from hashattack.benchmark.results.adoption import adopt
 from hashattack.benchmark.results.manifest import manifest_of
+from hashattack.benchmark.stages.names import PREPARING
 from hashattack.benchmark.suites.parameters import hyper_parameters
 from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.benchmark.suites.suite import AttackEntry, Params, Suite, TargetEntry
@@ -172,7 +173,7 @@ def prepare(question: Question, baseline: Baseline, asked: Candidates, out: Path
     plan = asked.plan
     if baseline.folder is not None and not question.retrained:
         adopt(plan.jobs.values(), baseline.folder, out)
-    prepared = {key: job for key, job in plan.jobs.items() if job.ref.stage in PREPARED}
+    prepared = {key: job for key, job in plan.jobs.items() if job.ref.stage in PREPARING}
     run(plan, replace(plan, jobs=prepared))
 
 

@@ -8,10 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hashattack.benchmark.jobs import Job
+from hashattack.benchmark.stages.names import PREPARING
 from hashattack.benchmark.store.store import Store
-
-# What stands before any attack: data, targets, codes of splits, target labels.
-PREPARED = ("weights", "import", "pretrain", "train", "encode", "draw")
 
 
 def adopt(jobs: Iterable[Job], origin: Path, out: Path) -> list[Job]:
@@ -28,7 +26,7 @@ def adopt(jobs: Iterable[Job], origin: Path, out: Path) -> list[Job]:
     theirs, ours = Store(origin / "store"), Store(out / "store")
     adopted = []
     for job in jobs:
-        if job.ref.stage not in PREPARED or not theirs.is_done(job.ref):
+        if job.ref.stage not in PREPARING or not theirs.is_done(job.ref):
             continue
         adopted.append(job)
         if ours.is_done(job.ref) and ours.output(job.ref) == theirs.output(job.ref):

@@ -88,7 +88,7 @@ def remember(
         "asked": question.asked,
         "files": {**question.files, **{path: stamp(Path(path)) for path in imported}},
         "data": data,
-        "jobs": {key: [job.task.stage, store.state(job.ref)] for key, job in plan.jobs.items()},
+        "jobs": {key: [job.stage, store.state(job.ref)] for key, job in plan.jobs.items()},
         "report": {str(Path(path).relative_to(out)): seen for path, seen in written.items()},
         "cells": len(plan.cells),
         "leaderboard": leaderboard,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hashattack.attacks.protocols import PROTOCOLS
+from hashattack.benchmark.stages.names import IN_ROW
 from hashattack.benchmark.store.records import COLUMNS, canonical
 from hashattack.benchmark.store.store import JobRef, Store, read_json, write_json
 from hashattack.datasets.errors import UserError
@@ -14,7 +15,6 @@ from hashattack.datasets.errors import UserError
 if TYPE_CHECKING:
     from hashattack.benchmark.plan.plan import Plan
 
-CHAIN = ("craft", "hash", "score")  # the stages whose data make a row
 _NAME = "plan.json"
 # What a row without a result may have: an attack that fails can say what it likes, but not score.
 MEASURED = ("perceptibility", "perceptibility_rms", "linf", "l2")
@@ -47,8 +47,8 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
     ]
     jobs = {
         key: {
-            "stage": job.task.stage,
-            "label": job.task.label,
+            "stage": job.stage,
+            "label": job.label,
             "task": canonical(job.task),
             "inputs": {role: ref.key for role, ref in job.inputs.items()},
         }
@@ -141,7 +141,7 @@ def _row(cell: dict[str, Any], records: _Records) -> dict[str, Any]:
     row = dict(cell["row"])
     if cell["skipped"] is not None:
         return {**row, "status": "skipped", "reason": cell["skipped"]}
-    chain = {stage: cell["jobs"][stage] for stage in CHAIN if stage in cell["jobs"]}
+    chain = {stage: cell["jobs"][stage] for stage in IN_ROW if stage in cell["jobs"]}
     row["job_key"] = chain["score"]
     for stage, key in chain.items():
         record = records.record(key)

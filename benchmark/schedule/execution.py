@@ -92,13 +92,13 @@ def _attempt(job: Job, order: Order, device: torch.device, halvings: int) -> Ans
     began = time.time()
     inputs: dict[str, str] = {}
     with _logging_to(log), _reporting(order, job.key) as report:
-        logger.info("%s, key %s: attempt %d, %s", job.task.label, job.key, attempt, about)
+        logger.info("%s, key %s: attempt %d, %s", job.label, job.key, attempt, about)
         try:
             inputs = {role: _output(store, ref) for role, ref in job.inputs.items()}
-            torch.set_num_threads(job.task.cpu_threads)
+            torch.set_num_threads(job.resources.threads)
             journal = Journal(store.folder(job.ref), digest([inputs, code_digest()]))
             context = Context(store, job.inputs, order.cache, device, report, journal, halvings)
-            with numerics(job.task.precision, device):
+            with numerics(job.resources.precision, device):
                 output = job.task.run(context)
             provenance = {
                 **versions(),
@@ -120,7 +120,7 @@ def _attempt(job: Job, order: Order, device: torch.device, halvings: int) -> Ans
             store.fail(job.ref, "invalid", str(error), data=error.data, inputs=inputs)
             return Answer("invalid", str(error))
         except Exception as error:  # noqa: BLE001 - a failure is a row, whatever it was
-            logger.error("%s failed: %s", job.task.label, traceback.format_exc())
+            logger.error("%s failed: %s", job.label, traceback.format_exc())
             return _failed(store, job, error, log, order.out)
     return Answer("ok")
 
@@ -159,10 +159,11 @@ def is_full(error: OSError, folder: Path) -> bool:
 
 def _notes(job: Job, halvings: int) -> list[str]:
     """Return what a reader of the row must know about how its job ran."""
-    if not halvings or job.task.batch is None:
+    batch = job.resources.batch
+    if not halvings or batch is None:
         return []
-    told = f"{job.task.batch >> halvings} images at a time, as {job.task.batch} did not fit"
-    return [f"{job.task.label}: {told} the memory"]
+    sizes = f"{batch >> halvings} images at a time, as {batch} did not fit"
+    return [f"{job.label}: {sizes} the memory"]
 
 
 @contextmanager

@@ -111,7 +111,7 @@ class StoreLedger(Ledger):
     def halve(self, job: Job) -> bool:
         """Halve the batch of the next attempt."""
         halvings = self._halvings[job.key] + 1
-        if not job.task.divisible or not (job.task.batch or 0) >> halvings:
+        if not job.resources.divisible or not (job.resources.batch or 0) >> halvings:
             return False
         self._halvings[job.key] = halvings
         return True

@@ -159,7 +159,7 @@ class Loop:
             attempt = Attempt(request, name, now, self._ledger)
             function, arguments = self._ledger.call(request.job, slots[name].torch_device)
             try:
-                room = request.job.task.room
+                room = request.job.isolation
                 future = self._engine.submit(name, function, room=room, **arguments)
             except EngineError as error:
                 self._died(attempt, str(error))
@@ -194,7 +194,7 @@ class Loop:
             case "memory" if self._ledger.halve(attempt.job):
                 self._again(attempt, f"{answer.reason}; trying half the batch")
             case "memory":
-                batch = attempt.job.task.batch
+                batch = attempt.job.resources.batch
                 at = f" at batch {batch}, which cannot be split" if batch else ""
                 self._fail(attempt, f"out of memory{at}: {answer.reason}")
             case "crashed" if not attempt.started:
@@ -246,7 +246,7 @@ class Loop:
         try:
             reason = self._ledger.fail(attempt.job, reason)
         except OSError as error:
-            self._halted = f"the failure of {attempt.job.task.label} could not be recorded: {error}"
+            self._halted = f"the failure of {attempt.job.label} could not be recorded: {error}"
         self._close(attempt, "failed", reason)
 
     def _close(self, attempt: Attempt, status: str, reason: str) -> None:
@@ -259,7 +259,7 @@ class Loop:
         self._outcome.status[job.key] = status
         if status not in ("ok", "cached"):
             self._outcome.reasons[job.key] = (
-                reason if status == "blocked" else f"{job.task.label}: {reason}"
+                reason if status == "blocked" else f"{job.label}: {reason}"
             )
         self._observer.ended(job, status, reason, seconds, self._left())
 

@@ -24,7 +24,7 @@ class Request:
     @property
     def alone(self) -> bool:
         """Return whether it needs all slots of its device."""
-        return self.job.task.timed
+        return self.job.resources.timed
 
 
 class Occupant(Protocol):

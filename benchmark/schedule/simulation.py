@@ -92,6 +92,6 @@ def lower_bound(
     A job that runs alone takes all slots of its device, so its work counts for each of them.
     """
     sharing = min(Counter(slot.device for slot in slots).values())
-    work = sum(seconds[key] * (sharing if job.task.timed else 1) for key, job in jobs.items())
+    work = sum(seconds[key] * (sharing if job.resources.timed else 1) for key, job in jobs.items())
     longest = max(critical_path(jobs, seconds).values(), default=0.0)
     return max(longest, work / len(slots))

@@ -10,12 +10,6 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-# The stages of the pipeline, in its order.
-STAGES = (
-    *("weights", "import", "pretrain", "train", "encode"),
-    *("draw", "fit", "craft", "hash", "score", "gallery"),
-)
-
 
 class Rerun(StrEnum):
     """What a run makes again although one before it has ended with it."""

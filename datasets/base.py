@@ -1,8 +1,8 @@
-"""What a retrieval data set is: three splits of images with label rows.
+"""A retrieval data set: three splits of images with label rows.
 
 Images are uint8 RGB, ``[n, 3, side, side]``, read by row number so that a data set larger than
 memory can decode lazily; labels are {0, 1} uint8 matrices ``[n, C]``. The *fingerprint* is the
-SHA-256 of what the splits contain: it, and never a path, stands in the keys of jobs.
+SHA-256 of what the splits contain. Job keys hold the fingerprint, never a path.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hashattack.datasets.errors import UserError
+from hashattack.datasets.seeds import generator
 
 UInt8Array = npt.NDArray[np.uint8]
 IntArray = npt.NDArray[np.int64]
@@ -73,9 +74,9 @@ class Split:
 
 
 class HiddenSplit(Split):
-    """Images whose label rows are not there: asking for them raises, and is remembered."""
+    """Images without their label rows: reading the labels raises, and sets ``labels_read``."""
 
-    asked: bool = False
+    labels_read: bool = False
 
     def __init__(self, images: Images, refusal: Callable[[], UserError]) -> None:
         object.__setattr__(self, "images", images)
@@ -83,14 +84,14 @@ class HiddenSplit(Split):
 
     @property
     def labels(self) -> UInt8Array:
-        """Raise, because they are hidden."""
-        self.asked = True
+        """Raise, because the labels are hidden."""
+        self.labels_read = True
         raise self._refusal()
 
 
 @dataclass(frozen=True)
 class RetrievalData:
-    """A data set as the protocol uses it: train the hasher, query it, search the database."""
+    """A data set: a split to train hashers, one of queries, and the database they search."""
 
     name: str
     classes: tuple[str, ...]
@@ -107,42 +108,42 @@ class RetrievalData:
     def without_labels(
         self, *names: SplitName, refusal: Callable[[SplitName], UserError]
     ) -> RetrievalData:
-        """Return the data without the label rows of some splits, nor any way to them.
+        """Return a copy that holds no reference to the label rows of some splits.
 
-        ``refusal`` makes the error that asking for a split's label rows raises.
+        ``refusal`` makes the error that reading a split's label rows raises.
         """
 
         def part(name: SplitName) -> Split:
             split = self.split(name)
             if name in names:
                 return HiddenSplit(split.images, partial(refusal, name))
-            return Split(split.images, np.array(split.labels))  # a view has hidden rows behind it
+            return Split(split.images, np.array(split.labels))  # a view would reference hidden rows
 
         return replace(self, train=part("train"), query=part("query"), database=part("database"))
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What an examiner of a data set needs, also of one that cannot be loaded."""
+    """What ``doctor`` reads of a data set, even of one that cannot be loaded."""
 
     name: str
     classes: tuple[str, ...]
     labels: Mapping[SplitName, UInt8Array]  # splits that could be read
-    contents: Mapping[SplitName, Sequence[str | None]]  # an id an image; None: it is not there
-    places: Mapping[SplitName, Sequence[str]]  # what a person calls each image
+    contents: Mapping[SplitName, Sequence[str | None]]  # an id per image; None: missing
+    places: Mapping[SplitName, Sequence[str]]  # the display name of each image
     faults: Sequence[str] = ()
-    folder: str = ""  # where the images were looked for
+    folder: str = ""  # where the images are expected
     overlap_allowed: bool = False
     expected: Mapping[SplitName, int] = field(default_factory=dict)  # the published sizes
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec(ABC):
-    """How to obtain a data set: a frozen value whose fields are its parameters.
+    """How to obtain a data set. The fields are its parameters.
 
-    Subclasses in this package are collected by ``name``; the first docstring line is their help.
-    ``published`` holds hyper-parameters that the paper sets for this data set alone. A field that
-    is a path says so by ``metadata={"path": True}``.
+    The registry collects subclasses by ``name``; the first docstring line is the help text.
+    ``published`` holds hyper-parameters that the paper sets for this data set only. A field that
+    is a path has ``metadata={"path": True}``.
     """
 
     name: ClassVar[str]
@@ -150,10 +151,10 @@ class DatasetSpec(ABC):
 
     @abstractmethod
     def load(self, cache: Path) -> RetrievalData:
-        """Return the data, building it under ``cache`` when that has not been done before."""
+        """Return the data; the first call builds it under ``cache`` where that is needed."""
 
     def inspect(self, cache: Path) -> Inspection:
-        """Return what there is to examine, every fault at once."""
+        """Return what ``doctor`` examines, with every fault at once."""
         data = self.load(cache)
         return Inspection(
             name=data.name,
@@ -182,3 +183,27 @@ def fingerprint(*arrays: npt.NDArray[np.generic]) -> str:
         digest.update(f"{array.shape}{array.dtype.str}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def seeded_splits(
+    count: int, *, n_query: int, n_train: int, seed: int
+) -> dict[SplitName, IntArray]:
+    """Draw disjoint queries and database, and training images from the database.
+
+    Returns the ascending rows of each split.
+
+    Raises:
+        DatasetError: the sizes exceed ``count``.
+    """
+    if not (1 <= n_query < count and 1 <= n_train <= count - n_query):
+        raise DatasetError(
+            f"cannot split {count} images into {n_query} queries and a database that holds "
+            f"{n_train} training images; lower n_query or n_train"
+        )
+    order = generator(seed, "splits").permutation(count)
+    query, database = order[:n_query], order[n_query:]
+    return {
+        "query": np.sort(query),
+        "database": np.sort(database),
+        "train": np.sort(database[:n_train]),
+    }

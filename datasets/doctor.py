@@ -1,4 +1,4 @@
-"""An examination of a data set: what there is, and everything that is wrong, at once."""
+"""Examination of a data set: its statistics, and every fault at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Finding:
-    """Something a person should know; an error stops a run."""
+    """A finding of the examination; one of level ``error`` stops a run."""
 
     level: Level
     text: str
@@ -27,7 +27,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class PolicyLine:
-    """What a target-label policy draws from, and the t-MAP of codes that say nothing."""
+    """The rows a target-label policy draws from, and its chance t-MAP."""
 
     policy: Policy
     rows: int  # eligible label rows
@@ -36,7 +36,7 @@ class PolicyLine:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The report of an examination."""
+    """The result of an examination."""
 
     name: str
     classes: int
@@ -46,12 +46,12 @@ class Diagnosis:
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing would stop a run."""
+        """Whether no finding would stop a run."""
         return all(finding.level != "error" for finding in self.findings)
 
 
 def examine(found: Inspection, n_t: int = 9) -> Diagnosis:
-    """Examine a data set; anchor codes are to take ``n_t`` votes."""
+    """Examine a data set for anchor codes of ``n_t`` votes."""
     identities = {
         name: [
             content or f"path {place}"
@@ -184,7 +184,7 @@ def _overlaps(found: Inspection, identities: Mapping[SplitName, list[str]]) -> I
             if identity in others
         ]
         if shared:
-            text = f"{len(shared)} query images stand in the {name} split too: {_some(shared)}"
+            text = f"{len(shared)} query images are also in the {name} split: {_some(shared)}"
             if found.overlap_allowed:
                 yield Finding("warning", f"{text}; allowed")
             else:
@@ -221,7 +221,7 @@ def _duplicates(found: Inspection, identities: Mapping[SplitName, list[str]]) ->
     contradicting = [identity for identity, found_rows in rows.items() if len(found_rows) > 1]
     if contradicting:
         yield Finding(
-            "warning", f"{len(contradicting)} images stand in the lists with different label rows"
+            "warning", f"{len(contradicting)} images are listed with different label rows"
         )
 
 

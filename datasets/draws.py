@@ -1,8 +1,8 @@
-"""Target labels: which label row each query is to retrieve, drawn once for all attacks of a run.
+"""Target labels: the label row each query shall retrieve, drawn once for all attacks of a run.
 
 The target of query i is a function of (draw seed, policy, i) and of the eligible label rows, so
-a longer run extends a shorter one. Policies (the released codes of the field use all four, and
-differ by ten points of base rate, so every result row names its policy):
+a longer run extends a shorter one. Policies (the released codes of the field use all four; their
+base rates differ by ten points, so every result row names its policy):
 
 * ``unique``: uniform over the database's unique label rows;
 * ``frequent``: uniform over those rows that more than ``n_t`` images of the anchor pool carry;
@@ -27,7 +27,7 @@ Policy = Literal["unique", "frequent", "exclude-equal", "disjoint"]
 def eligible_rows(
     policy: Policy, database_labels: UInt8Array, pool_labels: UInt8Array, n_t: int
 ) -> UInt8Array:
-    """Return the sorted unique label rows a target may be, before looking at any query.
+    """Return the sorted unique label rows that may be targets of any query.
 
     Args:
         policy: the rule.

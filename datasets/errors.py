@@ -1,4 +1,4 @@
-"""The one base of all errors that a person can act on."""
+"""The base class of all errors that a user can act on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 class UserError(Exception):
     """An error whose text names the place and the remedy; shown without a traceback.
 
-    ``data`` is what was measured until then and is kept with the failed job.
+    ``data`` holds what was measured before the error; it is stored with the failed job.
     """
 
     def __init__(self, text: str, data: Mapping[str, Any] | None = None) -> None:

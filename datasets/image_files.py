@@ -1,17 +1,26 @@
-"""Images that lie as files: decoded lazily, framed as the paper frames them.
+"""Images that lie as files: framed as the paper frames them, decoded, and hashed.
 
-Resize the short side (bilinear, antialiased), crop the centre; no augmentation. Paths come from
-list files of strangers, so none may leave its root, and an image over the pixel cap is refused
-before it is decoded.
+Framing resizes the short side (bilinear, antialiased) and crops the centre, without augmentation.
+Paths come from list files, so a path that leaves its root is refused, and so is an image above the
+pixel cap before it is decoded.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from filelock import FileLock
 from PIL import Image, UnidentifiedImageError
 
 from hashattack.datasets.base import DatasetError, IntArray, UInt8Array
@@ -71,7 +80,7 @@ def decode(path: Path, framing: Framing) -> UInt8Array:
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Image files below a root, in the order of a list; decoded in parallel when read."""
+    """Image files below a root, in the order of a list, decoded in parallel when read."""
 
     root: Path
     paths: tuple[str, ...]
@@ -119,3 +128,111 @@ def path_fault(path: str) -> str | None:
 def outside(root: Path, path: str) -> bool:
     """Return whether a path, its links followed, lies outside of the root."""
     return not (root / path).resolve().is_relative_to(root.resolve())
+
+
+logger = logging.getLogger(__name__)
+_CHUNK = 256
+
+
+@dataclass(frozen=True)
+class DecodedImages:
+    """Image files decoded into one memory-mapped cache file at the first read."""
+
+    files: ImageFiles
+    path: Path
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def read(self, rows: IntArray) -> UInt8Array:
+        """Return the images of the given rows, uint8 ``[len(rows), 3, side, side]``."""
+        return np.ascontiguousarray(self._array[rows])
+
+    @cached_property
+    def _array(self) -> UInt8Array:
+        """Return all images, memory-mapped; one process decodes while others wait."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{self.path}.lock"):
+            if not self.path.is_file():
+                _decode(self.files, self.path)
+        array: UInt8Array = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        return array
+
+
+def _decode(files: ImageFiles, path: Path) -> None:
+    side = files.framing.side
+    shape = (len(files), 3, side, side)
+    size = int(np.prod(shape))
+    free = shutil.disk_usage(path.parent).free
+    if size > free:  # a memory map on a full disk kills the process instead of raising
+        raise DatasetError(
+            f"{path.parent}: {len(files)} decoded images need {size / 1e9:.1f} GB, but "
+            f"{free / 1e9:.1f} GB are free; leave out 'decoded', or use another --cache"
+        )
+    logger.info("decoding %d images into %s (%.1f GB)", len(files), path, size / 1e9)
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    os.close(handle)
+    try:
+        array = np.lib.format.open_memmap(name, mode="w+", dtype=np.uint8, shape=shape)
+        for first in range(0, len(files), _CHUNK):
+            rows = np.arange(first, min(first + _CHUNK, len(files)))
+            array[rows] = files.read(rows)
+        array.flush()
+        os.replace(name, path)  # noqa: PTH105 - the atomic call, by its name
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+_WORKERS = 8
+
+
+def content_hashes(root: Path, paths: Sequence[str], cache: Path) -> dict[str, str | None]:
+    """Return the SHA-256 of every file below ``root``; None for a missing one.
+
+    A file outside the root (through a link) counts as missing. Hashes are kept in the cache: a
+    file of unchanged size and modification time is not read again.
+    """
+    name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
+    index = cache / "contents" / f"{name}.json"
+    known = _read(index)
+    unique = sorted(set(paths))
+
+    def entry_of(path: str) -> tuple[int, int, str] | None:
+        try:
+            status = (root / path).stat()
+        except OSError:
+            return None
+        seen = known.get(path)
+        if seen is not None and seen[:2] == [status.st_size, status.st_mtime_ns]:
+            return status.st_size, status.st_mtime_ns, str(seen[2])
+        if outside(root, path) or not (root / path).is_file():
+            return None
+        with (root / path).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return status.st_size, status.st_mtime_ns, digest
+
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        found = dict(zip(unique, pool.map(entry_of, unique), strict=True))
+    fresh: dict[str, list[int | str]] = {
+        path: [*entry] for path, entry in found.items() if entry is not None
+    }
+    if any(known.get(path) != entry for path, entry in fresh.items()):
+        _write(index, {**known, **fresh})
+    return {path: None if entry is None else entry[2] for path, entry in found.items()}
+
+
+def _read(index: Path) -> dict[str, list[int | str]]:
+    try:
+        known: dict[str, list[int | str]] = json.loads(index.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known
+
+
+def _write(index: Path, known: dict[str, list[int | str]]) -> None:
+    index.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        "w", dir=index.parent, suffix=".tmp", delete=False, encoding="utf-8"
+    ) as file:
+        json.dump(known, file)
+    os.replace(file.name, index)  # noqa: PTH105 - the atomic call, by its name

@@ -30,13 +30,13 @@ _LABEL_WORDS = ("label", "labels", "class", "classes", "tag", "tags")
 
 @dataclass(frozen=True)
 class ImageList:
-    """Paths with their label rows, and what was wrong with the lines that are left out."""
+    """Paths with their label rows, and the faults of the lines that were left out."""
 
     paths: tuple[str, ...]
     labels: UInt8Array  # [n, C]
     classes: tuple[str, ...]
     faults: tuple[str, ...] = ()
-    named: bool = True  # False: classes are only numbered, by their columns
+    named: bool = True  # False: classes are column numbers
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -49,7 +49,7 @@ class ImageList:
 
 
 def find_list(folder: Path, split: SplitName) -> ImageList | None:
-    """Return the list of a split that lies in a folder in any of the formats, or None."""
+    """Return a split's list from a folder, in any of the formats, or None."""
     for name in _SPLIT_NAMES[split]:
         pair = folder / f"{name}_img.txt", folder / f"{name}_label.txt"
         if pair[0].is_file() or pair[1].is_file():
@@ -96,8 +96,7 @@ def read_lines(path: Path) -> ImageList:
 def read_csv(path: Path) -> ImageList:
     """Return the list of a CSV, with label names or with a header over zeros and ones.
 
-    Zeros and ones are taken for what they are where they are most of the cells; the rest of the
-    cells are then faults, with their lines.
+    If most cells are 0 or 1, the columns are read as such, and other cells are faults.
     """
     try:
         rows = list(csv.reader(_lines(path), strict=True))
@@ -135,10 +134,10 @@ def write_pair(listed: ImageList, folder: Path, name: str) -> None:
 
 
 def aligned(lists: Sequence[ImageList]) -> list[ImageList]:
-    """Return the lists with label columns in common: equal numbers, or the union of names.
+    """Return the lists with the same label columns: the union of their names.
 
     Raises:
-        DatasetError: unnamed columns whose numbers differ.
+        DatasetError: unnamed columns of different numbers.
     """
     if len({listed.classes for listed in lists if len(listed)}) <= 1:  # an empty one fits any
         return list(lists)
@@ -155,7 +154,7 @@ def aligned(lists: Sequence[ImageList]) -> list[ImageList]:
 
 
 def refuse_faults(listed: ImageList, origin: Path) -> None:
-    """Raise on a list with faults, the first of them named."""
+    """Raise if a list has faults, naming the first ones."""
     if listed.faults:
         shown = "\n  ".join(listed.faults[:_SHOWN_FAULTS])
         more = len(listed.faults) - _SHOWN_FAULTS
@@ -183,7 +182,7 @@ def _lines(path: Path) -> list[str]:
 def _matrix(
     entries: Iterable[tuple[int, str, list[str]]], origin: str, classes: tuple[str, ...] = ()
 ) -> ImageList:
-    """Check paths and label rows; the first row that has any says how many classes there are."""
+    """Check paths and label rows; the first row with labels sets the number of classes."""
     paths: list[str] = []
     rows: list[list[str]] = []
     faults: list[str] = []

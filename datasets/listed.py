@@ -1,4 +1,4 @@
-"""Data sets that lie as image files with lists of labels."""
+"""Data sets of image files with split lists of labels."""
 
 from __future__ import annotations
 
@@ -19,9 +19,14 @@ from hashattack.datasets.base import (
     SplitName,
     fingerprint,
 )
-from hashattack.datasets.contents import content_hashes
-from hashattack.datasets.decoded import DecodedImages
-from hashattack.datasets.image_files import Framing, ImageFiles, decode, outside
+from hashattack.datasets.image_files import (
+    DecodedImages,
+    Framing,
+    ImageFiles,
+    content_hashes,
+    decode,
+    outside,
+)
 from hashattack.datasets.image_lists import ImageList, aligned, find_list, refuse_faults
 
 _SHOWN = 3
@@ -38,7 +43,7 @@ class ListedData(DatasetSpec):
         resize, side: resize the short side, crop the centre.
         decoded: keep the decoded images in the cache (150 kB each at 224 pixels).
         workers: threads that decode.
-        allow_overlap: run although query images stand in the database or the training set too.
+        allow_overlap: run even if query images are also in the database or the training set.
     """
 
     expected: ClassVar[Mapping[SplitName, int]] = {}
@@ -67,7 +72,7 @@ class ListedData(DatasetSpec):
         return self.name
 
     def lists(self) -> dict[SplitName, ImageList]:
-        """Return the list of every split that is there, label columns aligned.
+        """Return the list of every split found, label columns aligned.
 
         Raises:
             DatasetError: no list at all, or lists that do not fit together.
@@ -85,7 +90,7 @@ class ListedData(DatasetSpec):
         return dict(zip(lists, aligned(list(lists.values())), strict=True))
 
     def _readable(self) -> tuple[dict[SplitName, ImageList], list[str]]:
-        """Return the lists that can be read, and what is wrong with the others."""
+        """Return the readable lists, and the faults of the others."""
         try:
             return self.lists(), []
         except DatasetError as error:
@@ -102,11 +107,11 @@ class ListedData(DatasetSpec):
         return read, list(dict.fromkeys(faults))
 
     def remedy(self) -> str:
-        """Return what else a person without lists can do."""
+        """Return what to do where there are no lists."""
         return "; name the folder with --data-root or the parameter 'root'"
 
     def load(self, cache: Path) -> RetrievalData:
-        """Return the data, decoded as it is read.
+        """Return the data; images are decoded as they are read.
 
         Raises:
             DatasetError: faulty lists, or images that are not there.
@@ -159,13 +164,13 @@ class ListedData(DatasetSpec):
         shared = [path for path in lists["query"].paths if hashes[path] in others]
         if shared and not self.allow_overlap:
             raise DatasetError(
-                f"{self.title}: {len(shared)} query images stand in the database or the training "
-                f"set too ({', '.join(shared[:_SHOWN])}, …), so retrieval finds the query itself; "
+                f"{self.title}: {len(shared)} query images are also in the database or the training "
+                f"set ({', '.join(shared[:_SHOWN])}, …), so retrieval finds the query itself; "
                 "remove them from the lists, or set the parameter allow_overlap"
             )
 
     def inspect(self, cache: Path) -> Inspection:
-        """Return lists and the images' contents, every fault at once.
+        """Return the lists and the images' content hashes, with every fault at once.
 
         Raises:
             DatasetError: there is no list at all.
@@ -194,7 +199,7 @@ class ListedData(DatasetSpec):
         )
 
     def _linked(self, lists: Mapping[SplitName, ImageList], missing: list[str]) -> list[str]:
-        """Return a fault for each path that is there, but out of the root, through a link."""
+        """Return a fault for each path that leaves the root through a link."""
         leaving = {path for path in missing if outside(self.image_folder, path)}
         return [
             f"{name} list line {number}: '{path}' is a link that leaves {self.image_folder}"
@@ -204,7 +209,7 @@ class ListedData(DatasetSpec):
         ]
 
     def _unreadable(self, hashes: Mapping[str, str | None]) -> list[str]:
-        """Decode every image that is there, and return what is wrong with those that fail."""
+        """Decode every image found, and return the faults."""
         framing = Framing(self.resize, self.side)
 
         def fault(path: str) -> str | None:

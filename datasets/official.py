@@ -1,7 +1,7 @@
 """Lists of images with labels from the official files of MIRFLICKR, NUS-WIDE and MS-COCO.
 
-What they hold is stated by their own readme files; the sizes of the paper follow from them:
-25,000 photographs, 195,834 with one of 21 concepts, 122,218 with one of 80 objects.
+Formats are as their readme files state. The sizes of the paper follow: 25,000 photographs,
+195,834 with one of 21 concepts, 122,218 with one of 80 objects.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def nus_wide(folder: Path) -> ImageList:
 
 
 def coco(folder: Path) -> ImageList:
-    """Read the instances of MS-COCO 2014, train and val; an image shows what is outlined in it."""
+    """Read the instances of MS-COCO 2014, train and val; an image carries the labels of its annotated objects."""
     paths: list[str] = []
     rows: list[UInt8Array] = []
     classes: tuple[str, ...] = ()
@@ -113,7 +113,7 @@ READERS: Mapping[str, Callable[[Path], ImageList]] = {
 
 
 def _labelled(paths: tuple[str, ...], labels: UInt8Array, classes: tuple[str, ...]) -> ImageList:
-    """Return the images that carry a label at all."""
+    """Return the images that carry a label."""
     return ImageList(paths, labels, classes).take(np.flatnonzero(labels.any(axis=1)).tolist())
 
 

@@ -1,6 +1,6 @@
-"""Seeded generators: every random draw is a function of (seed, what it is for, row).
+"""Seeded generators: every random draw is a function of (seed, purpose, row).
 
-No draw depends on a batch size, on the order of jobs or on global random state .
+No draw depends on a batch size, on the order of jobs or on global random state.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The target hasher: pixels in [0, 1] in, hash codes out, normalisation inside."""
+"""The target hasher, and how one is made: pixels in [0, 1] in, hash codes out."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,13 +11,45 @@ from torch import Tensor, nn
 
 from hashattack.targets.backbones import Backbone, TargetError
 from hashattack.targets.losses import HashingMethod
-from hashattack.targets.recipe import Recipe
 from hashattack.targets.seeding import seeded
 
 Normalise = Literal["none", "imagenet"]
 NAMED_WEIGHTS = ("imagenet", "labels", "none")
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Epochs, steps and their size; the defaults are the released code's for hashing.
+
+    ``schedule`` is ``thirds`` (a tenth of the rate after each third of the epochs, counted as the
+    released code does, one epoch late), ``cosine`` (one-epoch warm-up, then to zero) or
+    ``constant``.
+    """
+
+    optimiser: Literal["sgd", "adam"] = "sgd"
+    epochs: int = 100
+    learning_rate: float = 0.05
+    momentum: float = 0.0
+    weight_decay: float = 1e-5
+    batch: int = 32
+    schedule: Literal["thirds", "cosine", "constant"] = "thirds"
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 1 or self.learning_rate <= 0:
+            raise ValueError(f"epochs, batch and learning_rate must be positive, got {self}")
+
+    def rate(self, step: int, steps_per_epoch: int) -> float:
+        """Return the learning rate of a 0-based step."""
+        epoch, steps = step // steps_per_epoch, self.epochs * steps_per_epoch
+        if self.schedule == "thirds":
+            period = max(1, self.epochs // 3)
+            return float(self.learning_rate * 0.1 ** (max(0, epoch - 1) // period))
+        if self.schedule == "cosine":
+            warm = min(1.0, (step + 1) / min(steps_per_epoch, max(1, steps // 4)))
+            return self.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / steps))
+        return self.learning_rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +73,7 @@ class TargetSpec:
 
     @property
     def name(self) -> str:
-        """The target's name in every table, like ``DPSH-ResNet18-32``."""
+        """The target's name in tables, like ``DPSH-ResNet18-32``."""
         return f"{self.method.name}-{self.backbone.name}-{self.bits}"
 
 

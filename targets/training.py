@@ -16,8 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from hashattack.datasets.base import Split, UInt8Array
 from hashattack.datasets.seeds import generator
 from hashattack.targets.backbones import Backbone, TargetError
-from hashattack.targets.hasher import Hasher, TargetSpec
-from hashattack.targets.recipe import Recipe
+from hashattack.targets.hasher import Hasher, Recipe, TargetSpec
 from hashattack.targets.seeding import seeded
 
 Progress = Callable[[int, int, str], None]  # done, total, unit
@@ -65,7 +64,7 @@ def optimise(
         recipe: optimiser, rate and length.
         seed: of the order and the dropout.
         device: where it runs.
-        progress: told after every step.
+        progress: called after every step.
         parts: pieces a batch is split into whose gradients add up, where memory is short. Only for
             networks without batch statistics.
         prepare: sees all parts, pixels and rows, before the first loss of a batch that is split.

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from hashattack.datasets.doctor import Diagnosis
-from hashattack.datasets.folder import FolderData
+from hashattack.datasets.image_sets import FolderData
 
 Pixels = npt.NDArray[np.uint8]
 

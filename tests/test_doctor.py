@@ -11,7 +11,7 @@ from hashattack.benchmark.metrics.average_precision import expected_ap
 from hashattack.datasets.base import DatasetError
 from hashattack.datasets.digits import Digits
 from hashattack.datasets.doctor import chance_of, examine
-from hashattack.datasets.published import Flickr25K
+from hashattack.datasets.image_sets import Flickr25K
 from tests.conftest import SMALL_DIGITS
 from tests.photos import spec, texts
 

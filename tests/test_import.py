@@ -15,8 +15,7 @@ from hashattack.benchmark.plan.plan import make_plan
 from hashattack.benchmark.stages.hashers import ImportHasher, Train
 from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.targets.backbones import VGG11, AlexNet, Backbone, ResNet18, TargetError, Tiny
-from hashattack.targets.checkpoints import load_hasher, state_arrays
-from hashattack.targets.foreign import foreign_hasher
+from hashattack.targets.checkpoints import foreign_hasher, load_hasher, state_arrays
 from hashattack.targets.hasher import Hasher, TargetSpec, build_hasher
 from hashattack.targets.losses import DPSH, HashNet
 from tests.conftest import run_cli, run_inline, small_suite, untrained

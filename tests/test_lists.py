@@ -234,11 +234,11 @@ def test_images_that_cannot_be_read_are_named(
 def test_queries_in_the_database_need_permission(folder: Path, tmp_path: Path) -> None:
     copied = (folder / "img/0.png").read_bytes()
     (folder / "img/8.png").write_bytes(copied)  # under another name
-    with pytest.raises(DatasetError, match="1 query images stand in the database"):
+    with pytest.raises(DatasetError, match="1 query images are also in the database"):
         spec(folder).load(tmp_path)
     spec(folder, allow_overlap=True).load(tmp_path)
     diagnosis = examine(spec(folder).inspect(tmp_path))
-    assert any("stand in the database split too" in text for text in texts(diagnosis))
+    assert any("are also in the database split" in text for text in texts(diagnosis))
     assert not diagnosis.healthy
     assert examine(spec(folder, allow_overlap=True).inspect(tmp_path), n_t=1).healthy
 

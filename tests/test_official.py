@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hashattack.datasets.base import SPLITS, DatasetError
+from hashattack.datasets.base import SPLITS, DatasetError, seeded_splits
 from hashattack.datasets.cifar import Cifar10
 from hashattack.datasets.official import _MIRFLICKR_LABELS, coco, mirflickr, nus_wide
-from hashattack.datasets.splits import seeded_splits
 
 
 def test_splits_are_disjoint_and_repeat() -> None:

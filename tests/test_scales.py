@@ -225,7 +225,7 @@ def test_the_doctor_on_the_command_line(cache: Path, tmp_path: Path) -> None:
     ill = run_cli("doctor", "FLICKR-25K", "--data-root", str(tmp_path), "--cache", str(tmp_path))
     assert ill.returncode == 3
     assert f"1 of 1 database images are not in {tmp_path / 'FLICKR-25K'}" in ill.stdout
-    assert "1 query images stand in the database split too" in ill.stdout
+    assert "1 query images are also in the database split" in ill.stdout
     assert "train has 1 images; the paper's has 5000" in ill.stdout
     typo = run_cli("doctor", "digits", "--param", "sides=32")
     assert typo.returncode == 2

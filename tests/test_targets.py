@@ -22,9 +22,8 @@ from hashattack.targets.checkpoints import (
     state_arrays,
     weights_file,
 )
-from hashattack.targets.hasher import TargetSpec, build_hasher, sign_codes
+from hashattack.targets.hasher import Recipe, TargetSpec, build_hasher, sign_codes
 from hashattack.targets.losses import DPH, DPSH, HashingMethod, HashNet
-from hashattack.targets.recipe import Recipe
 from hashattack.targets.training import optimise, train_hasher
 from tests.conftest import untrained
 

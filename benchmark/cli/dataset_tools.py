@@ -12,12 +12,11 @@ from hashattack.benchmark.names import lookup
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.suites.parameters import construct, parse_params
 from hashattack.benchmark.suites.roots import rooted
-from hashattack.datasets.base import SPLITS, DatasetError, DatasetSpec
+from hashattack.datasets.base import SPLITS, DatasetError, DatasetSpec, seeded_splits
 from hashattack.datasets.doctor import Diagnosis
 from hashattack.datasets.image_lists import write_pair
+from hashattack.datasets.image_sets import PublishedData
 from hashattack.datasets.official import READERS
-from hashattack.datasets.published import PublishedData
-from hashattack.datasets.splits import seeded_splits
 
 _FILE_NAMES = {"train": "train", "query": "test", "database": "database"}  # as released
 

@@ -11,7 +11,7 @@ from hashattack.benchmark.names import lookup
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.store.store import write_bytes
 from hashattack.targets.backbones import TargetError
-from hashattack.targets.foreign import foreign_hasher
+from hashattack.targets.checkpoints import foreign_hasher
 from hashattack.targets.hasher import Normalise
 
 

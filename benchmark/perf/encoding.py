@@ -18,8 +18,7 @@ from hashattack.benchmark.perf.crafting import BITS, Shape
 from hashattack.benchmark.store.journal import Journal
 from hashattack.benchmark.store.store import Store
 from hashattack.datasets.base import Images
-from hashattack.datasets.decoded import DecodedImages
-from hashattack.datasets.image_files import Framing, ImageFiles
+from hashattack.datasets.image_files import DecodedImages, Framing, ImageFiles
 from hashattack.datasets.seeds import generator
 from hashattack.targets.backbones import Backbone
 from hashattack.targets.hasher import TargetSpec, build_hasher

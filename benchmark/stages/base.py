@@ -12,7 +12,7 @@ from hashattack.benchmark.jobs import Compute, Context, Task
 from hashattack.benchmark.numerics import Precision
 from hashattack.datasets.base import DatasetError, DatasetSpec, RetrievalData, SplitName
 from hashattack.targets.backbones import Backbone
-from hashattack.targets.recipe import Recipe
+from hashattack.targets.hasher import Recipe
 
 
 def hidden_labels(split: SplitName) -> InvalidAttackError:

@@ -59,10 +59,10 @@ class AttackerTask(NetworkTask):
         data = self.data(context)
         splits: dict[SplitName, Any] = {name: data.split(name) for name in self.hidden(context)}
         for split in splits.values():
-            split.asked = False
+            split.labels_read = False
         yield data
         for name, split in splits.items():
-            if isinstance(split, HiddenSplit) and split.asked:
+            if isinstance(split, HiddenSplit) and split.labels_read:
                 raise hidden_labels(name)
 
 

@@ -14,8 +14,7 @@ from hashattack.benchmark.stages.base import NetworkTask, TrainingTask
 from hashattack.datasets.base import SplitName
 from hashattack.targets.backbones import Backbone, TargetError
 from hashattack.targets.checkpoints import load_state, read_state, read_trunk, state_arrays
-from hashattack.targets.hasher import TargetSpec, build_hasher
-from hashattack.targets.recipe import Recipe
+from hashattack.targets.hasher import Recipe, TargetSpec, build_hasher
 from hashattack.targets.training import pretrain_trunk, train_hasher
 
 

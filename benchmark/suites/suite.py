@@ -18,8 +18,7 @@ from hashattack.benchmark.numerics import Precision
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.datasets.draws import Policy
-from hashattack.targets.hasher import Normalise
-from hashattack.targets.recipe import Recipe
+from hashattack.targets.hasher import Normalise, Recipe
 
 Params = dict[str, Any]
 _SHOWN = 80  # characters of a value that is told

@@ -164,8 +164,8 @@ class ListedData(DatasetSpec):
         shared = [path for path in lists["query"].paths if hashes[path] in others]
         if shared and not self.allow_overlap:
             raise DatasetError(
-                f"{self.title}: {len(shared)} query images are also in the database or the training "
-                f"set ({', '.join(shared[:_SHOWN])}, …), so retrieval finds the query itself; "
+                f"{self.title}: {len(shared)} query images are also in the database or the "
+                f"training set ({', '.join(shared[:_SHOWN])}, …), so retrieval finds the query itself; "
                 "remove them from the lists, or set the parameter allow_overlap"
             )
 

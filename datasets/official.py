@@ -83,7 +83,7 @@ def nus_wide(folder: Path) -> ImageList:
 
 
 def coco(folder: Path) -> ImageList:
-    """Read the instances of MS-COCO 2014, train and val; an image carries the labels of its annotated objects."""
+    """Read the instances of MS-COCO 2014, train and val; labels are the annotated objects."""
     paths: list[str] = []
     rows: list[UInt8Array] = []
     classes: tuple[str, ...] = ()

@@ -30,7 +30,7 @@ def test_the_doctor_finds_everything_at_once(folder: Path, tmp_path: Path) -> No
     assert "line 9: 'img/../../x.png' leaves" in found
     assert f"1 of 3 query images are not in {folder}" in found
     assert "1 of 8 database images carry no label" in found
-    assert "2 images stand in the lists with different label rows" in found
+    assert "2 images are listed with different label rows" in found
     assert "1 database images repeat another" in found
     assert diagnosis.statistics["images"] == {"train": 4, "query": 3, "database": 8}
     too_many = examine(spec(folder).inspect(tmp_path), n_t=50)

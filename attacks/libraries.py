@@ -1,6 +1,6 @@
-"""Libraries that some attacks stand on and that are installed only where they are wanted.
+"""Optional libraries that some attacks need.
 
-No torch, and nothing is imported to find out whether a library is there.
+Imports no torch; finding out whether a library is installed imports nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hashattack.datasets.errors import UserError
 
 
 class LibraryError(UserError):
-    """A library that is not there or cannot be imported; the text says how to get it."""
+    """A missing or broken library; the text says how to install it."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Library:
     Attributes:
         module: its import name.
         distribution: its name in the package index, by which its version is known.
-        install: what ``pip install`` is given to get it.
+        install: the argument of ``pip install``.
     """
 
     module: str
@@ -62,7 +62,7 @@ class Library:
             raise LibraryError(self.missing)
         try:
             return importlib.import_module(self.module)
-        except (Exception, SystemExit) as error:  # a broken one raises whatever it likes
+        except (Exception, SystemExit) as error:  # a broken library may raise anything
             raise LibraryError(
                 f"{self.module} cannot be imported: {type(error).__name__}: {error}; repair it: "
                 f"pip install --force-reinstall '{self.install}'"

@@ -165,8 +165,9 @@ class ListedData(DatasetSpec):
         if shared and not self.allow_overlap:
             raise DatasetError(
                 f"{self.title}: {len(shared)} query images are also in the database or the "
-                f"training set ({', '.join(shared[:_SHOWN])}, …), so retrieval finds the query itself; "
-                "remove them from the lists, or set the parameter allow_overlap"
+                f"training set ({', '.join(shared[:_SHOWN])}, …), so "
+                "retrieval finds the query itself; remove them from the lists, or set the parameter "
+                "allow_overlap"
             )
 
     def inspect(self, cache: Path) -> Inspection:

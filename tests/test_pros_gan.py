@@ -17,7 +17,7 @@ from hashattack.attacks.pros_gan.budgeted import BudgetedProsGan
 from hashattack.attacks.pros_gan.crafting import GeneratorCrafting, ProsGan
 from hashattack.attacks.pros_gan.networks import Discriminator, Generator, LabelDecoder
 from hashattack.attacks.pros_gan.prototype_net import PrototypeCode, PrototypeNet, label_rows
-from hashattack.attacks.pros_gan.training import Pace
+from hashattack.attacks.pros_gan.training import TrainingSchedule
 from hashattack.attacks.protocols import EPSILON, PROTOCOLS
 from hashattack.benchmark.contract.quick import Memory, learn, quick, quiet
 from hashattack.benchmark.contract.world import knowledge
@@ -72,10 +72,12 @@ def test_networks_fit_every_side(side: int) -> None:
 
 
 def test_the_released_learning_rate() -> None:
-    pace = Pace(epochs=100, batch=24, rate=1.0, decay=True)
-    assert [pace.rate_at(epoch) for epoch in (0, 49)] == [1.0, 1.0]
-    assert [pace.rate_at(epoch) for epoch in (50, 99)] == pytest.approx([1 - 1 / 51, 1 - 50 / 51])
-    assert replace(pace, decay=False).rate_at(99) == 1.0
+    schedule = TrainingSchedule(epochs=100, batch=24, rate=1.0, decay=True)
+    assert [schedule.rate_at(epoch) for epoch in (0, 49)] == [1.0, 1.0]
+    assert [schedule.rate_at(epoch) for epoch in (50, 99)] == pytest.approx(
+        [1 - 1 / 51, 1 - 50 / 51]
+    )
+    assert replace(schedule, decay=False).rate_at(99) == 1.0
 
 
 def test_protocols_differ_as_published() -> None:
@@ -173,7 +175,7 @@ def test_the_hash_loss_guides_and_without_it_nothing_does(digits: RetrievalData)
 
 
 def test_every_look_of_the_budgeted_generator_brings_the_code_nearer(digits: RetrievalData) -> None:
-    attack = override(few("prosgan-eps", "released"), {"looks": 2}, "test")
+    attack = override(few("prosgan-eps", "released"), {"gradient_steps": 2}, "test")
     seen = learn(attack, knowledge(digits, untrained()))
     part = attack.crafting
     assert isinstance(part, BudgetedProsGan)
@@ -183,8 +185,8 @@ def test_every_look_of_the_budgeted_generator_brings_the_code_nearer(digits: Ret
     codes = attack.target_codes(seen, targets, rows, 0)
     assert codes is not None
     losses = []
-    for looks in range(3):
-        perturb = replace(part, looks=looks).ready(seen, EPSILON)
+    for gradient_steps in range(3):
+        perturb = replace(part, gradient_steps=gradient_steps).ready(seen, EPSILON)
         adversarial = perturb(Batch(clean, codes, torch.from_numpy(targets), rows, 0))
         losses.append(float(hash_loss(seen.hasher, adversarial, codes)))
         assert (adversarial - clean).abs().max() <= EPSILON + 1e-6
@@ -201,8 +203,8 @@ def test_budgets_are_for_the_generator_that_has_one(digits: RetrievalData) -> No
     assert budgeted is not None
     with pytest.raises(AttackError, match="needs an epsilon"):
         budgeted.fit(seen, epsilon=None, seed=1, journal=Memory(), progress=quiet)
-    with pytest.raises(AttackError, match="looks must not be negative"):
-        BudgetedProsGan(target_rows="train", looks=-1)
+    with pytest.raises(AttackError, match="gradient_steps must not be negative"):
+        BudgetedProsGan(target_rows="train", gradient_steps=-1)
 
 
 def test_a_diverging_gan_fails_with_its_curve(digits: RetrievalData) -> None:

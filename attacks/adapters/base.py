@@ -1,12 +1,12 @@
-"""What adapters of attack libraries have in common: the loss, the contract, the step settings.
+"""The common part of adapters of attack libraries: the loss and the step settings.
 
-A library attacks classifiers: it ascends or descends a cross entropy. Here it descends the hashing
+A library attacks classifiers through a cross entropy. Here it descends the hashing
 loss of DHTA (Eq. 4), the same as :class:`~hashattack.attacks.gradient.GradientLoop`: of each
 image, minus the mean over bits of its target code times the hasher's output. Nothing else of the
 attack is touched.
 
 Only attacks without draws are adapted. The libraries draw from global random state, a whole batch
-at once, so that an image's perturbation would depend on who shares its batch.
+at once, so that an image's perturbation would depend on the other images of its batch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from hashattack.targets.hasher import Hasher
 
 @dataclass(frozen=True, kw_only=True)
 class Adapter(Crafting):
-    """A crafting that a library's attack does within an L-infinity budget."""
+    """A crafting by a library's attack within an L-infinity budget."""
 
     requires: ClassVar[Library]
 
@@ -36,12 +36,12 @@ class Adapter(Crafting):
         return 3
 
     def ready(self, knowledge: Knowledge, epsilon: float | None) -> Perturb:
-        """Import the library, before any clock runs."""
+        """Import the library before the attack is timed."""
         self.requires.load()
         return super().ready(knowledge, epsilon)
 
     def perturb(self, batch: Batch, hasher: Hasher, epsilon: float | None) -> Tensor:
-        """Return what the library makes of the images."""
+        """Return the library's adversarial images."""
         if batch.codes is None or epsilon is None:
             raise AttackError(f"{type(self).__name__} needs target codes and an epsilon")
         return self.drive(batch.images, batch.codes.to(batch.images), hasher, epsilon)

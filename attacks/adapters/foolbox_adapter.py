@@ -73,7 +73,7 @@ class FoolboxMIFGSM(FoolboxPGD):
     """MI-FGSM as foolbox has it: the momentum gathers signs, not gradients over their L1 norm.
 
     Attributes:
-        momentum: the weight of what was gathered before.
+        momentum: the weight of the earlier signs.
     """
 
     momentum: float = 1.0

@@ -1,6 +1,6 @@
 """Attacks of torchattacks (Kim, 2020) under the hashing loss.
 
-torchattacks has cross entropy built in, so the hasher is shown to it as a classifier whose cross
+torchattacks has cross entropy built in, so it is given the hasher as a classifier whose cross
 entropy *is* the hashing loss. Let s be the mean over bits of target code times output, in [-1, 1].
 The classifier gives class 0 ("has the target code") the probability p = exp(s - 2) and class 1 the
 rest, and answers with the logarithms of both. They are normalised already, so that softmax changes
@@ -95,7 +95,7 @@ class TorchattacksMIFGSM(Torchattacks, Steps):
     """MI-FGSM (Dong et al., CVPR 2018): momentum of gradients over their mean absolute value.
 
     Attributes:
-        decay: the weight of what was gathered before.
+        decay: the weight of the earlier gradients.
     """
 
     method: ClassVar[str] = "MIFGSM"

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from hashattack.attacks.pros_gan.material import Draw
 from hashattack.attacks.pros_gan.networks import Discriminator, Generator
 from hashattack.attacks.pros_gan.training import Step
+from hashattack.attacks.pros_gan.training_data import TrainingBatch
 from hashattack.targets.hasher import Hasher
 
 
 @dataclass(frozen=True)
 class Weights:
-    """How the generator's three terms are weighted and measured, and who learns when."""
+    """Weights and reductions of the generator's three terms, and the order of the updates."""
 
     reconstruction: float  # the paper's alpha
     hamming: float
@@ -56,36 +56,36 @@ class Adversarial:
 
     @property
     def remedy(self) -> str | None:
-        """Return what lets a hash loss fall; the ablation GAN has none, and only watches it."""
+        """Return what to change if the hash loss does not fall; the ablation GAN has none."""
         return "lower alpha, or raise learning_rate or epochs" if self.weights.hamming else None
 
-    def steps(self, draw: Draw) -> Iterator[Step]:
-        """Yield the two turns in their order; the discriminator's only every so often."""
-        crafted = self._crafted(draw)
-        d_turn = draw.index % self.weights.discriminator_every == 0
-        if d_turn and not self.weights.generator_first:
-            yield self._judge(draw, crafted)
-        yield from self._generate(draw, crafted)
-        if d_turn and self.weights.generator_first:
-            yield self._judge(draw, crafted)
+    def steps(self, batch: TrainingBatch) -> Iterator[Step]:
+        """Yield the two updates in their order; the discriminator's every so many batches."""
+        crafted = self._crafted(batch)
+        train_discriminator = batch.index % self.weights.discriminator_every == 0
+        if train_discriminator and not self.weights.generator_first:
+            yield self._discriminator_step(batch, crafted)
+        yield from self._generator_step(batch, crafted)
+        if train_discriminator and self.weights.generator_first:
+            yield self._discriminator_step(batch, crafted)
 
-    def hash_loss(self, draw: Draw) -> Tensor:
-        """Return the hash loss of what the generator makes now."""
-        return hash_loss(self.hasher, self._crafted(draw), draw.codes)
+    def hash_loss(self, batch: TrainingBatch) -> Tensor:
+        """Return the hash loss of the generator's present images."""
+        return hash_loss(self.hasher, self._crafted(batch), batch.codes)
 
-    def _crafted(self, draw: Draw) -> Tensor:
-        return to_image(self.generator(draw.semantics, 2 * draw.images - 1))
+    def _crafted(self, batch: TrainingBatch) -> Tensor:
+        return to_image(self.generator(batch.semantics, 2 * batch.images - 1))
 
-    def _generate(self, draw: Draw, crafted: Tensor) -> Iterator[Step]:
+    def _generator_step(self, batch: TrainingBatch, crafted: Tensor) -> Iterator[Step]:
         self.discriminator.requires_grad_(False)
         scale = 2.0 if self.weights.signed_pixels else 1.0
         with torch.set_grad_enabled(self.weights.hamming > 0):
-            aimed = hash_loss(self.hasher, crafted, draw.codes)
+            hashing = hash_loss(self.hasher, crafted, batch.codes)
         parts = {
-            "reconstruction": self._error(scale * crafted, scale * draw.images),
-            "hash": aimed,
+            "reconstruction": self._error(scale * crafted, scale * batch.images),
+            "hash": hashing,
             "adversarial": self._error(
-                self.discriminator(2 * crafted - 1), self._verdict(draw.targets, fake=False)
+                self.discriminator(2 * crafted - 1), self._desired_output(batch.targets, fake=False)
             ),
         }
         weights = {
@@ -97,18 +97,20 @@ class Adversarial:
         yield Step("G", total, parts)
         self.discriminator.requires_grad_(True)
 
-    def _judge(self, draw: Draw, crafted: Tensor) -> Step:
+    def _discriminator_step(self, batch: TrainingBatch, crafted: Tensor) -> Step:
         real = self._error(
-            self.discriminator(2 * draw.images - 1), self._verdict(draw.labels, fake=False)
+            self.discriminator(2 * batch.images - 1),
+            self._desired_output(batch.labels, fake=False),
         )
         fake = self._error(
-            self.discriminator(2 * crafted.detach() - 1), self._verdict(draw.targets, fake=True)
+            self.discriminator(2 * crafted.detach() - 1),
+            self._desired_output(batch.targets, fake=True),
         )
         loss = (real + fake) / 2
         return Step("D", loss, {"discriminator": loss})
 
-    def _verdict(self, labels: Tensor, *, fake: bool) -> Tensor:
-        """Return what the discriminator is to say: the classes, then 1 for a fake."""
+    def _desired_output(self, labels: Tensor, *, fake: bool) -> Tensor:
+        """Return the discriminator's desired output: the classes, then 1 for a fake."""
         last = labels.new_full((len(labels), 1), float(fake))
         return torch.cat([labels, last], dim=1) if self.class_outputs else last
 

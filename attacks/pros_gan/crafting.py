@@ -19,10 +19,10 @@ from hashattack.attacks.base import (
     Perturb,
 )
 from hashattack.attacks.pros_gan.adversarial import Adversarial, Weights, to_image
-from hashattack.attacks.pros_gan.material import Material
 from hashattack.attacks.pros_gan.networks import Discriminator, Generator, side_of
 from hashattack.attacks.pros_gan.prototype_net import PrototypeNet, restore
-from hashattack.attacks.pros_gan.training import Pace, Training
+from hashattack.attacks.pros_gan.training import Training, TrainingSchedule
+from hashattack.attacks.pros_gan.training_data import TrainingData
 from hashattack.attacks.protocols import PoolName, Reduction
 from hashattack.targets.checkpoints import load_state
 from hashattack.targets.hasher import Hasher
@@ -34,7 +34,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorCrafting(Crafting):
-    """What every generator is trained with.
+    """The training settings of every generator.
 
     Attributes:
         target_rows: the split whose unique label rows targets are drawn from in training.
@@ -56,9 +56,9 @@ class GeneratorCrafting(Crafting):
             raise AttackError("width, epochs, batch and learning_rate must be positive")
 
     @property
-    def pace(self) -> Pace:
-        """Return how long and how fast the generator learns."""
-        return Pace(
+    def schedule(self) -> TrainingSchedule:
+        """Return the training schedule."""
+        return TrainingSchedule(
             epochs=self.epochs, batch=self.batch, rate=self.learning_rate, decay=self.rate_decay
         )
 
@@ -72,7 +72,7 @@ class GeneratorCrafting(Crafting):
         return 6 * self.epochs * n_train
 
     def perturb(self, batch: Batch, hasher: Hasher, epsilon: float | None) -> Tensor:
-        """Refuse: a generator must be loaded first."""
+        """Raise: :meth:`ready` loads the generator and returns the function that perturbs."""
         raise NotImplementedError("a generator perturbs through ready()")
 
 
@@ -85,10 +85,10 @@ class ProsGan(GeneratorCrafting):
         gan_loss: ``mean`` over elements, or the paper's printed ``sum``.
         signed_pixels: reconstruction in [−1, 1] (released) or [0, 1].
         generator_first: order of the two steps.
-        discriminator_sigmoid, discriminator_spectral, discriminator_every: its form and pace.
+        discriminator_sigmoid, discriminator_spectral, discriminator_every: see ``Protocol``.
         alpha: weight of the reconstruction (100 for FLICKR-25K and 50 otherwise in the paper).
-        adversarial_weight: of the discriminator's verdict.
-        class_outputs: whether the discriminator names classes; without is the ablation ProS-GAN1.
+        adversarial_weight: of the discriminator's term.
+        class_outputs: whether the discriminator has class outputs; False is the ablation ProS-GAN1.
     """
 
     hamming_weight: float
@@ -119,20 +119,20 @@ class ProsGan(GeneratorCrafting):
         """Train the generator against the frozen hasher, from the last saved epoch."""
         if epsilon is not None:
             raise AttackError("ProS-GAN obeys no budget; prosgan-eps does")
-        material = Material.of(knowledge, self.target_rows, "rows", seed)
-        classes = material.rows.shape[1] if self.class_outputs else 0
+        data = TrainingData.of(knowledge, self.target_rows, "rows", seed)
+        classes = data.rows.shape[1] if self.class_outputs else 0
         with seeded(seed, f"gan/{knowledge.source}"):
-            generator = Generator(material.side, self.width)
+            generator = Generator(data.side, self.width)
             discriminator = Discriminator(
-                material.side,
+                data.side,
                 classes + 1,
                 self.width,
                 spectral=self.discriminator_spectral,
                 sigmoid=self.discriminator_sigmoid,
             )
         objective = Adversarial(
-            generator=generator.to(material.rows),
-            discriminator=discriminator.to(material.rows),
+            generator=generator.to(data.rows),
+            discriminator=discriminator.to(data.rows),
             hasher=knowledge.hasher,
             class_outputs=self.class_outputs,
             weights=Weights(
@@ -145,7 +145,7 @@ class ProsGan(GeneratorCrafting):
                 discriminator_every=self.discriminator_every,
             ),
         )
-        return Training(objective, self.pace).run(material, journal=journal, progress=progress)
+        return Training(objective, self.schedule).run(data, journal=journal, progress=progress)
 
     def ready(self, knowledge: Knowledge, epsilon: float | None) -> Perturb:
         """Load PrototypeNet and the generator once."""
@@ -163,7 +163,7 @@ class ProsGan(GeneratorCrafting):
 def load_generator(
     knowledge: Knowledge, build: Callable[[int], Network]
 ) -> tuple[PrototypeNet, Network]:
-    """Return the fitted PrototypeNet and generator, frozen, where and as the hasher is.
+    """Return the fitted PrototypeNet and generator, frozen, on the hasher's device and dtype.
 
     ``build`` makes a generator for images of a side.
     """

@@ -1,8 +1,8 @@
-"""Generator and discriminator of ProS-GAN (paper, Figure 2 and Supplement A).
+"""Generator and discriminator of ProS-GAN (paper, Figure 1 and Sections 3.3, 3.4 and 4.2).
 
-``width`` scales the channel counts of what sees images (64 in the paper); ``side`` is a multiple
-of 32. The label decoder keeps the paper's channels at every width: it is cheap, and a narrow one
-cannot draw a label. Images are in [−1, 1] here.
+``width`` scales the channels of the layers that take images (64 in the paper); ``side`` is a
+multiple of 32. The label decoder keeps the paper's channels at every width: it is cheap, and a
+narrower one cannot draw a label. Images are in [−1, 1] here.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Residual(nn.Module):
 
 
 class Generator(nn.Module):
-    """From image and target semantics to an image; what comes before the final tanh."""
+    """From image and target semantics to an image, before the final tanh."""
 
     def __init__(self, side: int, width: int = 64) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ def generator_body(channels: int, width: int) -> nn.Sequential:
 
 
 def check_side(images: Tensor, side: int) -> None:
-    """Refuse images a generator was not made for."""
+    """Refuse images of another side than the generator's."""
     if images.shape[-1] != side:
         raise AttackError(
             f"the generator was fitted for images of side {side}, not {images.shape[-1]}"

@@ -64,16 +64,16 @@ def gan(protocol: Protocol) -> Attack:
 
 @attack
 def prosgan1(protocol: Protocol) -> Attack:
-    """ProS-GAN whose discriminator says real or fake, and no classes."""
+    """ProS-GAN with a discriminator of one output, real or fake, and no classes."""
     crafting = generator(protocol, class_outputs=False)
     return _at_prototype(protocol, "prosgan1", "ProS-GAN1", crafting)
 
 
 @attack
 def prosgan_eps(protocol: Protocol) -> Attack:
-    """A generator within 8/255 that takes one gradient where its first guess leads.
+    """A generator within 8/255 that takes one gradient of the hasher.
 
-    Not in the paper: at a budget where FGSM, which also takes one gradient, is its rival.
+    Not in the paper; its rival is FGSM, which also takes one gradient.
     """
     crafting = BudgetedProsGan(target_rows=protocol.label_rows)
     return _at_prototype(protocol, "prosgan-eps", "ProS-GAN-eps", crafting, EPSILON)
@@ -87,6 +87,6 @@ def prototype(protocol: Protocol) -> Attack:
 
 @attack
 def prototype_ifgsm(protocol: Protocol) -> Attack:
-    """Towards the prototype code in 100 sign steps of 1/255: THA's attack (SIGIR 2021)."""
+    """Towards the prototype code in 100 sign steps of 1/255."""
     loop = GradientLoop(steps=100, rule="sign", step_size=1 / 255)
     return _at_prototype(protocol, "prototype-ifgsm", "Prototype+I-FGSM", loop, EPSILON)

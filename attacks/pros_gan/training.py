@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from hashattack.attacks.base import Arrays, AttackError, Fitted, Journal
-from hashattack.attacks.pros_gan.material import Draw, Material
+from hashattack.attacks.pros_gan.training_data import TrainingBatch, TrainingData
 from hashattack.targets.checkpoints import load_state, state_arrays
 from hashattack.targets.training import Progress
 
@@ -27,8 +27,8 @@ Curves = dict[str, list[float]]
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How long and how fast."""
+class TrainingSchedule:
+    """Epochs, batch size and learning rate."""
 
     epochs: int
     batch: int
@@ -45,7 +45,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Step:
-    """One network's turn: the loss it descends, and what of it is worth a curve."""
+    """An update of one network: the loss it descends, and the terms that are plotted."""
 
     network: str
     loss: Tensor
@@ -53,38 +53,38 @@ class Step:
 
 
 class Objective(Protocol):
-    """What is trained, the generator under ``G``, and towards what."""
+    """The networks to train, the generator under ``G``, and their losses."""
 
     @property
     def networks(self) -> Mapping[str, nn.Module]:
-        """Return the networks, each to have an Adam of its own."""
+        """Return the networks; each gets an Adam of its own."""
 
     @property
     def remedy(self) -> str | None:
-        """Return what to change where the hash loss does not fall; None where it need not."""
+        """Return what to change if the hash loss does not fall; None if it need not fall."""
 
-    def steps(self, draw: Draw) -> Iterator[Step]:
-        """Yield the turns of a batch; the loop descends each before it asks for the next."""
+    def steps(self, batch: TrainingBatch) -> Iterator[Step]:
+        """Yield the updates of a batch; the loop applies each before it takes the next."""
 
-    def hash_loss(self, draw: Draw) -> Tensor:
-        """Return the mean hash loss of the generator as it is now, in [0, 2]."""
+    def hash_loss(self, batch: TrainingBatch) -> Tensor:
+        """Return the generator's present mean hash loss, in [0, 2]."""
 
 
 class Training:
-    """Adam on an objective, the state saved after every epoch."""
+    """Trains an objective with Adam and saves the state after every epoch."""
 
-    def __init__(self, objective: Objective, pace: Pace) -> None:
+    def __init__(self, objective: Objective, schedule: TrainingSchedule) -> None:
         self.objective = objective
-        self.pace = pace
+        self.schedule = schedule
         self._untrained = math.inf  # the hash loss before the first step
         self._curves: Curves = {}
         self._optimisers = {
-            name: torch.optim.Adam(network.parameters(), lr=pace.rate, betas=(0.5, 0.999))
+            name: torch.optim.Adam(network.parameters(), lr=schedule.rate, betas=(0.5, 0.999))
             for name, network in objective.networks.items()
         }
 
-    def run(self, material: Material, *, journal: Journal, progress: Progress) -> Fitted:
-        """Train to the last epoch, from the saved state where there is one.
+    def run(self, data: TrainingData, *, journal: Journal, progress: Progress) -> Fitted:
+        """Train to the last epoch, starting from the saved state if there is one.
 
         Raises:
             AttackError: a loss became NaN, or the hash loss never fell; the curves are kept.
@@ -92,27 +92,27 @@ class Training:
         saved = journal.load()
         if saved is None:
             with torch.no_grad():
-                self._untrained = float(self.objective.hash_loss(material.sample(_SAMPLE)))
+                self._untrained = float(self.objective.hash_loss(data.sample(_SAMPLE)))
         first = 0 if saved is None else self._resume(saved)
-        for epoch in range(first, self.pace.epochs):
-            for name, value in self._epoch(material, epoch, progress).items():
+        for epoch in range(first, self.schedule.epochs):
+            for name, value in self._epoch(data, epoch, progress).items():
                 self._curves.setdefault(name, []).append(value)
             self._check()
             journal.save(self._state())
         return Fitted(state_arrays(self.objective.networks["G"]), self._curves)
 
-    def _epoch(self, material: Material, epoch: int, progress: Progress) -> dict[str, float]:
-        """Train one epoch and return the mean of each part over the turns that had it."""
-        order, picks = material.epoch(epoch)
-        batches = -(-len(order) // self.pace.batch)
+    def _epoch(self, data: TrainingData, epoch: int, progress: Progress) -> dict[str, float]:
+        """Train one epoch and return the mean of each term over the updates that had it."""
+        order, picks = data.epoch(epoch)
+        batches = -(-len(order) // self.schedule.batch)
         for optimiser in self._optimisers.values():
             for group in optimiser.param_groups:
-                group["lr"] = self.pace.rate_at(epoch)
+                group["lr"] = self.schedule.rate_at(epoch)
         totals: dict[str, Tensor] = {}
-        turns: dict[str, int] = {}
+        updates: dict[str, int] = {}
         for index in range(batches):
-            part = slice(index * self.pace.batch, (index + 1) * self.pace.batch)
-            for step in self.objective.steps(material.draw(order[part], picks[part], epoch, index)):
+            part = slice(index * self.schedule.batch, (index + 1) * self.schedule.batch)
+            for step in self.objective.steps(data.draw(order[part], picks[part], epoch, index)):
                 self._optimisers[step.network].zero_grad()
                 step.loss.backward()  # type: ignore[no-untyped-call]
                 self._optimisers[step.network].step()
@@ -120,9 +120,9 @@ class Training:
                     totals[name] = (
                         totals[name] + value.detach() if name in totals else value.detach()
                     )
-                    turns[name] = turns.get(name, 0) + 1
-            progress(epoch * batches + index + 1, self.pace.epochs * batches, "step")
-        return {name: float(total) / turns[name] for name, total in totals.items()}
+                    updates[name] = updates.get(name, 0) + 1
+            progress(epoch * batches + index + 1, self.schedule.epochs * batches, "step")
+        return {name: float(total) / updates[name] for name, total in totals.items()}
 
     def _check(self) -> None:
         last = {name: values[-1] for name, values in self._curves.items()}
@@ -135,13 +135,13 @@ class Training:
             }
             raise AttackError(
                 f"the GAN diverged in epoch {epoch} ({bad} became NaN); lower learning_rate "
-                f"({self.pace.rate})",
+                f"({self.schedule.rate})",
                 {"curves": kept},
             )
         best = min(self._curves["hash"])
-        judged = epoch == self.pace.epochs and epoch >= 3
+        last_epoch = epoch == self.schedule.epochs and epoch >= 3
         remedy = self.objective.remedy
-        if remedy and judged and best > self._untrained - _HASH_MUST_FALL:
+        if remedy and last_epoch and best > self._untrained - _HASH_MUST_FALL:
             raise AttackError(
                 f"the hash loss never fell in {epoch} epochs: it is {best:.3f} at best, and was "
                 f"{self._untrained:.3f} untrained; {remedy}",

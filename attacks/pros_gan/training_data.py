@@ -1,4 +1,4 @@
-"""What a generator learns from: training images, and target labels to draw for them."""
+"""What a generator is trained on: training images with a target label drawn for each."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ TargetDraw = Literal["rows", "images"]
 
 
 @dataclass(frozen=True)
-class Draw:
-    """Training images, each with a target label drawn for it."""
+class TrainingBatch:
+    """A batch of training images, each with a target label drawn for it."""
 
     epoch: int  # 0-based
     index: int  # of the batch in its epoch
@@ -35,32 +35,33 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class Material:
-    """Training images with labels, and the target label rows PrototypeNet knows."""
+class TrainingData:
+    """Training images with labels, and the target label rows with their prototypes."""
 
     images: Images
     labels: UInt8Array  # [N, C]
     rows: Tensor  # target label rows, float [R, C]
-    shares: npt.NDArray[np.float64]  # how often each is drawn, [R], summing to 1
+    shares: npt.NDArray[np.float64]  # the probability of each row, [R]
     semantics: Tensor  # [R, 512]
     codes: Tensor  # float [R, K]
     source: str
     seed: int
 
     @classmethod
-    def of(cls, knowledge: Knowledge, split: PoolName, drawn_by: TargetDraw, seed: int) -> Material:
+    def of(
+        cls, knowledge: Knowledge, split: PoolName, drawn_by: TargetDraw, seed: int
+    ) -> TrainingData:
         """Collect it from what an attacker sees.
 
-        Targets are the unique label rows of ``split`` that some training image is relevant to,
-        uniform over the ``rows`` (published) or over the ``images`` that carry them, so that
-        frequent rows are learnt first.
+        Targets are the unique label rows of ``split`` that are relevant to a training image, drawn
+        uniformly over ``rows`` (published) or over the ``images`` that carry them.
 
         Raises:
-            AttackError: the training images are not shown, or PrototypeNet does not fit.
+            AttackError: training images that the attacker may not see, or an unfit PrototypeNet.
         """
         if knowledge.train_images is None:
             raise AttackError("a generator needs the training images")
-        weight = next(knowledge.hasher.parameters())  # all is computed where and as it is
+        weight = next(knowledge.hasher.parameters())  # its device and dtype are used throughout
         rows, counts = label_rows(knowledge.pool(split).labels)
         known = (rows @ knowledge.train.labels.T > 0).any(axis=1)
         rows, counts = rows[known], counts[known]
@@ -91,8 +92,8 @@ class Material:
         count = len(self.labels)
         return order.permutation(count), targets.choice(len(self.rows), size=count, p=self.shares)
 
-    def sample(self, count: int) -> Draw:
-        """Return some training images with targets of their own, to measure on."""
+    def sample(self, count: int) -> TrainingBatch:
+        """Return the first training images with targets of a draw of their own, to measure on."""
         rows = np.arange(min(count, len(self.labels)))
         draws = generator(self.seed, f"gan-untrained/{self.source}")
         return self.draw(rows, draws.choice(len(self.rows), size=len(rows), p=self.shares))
@@ -103,11 +104,11 @@ class Material:
         picks: npt.NDArray[np.int64],
         epoch: int = 0,
         index: int = 0,
-    ) -> Draw:
+    ) -> TrainingBatch:
         """Return training images ``rows``, each with the target row of ``picks``."""
         pick = torch.from_numpy(picks).to(self.rows.device)
         own = torch.from_numpy(self.labels[rows])
-        return Draw(
+        return TrainingBatch(
             epoch=epoch,
             index=index,
             images=to_pixels(self.images.read(rows), self.rows.device, self.rows.dtype),

@@ -166,7 +166,7 @@ class ListedData(DatasetSpec):
             raise DatasetError(
                 f"{self.title}: {len(shared)} query images are also in the database or the "
                 f"training set ({', '.join(shared[:_SHOWN])}, …), so "
-                "retrieval finds the query itself; remove them from the lists, or set the parameter "
+                "retrieval finds the query itself; remove them from the lists, or set "
                 "allow_overlap"
             )
 

@@ -45,8 +45,8 @@ class GradientGuidedGenerator(nn.Module):
         self,
         semantic: Tensor,
         images: Tensor,
-        look: Callable[[Tensor], Tensor],
-        gradient_steps: int,
+        gradient_sign: Callable[[Tensor], Tensor],
+        steps: int,
     ) -> list[Tensor]:
         """Return the output before and after each step, ``[n, 3, S, S]``, for images in [−1, 1].
 
@@ -94,9 +94,7 @@ class Budgeted:
         crafted = self.crafted(batch.images, batch.semantics, batch.codes, self.gradient_steps)[-1]
         return hash_loss(self.hasher, crafted, batch.codes, _SLOPE)
 
-    def crafted(
-        self, images: Tensor, semantics: Tensor, codes: Tensor, gradient_steps: int
-    ) -> list[Tensor]:
+    def crafted(self, images: Tensor, semantics: Tensor, codes: Tensor, steps: int) -> list[Tensor]:
         """Return the images before and after each gradient step, within the budget."""
 
         def gradient_sign(output: Tensor) -> Tensor:

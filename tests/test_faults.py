@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hashattack.attacks.base import Attack, Batch, Crafting, Entry
-from hashattack.attacks.pros_gan.training import Pace
+from hashattack.attacks.pros_gan.training import TrainingSchedule
 from hashattack.attacks.protocols import EPSILON, Protocol
 from hashattack.benchmark import registry as registry_module
 from hashattack.benchmark.results.findings import loss_curves
@@ -128,7 +128,7 @@ def test_a_diverging_training_is_a_failed_row(cache: Path, tmp_path: Path) -> No
 def test_a_diverging_gan_is_a_failed_row_with_its_curve(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Pace, "rate_at", lambda _, epoch: 1e30 if epoch else 1e-3)
+    monkeypatch.setattr(TrainingSchedule, "rate_at", lambda _, epoch: 1e30 if epoch else 1e-3)
     small = {"prototype_steps": 5, "width": 4, "epochs": 3, "batch": 20}
     attacks = ["original", {"attack": "prosgan", "params": small}]
     run_inline(small_suite(attacks=attacks), cache, tmp_path)

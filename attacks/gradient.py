@@ -1,4 +1,6 @@
-"""The one gradient loop: Original, Noise, DHTA's optimiser, FGSM and I-FGSM are its settings.
+"""Projected gradient descent, of which DHTA's optimiser, FGSM and I-FGSM are settings.
+
+Also the craftings of the attacks Original and Noise.
 
 Loss (DHTA, Eq. 4): L = −Σ over images of the mean over bits of z_a · h. Because it is a sum over
 images, no image's gradient depends on the batch it is in.
@@ -42,8 +44,8 @@ class UniformNoise(Blind):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GradientLoop(Crafting):
-    """Descend the hashing loss within the budget.
+class ProjectedGradient(Crafting):
+    """Projected gradient descent (PGD) on the hashing loss, within the budget.
 
     Attributes:
         steps: number of gradient steps.
@@ -97,7 +99,7 @@ class GradientLoop(Crafting):
     def perturb(self, batch: Batch, hasher: Hasher, epsilon: float | None) -> Tensor:
         """Return images whose perturbation was projected after every step."""
         if batch.codes is None:
-            raise AttackError("the gradient loop needs target codes")
+            raise AttackError("projected gradient descent needs target codes")
         images, codes = batch.images, batch.codes.to(batch.images)
         delta, direction = torch.zeros_like(images), self.directions()
         for step in range(self.steps):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashattack.attacks.base import Attack, Crafting, attack
-from hashattack.attacks.gradient import DHTA_SCHEDULE, GradientLoop, Identity, UniformNoise
+from hashattack.attacks.gradient import DHTA_SCHEDULE, Identity, ProjectedGradient, UniformNoise
 from hashattack.attacks.protocols import EPSILON, Protocol
 from hashattack.attacks.target_codes import AnchorCode, RandomPoint
 
@@ -13,9 +13,9 @@ def anchor_code(protocol: Protocol) -> AnchorCode:
     return AnchorCode(pool=protocol.anchor_pool, replacement=protocol.anchor_replacement)
 
 
-def dhta_loop(protocol: Protocol) -> GradientLoop:
+def dhta_loop(protocol: Protocol) -> ProjectedGradient:
     """Return DHTA's optimiser: 2,000 steps under the published alpha schedule."""
-    return GradientLoop(steps=2000, rule=protocol.dhta_rule, schedule=DHTA_SCHEDULE)
+    return ProjectedGradient(steps=2000, rule=protocol.dhta_rule, schedule=DHTA_SCHEDULE)
 
 
 def _at_anchor(protocol: Protocol, id_: str, title: str, crafting: Crafting | None) -> Attack:
@@ -65,14 +65,14 @@ def dhta(protocol: Protocol) -> Attack:
 @attack
 def dhta_fgsm(protocol: Protocol) -> Attack:
     """Towards the anchor code in one sign step of the whole budget."""
-    loop = GradientLoop(steps=1, rule="sign", step_size=EPSILON)
+    loop = ProjectedGradient(steps=1, rule="sign", step_size=EPSILON)
     return _at_anchor(protocol, "dhta-fgsm", "DHTA+FGSM", loop)
 
 
 @attack
 def dhta_ifgsm(protocol: Protocol) -> Attack:
     """Towards the anchor code in 100 sign steps of 1/255."""
-    loop = GradientLoop(steps=100, rule="sign", step_size=1 / 255)
+    loop = ProjectedGradient(steps=100, rule="sign", step_size=1 / 255)
     return _at_anchor(protocol, "dhta-ifgsm", "DHTA+I-FGSM", loop)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from hashattack.attacks.base import Attack, Blind, Fitted, attack
-from hashattack.attacks.gradient import DHTA_SCHEDULE, GradientLoop
+from hashattack.attacks.gradient import DHTA_SCHEDULE, ProjectedGradient
 from hashattack.attacks.protocols import EPSILON
 from hashattack.attacks.published import anchor_code
 from hashattack.attacks.target_codes import AnchorCode
@@ -35,7 +35,7 @@ LOOP = dict(steps=2, rule="l2", schedule=DHTA_SCHEDULE)
 
 def entry(kind, epsilon=EPSILON):
     """Declare the attack of a class; its id is the class's name."""
-    loop = LOOP if issubclass(kind, GradientLoop) else dict()
+    loop = LOOP if issubclass(kind, ProjectedGradient) else dict()
 
     def build(protocol):
         """Cheats."""
@@ -63,7 +63,7 @@ def queries():
 
 @entry
 @dataclass(frozen=True, kw_only=True)
-class Peeks(GradientLoop):
+class Peeks(ProjectedGradient):
     def perturb(self, batch, hasher, epsilon):
         queries().labels
         return super().perturb(batch, hasher, epsilon)
@@ -71,7 +71,7 @@ class Peeks(GradientLoop):
 
 @entry
 @dataclass(frozen=True, kw_only=True)
-class PeeksQuietly(GradientLoop):
+class PeeksQuietly(ProjectedGradient):
     def perturb(self, batch, hasher, epsilon):
         try:
             queries().labels
@@ -82,7 +82,7 @@ class PeeksQuietly(GradientLoop):
 
 @entry
 @dataclass(frozen=True, kw_only=True)
-class Searches(GradientLoop):
+class Searches(ProjectedGradient):
     def perturb(self, batch, hasher, epsilon):
         rows, found, seen, todo = 0, 0, set(), [*gc.get_objects(), *sys._current_frames().values()]
         for thing in todo:
@@ -100,7 +100,7 @@ class Searches(GradientLoop):
 
 @entry
 @dataclass(frozen=True, kw_only=True)
-class MovesAWeight(GradientLoop):
+class MovesAWeight(ProjectedGradient):
     def perturb(self, batch, hasher, epsilon):
         hasher.hash_layer.weight.data[0, 0] += 1e-3
         return super().perturb(batch, hasher, epsilon)
@@ -108,7 +108,7 @@ class MovesAWeight(GradientLoop):
 
 @entry
 @dataclass(frozen=True, kw_only=True)
-class MovesABuffer(GradientLoop):
+class MovesABuffer(ProjectedGradient):
     def perturb(self, batch, hasher, epsilon):
         hasher.scale.fill_(2)
         return super().perturb(batch, hasher, epsilon)
@@ -116,7 +116,7 @@ class MovesABuffer(GradientLoop):
 
 @entry
 @dataclass(frozen=True, kw_only=True)
-class Trains(GradientLoop):
+class Trains(ProjectedGradient):
     def perturb(self, batch, hasher, epsilon):
         made = super().perturb(batch, hasher, epsilon)
         hasher.trunk.train()
@@ -125,7 +125,7 @@ class Trains(GradientLoop):
 
 @entry
 @dataclass(frozen=True, kw_only=True)
-class Thaws(GradientLoop):
+class Thaws(ProjectedGradient):
     def perturb(self, batch, hasher, epsilon):
         hasher.requires_grad_(True)
         return super().perturb(batch, hasher, epsilon)
@@ -133,7 +133,7 @@ class Thaws(GradientLoop):
 
 @entry
 @dataclass(frozen=True, kw_only=True)
-class Hooks(GradientLoop):
+class Hooks(ProjectedGradient):
     def perturb(self, batch, hasher, epsilon):
         hasher.trunk.register_forward_hook(lambda *_: None)
         return super().perturb(batch, hasher, epsilon)
@@ -141,7 +141,7 @@ class Hooks(GradientLoop):
 
 @entry
 @dataclass(frozen=True, kw_only=True)
-class Overrides(GradientLoop):
+class Overrides(ProjectedGradient):
     def perturb(self, batch, hasher, epsilon):
         made = super().perturb(batch, hasher, epsilon)
         real = hasher.forward
@@ -151,7 +151,7 @@ class Overrides(GradientLoop):
 
 @entry
 @dataclass(frozen=True, kw_only=True)
-class Patches(GradientLoop):
+class Patches(ProjectedGradient):
     def perturb(self, batch, hasher, epsilon):
         made = super().perturb(batch, hasher, epsilon)
         real = Hasher.forward
@@ -161,7 +161,7 @@ class Patches(GradientLoop):
 
 @entry
 @dataclass(frozen=True, kw_only=True)
-class LooksUp(GradientLoop):
+class LooksUp(ProjectedGradient):
     def perturb(self, batch, hasher, epsilon):
         fresh = [n for n, row in enumerate(batch.rows) if int(row) not in KEPT]
         if fresh:
@@ -179,7 +179,7 @@ class LooksUpBlindly(Blind):
         return torch.stack([KEPT["blind", int(row)] for row in batch.rows])
 
 
-class Learns(GradientLoop):
+class Learns(ProjectedGradient):
     """Is rehearsed in whole, for it says that it learns."""
 
     learns = True
@@ -218,7 +218,7 @@ class FlipsBlindly(Blind):
 
 @entry
 @dataclass(frozen=True, kw_only=True)
-class TrainsWhenMadeReady(GradientLoop):
+class TrainsWhenMadeReady(ProjectedGradient):
     def ready(self, knowledge, epsilon):
         time.sleep(0.8)
         return super().ready(knowledge, epsilon)
@@ -245,19 +245,19 @@ class TrainingCode(AnchorCode):
 def trains_with_its_codes(protocol):
     """Cheats."""
     code = TrainingCode(**vars(anchor_code(protocol)))
-    name, loop = "trainswithitscodes", GradientLoop(**LOOP)
+    name, loop = "trainswithitscodes", ProjectedGradient(**LOOP)
     return Attack(id=name, title=name, target_code=code, crafting=loop, epsilon=EPSILON)
 
 
 @entry
 @dataclass(frozen=True, kw_only=True)
-class Prepared(GradientLoop):
+class Prepared(ProjectedGradient):
     def perturb(self, batch, hasher, epsilon):
         images = queries().images.read(np.asarray(batch.rows))
         return torch.from_numpy(images).to(batch.images) / 255
 
 
-class Unbounded(GradientLoop):
+class Unbounded(ProjectedGradient):
     def perturb(self, batch, hasher, epsilon):
         return torch.full_like(batch.images, 0.5)
 
@@ -267,7 +267,7 @@ entry(Unbounded, epsilon=None)
 
 @entry
 @dataclass(frozen=True, kw_only=True)
-class ChangesItsMind(GradientLoop):
+class ChangesItsMind(ProjectedGradient):
     def perturb(self, batch, hasher, epsilon):
         if "last" in KEPT:
             KEPT["last"].fill_(1)
@@ -279,14 +279,14 @@ class ChangesItsMind(GradientLoop):
 
 @entry
 @dataclass(frozen=True, kw_only=True)
-class NotATensor(GradientLoop):
+class NotATensor(ProjectedGradient):
     def perturb(self, batch, hasher, epsilon):
         return super().perturb(batch, hasher, epsilon).numpy()
 
 
 @entry
 @dataclass(frozen=True, kw_only=True)
-class Claims(GradientLoop):
+class Claims(ProjectedGradient):
     def perturb(self, batch, hasher, epsilon):
         raise InvalidAttackError("all is well", {"status": "ok", "t_map": 1.0, "map": 1.0})
 '''

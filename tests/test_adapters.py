@@ -23,7 +23,7 @@ from hashattack.attacks.adapters.torchattacks_adapter import (
     TorchattacksSINIFGSM,
 )
 from hashattack.attacks.base import AttackError, Batch
-from hashattack.attacks.gradient import GradientLoop
+from hashattack.attacks.gradient import ProjectedGradient
 from hashattack.attacks.protocols import EPSILON, PROTOCOLS
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.results.findings import provenance
@@ -32,8 +32,8 @@ from hashattack.targets.hasher import Hasher
 from tests.conftest import run_inline, small_suite, untrained
 
 STEPS, SIZE, DECAY, COPIES = 6, 2 / 255, 0.9, 3
-SIGN = GradientLoop(steps=STEPS, rule="sign", step_size=SIZE)
-ONE_STEP = GradientLoop(steps=1, rule="sign", step_size=EPSILON)
+SIGN = ProjectedGradient(steps=STEPS, rule="sign", step_size=SIZE)
+ONE_STEP = ProjectedGradient(steps=1, rule="sign", step_size=EPSILON)
 
 
 def some_batch(dtype: torch.dtype = torch.float64) -> Batch:
@@ -79,7 +79,7 @@ def codes_of(batch: Batch) -> Tensor:
     return batch.codes.to(batch.images)
 
 
-def crafted(adapter: Adapter | GradientLoop, batch: Batch, scale: float = 1.0) -> Tensor:
+def crafted(adapter: Adapter | ProjectedGradient, batch: Batch, scale: float = 1.0) -> Tensor:
     """Return what a crafting makes, of a hasher whose tanh is so many times steeper."""
     if isinstance(adapter, Adapter):
         pytest.importorskip(adapter.requires.module, reason=f"no {adapter.requires.module}")
@@ -100,7 +100,7 @@ def crafted(adapter: Adapter | GradientLoop, batch: Batch, scale: float = 1.0) -
     ids=lambda part: type(part).__name__,
 )
 def test_a_library_takes_the_same_sign_steps_as_the_gradient_loop(
-    adapter: Adapter, loop: GradientLoop
+    adapter: Adapter, loop: ProjectedGradient
 ) -> None:
     batch = some_batch()
     ours = crafted(loop, batch)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hashattack.attacks.base import AttackError, Knowledge, Pool
-from hashattack.attacks.gradient import DHTA_SCHEDULE, GradientLoop
+from hashattack.attacks.gradient import DHTA_SCHEDULE, ProjectedGradient
 from hashattack.attacks.protocols import EPSILON, PROTOCOLS
 from hashattack.attacks.target_codes import AnchorCode, RandomPoint
 from hashattack.benchmark.contract.attack_checks import CHECKS
@@ -60,7 +60,7 @@ def test_dhta_moves_codes_towards_the_anchor(world: World) -> None:
 
 
 def test_the_schedule_at_2000_steps_is_the_published_one() -> None:
-    loop = GradientLoop(steps=2000, rule="sign", schedule=DHTA_SCHEDULE)
+    loop = ProjectedGradient(steps=2000, rule="sign", schedule=DHTA_SCHEDULE)
     published = [(0, 0.1), (999, 0.1), (1000, 0.2), (1199, 0.2), (1200, 0.3), (1399, 0.3)]
     published += [(1400, 0.5), (1599, 0.5), (1600, 0.7), (1799, 0.7), (1800, 1.0), (1999, 1.0)]
     assert [(step, loop.alpha(step)) for step, _ in published] == published
@@ -75,12 +75,12 @@ def test_published_settings() -> None:
     for protocol, rule in (("released", "raw/32"), ("paper", "l2")):
         for name in ("p2p", "dhta"):
             loop = built[name, protocol].crafting
-            assert isinstance(loop, GradientLoop)
+            assert isinstance(loop, ProjectedGradient)
             assert (loop.steps, loop.rule, loop.step_size) == (2000, rule, 1.0)
             assert loop.schedule == DHTA_SCHEDULE
         fgsm, ifgsm = (built[f"dhta-{n}", protocol].crafting for n in ("fgsm", "ifgsm"))
-        assert isinstance(fgsm, GradientLoop)
-        assert isinstance(ifgsm, GradientLoop)
+        assert isinstance(fgsm, ProjectedGradient)
+        assert isinstance(ifgsm, ProjectedGradient)
         assert (fgsm.steps, fgsm.rule, fgsm.step_size) == (1, "sign", EPSILON)
         assert (ifgsm.steps, ifgsm.rule, ifgsm.step_size) == (100, "sign", 1 / 255)
         assert {fgsm.alpha(0), ifgsm.alpha(0), ifgsm.alpha(99)} == {1.0}
@@ -89,11 +89,11 @@ def test_published_settings() -> None:
 
 def test_raw_32_is_the_released_step_at_batch_32() -> None:
     gradient = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-    loop = GradientLoop(steps=1, rule="raw/32")
+    loop = ProjectedGradient(steps=1, rule="raw/32")
     assert torch.equal(loop.direction(gradient), gradient / 32)
-    norms = GradientLoop(steps=1, rule="l2").direction(gradient).flatten(1).norm(dim=1)
-    assert torch.allclose(norms, torch.ones(2))
-    assert not GradientLoop(steps=1, rule="l2").direction(torch.zeros(1, 3, 4, 4)).isnan().any()
+    unit = ProjectedGradient(steps=1, rule="l2")
+    assert torch.allclose(unit.direction(gradient).flatten(1).norm(dim=1), torch.ones(2))
+    assert not unit.direction(torch.zeros(1, 3, 4, 4)).isnan().any()
 
 
 def test_an_anchor_is_the_majority_and_is_shared_by_its_label_row() -> None:

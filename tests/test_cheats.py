@@ -16,7 +16,7 @@ import torch
 import yaml
 from joblib.externals.loky.cloudpickle_wrapper import dumps
 
-from hashattack.attacks.gradient import GradientLoop
+from hashattack.attacks.gradient import ProjectedGradient
 from hashattack.benchmark.audit import InvalidAttackError, check_fresh
 from hashattack.benchmark.engines.local import LocalEngine
 from hashattack.benchmark.engines.slots import cpu_slots
@@ -183,19 +183,19 @@ def test_each_job_of_foreign_code_has_a_room_of_its_own(cheats: Path, cache: Pat
 
 
 def test_code_cannot_pass_for_the_programs_own() -> None:
-    assert is_own(GradientLoop(steps=2, rule="l2"))
+    assert is_own(ProjectedGradient(steps=2, rule="l2"))
 
     class Steps(int):
         """A number that could do anything."""
 
-    class Posing(GradientLoop):
+    class Posing(ProjectedGradient):
         """A class of another place than it says."""
 
-    Posing.__module__, Posing.__qualname__ = GradientLoop.__module__, "GradientLoop"
-    Posing.__name__ = "GradientLoop"
-    assert not is_own(GradientLoop(steps=Steps(2), rule="l2"))
+    Posing.__module__, Posing.__qualname__ = ProjectedGradient.__module__, "ProjectedGradient"
+    Posing.__name__ = "ProjectedGradient"
+    assert not is_own(ProjectedGradient(steps=Steps(2), rule="l2"))
     assert not is_own(Posing(steps=2, rule="l2"))
-    laden = GradientLoop(steps=2, rule="l2")
+    laden = ProjectedGradient(steps=2, rule="l2")
     object.__setattr__(laden, "perturb", print)
     assert not is_own(laden)
     assert not is_own((1, {"loop": laden}))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
-from hashattack.attacks.gradient import GradientLoop
+from hashattack.attacks.gradient import ProjectedGradient
 from hashattack.attacks.target_codes import AnchorCode
 from hashattack.benchmark.cli.main import app
 from hashattack.benchmark.regression import checking
@@ -38,10 +38,10 @@ def test_an_unchanged_attack_scores_the_same_on_every_query(checked: Checker) ->
 
 
 def test_a_flipped_sign_is_caught(checked: Checker, monkeypatch: pytest.MonkeyPatch) -> None:
-    def flipped(_: GradientLoop, outputs: Tensor, codes: Tensor) -> Tensor:
+    def flipped(_: ProjectedGradient, outputs: Tensor, codes: Tensor) -> Tensor:
         return (outputs * codes).mean(dim=1)
 
-    monkeypatch.setattr(GradientLoop, "loss", flipped)
+    monkeypatch.setattr(ProjectedGradient, "loss", flipped)
     verdict = checked("dhta-ifgsm")
     assert verdict.outcome is Outcome.WORSE
     assert "dhta-ifgsm is worse than its baseline: t-MAP -" in verdict.sentence
@@ -58,9 +58,11 @@ def test_a_flipped_sign_is_caught(checked: Checker, monkeypatch: pytest.MonkeyPa
 def test_a_broken_budget_is_caught(
     checked: Checker, monkeypatch: pytest.MonkeyPatch, taken: float | None, told: str
 ) -> None:
-    perturb = GradientLoop.perturb
+    perturb = ProjectedGradient.perturb
     monkeypatch.setattr(
-        GradientLoop, "perturb", lambda self, batch, hasher, _: perturb(self, batch, hasher, taken)
+        ProjectedGradient,
+        "perturb",
+        lambda self, batch, hasher, _: perturb(self, batch, hasher, taken),
     )
     verdict = checked("dhta-ifgsm")
     assert verdict.outcome is Outcome.WORSE
@@ -113,7 +115,7 @@ def test_a_failed_cell_is_no_verdict(checked: Checker, monkeypatch: pytest.Monke
     def fail(*_: object) -> None:
         raise ZeroDivisionError("planted")
 
-    monkeypatch.setattr(GradientLoop, "perturb", fail)
+    monkeypatch.setattr(ProjectedGradient, "perturb", fail)
     verdict = checked("dhta-ifgsm")
     assert verdict.outcome is Outcome.MISSING
     assert "have no result" in verdict.sentence
@@ -124,16 +126,16 @@ def test_a_failure_is_not_hidden_by_what_an_earlier_check_left(
     checked: Checker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert checked("dhta-ifgsm").outcome is Outcome.HELD
-    perturb = GradientLoop.perturb
+    perturb = ProjectedGradient.perturb
 
     def fail(*_: object) -> None:
         raise ZeroDivisionError("planted")
 
     checked.trusted = False
-    monkeypatch.setattr(GradientLoop, "perturb", fail)
+    monkeypatch.setattr(ProjectedGradient, "perturb", fail)
     assert checked("dhta-ifgsm").outcome is Outcome.MISSING
     monkeypatch.setattr(
-        GradientLoop,
+        ProjectedGradient,
         "perturb",
         lambda self, batch, hasher, _: perturb(self, batch, hasher, 9 / 255),
     )

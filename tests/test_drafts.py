@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hashattack.attacks.base import Attack
-from hashattack.attacks.gradient import GradientLoop
+from hashattack.attacks.gradient import ProjectedGradient
 from hashattack.attacks.protocols import EPSILON, PROTOCOLS, Protocol
 from hashattack.benchmark.cli.options import DraftKind
 from hashattack.benchmark.contract.examination import attack_verdicts, declared
@@ -61,7 +61,7 @@ def test_a_draft_shadows_no_name_it_uses(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Momentum(GradientLoop):
+class Momentum(ProjectedGradient):
     """The same as the draft of a loop, by a hook of the gradient loop."""
 
     def directions(self) -> Callable[[Tensor], Tensor]:
@@ -86,7 +86,7 @@ def test_the_loop_s_draft_is_the_gradient_loop_with_momentum(world: World, tmp_p
     drafted, other = (Subject(build, protocol, world) for build in (entry.build, hooked))
     apart = (drafted.whole - other.whole).abs()
     assert apart.mean() < 1e-4, "but for pixels whose direction is a matter of rounding"
-    ifgsm = GradientLoop(steps=20, rule="sign", step_size=1 / 255)
+    ifgsm = ProjectedGradient(steps=20, rule="sign", step_size=1 / 255)
     without = Subject(lambda _: replace(hooked(protocol), crafting=ifgsm), protocol, world)
     assert (drafted.whole - without.whole).abs().mean() > 1e-3
 

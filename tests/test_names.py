@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from hashattack.attacks.base import Batch, Crafting
-from hashattack.attacks.gradient import GradientLoop
+from hashattack.attacks.gradient import ProjectedGradient
 from hashattack.benchmark.plan.plan import make_plan
 from hashattack.benchmark.registry import registry
 from hashattack.reports.leaderboard import leaderboards
@@ -80,7 +80,7 @@ def test_a_row_has_the_passes_an_attack_declares(cache: Any) -> None:
     assert found == {"original": None, "dhta": 6000, "dhta-fgsm": 3, "anchor-code": None}
     assert type(Guess().passes) is int
     assert Guess.passes is Crafting.passes
-    assert GradientLoop.passes is not Crafting.passes
+    assert ProjectedGradient.passes is not Crafting.passes
 
 
 @pytest.mark.parametrize("steps", [10, 2000])

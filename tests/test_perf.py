@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from hashattack.attacks.gradient import GradientLoop
+from hashattack.attacks.gradient import ProjectedGradient
 from hashattack.benchmark.metrics import mean_average_precision
 from hashattack.benchmark.perf import plain
 from hashattack.benchmark.perf.comparison import Comparison, in_turns
@@ -92,6 +92,6 @@ def test_the_plain_ranking_is_the_metric_where_no_two_distances_are_equal() -> N
 def test_the_plain_crafting_takes_the_same_steps() -> None:
     scene = Scene(Tiny(), Shape(side=32, batch=3, steps=3, width=4), torch.device("cpu"))
     usual = scene.usual()
-    ours = scene.loop("full", GradientLoop(steps=3, rule="sign", step_size=1 / 255))()
+    ours = scene.loop("full", ProjectedGradient(steps=3, rule="sign", step_size=1 / 255))()
     assert (usual - scene.images).abs().max() > 2 / 255
     assert ((usual - ours).abs() < 1e-6).float().mean() > 0.99  # the signs of tiny gradients differ

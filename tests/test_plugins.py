@@ -22,12 +22,12 @@ MINE = '''
 """Sign steps whose loss is squared."""
 from dataclasses import dataclass
 from hashattack.attacks.base import Attack, attack
-from hashattack.attacks.gradient import GradientLoop
+from hashattack.attacks.gradient import ProjectedGradient
 from hashattack.attacks.protocols import EPSILON
 from hashattack.attacks.published import anchor_code
 
 @dataclass(frozen=True, kw_only=True)
-class Squared(GradientLoop):
+class Squared(ProjectedGradient):
     def loss(self, outputs, codes):
         return (outputs - codes).square().mean(dim=1)
 

@@ -1,7 +1,7 @@
 """The common part of adapters of attack libraries: the loss and the step settings.
 
 A library attacks classifiers through a cross entropy. Here it descends the hashing
-loss of DHTA (Eq. 4), the same as :class:`~hashattack.attacks.gradient.GradientLoop`: of each
+loss of DHTA (Eq. 4), the same as :class:`~hashattack.attacks.gradient.ProjectedGradient`: of each
 image, minus the mean over bits of its target code times the hasher's output. Nothing else of the
 attack is touched.
 

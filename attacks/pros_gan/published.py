@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from hashattack.attacks.base import Attack, Crafting, attack
-from hashattack.attacks.gradient import GradientLoop
+from hashattack.attacks.gradient import ProjectedGradient
 from hashattack.attacks.pros_gan.budgeted import BudgetedProsGan
 from hashattack.attacks.pros_gan.crafting import ProsGan
 from hashattack.attacks.pros_gan.prototype_net import PrototypeCode
@@ -88,5 +88,5 @@ def prototype(protocol: Protocol) -> Attack:
 @attack
 def prototype_ifgsm(protocol: Protocol) -> Attack:
     """Towards the prototype code in 100 sign steps of 1/255."""
-    loop = GradientLoop(steps=100, rule="sign", step_size=1 / 255)
+    loop = ProjectedGradient(steps=100, rule="sign", step_size=1 / 255)
     return _at_prototype(protocol, "prototype-ifgsm", "Prototype+I-FGSM", loop, EPSILON)

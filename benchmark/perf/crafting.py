@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hashattack.attacks.base import Batch
-from hashattack.attacks.gradient import GradientLoop
+from hashattack.attacks.gradient import ProjectedGradient
 from hashattack.attacks.pros_gan.adversarial import to_image
 from hashattack.attacks.pros_gan.networks import Generator
 from hashattack.attacks.pros_gan.prototype_net import SEMANTIC_WIDTH
@@ -71,7 +71,7 @@ class Scene:
             lambda: plain.craft(self.plain, self.images, self.codes, self.steps, _EPSILON),
         )()
 
-    def loop(self, precision: Precision, attack: GradientLoop) -> Callable[[], Tensor]:
+    def loop(self, precision: Precision, attack: ProjectedGradient) -> Callable[[], Tensor]:
         """Return the program's crafting."""
         form = memory_format(precision, self.device)
         hasher, images = self.frozen.to(memory_format=form), self.images.to(memory_format=form)
@@ -104,7 +104,7 @@ def crafting(
 ) -> Iterator[Comparison]:
     """Yield, for each precision, the gradient loop against a plain one and against its floor."""
     name, scene = attacked.backbone.name, Scene(attacked.backbone, shape, device)
-    attack = GradientLoop(steps=shape.steps, rule="sign", step_size=1 / 255)
+    attack = ProjectedGradient(steps=shape.steps, rule="sign", step_size=1 / 255)
     passes = shape.batch * shape.steps
     bars: dict[Precision, float | None] = {"full": attacked.full, "bfloat16": attacked.bfloat16}
     for precision, bar in bars.items():
@@ -143,7 +143,7 @@ def generation(
 ) -> Iterator[Comparison]:
     """Yield one generator pass against DHTA at its published number of steps."""
     scene = Scene(backbone, shape, device)
-    attack = GradientLoop(steps=shape.steps, rule="l2")
+    attack = ProjectedGradient(steps=shape.steps, rule="l2")
     with seeded(0, "perf/generator"):
         generator = Generator(shape.side, shape.width).eval().requires_grad_(False).to(device)
     semantics = torch.zeros(shape.batch, SEMANTIC_WIDTH, device=device)

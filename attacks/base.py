@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ from hashattack.targets.hasher import Hasher
 from hashattack.targets.training import Progress
 
 Arrays = dict[str, npt.NDArray[Any]]
+Role = Literal["", "no-attack", "bound", "standard"]
 
 
 class AttackError(UserError):
@@ -202,6 +203,9 @@ class Attack:
         target_code: the rule, or None where no code is aimed at.
         crafting: how the image is made; None where the code itself queries the database.
         epsilon: declared L-infinity budget in pixels of [0, 1]; None where none is declared.
+        role: what reports use it for: ``no-attack`` is what gains are measured from, ``bound`` the
+            upper bound that they are shares of, ``standard`` what differences and training costs
+            are compared with; empty for any other attack.
     """
 
     id: str
@@ -209,8 +213,11 @@ class Attack:
     target_code: TargetCode | None
     crafting: Crafting | None
     epsilon: float | None
+    role: Role = field(default="", metadata={"key": False})
 
     def __post_init__(self) -> None:
+        if self.role not in get_args(Role):
+            raise AttackError(f"{self.id}: role must be one of {get_args(Role)}, got {self.role!r}")
         needs_code = self.crafting is None or self.crafting.needs_code
         if needs_code and self.target_code is None:
             raise AttackError(f"{self.id}: needs a target-code rule")
@@ -226,6 +233,11 @@ class Attack:
     def targeted(self) -> bool:
         """Whether the attack aims at a code at all (Original and Noise do not)."""
         return self.target_code is not None
+
+    @property
+    def learns(self) -> bool:
+        """Whether one of its parts is trained before the first query."""
+        return any(part is not None and part.learns for part in (self.target_code, self.crafting))
 
     @property
     def blind(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hashattack.attacks.base import Attack, Crafting, attack
 from hashattack.attacks.gradient import DHTA_SCHEDULE, Identity, ProjectedGradient, UniformNoise
 from hashattack.attacks.protocols import EPSILON, Protocol
@@ -32,7 +34,12 @@ def _at_anchor(protocol: Protocol, id_: str, title: str, crafting: Crafting | No
 def original(_: Protocol) -> Attack:
     """The query as it is: what the attacker gets for nothing."""
     return Attack(
-        id="original", title="Original", target_code=None, crafting=Identity(), epsilon=0.0
+        id="original",
+        title="Original",
+        target_code=None,
+        crafting=Identity(),
+        epsilon=0.0,
+        role="no-attack",
     )
 
 
@@ -59,7 +66,8 @@ def p2p(protocol: Protocol) -> Attack:
 @attack
 def dhta(protocol: Protocol) -> Attack:
     """Deep hashing targeted attack (ECCV 2020): towards the anchor code of nine votes."""
-    return _at_anchor(protocol, "dhta", "DHTA", dhta_loop(protocol))
+    standard = _at_anchor(protocol, "dhta", "DHTA", dhta_loop(protocol))
+    return replace(standard, role="standard")
 
 
 @attack

@@ -17,7 +17,16 @@ from hashattack.reports.standings import Standing, standings
 from hashattack.reports.uncertainty import Uncertainty
 
 _KEYS = [  # a line: everything but the seeds
-    *("dataset", "dataset_fingerprint", "base", "policy", "source", "victim", "attack", "variant"),
+    *(
+        "dataset",
+        "dataset_fingerprint",
+        "protocol",
+        "policy",
+        "source",
+        "victim",
+        "attack",
+        "variant",
+    ),
     *("overrides", "budget_class", "n_queries", "batch", "threads", "dtype", "precision"),
     "compiled",
 ]
@@ -77,7 +86,6 @@ FIELDS = (  # of results.csv, whose means stand on the page
 def cell_lines(runs: Runs, uncertainty: Uncertainty) -> list[CellLine]:
     """Return every cell of the runs, those that failed, are invalid or missing among them."""
     rows = pd.concat([runs.results, runs.missing], ignore_index=True)
-    rows["base"] = rows["protocol"].str.removesuffix("+overrides")
     for name in ("variant", "overrides"):
         rows[name] = rows[name].fillna("")
     names = Names(rows)
@@ -89,9 +97,6 @@ def cell_lines(runs: Runs, uncertainty: Uncertainty) -> list[CellLine]:
 def _line(part: pd.DataFrame, names: Names, uncertainty: Uncertainty) -> CellLine:
     name = names.of(part.iloc[0].to_dict())
     first, good = part.iloc[0], part[part["status"] == "ok"]
-    source = str(first["source"])
-    named, _, bits = source.rpartition("-")
-    method, _, backbone = named.partition("-")
     bad = part[part["status"] != "ok"]
     values = {name: float(good[name].mean()) for name in FIELDS if good[name].notna().any()}
     if "linf" in values:
@@ -100,12 +105,12 @@ def _line(part: pd.DataFrame, names: Names, uncertainty: Uncertainty) -> CellLin
     scores = tuple(good["job_key"])
     return CellLine(
         dataset=str(first["dataset"]),
-        protocol=str(first["base"]),
+        protocol=str(first["protocol"]),
         policy=str(first["policy"]),
-        method=method,
-        backbone=backbone,
-        bits=int(bits) if bits.isdecimal() else 0,
-        source=source,
+        method=str(first["source_method"]),
+        backbone=str(first["source_backbone"]),
+        bits=int(first["source_bits"]),
+        source=str(first["source"]),
         victim=str(first["victim"]),
         attack=name.title,
         id=str(first["attack"]),

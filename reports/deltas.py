@@ -24,10 +24,9 @@ def delta_points(results: pd.DataFrame) -> pd.DataFrame:
     """
     theirs = published().drop_duplicates(KEYS)[[*KEYS, "value"]]
     theirs = theirs.rename(columns={"value": "published"})
-    base = results["protocol"].str.removesuffix("+overrides")
     parts = [
         measured(rows).merge(theirs, on=KEYS)
-        for _, rows in results.groupby([base, results["policy"]], sort=False)
+        for _, rows in results.groupby(["protocol", "policy"], sort=False)
     ]
     both = pd.concat(parts) if parts else pd.DataFrame(columns=[*KEYS, "value", "published"])
     both = both[both["value"].notna()]

@@ -40,7 +40,7 @@ class Number:
 class Setting:
     """What all numbers of a grid were measured under."""
 
-    protocol: str  # with "+overrides" where there are any
+    protocol: str
     policy: str
     n_queries: str
     overrides: str
@@ -51,9 +51,8 @@ class Setting:
         counts = sorted({int(count) for count in rows["n_queries"].dropna()})
         texts = rows["overrides"].fillna("").str.split(", ").explode()
         overrides = ", ".join(dict.fromkeys(text for text in texts if text))
-        base = str(rows["protocol"].iloc[0]).removesuffix("+overrides")
         return cls(
-            protocol=f"{base}+overrides" if overrides else base,
+            protocol=str(rows["protocol"].iloc[0]),
             policy=str(rows["policy"].iloc[0]),
             n_queries=" or ".join(map(str, counts)),
             overrides=overrides,
@@ -80,9 +79,8 @@ class Grid:
 def grids(results: pd.DataFrame, layouts: Sequence[Layout]) -> Iterator[Grid]:
     """Yield each table, once a protocol and policy among the results."""
     paper = results[results["variant"].fillna("") == ""]
-    base = paper["protocol"].str.removesuffix("+overrides")
     for layout in layouts:
-        for _, rows in paper.groupby([base, paper["policy"]], sort=False):
+        for _, rows in paper.groupby(["protocol", "policy"], sort=False):
             yield from _grids(layout, Setting.of(rows), measured(rows))
 
 

@@ -89,10 +89,9 @@ def leaderboards(results: pd.DataFrame, judge: Judge) -> list[Board]:
     """
     names = Names(results)
     white = results[results["source"] == results["victim"]].copy()
-    white["base"] = white["protocol"].str.removesuffix("+overrides")
     for name in ("overrides", "variant"):
         white[name] = white[name].fillna("")
-    trials = ["dataset", "dataset_fingerprint", "n_queries", "base", "policy"]
+    trials = ["dataset", "dataset_fingerprint", "n_queries", "protocol", "policy"]
     groups = white.groupby(trials, sort=False, dropna=False)
     return [_board(part, names, judge) for _, part in groups]
 
@@ -116,7 +115,7 @@ def _board(part: pd.DataFrame, names: Names, judge: Judge) -> Board:
             lines[kind].insert(0, _chance(good, targets))
     return Board(
         dataset=str(part["dataset"].iloc[0]),
-        protocol=str(part["base"].iloc[0]),
+        protocol=str(part["protocol"].iloc[0]),
         policy=str(part["policy"].iloc[0]),
         targets=targets,
         n_queries=int(part["n_queries"].max()),

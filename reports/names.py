@@ -43,11 +43,10 @@ class Names:
     """
 
     def __init__(self, rows: pd.DataFrame) -> None:
-        base = rows["protocol"].astype("string").str.removesuffix("+overrides")
-        known = rows.assign(base=base)[["dataset", "base", *_COLUMNS]].drop_duplicates()
+        known = rows[["dataset", "protocol", *_COLUMNS]].drop_duplicates()
         tables = [
             [_texts(row) for row in part[list(_COLUMNS)].to_dict("records")]
-            for _, part in known.groupby(["dataset", "base"], sort=False, dropna=False)
+            for _, part in known.groupby(["dataset", "protocol"], sort=False, dropna=False)
         ]
         ids: dict[str, set[str]] = {}
         for table in tables:

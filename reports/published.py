@@ -70,11 +70,9 @@ def measured(results: pd.DataFrame) -> pd.DataFrame:
     differs, say) are not the paper's rows and are left out.
     """
     rows = results[results["variant"].fillna("") == ""]
-    columns = {"dataset": rows["dataset"]}
+    columns = {"dataset": rows["dataset"], "method": rows["victim_method"]}
     for end in ("source", "victim"):
-        parts = rows[end].str.split("-", n=2, expand=True).reindex(columns=range(3))
-        columns["method"] = parts[0]
-        columns |= {f"{end}_backbone": parts[1], f"{end}_bits": parts[2]}
+        columns |= {name: rows[name] for name in (f"{end}_backbone", f"{end}_bits")}
     names = Names(results)
     titles = pd.Series([names.of(row).title for row in rows.to_dict("records")], rows.index)
     columns["attack"] = rows["attack"].map(NAMES).fillna(titles.astype("string"))

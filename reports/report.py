@@ -129,8 +129,7 @@ def _paper_tables(runs: Runs, formats: Collection[Format]) -> dict[str, str]:
     if filled and "md" in formats:
         texts["tables.md"] = markdown_grids(filled)
     for grid in filled if "tex" in formats else ():
-        protocol = grid.setting.protocol.removesuffix("+overrides")
-        parts = (grid.layout.id, grid.dataset, protocol, grid.setting.policy)
+        parts = (grid.layout.id, grid.dataset, grid.setting.protocol, grid.setting.policy)
         stem = "-".join(filter(None, parts))
         texts[f"tables/{stem}.tex"] = latex_grid(grid)
         if grid.has_published:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from hashattack.benchmark.columns import DTYPES, names_of
 from hashattack.benchmark.results.findings import (
     crafted_beside,
     galleries,
@@ -19,7 +20,6 @@ from hashattack.benchmark.results.findings import (
     retrieval_curves,
 )
 from hashattack.benchmark.results.manifest import MISSING, read_manifest, result_rows, suite_tables
-from hashattack.benchmark.store.records import COLUMNS
 from hashattack.benchmark.store.store import Arrays, JobRef, Store
 from hashattack.datasets.errors import UserError
 
@@ -27,10 +27,7 @@ _CELL = (  # what tells rows of one job apart
     *("dataset", "attack", "title", "source", "victim", "policy", "protocol"),
     *("overrides", "variant", "target_seed", "draw_seed", "attack_seed"),
 )
-_RESULTS = (  # what two folders must agree on
-    *("t_map", "t_map_stable", "t_map_8bit", "map", "map_stable", "chance", "chance_map"),
-    *("precision_at_10", "perceptibility", "perceptibility_rms", "linf", "l2"),
-)
+_RESULTS = names_of("retrieval", "distortion")  # what two folders must agree on
 
 
 class ConflictError(UserError):
@@ -73,7 +70,7 @@ class Runs:
         for folder, manifest in self._manifests.items():
             for row in result_rows(folder, manifest):
                 self._add(rows, row, folder)
-        frame = pd.DataFrame(list(rows.values()), columns=list(COLUMNS)).astype(COLUMNS)
+        frame = pd.DataFrame(list(rows.values()), columns=list(DTYPES)).astype(DTYPES)
         run = frame["status"] != MISSING
         self.results: pd.DataFrame = frame[run].reset_index(drop=True)
         self.missing: pd.DataFrame = frame[~run].reset_index(drop=True)  # cells not run anywhere

@@ -106,7 +106,6 @@ def ablation(points: pd.DataFrame) -> Figure:
 
 def _white_box(results: pd.DataFrame) -> pd.DataFrame:
     good = results[(results["status"] == "ok") & (results["source"] == results["victim"])].copy()
-    good["protocol"] = good["protocol"].str.removesuffix("+overrides")
     good["variant"] = good["variant"].fillna("")
     return good
 

@@ -132,10 +132,7 @@ def t_map_against_bits(rows: pd.DataFrame) -> Figure:
 
 def _means(rows: pd.DataFrame, values: list[str], keys: list[str] | None = None) -> pd.DataFrame:
     """Return means over seeds, with the panel each belongs to."""
-    rows = rows.assign(
-        overrides=rows["overrides"].fillna(""),
-        protocol=rows["protocol"].str.removesuffix("+overrides"),
-    )
+    rows = rows.assign(overrides=rows["overrides"].fillna(""))
     points = rows.groupby(keys or _KEYS, sort=False)[values].mean().reset_index()
     points["panel"] = panel_names(points)
     return points

@@ -23,7 +23,6 @@ def transfer_points(results: pd.DataFrame) -> pd.DataFrame:
     ``t_map`` and ``gain``, means over seeds.
     """
     rows = results[(results["status"] == "ok") & results["t_map"].notna()].copy()
-    rows["protocol"] = rows["protocol"].str.removesuffix("+overrides")
     rows["clean"] = rows["attack"] == "original"
     rows["attack"] = Names(results).labels(rows)
     keys = [*_MATRIX, "clean", "source", "victim"]

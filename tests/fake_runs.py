@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hashattack.benchmark.store.records import COLUMNS, digest
+from hashattack.benchmark.columns import COLUMNS
+from hashattack.benchmark.store.records import digest
 from hashattack.benchmark.store.store import JobRef, Store, write_json
 from hashattack.datasets.seeds import generator
 
@@ -22,14 +23,30 @@ PROVENANCE = {
 }
 
 
+ROLES = {"original": "no-attack", "prototype-code": "bound", "dhta": "standard"}
+
+
+def described(attack: str, source: str, victim: str) -> dict[str, Any]:
+    """Return the columns that say what an attack is, and the parts of its hashers."""
+    columns: dict[str, Any] = {"attack": attack, "role": ROLES.get(attack, "")}
+    columns |= {"targeted": attack not in ("original", "noise")}
+    columns |= {"code_only": attack.endswith("-code"), "learns": False}
+    for side, name in (("source", source), ("victim", victim)):
+        hasher, _, bits = name.rpartition("-")
+        method, _, backbone = hasher.partition("-")
+        columns |= {side: name, f"{side}_method": method, f"{side}_backbone": backbone}
+        columns |= {f"{side}_bits": int(bits)}
+    return columns
+
+
 def cell(attack: str, source: str, mean: float | None, **changes: Any) -> dict[str, Any]:
     """Return a cell's row; its queries' APs are drawn about ``mean``."""
     blank = dict.fromkeys(COLUMNS)
     return {
         **blank,
-        **{"dataset": "digits", "dataset_fingerprint": "f" * 64, "attack": attack},
-        **{"title": attack, "params": "{}", "overrides": "", "variant": "", "source": source},
-        **{"victim": source, "source_bits": 12, "victim_bits": 12, "policy": "frequent"},
+        **{"dataset": "digits", "dataset_fingerprint": "f" * 64},
+        **{"title": attack, "params": "{}", "overrides": "", "variant": "", "policy": "frequent"},
+        **described(attack, source, source),
         **{"target_seed": 0, "draw_seed": 0, "attack_seed": 0, "protocol": "released"},
         **{"n_queries": 50, "budget_class": "8/255", "epsilon": 8 / 255, "mean": mean},
         **changes,

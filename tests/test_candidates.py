@@ -16,7 +16,7 @@ from hashattack.benchmark.regression.checking import check_stored
 from hashattack.benchmark.regression.comparison import Pair, adjusted, compare
 from hashattack.benchmark.regression.question import Question
 from hashattack.benchmark.regression.telling import write_junit
-from hashattack.benchmark.regression.trials import METRICS, read_trials
+from hashattack.benchmark.regression.trials import read_trials
 from hashattack.benchmark.regression.verdict import Demands, Outcome, Verdict, judge
 from tests.checks import ONE, Checker
 from tests.conftest import SmokeRun, run_cli
@@ -104,7 +104,7 @@ def test_a_baseline_that_other_code_made_names_the_way_out(
 def test_two_data_sets_of_one_name_are_two(smoke: SmokeRun) -> None:
     (one,) = (
         each
-        for each in read_trials(smoke.out, {"t_map": METRICS["t_map"]})
+        for each in read_trials(smoke.out, ["t_map"])
         if (each.row["attack"], each.row["source"]) == ("dhta", SOURCE)
     )
     half = {"t_map": 0.5 * one.scores["t_map"]}

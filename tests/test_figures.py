@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hashattack.benchmark.store.records import COLUMNS
+from hashattack.benchmark.columns import DTYPES
 from hashattack.reports.deltas import delta_points
 from hashattack.reports.figures import retrieval
 from hashattack.reports.palette import colours, dashes, markers
 from hashattack.reports.sweeps import panel_names
 from hashattack.reports.tradeoffs import bits_points, log_ticks, pareto_front
 from hashattack.reports.transfers import transfer_map, transfer_points
+from tests.fake_runs import described
 
 KNOWN = (
     *("Original", "Noise", "P2P", "DHTA", "DHTA+FGSM", "DHTA+I-FGSM", "ProS-GAN"),
@@ -23,20 +24,21 @@ KNOWN = (
 
 
 def row(title: str, source: str, victim: str, t_map: float, **changes: Any) -> dict[str, Any]:
-    blank = dict.fromkeys(COLUMNS)
+    blank = dict.fromkeys(DTYPES)
     return {
         **blank,
-        **{"dataset": "digits", "dataset_fingerprint": "f", "attack": title.lower()},
-        **{"title": title, "variant": "", "overrides": "", "params": "{}", "source": source},
-        **{"victim": victim, "policy": "frequent", "protocol": "released", "status": "ok"},
-        **{"source_bits": int(source[-2:]), "n_queries": 10, "t_map": t_map},
+        **described(title.lower(), source, victim),
+        **{"dataset": "digits", "dataset_fingerprint": "f"},
+        **{"title": title, "variant": "", "overrides": "", "params": "{}"},
+        **{"policy": "frequent", "protocol": "released", "status": "ok"},
+        **{"n_queries": 10, "t_map": t_map},
         **{"t_map_stable": t_map, "draw_seed": 0},
         **changes,
     }
 
 
 def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+    return pd.DataFrame(rows, columns=list(DTYPES)).astype(DTYPES)
 
 
 def test_the_front_is_what_nothing_beats_at_its_cost() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from hashattack.benchmark.store.records import COLUMNS
+from hashattack.benchmark.columns import DTYPES
 from hashattack.benchmark.suites.files import load_suite
 from hashattack.benchmark.suites.sources import shipped
 from hashattack.reports.grids import Grid, grids
@@ -22,7 +22,7 @@ TABLES = [layout for name, layout in LAYOUTS.items() if name.startswith("table")
 
 
 def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+    return pd.DataFrame(rows, columns=list(DTYPES)).astype(DTYPES)
 
 
 def as_results(numbers: pd.DataFrame) -> pd.DataFrame:
@@ -160,10 +160,10 @@ def test_what_is_no_seed_is_not_averaged() -> None:
 
 def test_the_caption_says_what_was_overridden() -> None:
     made = row("dhta", "DPSH-VGG11-12", None, t_map_stable=0.5, n_queries=64)
-    made |= {"protocol": "released+overrides", "overrides": "steps=10, rule=l2"}
+    made |= {"overrides": "steps=10, rule=l2"}
     (grid,) = grids(frame([made]).assign(dataset="a|b<i>"), [LAYOUTS["table1"]])
     text = markdown_grids([grid])
-    assert "protocol released+overrides, target labels frequent, 64 queries" in text
+    assert "protocol released, target labels frequent, 64 queries" in text
     assert "Overrides: steps=10, rule=l2." in text
     assert "<i>" not in text
     variant = {**made, "variant": "alpha=10"}

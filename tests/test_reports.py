@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hashattack.benchmark.columns import DTYPES
 from hashattack.benchmark.results.findings import galleries, retrieval_curves
-from hashattack.benchmark.store.records import COLUMNS
 from hashattack.reports.drawings import Drawings
 from hashattack.reports.figures import draw_figures
 from hashattack.reports.leaderboard import Board, Line, leaderboards
@@ -22,15 +22,17 @@ from hashattack.reports.sweeps import ablation_points, alpha_points
 from hashattack.reports.tables import latex, markdown, plain
 from hashattack.reports.uncertainty import Difference
 from tests.conftest import SmokeRun
+from tests.fake_runs import described
 
 
 def row(attack: str, source: str, t_map: float | None, **changes: Any) -> dict[str, Any]:
-    blank = dict.fromkeys(COLUMNS)
+    blank = dict.fromkeys(DTYPES)
     return {
         **blank,
-        **{"dataset": "digits", "attack": attack, "title": attack.upper(), "overrides": ""},
+        **described(attack, source, str(changes.get("victim", source))),
+        **{"dataset": "digits", "title": attack.upper(), "overrides": ""},
         **{"variant": ""},
-        **{"source": source, "victim": source, "policy": "frequent", "protocol": "released"},
+        **{"policy": "frequent", "protocol": "released"},
         **{"target_seed": 0, "draw_seed": 0, "attack_seed": 0, "n_queries": 10},
         **{"status": "ok", "reason": "", "t_map": t_map, "map": 0.5, "chance": 0.25},
         **{"chance_map": 0.2, "linf": 0.03, "perceptibility": 0.02, "budget_class": "8/255"},
@@ -40,7 +42,7 @@ def row(attack: str, source: str, t_map: float | None, **changes: Any) -> dict[s
 
 
 def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=list(DTYPES))
 
 
 def example() -> pd.DataFrame:

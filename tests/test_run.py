@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 
-from hashattack.benchmark.store.records import COLUMNS
+from hashattack.benchmark.columns import DTYPES
 from hashattack.reports.results import load_results
 from tests.conftest import TIMES, SmokeRun, run_cli
 
@@ -37,7 +37,7 @@ def copied(smoke: SmokeRun, tmp_path: Path) -> Path:
 
 def test_smoke_fills_every_cell(smoke: SmokeRun) -> None:
     rows = read(smoke.out)
-    assert list(rows.columns) == list(COLUMNS)
+    assert list(rows.columns) == list(DTYPES)
     assert (rows["status"] == "ok").all()
     assert len(rows) == CELLS
     images = rows[rows["budget_class"] != "code"]
@@ -58,8 +58,10 @@ def test_smoke_fills_every_cell(smoke: SmokeRun) -> None:
     original = rows[rows["attack"] == "original"]
     assert (original["t_map"] == original["t_map_8bit"]).all()
     assert (original["linf"] == 0).all()
-    overridden = rows["overrides"].notna()
-    assert (rows["protocol"] == "released+overrides").eq(overridden).all()
+    assert set(rows["protocol"]) == {"released"}
+    assert set(rows["victim_backbone"]) == {"Tiny"}
+    roles = rows.dropna(subset="role").groupby("attack")["role"].first().to_dict()
+    assert roles == {"original": "no-attack", "prototype-code": "bound", "dhta": "standard"}
     parquet = pd.read_parquet(smoke.out / "results.parquet")
     assert parquet["t_map"].tolist() == rows["t_map"].tolist()
 

@@ -82,7 +82,8 @@ def prosgan_eps(protocol: Protocol) -> Attack:
 @attack
 def prototype(protocol: Protocol) -> Attack:
     """The prototype code itself queries the database: an upper bound on ProS-GAN."""
-    return _at_prototype(protocol, "prototype-code", "Prototype code", None)
+    code = _at_prototype(protocol, "prototype-code", "Prototype code", None)
+    return replace(code, role="bound")
 
 
 @attack

@@ -127,12 +127,12 @@ def check(
 
     with internal_errors(), usage_errors():
         load_plugins(plugin or ())
+        from hashattack.benchmark.columns import PER_QUERY
         from hashattack.benchmark.regression.baseline import read_baseline
         from hashattack.benchmark.regression.checking import check as checked
         from hashattack.benchmark.regression.checking import check_stored
         from hashattack.benchmark.regression.question import Question
         from hashattack.benchmark.regression.telling import as_json, table, worst, write_junit
-        from hashattack.benchmark.regression.trials import METRICS
         from hashattack.benchmark.regression.verdict import Demands, Outcome
         from hashattack.benchmark.store.store import write_json
         from hashattack.benchmark.suites.parameters import parse_params
@@ -143,7 +143,7 @@ def check(
         if candidate is not None and (params or reseed):
             raise UserError("--candidate crafts nothing: leave --param and --reseed out")
         question = Question(attack, against, metric.value, only or (), params, reseed, retrained)
-        effect = METRICS[metric.value].min_effect if min_effect is None else min_effect
+        effect = PER_QUERY[metric.value].min_effect if min_effect is None else min_effect
         demands = Demands(effect, alpha, max_slowdown)
         held = read_baseline(baseline, metric.value, data_root=data_root, retrained=retrained)
         name = baseline.resolve().name if baseline.is_dir() else baseline.stem

@@ -63,12 +63,15 @@ class Submission(BaseModel):
                 **circumstances(graph, trial.setting, source, victim, compute),
                 "attack": self.attack,
                 "title": self.title,
+                "role": "",
+                "targeted": True,
+                "code_only": code_only,
+                "learns": None,  # unknown
                 "params": canonical_json(params),
                 "budget_class": "code" if code_only else declared_class(self.epsilon),
                 "epsilon": self.epsilon,
                 "overrides": "",
                 "variant": "",
-                "protocol": trial.setting.protocol.name,
             }
             if code_only and source.spec.bits != victim.spec.bits:
                 reason = (

@@ -16,6 +16,7 @@ from hashattack.benchmark.registry import registry
 from hashattack.benchmark.store.records import canonical_json
 from hashattack.benchmark.suites.parameters import hyper_parameters, override
 from hashattack.benchmark.suites.suite import AttackEntry, Suite
+from hashattack.targets.hasher import TargetSpec
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def cells_of(graph: JobGraph, targets: Sequence[Target]) -> Iterator[Cell]:
             attack = override(base, changes, f"attacks[{number}].params")
             for source, victim in _pairs(suite, entry, attack, targets):
                 row = _describe(graph, setting, attack, source, victim)
-                row |= _changed(setting, changes, entry.params)
+                row |= {"overrides": _listed(changes), "variant": _listed(entry.params)}
                 if (reason := _obstacle(attack, source, victim)) is not None:
                     yield Cell(row, {}, reason)
                 else:
@@ -86,6 +87,10 @@ def _describe(
     return {
         "attack": attack.id,
         "title": attack.title,
+        "role": attack.role,
+        "targeted": attack.targeted,
+        "code_only": attack.code_only,
+        "learns": attack.learns,
         "params": canonical_json(hyper_parameters(attack)),
         "budget_class": _budget_class(attack),
         "epsilon": attack.epsilon,
@@ -101,20 +106,29 @@ def circumstances(
     return {
         "dataset": graph.data.name,
         "dataset_fingerprint": graph.data.fingerprint,
-        "source": source.spec.name,
-        "source_bits": source.spec.bits,
-        "victim": victim.spec.name,
-        "victim_bits": victim.spec.bits,
+        **_hasher("source", source.spec),
+        **_hasher("victim", victim.spec),
         "policy": setting.policy,
         "target_seed": setting.target_seed,
         "draw_seed": setting.seed,
         "attack_seed": setting.attack_seed,
+        "protocol": setting.protocol.name,
         "n_queries": graph.n_queries,
         "batch": compute.batch,
         "threads": compute.threads,
         "dtype": compute.dtype,
         "precision": compute.precision,
         "compiled": compute.compiled,
+    }
+
+
+def _hasher(side: str, spec: TargetSpec) -> dict[str, Any]:
+    """Return the columns that say which hasher is the source or the victim."""
+    return {
+        side: spec.name,
+        f"{side}_method": spec.method.name,
+        f"{side}_backbone": spec.backbone.name,
+        f"{side}_bits": spec.bits,
     }
 
 
@@ -135,16 +149,9 @@ def _shared(suite: Suite, entry: AttackEntry, attack: Attack) -> dict[str, Any]:
     return _known(attack, merged)
 
 
-def _changed(
-    setting: Setting, changes: Mapping[str, Any], own: Mapping[str, Any]
-) -> dict[str, str]:
-    """Return the columns that say what differs from the protocol, and what only here."""
-    protocol = setting.protocol.name
-    return {
-        "overrides": ", ".join(f"{name}={value}" for name, value in changes.items()),
-        "variant": ", ".join(f"{name}={value}" for name, value in own.items()),
-        "protocol": f"{protocol}+overrides" if changes else protocol,
-    }
+def _listed(params: Mapping[str, Any]) -> str:
+    """Return hyper-parameters as a column has them, like ``steps=10, rule=l2``."""
+    return ", ".join(f"{name}={value}" for name, value in params.items())
 
 
 def _declared_passes(attack: Attack) -> int | None:

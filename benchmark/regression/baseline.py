@@ -11,7 +11,7 @@ from safetensors.numpy import save
 
 from hashattack.benchmark.plan.graph import Sizing
 from hashattack.benchmark.regression.frozen import Frozen, freeze, read_frozen, write_frozen
-from hashattack.benchmark.regression.trials import METRICS, Trials, read_trials
+from hashattack.benchmark.regression.trials import Trials, read_trials
 from hashattack.benchmark.results.manifest import read_manifest
 from hashattack.benchmark.results.stored_suite import (
     kept_suite,
@@ -100,7 +100,7 @@ def read_baseline(
     if path.is_dir():
         content = read_manifest(path)
         protocols = content.get("protocols", {})
-        listed = list(read_trials(path, {metric: METRICS[metric]}, content))
+        listed = list(read_trials(path, [metric], content))
         batches = stored_batches(content)
     else:
         frozen = read_frozen(path)
@@ -134,7 +134,7 @@ def freeze_folder(
     wanted = [parse_filter(text) for text in only]
     kept = [
         one
-        for one in read_trials(out, {name: METRICS[name] for name in metrics})
+        for one in read_trials(out, metrics)
         if one.row["status"] != "skipped" and admits(one.row, wanted)
     ]
     if not any(one.scores for one in kept):

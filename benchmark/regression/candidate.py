@@ -21,7 +21,7 @@ from hashattack.benchmark.regression.sameness import (
     refuse,
     row_differences,
 )
-from hashattack.benchmark.regression.trials import METRICS, Trials, place_of, read_trials
+from hashattack.benchmark.regression.trials import Trials, place_of, read_trials
 from hashattack.benchmark.results.adoption import adopt
 from hashattack.benchmark.results.manifest import manifest_of
 from hashattack.benchmark.stages.names import PREPARING
@@ -47,7 +47,7 @@ class Candidates:
 
     def trials(self, metric: str, out: Path) -> list[Trials]:
         """Return what a folder holds of the plan's cells, in their order."""
-        return list(read_trials(out, {metric: METRICS[metric]}, manifest_of(self.plan)))
+        return list(read_trials(out, [metric], manifest_of(self.plan)))
 
 
 def candidates(

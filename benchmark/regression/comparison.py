@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from hashattack.benchmark.regression.trials import METRICS, FloatArray, IntArray, Trials
+from hashattack.benchmark.columns import COLUMNS
+from hashattack.benchmark.regression.trials import FloatArray, IntArray, Trials
 from hashattack.benchmark.statistics import (
     RESAMPLES,
     crossed_interval,
@@ -60,7 +61,7 @@ class Pair:
     def differences(self, metric: str) -> FloatArray:
         """Return candidate minus reference ``[q]``, positive where the candidate is better."""
         ours, theirs = self.candidate.scores[metric], self.reference.scores[metric]
-        return METRICS[metric].sign * (ours - theirs)
+        return COLUMNS[metric].sign * (ours - theirs)
 
     def broken(self) -> str | None:
         """Return how the candidate breaks its budget or another promise, if it does."""
@@ -138,7 +139,7 @@ def compare(
         attack: the candidate's id.
         against: the reference's.
         pairs: of one attack.
-        metric: one of ``METRICS``.
+        metric: one of ``PER_QUERY``.
         alpha: the level all cells are tested at together.
         family: how many cells are tested together, of all attacks.
         retrained: the two sides' targets are other trainings, so that queries are no pairs.
@@ -159,7 +160,7 @@ def _cell(pair: Pair, metric: str, resamples: int, *, paired: bool) -> CellResul
         float(side.scores[metric].mean()) for side in (pair.reference, pair.candidate)
     )
     if not paired:
-        difference = METRICS[metric].sign * (candidate - reference)
+        difference = COLUMNS[metric].sign * (candidate - reference)
         return CellResult(pair, reference, candidate, difference, -1.0, 1.0, math.nan)
     values, labels = pair.differences(metric), pair.candidate.labels
     low, high = interval(values, clusters=labels, widest=(-1.0, 1.0))
@@ -212,7 +213,7 @@ def _unpaired(pairs: Sequence[Pair], metric: str) -> tuple[float, float, float]:
         for side, trials in enumerate((pair.candidate, pair.reference)):
             trainings = found.setdefault(target, ({}, {}))[side]
             trainings.setdefault(trials.source, []).append(float(trials.scores[metric].mean()))
-    sign = METRICS[metric].sign
+    sign = COLUMNS[metric].sign
     sides = [
         [sign * np.array([np.mean(each) for each in trainings.values()]) for trainings in both]
         for both in found.values()

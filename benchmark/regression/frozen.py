@@ -33,13 +33,21 @@ class FrozenRow(_Strict):
     dataset_fingerprint: str
     attack: str
     title: str
+    role: str = ""
+    targeted: bool
+    code_only: bool
+    learns: bool | None = None  # unknown of images and codes made elsewhere
     params: str
     overrides: str = ""
     variant: str = ""
     source: str
-    source_bits: int | None = None
+    source_method: str
+    source_backbone: str
+    source_bits: int
     victim: str
-    victim_bits: int | None = None
+    victim_method: str
+    victim_backbone: str
+    victim_bits: int
     policy: str
     target_seed: int
     draw_seed: int
@@ -84,7 +92,7 @@ class FrozenBatch(_Strict):
 class Frozen(_Strict):
     """A baseline's file."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     batches: list[FrozenBatch] = []
     suite: dict[str, Any]
     parts: list[dict[str, Any]]

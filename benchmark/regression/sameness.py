@@ -28,7 +28,7 @@ def refuse(baseline: Baseline, differences: Sequence[str]) -> None:
 
 def protocol_differences(baseline: Baseline, trials: Sequence[Trials]) -> Iterator[str]:
     """Yield the values of the trials' protocols that are not what they were."""
-    used = {one.row["protocol"].removesuffix("+overrides") for one in trials}
+    used = {one.row["protocol"] for one in trials}
     for name in sorted(used & set(baseline.protocols)):
         then = baseline.protocols[name]
         now = canonical(PROTOCOLS[name]) if name in PROTOCOLS else {}

@@ -12,7 +12,7 @@ from hashattack.benchmark.regression.baseline import Baseline, BaselineError
 from hashattack.benchmark.regression.comparison import Pair
 from hashattack.benchmark.regression.question import Question
 from hashattack.benchmark.regression.sameness import refuse, row_differences, trial_differences
-from hashattack.benchmark.regression.trials import METRICS, Trials, place_of, read_trials
+from hashattack.benchmark.regression.trials import Trials, place_of, read_trials
 
 
 def stored_pairs(question: Question, baseline: Baseline, folder: Path) -> dict[str, list[Pair]]:
@@ -22,7 +22,7 @@ def stored_pairs(question: Question, baseline: Baseline, folder: Path) -> dict[s
         NoRunError: the folder holds no run.
         BaselineError: it lacks a candidate or one of its cells, or is of other trials.
     """
-    there = list(read_trials(folder, {question.metric: METRICS[question.metric]}))
+    there = list(read_trials(folder, [question.metric]))
     found: dict[str, list[Pair]] = {}
     for attack in _named(question.attacks, there, folder):
         itself = question.is_itself(attack)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hashattack.benchmark.columns import PER_QUERY
 from hashattack.benchmark.results.manifest import read_manifest, result_rows
 from hashattack.benchmark.store.records import digest
 from hashattack.benchmark.store.store import JobRef, Store
@@ -20,30 +21,6 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 DIGITS = 6  # decimals of a score, in files and in comparisons, so that both give one answer
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A score a query, and where a run keeps it.
-
-    ``sign`` is +1 where more is better, ``min_effect`` the smallest loss that counts by default.
-    """
-
-    stage: str
-    array: str
-    sign: int
-    min_effect: float = 0.02
-    transform: Callable[[FloatArray], FloatArray] = np.asarray
-
-
-METRICS = {
-    "t_map": Metric("score", "target_expected", 1),
-    "t_map_stable": Metric("score", "target_stable", 1),
-    "t_map_8bit": Metric("score", "target_8bit_expected", 1),
-    "precision_at_10": Metric("score", "target_precision_at_10", 1),
-    "map": Metric("score", "own_expected", -1),
-    "perceptibility": Metric("hash", "mse", -1, 0.002, np.sqrt),  # half a grey level
-}
 
 
 @dataclass(frozen=True)
@@ -95,20 +72,20 @@ class Trials:
 
 def place_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what rows of two attacks must have in common for their trials to be pairs."""
-    names = ("dataset", "source", "victim", "policy", "target_seed", "draw_seed")
-    return (*(row[name] for name in names), str(row["protocol"]).removesuffix("+overrides"))
+    names = ("dataset", "source", "victim", "policy", "target_seed", "draw_seed", "protocol")
+    return tuple(row[name] for name in names)
 
 
 def read_trials(
     out: Path,
-    metrics: Mapping[str, Metric] = METRICS,
+    metrics: Collection[str] = tuple(PER_QUERY),
     manifest: dict[str, Any] | None = None,
 ) -> Iterator[Trials]:
     """Yield the trials of every cell of an output folder.
 
     Args:
         out: the folder.
-        metrics: what is read.
+        metrics: the columns whose values of the queries are read.
         manifest: the cells asked for; None for those of the folder.
 
     Raises:
@@ -156,14 +133,16 @@ def _draw(store: Store, key: str) -> tuple[IntArray, str]:
 
 
 def _scores(
-    store: Store, chain: Mapping[str, str], metrics: Mapping[str, Metric]
+    store: Store, chain: Mapping[str, str], metrics: Collection[str]
 ) -> dict[str, FloatArray]:
     found: dict[str, FloatArray] = {}
-    for stage in {metric.stage for metric in metrics.values()} & set(chain):
+    wanted = {name: PER_QUERY[name] for name in metrics}
+    for stage in {one.stage for one in wanted.values()} & set(chain):
         arrays = store.arrays(JobRef(stage, chain[stage]))
-        for name, metric in metrics.items():
-            if metric.stage == stage and metric.array in arrays:  # codes alone have no distortion
-                values = metric.transform(arrays[metric.array].astype(np.float64))
+        for name, one in wanted.items():
+            if one.stage == stage and one.array in arrays:  # codes alone have no distortion
+                values = arrays[one.array].astype(np.float64)
+                values = np.sqrt(values) if one.squared else values
                 if np.isfinite(values).all():  # else there is no result
                     found[name] = values.round(DIGITS)
     return found

@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from hashattack.benchmark.columns import COLUMNS
 from hashattack.benchmark.regression.comparison import Comparison, Pair
-from hashattack.benchmark.regression.trials import METRICS
-
-_NAMES = {"t_map": "t-MAP", "t_map_stable": "stable t-MAP", "t_map_8bit": "t-MAP after 8 bits"}
-_NAMES |= {"precision_at_10": "precision at 10", "map": "MAP", "perceptibility": "perceptibility"}
 
 _SHOWN = 5e-6  # a smaller fraction is nothing
 _LONGEST = 30  # characters of a setting
@@ -131,11 +128,11 @@ def points(value: float, sign: str = "+") -> str:
 
 def metric_name(metric: str) -> str:
     """Return what a metric is called in sentences."""
-    return _NAMES[metric]
+    return COLUMNS[metric].title
 
 
 def _difference(one: Comparison) -> str:
-    better = "" if METRICS[one.metric].sign > 0 else " (less is better; + is better)"
+    better = "" if COLUMNS[one.metric].sign > 0 else " (less is better; + is better)"
     ends = f"[{points(one.low)}, {points(one.high)}]"
     return f"{metric_name(one.metric)} {points(one.difference)} points {ends}{better}"
 

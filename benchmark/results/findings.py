@@ -66,7 +66,7 @@ def retrieval_curves(out: Path) -> list[dict[str, Any]]:
             {
                 **_identity(row),
                 "dataset": row["dataset"],
-                "protocol": row["protocol"].removesuffix("+overrides"),
+                "protocol": row["protocol"],
                 "policy": row["policy"],
                 "source": row["source"],
                 "seed": row["draw_seed"],

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hashattack.attacks.protocols import PROTOCOLS
+from hashattack.benchmark.columns import COLUMNS, names_of
 from hashattack.benchmark.stages.names import IN_ROW
-from hashattack.benchmark.store.records import COLUMNS, canonical
+from hashattack.benchmark.store.records import canonical
 from hashattack.benchmark.store.store import JobRef, Store, read_json, write_json
 from hashattack.datasets.errors import UserError
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 _NAME = "plan.json"
 # What a row without a result may have: an attack that fails can say what it likes, but not score.
-MEASURED = ("perceptibility", "perceptibility_rms", "linf", "l2")
+MEASURED = names_of("distortion")
 MISSING = "missing"  # the status of a cell that has neither result nor reason
 
 

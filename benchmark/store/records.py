@@ -1,4 +1,4 @@
-"""Canonical values, keys and result rows: the vocabulary of the store. Imports no torch."""
+"""Canonical values and keys: the vocabulary of the store. Imports no torch."""
 
 from __future__ import annotations
 
@@ -18,57 +18,6 @@ class Rerun(StrEnum):
     failed = "failed"
     stale = "stale"
     all = "all"
-
-
-# The columns of results.csv, in order, and their pandas types. Fractions lie in [0, 1]; a column
-# that does not apply to a row (distortions of a code-only attack, say) is empty.
-COLUMNS = {
-    "dataset": "string",
-    "dataset_fingerprint": "string",
-    "attack": "string",
-    "title": "string",
-    "params": "string",
-    "overrides": "string",
-    "variant": "string",
-    "source": "string",
-    "source_bits": "Int64",
-    "victim": "string",
-    "victim_bits": "Int64",
-    "policy": "string",
-    "target_seed": "Int64",
-    "draw_seed": "Int64",
-    "attack_seed": "Int64",
-    "protocol": "string",
-    "status": "string",
-    "reason": "string",
-    "n_queries": "Int64",
-    "n_no_relevant": "Int64",
-    "t_map": "float64",
-    "t_map_stable": "float64",
-    "t_map_8bit": "float64",
-    "map": "float64",
-    "map_stable": "float64",
-    "chance": "float64",
-    "chance_map": "float64",
-    "precision_at_10": "float64",
-    "budget_class": "string",
-    "epsilon": "float64",
-    "perceptibility": "float64",
-    "perceptibility_rms": "float64",
-    "linf": "float64",
-    "l2": "float64",
-    "passes_per_image": "Int64",
-    "seconds_per_image": "float64",
-    "fit_seconds": "float64",
-    "batch": "Int64",
-    "threads": "Int64",
-    "dtype": "string",
-    "precision": "string",
-    "compiled": "boolean",
-    "device": "string",
-    "notes": "string",
-    "job_key": "string",
-}
 
 
 PACKAGE = "hashattack"

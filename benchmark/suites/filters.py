@@ -6,8 +6,8 @@ import fnmatch
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hashattack.benchmark.columns import COLUMNS
 from hashattack.benchmark.names import nearest
-from hashattack.benchmark.store.records import COLUMNS
 from hashattack.benchmark.suites.sources import SuiteError
 
 

@@ -57,8 +57,8 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> None:
         return Entry(build, "planted")
 
     changed = replace(real, attacks={**real.attacks, **{name: entry(name) for name in PLANTED}})
-    for module in ("planning.cells", "planning.plan", "suites.suite"):
-        monkeypatch.setattr(f"benchmark.{module}.registry", lambda: changed)
+    for module in ("plan.cells", "plan.plan", "suites.suite"):
+        monkeypatch.setattr(f"hashattack.benchmark.{module}.registry", lambda: changed)
 
 
 @pytest.mark.usefixtures("planted")

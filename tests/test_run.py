@@ -12,7 +12,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from filelock import FileLock
+from typer.testing import CliRunner
 
+from hashattack.benchmark.cli.main import app
 from hashattack.benchmark.columns import DTYPES
 from hashattack.reports.results import load_results
 from tests.conftest import TIMES, SmokeRun, run_cli
@@ -27,7 +29,9 @@ def read(out: Path) -> pd.DataFrame:
 
 
 def again(out: Path, cache: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return run_cli("run", "--suite", "smoke", "--out", str(out), "--cache", str(cache), *more)
+    """Run the suite again in a copied folder, without the figures, which take the longest."""
+    places = ("--out", str(out), "--cache", str(cache), "--format", "csv")
+    return run_cli("run", "--suite", "smoke", *places, *more)
 
 
 @pytest.fixture
@@ -82,11 +86,11 @@ def test_smoke_prints_its_board_and_what_it_wrote(smoke: SmokeRun) -> None:
         assert (smoke.out / "report" / name).stat().st_size > 500
 
 
-def test_the_same_command_again_redoes_nothing(copied: Path, cache: Path) -> None:
+def test_a_part_run_again_redoes_nothing_and_keeps_all_rows(copied: Path, cache: Path) -> None:
     before = read(copied)
-    done = again(copied, cache, "--verify")
+    done = again(copied, cache, "--verify", "--only", "attack=noise")
     assert done.returncode == 0
-    assert f"jobs: {JOBS} cached" in done.stdout
+    assert re.search(r"^jobs: \d+ cached;", done.stdout, re.MULTILINE)
     pd.testing.assert_frame_equal(read(copied), before)
 
 
@@ -121,12 +125,6 @@ def test_a_flipped_bit_is_found_and_its_job_made_again(
     pd.testing.assert_frame_equal(read(copied).drop(columns=TIMES), before.drop(columns=TIMES))
 
 
-def test_only_keeps_the_rows_of_the_other_cells(copied: Path, cache: Path) -> None:
-    done = again(copied, cache, "--only", "attack=noise")
-    assert done.returncode == 0
-    assert len(read(copied)) == CELLS
-
-
 def test_report_alone_writes_the_same_files(copied: Path, smoke: SmokeRun) -> None:
     shutil.rmtree(copied / "report")
     assert run_cli("report", "--out", str(copied)).returncode == 0
@@ -138,7 +136,8 @@ def test_plan_says_what_is_done_and_what_is_not(
     smoke: SmokeRun, cache: Path, tmp_path: Path
 ) -> None:
     def planned(out: Path) -> str:
-        return run_cli("plan", "-s", "smoke", "-o", str(out), "--cache", str(cache)).stdout
+        arguments = ["plan", "-s", "smoke", "-o", str(out), "--cache", str(cache)]
+        return CliRunner().invoke(app, arguments).stdout
 
     assert "everything is done" in planned(smoke.out)
     assert f"{JOBS} jobs to do: " in planned(tmp_path)
@@ -170,16 +169,15 @@ def test_usage_errors_are_one_message_and_code_2(
 ) -> None:
     if arguments[0] == "run":
         arguments = [*arguments, "--out", str(tmp_path / "out"), "--cache", str(cache)]
-    done = run_cli(*arguments)
-    assert done.returncode == 2
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 2
     assert message in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("kind", ["attacks", "targets", "datasets", "suites"])
-def test_lists_name_what_there_is(kind: str) -> None:
-    done = run_cli("list", kind)
-    assert done.returncode == 0
+def test_lists_name_what_there_is(kind: str, cache: Path) -> None:
+    done = CliRunner().invoke(app, ["list", kind, "--cache", str(cache)])
+    assert done.exit_code == 0
     wanted = {"attacks": "dhta-ifgsm", "targets": "ResNet18", "datasets": "digits"}
     assert wanted.get(kind, "smoke") in done.stdout
 

@@ -17,7 +17,7 @@ import torch
 from hashattack.benchmark.engines.base import HARNESS
 from hashattack.benchmark.numerics import Precision
 from hashattack.benchmark.store.journal import Journal
-from hashattack.benchmark.store.records import digest
+from hashattack.benchmark.store.keys import digest
 from hashattack.benchmark.store.store import Arrays, JobRef, Store
 
 Progress = Callable[[int, int, str], None]

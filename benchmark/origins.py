@@ -12,7 +12,7 @@ import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from hashattack.benchmark.store.records import PACKAGE
+from hashattack.benchmark.store.keys import PACKAGE
 
 
 def beside(file: Path) -> dict[str, Path]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 
 from hashattack.benchmark.origins import beside, package, text_digest
-from hashattack.benchmark.store.records import register_source
+from hashattack.benchmark.store.keys import register_source
 from hashattack.datasets.errors import UserError
 
 GROUP = "hashattack"

@@ -18,15 +18,15 @@ from hashattack.benchmark.plan.plan import Plan
 from hashattack.benchmark.progress.events import EventLog
 from hashattack.benchmark.progress.observers import Observer, Several
 from hashattack.benchmark.provenance import versions
-from hashattack.benchmark.results.finished import forget
+from hashattack.benchmark.results.finished import Rerun, forget
 from hashattack.benchmark.results.manifest import write_manifest
 from hashattack.benchmark.schedule.attempts import Patience
 from hashattack.benchmark.schedule.interrupts import Signals, signals
 from hashattack.benchmark.schedule.ledger import StoreLedger, Trusts
 from hashattack.benchmark.schedule.loop import Loop, Outcome, RunStoppedError
-from hashattack.benchmark.store.lock import hold
-from hashattack.benchmark.store.records import Rerun
-from hashattack.benchmark.store.store import Store, read_json, write_json
+from hashattack.benchmark.store.files import read_json, write_json
+from hashattack.benchmark.store.folder import hold
+from hashattack.benchmark.store.store import Store
 
 logger = logging.getLogger(__name__)
 

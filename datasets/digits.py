@@ -11,8 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -30,6 +28,7 @@ from hashattack.datasets.base import (
     UInt8Array,
     fingerprint,
 )
+from hashattack.datasets.files import replacing
 
 logger = logging.getLogger(__name__)
 
@@ -116,9 +115,8 @@ class Digits(DatasetSpec):
 
 
 def _save(path: Path, array: UInt8Array) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+    with replacing(path) as file:
         np.save(file, array, allow_pickle=False)
-    os.replace(file.name, path)  # noqa: PTH105 - the atomic call, by its name
 
 
 def _digit_pools() -> dict[str, UInt8Array]:

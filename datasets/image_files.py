@@ -10,9 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,6 +22,7 @@ from filelock import FileLock
 from PIL import Image, UnidentifiedImageError
 
 from hashattack.datasets.base import DatasetError, IntArray, UInt8Array
+from hashattack.datasets.files import replacing
 
 PIXEL_CAP = 100_000_000  # a photograph has 12 to 50 million
 
@@ -164,23 +163,18 @@ def _decode(files: ImageFiles, path: Path) -> None:
     shape = (len(files), 3, side, side)
     size = int(np.prod(shape))
     free = shutil.disk_usage(path.parent).free
-    if size > free:  # a memory map on a full disk kills the process instead of raising
+    if size > free:
         raise DatasetError(
             f"{path.parent}: {len(files)} decoded images need {size / 1e9:.1f} GB, but "
             f"{free / 1e9:.1f} GB are free; leave out 'decoded', or use another --cache"
         )
     logger.info("decoding %d images into %s (%.1f GB)", len(files), path, size / 1e9)
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    os.close(handle)
-    try:
-        array = np.lib.format.open_memmap(name, mode="w+", dtype=np.uint8, shape=shape)
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    with replacing(path) as file:
+        np.lib.format.write_array_header_1_0(file, header)
         for first in range(0, len(files), _CHUNK):
             rows = np.arange(first, min(first + _CHUNK, len(files)))
-            array[rows] = files.read(rows)
-        array.flush()
-        os.replace(name, path)  # noqa: PTH105 - the atomic call, by its name
-    finally:
-        Path(name).unlink(missing_ok=True)
+            file.write(files.read(rows).tobytes())
 
 
 _WORKERS = 8
@@ -230,9 +224,5 @@ def _read(index: Path) -> dict[str, list[int | str]]:
 
 
 def _write(index: Path, known: dict[str, list[int | str]]) -> None:
-    index.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=index.parent, suffix=".tmp", delete=False, encoding="utf-8"
-    ) as file:
-        json.dump(known, file)
-    os.replace(file.name, index)  # noqa: PTH105 - the atomic call, by its name
+    with replacing(index) as file:
+        file.write(json.dumps(known).encode())

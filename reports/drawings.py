@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hashattack.benchmark.store.store import read_json, write_bytes, write_json
+from hashattack.benchmark.store.files import read_json, write_bytes, write_json
 
 _NAME = ".drawn.json"
 

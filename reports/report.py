@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 import pandas as pd
 
-from hashattack.benchmark.store.store import write_bytes
+from hashattack.benchmark.store.files import write_bytes
 from hashattack.reports.cells import cell_lines
 from hashattack.reports.comparisons import compared
 from hashattack.reports.drawings import Drawings

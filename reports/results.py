@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hashattack.benchmark.store.store import write_bytes
+from hashattack.benchmark.store.files import write_bytes
 from hashattack.reports.runs import Runs
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from hashattack.benchmark import statistics
 from hashattack.benchmark.statistics import interval, p_value
-from hashattack.benchmark.store.store import read_json, write_json
+from hashattack.benchmark.store.files import read_json, write_json
 from hashattack.reports.runs import Runs
 
 _NAME = ".intervals.json"

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from hashattack.benchmark.columns import COLUMNS
-from hashattack.benchmark.store.records import digest
-from hashattack.benchmark.store.store import JobRef, Store, write_json
+from hashattack.benchmark.store.files import write_json
+from hashattack.benchmark.store.keys import digest
+from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.datasets.seeds import generator
 
 PROVENANCE = {

@@ -16,7 +16,7 @@ from hashattack.benchmark.regression.candidate import candidates
 from hashattack.benchmark.regression.frozen import FrozenError, read_frozen
 from hashattack.benchmark.regression.question import Question, references
 from hashattack.benchmark.regression.verdict import Demands, Outcome
-from hashattack.benchmark.store.store import read_json, write_json
+from hashattack.benchmark.store.files import read_json, write_json
 from tests.checks import ONE, Checker
 from tests.conftest import SMALL_DIGITS, SmokeRun, run_cli, run_inline, small_suite
 

@@ -22,7 +22,7 @@ from hashattack.benchmark.engines.local import LocalEngine
 from hashattack.benchmark.engines.slots import cpu_slots
 from hashattack.benchmark.plan.plan import make_plan
 from hashattack.benchmark.plugins import _loaded, load_plugins
-from hashattack.benchmark.store.records import is_own
+from hashattack.benchmark.store.keys import is_own
 from hashattack.datasets.base import DatasetError, RetrievalData
 from hashattack.reports.results import load_results
 from hashattack.targets.hasher import Hasher

@@ -12,7 +12,8 @@ import pytest
 
 from hashattack.benchmark.results.findings import crafted_beside
 from hashattack.benchmark.results.manifest import read_manifest
-from hashattack.benchmark.store.store import JobRef, Store, read_json
+from hashattack.benchmark.store.files import read_json
+from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.reports.cells import FIELDS, cell_lines
 from hashattack.reports.names import Names
 from hashattack.reports.report import write_report

@@ -195,7 +195,7 @@ def full_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             raise OSError(errno.ENOSPC, "No space left on device")
         real(handle)
 
-    monkeypatch.setattr("hashattack.benchmark.store.store.os.fsync", fsync)
+    monkeypatch.setattr("hashattack.datasets.files.os.fsync", fsync)
     yield left
     left["writes"] = 10**9
 

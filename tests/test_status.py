@@ -17,13 +17,14 @@ from hashattack.benchmark.engines.slots import cpu_slots, gpu_slots, machine_slo
 from hashattack.benchmark.plan.explain import explain
 from hashattack.benchmark.plan.plan import Plan, make_plan
 from hashattack.benchmark.progress.events import EventLog, last_run
+from hashattack.benchmark.results.finished import Rerun
 from hashattack.benchmark.results.manifest import write_manifest
 from hashattack.benchmark.results.status import read_status
 from hashattack.benchmark.running import Manner, run_plan, trust
 from hashattack.benchmark.schedule.loop import Outcome
-from hashattack.benchmark.store.folder import running_file, take_over
-from hashattack.benchmark.store.records import Rerun
-from hashattack.benchmark.store.store import Store, write_json
+from hashattack.benchmark.store.files import write_json
+from hashattack.benchmark.store.folder import progress_file, take_over
+from hashattack.benchmark.store.store import Store
 from hashattack.benchmark.suites.sources import SuiteError
 from tests.conftest import ROOT, Recorder, SmokeRun, run_cli, run_inline, small_suite
 
@@ -66,7 +67,7 @@ def test_a_running_one_shows_slots_progress_and_failures(cache: Path, tmp_path: 
     events = EventLog(tmp_path, "x", {"slots": ["cpu 0", "cpu 1"]})
     events.begin(9, 100.0)
     events.started(job, "cpu 1", 90.0)
-    write_json(running_file(tmp_path, job.key), {"done": 3, "total": 10, "unit": "image"})
+    write_json(progress_file(tmp_path, job.key), {"done": 3, "total": 10, "unit": "image"})
     with FileLock(tmp_path / ".lock"):
         write_json(tmp_path / ".holder.json", {"host": "here", "pid": 7})
         status = read_status(tmp_path)

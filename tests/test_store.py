@@ -10,15 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hashattack.benchmark.store.records import canonical_json, digest
-from hashattack.benchmark.store.store import (
-    CorruptArtifactError,
-    JobRef,
-    Store,
-    read_json,
-    write_bytes,
-    write_json,
-)
+from hashattack.benchmark.store.files import read_json, write_bytes, write_json
+from hashattack.benchmark.store.keys import canonical_json, digest
+from hashattack.benchmark.store.store import CorruptArtifactError, JobRef, Store
 
 JOB = JobRef("craft", "ab" * 20)
 

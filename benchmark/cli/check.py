@@ -134,7 +134,7 @@ def check(
         from hashattack.benchmark.regression.question import Question
         from hashattack.benchmark.regression.telling import as_json, table, worst, write_junit
         from hashattack.benchmark.regression.verdict import Demands, Outcome
-        from hashattack.benchmark.store.store import write_json
+        from hashattack.benchmark.store.files import write_json
         from hashattack.benchmark.suites.parameters import parse_params
 
         for file in (figures, junit):

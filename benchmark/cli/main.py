@@ -33,7 +33,7 @@ from hashattack.benchmark.cli.plugins import app as plugin_commands
 from hashattack.benchmark.cli.tools import app as tools
 from hashattack.benchmark.console import EXIT_CELLS_MISSING, say, usage_errors
 from hashattack.benchmark.plan.wish import Wish
-from hashattack.benchmark.store.records import Rerun
+from hashattack.benchmark.results.finished import Rerun
 from hashattack.datasets.errors import UserError
 
 if TYPE_CHECKING:

@@ -83,7 +83,7 @@ def check_plugin(
     """
     from hashattack.benchmark.cli.verdict_text import EXIT_BROKEN, exit_code, summary, told
     from hashattack.benchmark.contract.memory import remember
-    from hashattack.benchmark.store.store import write_json
+    from hashattack.benchmark.store.files import write_json
 
     with internal_errors(), usage_errors():
         check_writable(to)

@@ -9,7 +9,7 @@ from safetensors.torch import save
 
 from hashattack.benchmark.names import lookup
 from hashattack.benchmark.registry import registry
-from hashattack.benchmark.store.store import write_bytes
+from hashattack.benchmark.store.files import write_bytes
 from hashattack.targets.backbones import TargetError
 from hashattack.targets.checkpoints import foreign_hasher
 from hashattack.targets.hasher import Normalise

@@ -137,7 +137,7 @@ def perf(
     from tabulate import tabulate
 
     from hashattack.benchmark.perf.measure import comparisons, machine
-    from hashattack.benchmark.store.store import write_json
+    from hashattack.benchmark.store.files import write_json
 
     parts = tuple(one.value for one in part or PerfPart)
     made = []

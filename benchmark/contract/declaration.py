@@ -12,7 +12,7 @@ from hashattack.benchmark.contract.checks import first_line
 from hashattack.benchmark.contract.subject import Subject
 from hashattack.benchmark.names import ID_RULE, is_id
 from hashattack.benchmark.plugins import FOREIGN
-from hashattack.benchmark.store.records import canonical_json
+from hashattack.benchmark.store.keys import canonical_json
 from hashattack.benchmark.suites.parameters import hyper_parameters, override
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from hashattack.benchmark.origins import beside, text_digest
 from hashattack.benchmark.program import program_digest
-from hashattack.benchmark.store.store import read_json, write_json
+from hashattack.benchmark.store.files import read_json, write_json
 
 _NAME = "contracts.json"
 

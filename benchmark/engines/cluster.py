@@ -22,7 +22,7 @@ from typing import Any
 from hashattack.benchmark.engines.base import HARNESS, Engine, EngineError, Slot
 from hashattack.benchmark.engines.deadline import in_background, within
 from hashattack.benchmark.engines.probe import fault, probe
-from hashattack.benchmark.store.store import write_bytes
+from hashattack.benchmark.store.files import write_bytes
 
 logger = logging.getLogger(__name__)
 

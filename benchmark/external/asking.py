@@ -18,7 +18,7 @@ from hashattack.benchmark.external.trial_file import TrialFile, TrialRecord
 from hashattack.benchmark.external.trials import Origin, Trial
 from hashattack.benchmark.names import nearest
 from hashattack.benchmark.registry import registry
-from hashattack.benchmark.store.records import canonical_json
+from hashattack.benchmark.store.keys import canonical_json
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 _AGAIN = "export the trials again, or name the folder they were exported from with --out"

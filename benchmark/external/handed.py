@@ -21,8 +21,8 @@ from hashattack.benchmark.external.arrays import (
 )
 from hashattack.benchmark.external.errors import OutsideError
 from hashattack.benchmark.external.ranges import refuse_other_ranges
-from hashattack.benchmark.store.file_hashes import file_sha256
-from hashattack.benchmark.store.records import digest
+from hashattack.benchmark.store.files import file_sha256
+from hashattack.benchmark.store.keys import digest
 from hashattack.datasets.base import UInt8Array
 
 _SHOWN = 3

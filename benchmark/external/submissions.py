@@ -19,9 +19,10 @@ from hashattack.benchmark.plan.plan import Plan, assemble
 from hashattack.benchmark.results.adoption import adopt
 from hashattack.benchmark.results.manifest import read_manifest
 from hashattack.benchmark.results.stored_suite import EXTERNAL
-from hashattack.benchmark.store.lock import hold
-from hashattack.benchmark.store.records import canonical_json
-from hashattack.benchmark.store.store import Store, write_json
+from hashattack.benchmark.store.files import write_json
+from hashattack.benchmark.store.folder import hold
+from hashattack.benchmark.store.keys import canonical_json
+from hashattack.benchmark.store.store import Store
 from hashattack.benchmark.suites.suite import faults
 
 _NAME = "submissions.json"

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hashattack.benchmark.external.errors import OutsideError
-from hashattack.benchmark.store.store import write_bytes
+from hashattack.benchmark.store.files import write_bytes
 from hashattack.benchmark.suites.suite import faults
 
 NAME = "trials.json"

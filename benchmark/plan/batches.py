@@ -21,8 +21,8 @@ from hashattack.benchmark.engines.local import LocalEngine
 from hashattack.benchmark.jobs import Compute
 from hashattack.benchmark.networks import synchronise
 from hashattack.benchmark.numerics import memory_format, numerics, out_of_memory
-from hashattack.benchmark.store.records import canonical_json
-from hashattack.benchmark.store.store import read_json, write_json
+from hashattack.benchmark.store.files import read_json, write_json
+from hashattack.benchmark.store.keys import canonical_json
 from hashattack.targets.backbones import Backbone
 
 _LARGEST = 1024

@@ -13,7 +13,7 @@ from hashattack.attacks.protocols import PROTOCOLS
 from hashattack.benchmark.jobs import Compute, Job
 from hashattack.benchmark.plan.graph import JobGraph, Setting, Target
 from hashattack.benchmark.registry import registry
-from hashattack.benchmark.store.records import canonical_json
+from hashattack.benchmark.store.keys import canonical_json
 from hashattack.benchmark.suites.parameters import hyper_parameters, override
 from hashattack.benchmark.suites.suite import AttackEntry, Suite
 from hashattack.targets.hasher import TargetSpec

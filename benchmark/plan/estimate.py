@@ -28,8 +28,9 @@ from hashattack.benchmark.stages.attacking import Craft, Fit, Hash
 from hashattack.benchmark.stages.base import DataTask
 from hashattack.benchmark.stages.hashers import Encode, Pretrain, Train
 from hashattack.benchmark.stages.scoring import Score
-from hashattack.benchmark.store.records import canonical_json
-from hashattack.benchmark.store.store import Store, read_json, write_json
+from hashattack.benchmark.store.files import read_json, write_json
+from hashattack.benchmark.store.keys import canonical_json
+from hashattack.benchmark.store.store import Store
 from hashattack.datasets.base import RetrievalData
 from hashattack.datasets.seeds import generator
 from hashattack.targets.backbones import Backbone

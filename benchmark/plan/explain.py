@@ -8,7 +8,7 @@ from typing import Any
 from hashattack.benchmark.jobs import Job
 from hashattack.benchmark.names import nearest
 from hashattack.benchmark.plan.plan import Plan
-from hashattack.benchmark.store.records import canonical
+from hashattack.benchmark.store.keys import canonical
 from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.benchmark.suites.sources import SuiteError
 

@@ -14,7 +14,7 @@ from hashattack.benchmark.stages.attacking import Craft, CraftBlind, DrawTargets
 from hashattack.benchmark.stages.gallery import Gallery
 from hashattack.benchmark.stages.hashers import Encode, ImportHasher, ImportWeights, Pretrain, Train
 from hashattack.benchmark.stages.scoring import Score
-from hashattack.benchmark.store.file_hashes import file_sha256
+from hashattack.benchmark.store.files import file_sha256
 from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.benchmark.suites.suite import Suite, TargetEntry
 from hashattack.datasets.base import DatasetSpec, RetrievalData, SplitName

@@ -17,7 +17,7 @@ from hashattack.benchmark.names import nearest
 from hashattack.benchmark.plan.cells import Cell, cells_of
 from hashattack.benchmark.plan.graph import JobGraph, Sizing, Target
 from hashattack.benchmark.registry import registry
-from hashattack.benchmark.store.records import canonical_json
+from hashattack.benchmark.store.keys import canonical_json
 from hashattack.benchmark.suites.filters import admits, parse_filter
 from hashattack.benchmark.suites.parameters import construct, hyper_parameters
 from hashattack.benchmark.suites.sources import SuiteError

@@ -19,7 +19,8 @@ from hashattack.benchmark.results.stored_suite import (
     sizing_of,
     stored_batches,
 )
-from hashattack.benchmark.store.store import JobRef, Store, write_bytes
+from hashattack.benchmark.store.files import write_bytes
+from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.benchmark.suites.filters import admits, parse_filter
 from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.benchmark.suites.suite import Suite

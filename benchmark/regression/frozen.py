@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hashattack.benchmark.regression.trials import Trials
-from hashattack.benchmark.store.store import write_bytes
+from hashattack.benchmark.store.files import write_bytes
 from hashattack.benchmark.suites.suite import faults
 from hashattack.datasets.errors import UserError
 

@@ -9,7 +9,7 @@ from hashattack.attacks.protocols import PROTOCOLS
 from hashattack.benchmark.regression.baseline import Baseline, BaselineError
 from hashattack.benchmark.regression.comparison import Pair
 from hashattack.benchmark.regression.trials import Trials
-from hashattack.benchmark.store.records import canonical
+from hashattack.benchmark.store.keys import canonical
 
 _SHOWN = 12  # characters of a hash in a message
 _LONGEST = 60  # of a setting

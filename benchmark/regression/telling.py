@@ -14,7 +14,7 @@ from tabulate import tabulate
 
 from hashattack.benchmark.regression.comparison import CellResult, Comparison, Pair
 from hashattack.benchmark.regression.verdict import Demands, Outcome, Verdict, metric_name, points
-from hashattack.benchmark.store.store import write_bytes
+from hashattack.benchmark.store.files import write_bytes
 
 _MOST = 40  # cells a table shows; the worst of more
 _COMMON = ("dataset", "protocol", "policy")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from hashattack.benchmark.columns import PER_QUERY
 from hashattack.benchmark.results.manifest import read_manifest, result_rows
-from hashattack.benchmark.store.records import digest
+from hashattack.benchmark.store.keys import digest
 from hashattack.benchmark.store.store import JobRef, Store
 
 FloatArray = npt.NDArray[np.float64]

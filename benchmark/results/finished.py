@@ -11,21 +11,32 @@ import importlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from hashattack.benchmark.store.lock import holder_of
+from hashattack.benchmark.store.folder import holder_of
 from hashattack.benchmark.program import program_digest
-from hashattack.benchmark.store.records import digest
-from hashattack.benchmark.store.store import JobRef, Store, read_json, stamp, write_json
+from hashattack.benchmark.store.keys import digest
+from hashattack.benchmark.store.files import read_json, stamp, write_json
+from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.datasets.errors import UserError
 
 if TYPE_CHECKING:
     from hashattack.benchmark.plan.plan import Plan
 
 _NAME = "finished.json"
+
+
+class Rerun(StrEnum):
+    """Which finished jobs a run makes again."""
+
+    missing = "missing"
+    failed = "failed"
+    stale = "stale"
+    all = "all"
 
 
 @dataclass(frozen=True)

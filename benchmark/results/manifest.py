@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from hashattack.attacks.protocols import PROTOCOLS
 from hashattack.benchmark.columns import COLUMNS, names_of
 from hashattack.benchmark.stages.names import IN_ROW
-from hashattack.benchmark.store.records import canonical
-from hashattack.benchmark.store.store import JobRef, Store, read_json, write_json
+from hashattack.benchmark.store.keys import canonical
+from hashattack.benchmark.store.files import read_json, write_json
+from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.datasets.errors import UserError
 
 if TYPE_CHECKING:

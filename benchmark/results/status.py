@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from hashattack.benchmark.results.manifest import read_manifest
-from hashattack.benchmark.store.folder import current_run, running_file
-from hashattack.benchmark.store.lock import holder_of
+from hashattack.benchmark.store.folder import current_run, progress_file
+from hashattack.benchmark.store.folder import holder_of
 from hashattack.benchmark.stages.names import STAGES
-from hashattack.benchmark.store.store import JobRef, Store, read_json
+from hashattack.benchmark.store.files import read_json
+from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.benchmark.progress.events import last_run
 
 _LOG_LINES = 5
@@ -132,7 +133,7 @@ def _running(out: Path, events: list[dict[str, Any]]) -> list[tuple[str, Running
     now = time.time()
     listed = []
     for key, event in started.items():
-        told = read_json(running_file(out, key)) or {}
+        told = read_json(progress_file(out, key)) or {}
         job = RunningJob(event["slot"], event["label"], now - event["time"], **told)
         listed.append((key, job))
     return listed

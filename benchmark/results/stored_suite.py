@@ -13,7 +13,7 @@ from hashattack.benchmark.jobs import Compute
 from hashattack.benchmark.plan.graph import Sizing
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.results.manifest import read_manifest
-from hashattack.benchmark.store.records import canonical_json
+from hashattack.benchmark.store.keys import canonical_json
 from hashattack.benchmark.suites.roots import with_root
 from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.benchmark.suites.suite import DatasetEntry, Suite, TargetEntry, check_names, faults

@@ -21,10 +21,11 @@ from hashattack.benchmark.jobs import Context, Job, Progress
 from hashattack.benchmark.numerics import numerics, out_of_memory
 from hashattack.benchmark.program import code_digest
 from hashattack.benchmark.provenance import device_name, versions
-from hashattack.benchmark.store.folder import current_run, log_file, running_file
+from hashattack.benchmark.store.files import write_json
+from hashattack.benchmark.store.folder import current_run, log_file, progress_file
 from hashattack.benchmark.store.journal import Journal
-from hashattack.benchmark.store.records import canonical, digest
-from hashattack.benchmark.store.store import JobRef, Store, write_json
+from hashattack.benchmark.store.keys import canonical, digest
+from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.datasets.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -186,7 +187,7 @@ def _reporting(order: Order, key: str) -> Iterator[Progress]:
     The callback raises SupersededError when the folder belongs to another run: on a cluster a
     worker outlives its driver.
     """
-    path = running_file(order.out, key)
+    path = progress_file(order.out, key)
     last = 0.0
 
     def report(done: int, total: int, unit: str) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 from hashattack.benchmark.jobs import Job
 from hashattack.benchmark.provenance import revision
 from hashattack.benchmark.schedule.execution import Order, execute
-from hashattack.benchmark.store.folder import log_file, running_file, take_over
-from hashattack.benchmark.store.store import Store, read_json
+from hashattack.benchmark.store.files import read_json
+from hashattack.benchmark.store.folder import log_file, progress_file, take_over
+from hashattack.benchmark.store.store import Store
 
 # Whether a done job counts as done, by its provenance.
 Trusts = Callable[[Job, Mapping[str, Any]], bool]
@@ -105,7 +106,7 @@ class StoreLedger(Ledger):
 
     def progress(self, job: Job) -> tuple[int, int, str] | None:
         """Return what the worker last told."""
-        told = read_json(running_file(self.out, job.key))
+        told = read_json(progress_file(self.out, job.key))
         return None if told is None else (told["done"], told["total"], told["unit"])
 
     def halve(self, job: Job) -> bool:

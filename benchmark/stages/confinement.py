@@ -24,7 +24,7 @@ from hashattack.benchmark.engines.base import ATTACKER
 from hashattack.benchmark.jobs import Compute, Context
 from hashattack.benchmark.networks import encode_batch, first_batch, input_hasher
 from hashattack.benchmark.stages.base import NetworkTask, hidden_labels
-from hashattack.benchmark.store.records import digest, is_own
+from hashattack.benchmark.store.keys import digest, is_own
 from hashattack.datasets.base import HiddenSplit, RetrievalData, SplitName
 from hashattack.targets.hasher import Hasher, TargetSpec
 

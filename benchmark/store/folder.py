@@ -1,14 +1,74 @@
-"""Where a run keeps its own files in the output folder. Imports no torch."""
+"""What a run keeps in its output folder beside the store: the lock, its progress, its logs.
+
+One process at a time writes to an output folder; a second one is refused. Imports no torch.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
+import platform
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from hashattack.benchmark.store.store import JobRef, read_json, write_json
+from filelock import FileLock, Timeout
+
+from hashattack.benchmark.store.files import read_json, write_json
+from hashattack.benchmark.store.store import JobRef
+from hashattack.datasets.errors import UserError
+
+_LOCK, _HOLDER = ".lock", ".holder.json"
+_TRY_SECONDS = 1.0  # 'status' holds the lock for a moment, too
 
 
-def running_file(out: Path, key: str) -> Path:
-    """Return where a running job tells how far it is."""
+class FolderInUseError(UserError):
+    """An output folder another process writes to."""
+
+
+@contextlib.contextmanager
+def hold(folder: Path) -> Iterator[None]:
+    """Hold the folder by an operating-system lock, which is released when the process is killed.
+
+    Raises:
+        FolderInUseError: another process holds it; the text says which.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock, holder = FileLock(folder / _LOCK), folder / _HOLDER
+    try:
+        lock.acquire(timeout=_TRY_SECONDS)
+    except Timeout:
+        process = described(read_json(holder) or {}) or "unknown"
+        raise FolderInUseError(
+            f"another run is writing to {folder} ({process}); wait for it or choose another --out"
+        ) from None
+    try:
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        write_json(holder, {"host": platform.node(), "pid": os.getpid(), "since": since})
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def holder_of(folder: Path) -> dict[str, Any] | None:
+    """Return the process that holds the folder now (``host``, ``pid``, ``since``), or None."""
+    lock = FileLock(folder / _LOCK)
+    try:
+        with lock.acquire(timeout=0):
+            return None
+    except Timeout:
+        return read_json(folder / _HOLDER) or {}
+
+
+def described(holder: Mapping[str, Any]) -> str:
+    """Return a process that holds a folder, like ``host a, pid 7, since …``."""
+    return ", ".join(f"{name} {value}" for name, value in holder.items())
+
+
+def progress_file(out: Path, key: str) -> Path:
+    """Return the file in which a running job keeps its progress."""
     return out / "running" / f"{key}.json"
 
 
@@ -18,12 +78,12 @@ def log_file(out: Path, job: JobRef, run: str, attempt: int) -> Path:
 
 
 def current_run(out: Path) -> str | None:
-    """Return the run that a folder belongs to now."""
-    return (read_json(running_file(out, "run")) or {}).get("run")
+    """Return the run that writes to a folder, or wrote to it last."""
+    return (read_json(progress_file(out, "run")) or {}).get("run")
 
 
 def take_over(out: Path, run: str) -> None:
-    """Make the folder a run's own, and drop what killed workers left."""
-    for stale in running_file(out, "").parent.glob("*.json"):
+    """Make a run the current one of a folder, and remove the progress of killed workers."""
+    for stale in progress_file(out, "").parent.glob("*.json"):
         stale.unlink(missing_ok=True)
-    write_json(running_file(out, "run"), {"run": run})
+    write_json(progress_file(out, "run"), {"run": run})

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load, save
 
-from hashattack.benchmark.store.store import Arrays, read_json, write_bytes, write_json
+from hashattack.benchmark.store.files import read_json, write_bytes, write_json
+from hashattack.benchmark.store.store import Arrays
 
 _POINTER = "journal.json"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hashattack.benchmark.program import program_digest
-from hashattack.benchmark.store.store import read_json, write_json
+from hashattack.benchmark.store.files import read_json, write_json
 
 logger = logging.getLogger(__name__)
 

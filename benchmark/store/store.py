@@ -11,11 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
-import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +24,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from hashattack.benchmark.store.files import read_json, stamp, write_bytes, write_json
 from hashattack.datasets.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -35,7 +33,6 @@ Arrays = dict[str, npt.NDArray[Any]]
 _TENSORS = "tensors.safetensors"
 _DONE = "done.json"
 _FAILED = "failed.json"
-os.umask(_UMASK := os.umask(0o077))  # it can only be read by setting it
 
 
 class CorruptArtifactError(UserError):
@@ -239,45 +236,3 @@ class Store:
             target,
         )
         return target
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part.
-
-    Temporary file in the same folder, fsync, rename; removed when anything goes wrong.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(handle, 0o666 & ~_UMASK)  # a temporary file is its owner's alone
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException as error:
-        Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a failed write does not say where
-        raise
-
-
-def stamp(path: Path) -> list[int]:
-    """Return a file's size and time of change, which it keeps while nobody writes to it."""
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
-
-
-def write_json(path: Path, value: Any, *, ordered: bool = False) -> None:
-    """Write JSON atomically, names sorted unless their order says something; NaN is refused."""
-    text = json.dumps(value, indent=1, sort_keys=not ordered, allow_nan=False)
-    write_bytes(path, text.encode())
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Return a JSON object, or None where the file is absent or damaged."""
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None

@@ -1,4 +1,4 @@
-"""Canonical values and keys: the vocabulary of the store. Imports no torch."""
+"""Keys: the SHA-256 of the canonical JSON of a value. Imports no torch."""
 
 from __future__ import annotations
 
@@ -7,25 +7,14 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any
-
-
-class Rerun(StrEnum):
-    """What a run makes again although one before it has ended with it."""
-
-    missing = "missing"
-    failed = "failed"
-    stale = "stale"
-    all = "all"
-
 
 PACKAGE = "hashattack"
 _SOURCES: dict[str, str] = {}  # SHA-256 of plug-ins' sources, by module
 
 
 def register_source(module: str, sha256: str) -> None:
-    """Let the source of a plug-in stand in the canonical form of what its module defines."""
+    """Make the source of a plug-in part of the canonical form of what its module defines."""
     _SOURCES[module] = sha256
 
 
@@ -33,8 +22,9 @@ def canonical(value: Any) -> Any:
     """Return ``value`` as JSON-able data that is equal exactly when the values are.
 
     A dataclass becomes a mapping of its type's name and its fields, without those marked
-    ``metadata={"key": False}`` (paths, and what the keys of inputs say already); one that a
-    plug-in defines, also of its source, and one that ``requires`` a library, of its version.
+    ``metadata={"key": False}`` (paths, and what the keys of inputs say already). To it come the
+    SHA-256 of the source where a plug-in defines the class, and the version of a library that the
+    class ``requires``.
 
     Raises:
         TypeError: a value that has no canonical form.
@@ -61,10 +51,10 @@ def canonical(value: Any) -> Any:
 
 
 def is_own(value: Any) -> bool:
-    """Return whether a value is made of this program's types alone, so that no other code is in it.
+    """Return whether a value consists of this program's types alone.
 
-    One that claims to be of a module whose class it is not, or that carries more than its fields,
-    is not.
+    False also for an object whose class is not the one that its module has under that name, and
+    for one with attributes that are no fields.
     """
     kind = type(value)
     if value is None or kind in (bool, int, float, str):

@@ -24,7 +24,7 @@ from hashattack.benchmark.plan.plan import Plan, make_plan
 from hashattack.benchmark.schedule.attempts import Patience
 from hashattack.benchmark.schedule.ledger import StoreLedger, Trusts
 from hashattack.benchmark.schedule.loop import Loop, Outcome
-from hashattack.benchmark.suites.suite import Suite, parse_suite
+from hashattack.benchmark.suites.suite import Suite, validate
 from hashattack.datasets.base import RetrievalData
 from tests.photos import photo_folder
 
@@ -163,7 +163,7 @@ def small_suite(**changes: Any) -> Suite:
         "n_t": 1,
         "compute": {"batch": 4},
     }
-    return parse_suite({**content, **changes}, "test")
+    return validate(Suite, {**content, **changes}, "test")
 
 
 def run_inline(

@@ -15,7 +15,7 @@ from hashattack.benchmark import plugins
 from hashattack.benchmark.origins import beside, package
 from hashattack.benchmark.plan.plan import make_plan
 from hashattack.benchmark.plugins import PluginError, installed_plugins, load_plugins, plugin_files
-from hashattack.benchmark.suites.files import load_suite
+from hashattack.benchmark.suites.loading import load_suite
 from tests.conftest import run_cli
 from tests.test_plugins import MINE, forget, written
 

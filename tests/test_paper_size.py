@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from hashattack.benchmark.results.manifest import result_rows
-from hashattack.benchmark.suites.suite import parse_suite
+from hashattack.benchmark.suites.suite import Suite, validate
 from hashattack.datasets.image_lists import ImageList, write_pair
 from tests.conftest import run_inline
 
@@ -36,7 +36,8 @@ def flickr(root: Path) -> None:
 def test_paper_size_shapes_go_through_every_stage(tmp_path: Path, cache: Path) -> None:
     flickr(tmp_path / "FLICKR-25K")
     few = {"prototype_steps": 2, "epochs": 1}
-    suite = parse_suite(
+    suite = validate(
+        Suite,
         {
             "name": "paper-size",
             "datasets": {"dataset": "FLICKR-25K", "params": {"root": str(tmp_path / "FLICKR-25K")}},

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from hashattack.benchmark.columns import DTYPES
-from hashattack.benchmark.suites.files import load_suite
+from hashattack.benchmark.suites.loading import load_suite
 from hashattack.benchmark.suites.sources import shipped
 from hashattack.reports.grids import Grid, grids
 from hashattack.reports.layouts import LAYOUTS

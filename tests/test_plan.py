@@ -12,7 +12,7 @@ import torch
 
 from hashattack.benchmark.plan.plan import Plan, make_plan
 from hashattack.benchmark.store.store import Store
-from hashattack.benchmark.suites.files import load_suite
+from hashattack.benchmark.suites.loading import load_suite
 from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.targets.backbones import Tiny
 from tests.conftest import SMALL_DIGITS, run_inline, small_suite

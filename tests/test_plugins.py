@@ -15,7 +15,7 @@ from hashattack.benchmark import plugins
 from hashattack.benchmark.plan.plan import make_plan
 from hashattack.benchmark.plugins import PluginError, load_plugins
 from hashattack.benchmark.registry import registry
-from hashattack.benchmark.suites.files import load_suite
+from hashattack.benchmark.suites.loading import load_suite
 from tests.conftest import ROOT, SmokeRun, run_cli
 
 MINE = '''

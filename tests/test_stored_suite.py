@@ -13,7 +13,7 @@ from hashattack.benchmark.plan.plan import Plan, make_plan
 from hashattack.benchmark.results.manifest import NoRunError, write_manifest
 from hashattack.benchmark.results.stored_suite import stored_sizing, stored_suite
 from hashattack.benchmark.store.files import read_json, write_json
-from hashattack.benchmark.suites.files import load_suite
+from hashattack.benchmark.suites.loading import load_suite
 from hashattack.benchmark.suites.sources import SuiteError
 from tests.conftest import SmokeRun, small_suite
 

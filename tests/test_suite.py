@@ -9,7 +9,7 @@ import pytest
 
 from hashattack.attacks.protocols import PROTOCOLS
 from hashattack.benchmark.registry import registry
-from hashattack.benchmark.suites.files import load_suite
+from hashattack.benchmark.suites.loading import load_suite
 from hashattack.benchmark.suites.parameters import hyper_parameters, override
 from hashattack.benchmark.suites.sources import SuiteError, shipped
 from tests.conftest import small_suite
@@ -26,10 +26,14 @@ def test_shipped_suites_are_sound_and_described(name: str) -> None:
     ("change", "message"),
     [
         ({"quieries": 3}, "quieries: unknown key; did you mean 'queries'?"),
+        ({"attcks": []}, "attcks: unknown key; did you mean 'attacks'?"),
         ({"compute": {"bach": 3}}, "compute.bach: unknown key; did you mean 'batch'?"),
         ({"attacks": [{"attack": "dhta", "parms": {}}]}, "attacks[0].parms: unknown key; did you"),
         ({"attacks": ["dtha"]}, "attacks[0].attack: unknown attack 'dtha'; did you mean 'dhta'?"),
-        ({"datasets": "digit"}, "datasets[0]: unknown data set 'digit'; did you mean 'digits'?"),
+        (
+            {"datasets": "digit"},
+            "datasets[0].dataset: unknown data set 'digit'; did you mean 'digits'?",
+        ),
         ({"protocols": "relesed"}, "unknown protocol 'relesed'; did you mean 'released'?"),
         ({"policies": "frequnt"}, "policies[0]: Input should be 'unique', 'frequent'"),
         ({"queries": 0}, "queries: Input should be greater than or equal to 1"),
@@ -58,7 +62,7 @@ def test_a_mistake_in_a_target_names_its_place(change: dict[str, Any], message: 
     assert message in str(caught.value)
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_named_at_once() -> None:
     with pytest.raises(SuiteError) as caught:
         small_suite(attacks=["dtha", "nois"], protocols="papr")
     assert len(str(caught.value).splitlines()) == 3

@@ -10,8 +10,8 @@ from tabulate import tabulate
 
 from hashattack.benchmark.names import lookup
 from hashattack.benchmark.registry import registry
+from hashattack.benchmark.suites.loading import rooted
 from hashattack.benchmark.suites.parameters import construct, parse_params
-from hashattack.benchmark.suites.roots import rooted
 from hashattack.datasets.base import SPLITS, DatasetError, DatasetSpec, seeded_splits
 from hashattack.datasets.doctor import Diagnosis
 from hashattack.datasets.image_lists import write_pair

@@ -8,7 +8,7 @@ from typing import Any
 from hashattack.attacks.protocols import PROTOCOLS
 from hashattack.benchmark.names import first_line, lookup
 from hashattack.benchmark.registry import registry
-from hashattack.benchmark.suites.files import load_suite
+from hashattack.benchmark.suites.loading import load_suite
 from hashattack.benchmark.suites.parameters import hyper_parameters
 from hashattack.benchmark.suites.sources import shipped
 

@@ -32,7 +32,7 @@ from hashattack.benchmark.cli.outside import outside_app
 from hashattack.benchmark.cli.plugins import app as plugin_commands
 from hashattack.benchmark.cli.tools import app as tools
 from hashattack.benchmark.console import EXIT_CELLS_MISSING, say, usage_errors
-from hashattack.benchmark.plan.wish import Wish
+from hashattack.benchmark.plan.request import RunRequest
 from hashattack.benchmark.results.finished import Rerun
 from hashattack.datasets.errors import UserError
 
@@ -112,14 +112,17 @@ def run(
     with usage_errors():
         if (engine is EngineKind.dask) != (scheduler_file is not None):
             raise UserError("--engine dask and --scheduler-file F go together")
-        wish = Wish(suite, out, only, cache, data_root, changes, added, tuple(plugin or ()))
-        asked = {**wish.asked, "devices": [devices, slots_per_device], "formats": formats}
+        request = RunRequest(
+            suite, out, only, cache, data_root, changes, added, tuple(plugin or ())
+        )
+        asked = {**request.arguments, "devices": [devices, slots_per_device], "formats": formats}
         if not verify and rerun in (Rerun.missing, Rerun.failed):
-            known = finished.recall(wish.folder, asked, wish.cache_folder)
+            known = finished.recall(request.folder, asked, request.cache_folder)
             if known is not None:
-                say(f"{known.cells} cells, {known.jobs} jobs, all done -> {wish.folder}")
-                say(f"\n{known.leaderboard}\nits files are as they were; see {wish.folder}/report")
-                for line in contracts(wish.plugins, wish.cache_folder):
+                say(f"{known.cells} cells, {known.jobs} jobs, all done -> {request.folder}")
+                say(f"\n{known.leaderboard}")
+                say(f"its files are as they were; see {request.folder}/report")
+                for line in contracts(request.plugins, request.cache_folder):
                     say(line)
                 return
     from hashattack.benchmark.cli.attended import run_attended
@@ -130,12 +133,12 @@ def run(
     from hashattack.reports.telling import parse_formats, report_run
 
     with usage_errors():
-        question = finished.Question.of(asked, wish.sources())
+        question = finished.Question.of(asked, request.files())
         here = devices if engine is EngineKind.local else None
-        whole, plan = wish.plans(here, slots_per_device)
+        whole, plan = request.plans(here, slots_per_device)
         _check_tables(whole)
         wanted = parse_formats(formats)
-        folder = wish.folder
+        folder = request.folder
         manner = Manner(
             Choice(devices, slots_per_device, scheduler_file),
             rerun,
@@ -143,7 +146,7 @@ def run(
             grace,
             Patience(patience * 60),
         )
-        outcome = run_attended(whole, plan, out=folder, cache=wish.cache_folder, manner=manner)
+        outcome = run_attended(whole, plan, out=folder, cache=request.cache_folder, manner=manner)
         counts = Counter(outcome.status.values())
         told = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
         say(f"jobs: {told or 'none'}; {span(time.monotonic() - began)}")
@@ -153,7 +156,7 @@ def run(
             finished.remember(
                 folder, question, plan, report=report.files, leaderboard=report.leaderboard
             )
-    for line in contracts(wish.plugins, wish.cache_folder):
+    for line in contracts(request.plugins, request.cache_folder):
         say(line)
     if bad.any():
         say(f"{int(bad.sum())} of {len(report.results)} cells failed or are invalid (see above)")
@@ -197,10 +200,12 @@ def plan_command(
     changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
     added = tuple(attack or ())
     with usage_errors():
-        wish = Wish(suite, out, only, cache, data_root, changes, added, tuple(plugin or ()))
-        _, plan = wish.plans(devices, slots_per_device)
+        request = RunRequest(
+            suite, out, only, cache, data_root, changes, added, tuple(plugin or ())
+        )
+        _, plan = request.plans(devices, slots_per_device)
         _check_tables(plan)
-        folder = wish.folder
+        folder = request.folder
         store = Store(folder / "store")
         if explain is not None:
             say("\n".join(explained(plan, store, explain)))
@@ -209,7 +214,7 @@ def plan_command(
         device = slots[0].torch_device
         if gpus is not None:
             slots = gpu_slots(list(range(gpus)), slots_per_device or 1)
-        seconds = estimate(plan, wish.cache_folder, device)
+        seconds = estimate(plan, request.cache_folder, device)
         done = {key for key, job in plan.jobs.items() if store.is_done(job.ref)}
         ahead = outlook(plan, seconds, done, slots)
     say(ahead.table)

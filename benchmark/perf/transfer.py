@@ -11,7 +11,7 @@ from hashattack.benchmark.perf.comparison import Comparison
 from hashattack.benchmark.plan.plan import Plan, make_plan
 from hashattack.benchmark.schedule.execution import Order, execute
 from hashattack.benchmark.store.store import Store
-from hashattack.benchmark.suites.suite import parse_suite
+from hashattack.benchmark.suites.suite import Suite, validate
 
 _ATTACKING = ("draw", "craft", "hash", "score")
 
@@ -47,7 +47,7 @@ def transfer(
     matrices, diagonals = [], []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        whole = make_plan(parse_suite(suite, "perf"), folder)
+        whole = make_plan(validate(Suite, suite, "perf"), folder)
         _run(whole, folder, device)
         names = sorted({str(cell.row["source"]) for cell in whole.cells})
         for seed in range(rounds):

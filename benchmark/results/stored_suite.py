@@ -7,16 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from hashattack.benchmark.jobs import Compute
 from hashattack.benchmark.plan.graph import Sizing
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.results.manifest import read_manifest
 from hashattack.benchmark.store.keys import canonical_json
-from hashattack.benchmark.suites.roots import with_root
+from hashattack.benchmark.suites.loading import with_root
 from hashattack.benchmark.suites.sources import SuiteError
-from hashattack.benchmark.suites.suite import DatasetEntry, Suite, TargetEntry, check_names, faults
+from hashattack.benchmark.suites.suite import ANY_ATTACK, DatasetEntry, Suite, TargetEntry, validate
 from hashattack.targets.backbones import Backbone
 from hashattack.targets.hasher import NAMED_WEIGHTS
 
@@ -62,16 +60,14 @@ def restored_suite(
         SuiteError: it was written by an earlier version, or names what is not there.
     """
     content = kept_suite(content, origin)
+    whole, context = {**content["suite"], "parts": content["parts"]}, {} if attacks else ANY_ATTACK
     try:
-        suite = Suite.model_validate({**content["suite"], "parts": content["parts"]})
-    except ValidationError as error:
-        told = "\n".join(f"{origin}: {line}" for line in faults(error))
-        raise SuiteError(f"{told}\n{_REMEDY}") from None
-    for part in suite.parts or [suite]:
-        check_names(part, origin, attacks=attacks)
+        suite = validate(Suite, whole, origin, context)
+    except SuiteError as error:
+        raise SuiteError(f"{error}\n{_REMEDY}") from None
     began = Path(content["folder"])
     if data_root is not None:
-        suite = with_root(suite, data_root, anew=True)
+        suite = with_root(suite, data_root, replace=True)
     return _placed(with_root(suite, began / _DATA), began)
 
 

@@ -44,20 +44,14 @@ def construct(cls: type[Any], params: Params, place: str) -> Any:
     for name in params:
         if name not in known:
             raise SuiteError(f"{place}.{name}: unknown parameter{nearest(name, known)}")
-    try:
-        return TypeAdapter(cls).validate_python(params)
-    except ValidationError as error:
-        raise SuiteError("\n".join(faults(error, place))) from None
-    except UserError as error:
-        raise SuiteError(f"{place}: {error}") from None
+    return _validated(cls, params, place)
 
 
 def hyper_parameters(attack: Attack) -> Params:
     """Return an attack's hyper-parameters by flat name, its epsilon among them."""
-    parts = [part for part in (attack.target_code, attack.crafting) if part is not None]
     flat: Params = {} if attack.epsilon is None else {"epsilon": attack.epsilon}
-    for part in parts:
-        for field in dataclasses.fields(part):
+    for part in (attack.target_code, attack.crafting):
+        for field in dataclasses.fields(part) if part is not None else ():
             if not field.metadata.get("key", True):
                 continue
             if field.name in flat:
@@ -73,30 +67,36 @@ def override(attack: Attack, params: Params, place: str) -> Attack:
         SuiteError: an unknown hyper-parameter or a bad value, with its place.
     """
     known = hyper_parameters(attack)
-    changes: dict[str, Any] = {}
     for name in params:
         if name not in known:
             raise SuiteError(
                 f"{place}.{name}: {attack.id} has no such hyper-parameter{nearest(name, known)}"
             )
+    changes: dict[str, Any] = {}
     for role in ("target_code", "crafting"):
         part = getattr(attack, role)
-        own = [field.name for field in dataclasses.fields(part)] if part is not None else []
-        new = {name: params[name] for name in own if name in params}
-        if new:
-            current = {name: getattr(part, name) for name in own}
-            changes[role] = construct(type(part), {**current, **new}, place)
+        fields = dataclasses.fields(part) if part is not None else ()
+        own = {field.name: getattr(part, field.name) for field in fields}
+        if own.keys() & params.keys():
+            new = {name: params.get(name, value) for name, value in own.items()}
+            changes[role] = construct(type(part), new, place)
     if "epsilon" in params:
-        changes["epsilon"] = construct_value(float, params["epsilon"], f"{place}.epsilon")
+        changes["epsilon"] = _validated(float, params["epsilon"], f"{place}.epsilon")
     try:
         return dataclasses.replace(attack, **changes)
     except AttackError as error:
         raise SuiteError(f"{place}: {error}") from None
 
 
-def construct_value(kind: type[Any], value: Any, place: str) -> Any:
-    """Check a single value against a type."""
+def _validated(kind: type[Any], value: Any, place: str) -> Any:
+    """Return a value as a type.
+
+    Raises:
+        SuiteError: it does not fit.
+    """
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         raise SuiteError("\n".join(faults(error, place))) from None
+    except UserError as error:
+        raise SuiteError(f"{place}: {error}") from None

@@ -1,44 +1,70 @@
-"""The files a suite is written in: shipped ones by name, a person's by path. Imports no torch."""
+"""Suite and scale files: found by name or path, read, included. Imports no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from hashattack.benchmark.names import nearest
 from hashattack.datasets.errors import UserError
 
-_DEEPEST = 20
+_NOT_INHERITED = ("name", "include", "description", "tables")
 
 
 class SuiteError(UserError):
     """A suite that cannot be run as written; the text names the place and the remedy."""
 
 
-def shipped(kind: str = "suites") -> dict[str, Path]:
-    """Return the ``suites`` or ``scales`` that come with the program, by name."""
-    folder = Path(str(resources.files("hashattack.benchmark") / kind))
+@dataclass(frozen=True)
+class SuiteSource:
+    """A suite as its file and those that include it have it, unchecked.
+
+    Attributes:
+        file: where it stands.
+        content: its keys, those that including suites replace among them.
+        included: the suites that it is the union of.
+        lends_params: an including suite chose other attacks, which need not have the
+            hyper-parameters that this file sets for all of its own.
+    """
+
+    file: Path
+    content: Mapping[str, Any]
+    included: Sequence[SuiteSource] = ()
+    lends_params: bool = False
+
+    @property
+    def parts(self) -> list[SuiteSource]:
+        """Return the suites to be united that include no other."""
+        return [part for source in self.included for part in source.parts] or [self]
+
+    @property
+    def files(self) -> list[Path]:
+        """Return all files that decide what the suite is, scales among them."""
+        scale = self.content.get("scale")
+        scales = [read_yaml(scale, "scale")[0]] if isinstance(scale, str) else []
+        return [self.file, *scales, *(file for one in self.included for file in one.files)]
+
+
+def shipped(kind: Literal["suite", "scale"] = "suite") -> dict[str, Path]:
+    """Return the suites or scales that come with the program, by name."""
+    folder = Path(str(resources.files("hashattack.benchmark") / f"{kind}s"))
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def read_source(name: str, folder: str, kind: str) -> tuple[Path, dict[str, Any]]:
-    """Return a suite's or a scale's file and content.
-
-    Args:
-        name: of a shipped one, or a path that ends in ``.yaml``.
-        folder: ``suites`` or ``scales``.
-        kind: what an error calls it.
+def read_yaml(name: str, kind: Literal["suite", "scale"]) -> tuple[Path, dict[str, Any]]:
+    """Return the file and content of a shipped suite or scale, or of a path ending in ``.yaml``.
 
     Raises:
         SuiteError: unknown name, unreadable file, or no mapping in it.
     """
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
-        known = shipped(folder)
+        known = shipped(kind)
         if name not in known:
             raise SuiteError(
                 f"unknown {kind} '{name}'{nearest(name, known)} A file is named by its path, "
@@ -56,24 +82,30 @@ def read_source(name: str, folder: str, kind: str) -> tuple[Path, dict[str, Any]
     return path, content
 
 
-def suite_name(name: str) -> str:
-    """Return what a suite calls itself."""
-    path, content = read_source(name, "suites", "suite")
-    return str(content.get("name", path.stem))
+def read_suite(
+    name: str, changes: Mapping[str, Any] | None = None, including: Sequence[str] = ()
+) -> SuiteSource:
+    """Read a suite and those it includes; the keys of an including suite replace theirs.
 
+    Args:
+        name: of a shipped suite, or the path of a file.
+        changes: keys that replace the file's own.
+        including: the names of the suites that include it.
 
-def included(content: dict[str, Any]) -> list[str]:
-    """Return the names of the suites that a suite is the union of."""
-    named = content.get("include", [])
-    return [str(other) for other in (named if isinstance(named, list) else [named])]
-
-
-def source_files(name: str, scale: str | None = None, within: int = 0) -> Iterator[Path]:
-    """Yield the files that a suite is read from, those it includes among them."""
-    path, content = read_source(name, "suites", "suite")
-    yield path
-    scale = scale or content.get("scale")
-    for other in included(content) if within < _DEEPEST else ():  # one that includes itself is a
-        yield from source_files(other, scale, within + 1)  # fault that loading tells
-    if scale is not None:
-        yield read_source(scale, "scales", "scale")[0]
+    Raises:
+        SuiteError: an unknown name, an unreadable file, or a suite that includes itself or none.
+    """
+    path, content = read_yaml(name, "suite")
+    if name in including:
+        raise SuiteError(f"{path}: includes itself ({' > '.join([*including, name])})")
+    changes = changes or {}
+    content = {"name": path.stem, **content, **changes}
+    if "include" not in content:
+        lends_params = "attacks" in changes and "params" not in changes
+        return SuiteSource(path, content, lends_params=lends_params)
+    inherited = {key: value for key, value in content.items() if key not in _NOT_INHERITED}
+    named = content["include"] if isinstance(content["include"], list) else [content["include"]]
+    included = [read_suite(str(other), inherited, [*including, name]) for other in named]
+    if not included:
+        raise SuiteError(f"{path}: include names no suite")
+    return SuiteSource(path, content, included)

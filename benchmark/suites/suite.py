@@ -1,16 +1,24 @@
-"""Suites: what to cross, as YAML checked before anything runs.
-
-An error names the place in the file, and the nearest right key.
-"""
+"""Suites and scales as their files may say them; an error names its place and the nearest key."""
 
 from __future__ import annotations
 
-import dataclasses
-import typing
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from hashattack.attacks.protocols import PROTOCOLS
 from hashattack.benchmark.names import UnknownNameError, lookup, nearest
@@ -21,30 +29,67 @@ from hashattack.datasets.draws import Policy
 from hashattack.targets.hasher import Normalise, Recipe
 
 Params = dict[str, Any]
-_SHOWN = 80  # characters of a value that is told
+ANY_ATTACK = {"any attack": True}  # validation context: attacks need not be registered here
+_SHOWN = 80  # characters of a faulty value in a message
+
+
+def _one_or_several(value: Any) -> Any:
+    return [value] if isinstance(value, str | int | dict) else value
+
+
+def _registered(kind: str, names: Callable[[], Mapping[str, Any]]) -> AfterValidator:
+    """Return the check that a name is registered, so that a typing error costs nothing."""
+
+    def check(name: str, info: ValidationInfo) -> str:
+        if kind == "attack" and info.context == ANY_ATTACK:
+            return name
+        try:
+            lookup(kind, name, names())
+        except UnknownNameError as error:
+            raise PydanticCustomError("unknown_name", "{text}", {"text": str(error)}) from None
+        return name
+
+    return AfterValidator(check)
+
+
+def _entries(key: str) -> BeforeValidator:
+    """Return what makes entries of names alone."""
+
+    def entries(value: Any) -> Any:
+        items = _one_or_several(value)
+        if not isinstance(items, list):
+            return items
+        return [{key: item} if isinstance(item, str) else item for item in items]
+
+    return BeforeValidator(entries)
+
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+OneOrSeveral = BeforeValidator(_one_or_several)
+DatasetName = Annotated[str, _registered("data set", lambda: registry().datasets)]
+MethodName = Annotated[str, _registered("hashing method", lambda: registry().methods)]
+BackboneName = Annotated[str, _registered("backbone", lambda: registry().backbones)]
+AttackName = Annotated[str, _registered("attack", lambda: registry().attacks)]
+ProtocolName = Annotated[str, _registered("protocol", lambda: PROTOCOLS)]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str | int | dict) else value
-
-
 class DatasetEntry(_Strict):
     """A data set and its parameters."""
 
-    dataset: str
+    dataset: DatasetName
     params: Params = {}
 
 
 class TargetEntry(_Strict):
     """A group of targets: methods × backbones × code lengths with one recipe."""
 
-    method: list[str]
-    backbone: list[str]
-    bits: list[int] = Field(min_length=1)
+    method: Annotated[list[MethodName], OneOrSeveral]
+    backbone: Annotated[list[BackboneName], OneOrSeveral]
+    bits: Annotated[list[int], OneOrSeveral, Field(min_length=1)]
     backbone_params: Params = {}
     method_params: Params = {}
     normalise: Normalise = "none"
@@ -53,17 +98,13 @@ class TargetEntry(_Strict):
     pretraining: Recipe = Recipe()
     training: Recipe = Recipe()
 
-    _lists = field_validator("method", "backbone", "bits", mode="before")(_listed)
-
 
 class AttackEntry(_Strict):
     """An attack, the hyper-parameters that differ from its protocol's, and where it runs."""
 
-    attack: str
+    attack: AttackName
     params: Params = {}
-    sources: list[str] = ["*"]
-
-    _lists = field_validator("sources", mode="before")(_listed)
+    sources: Annotated[list[str], OneOrSeveral] = ["*"]
 
 
 class ComputeEntry(_Strict):
@@ -77,21 +118,21 @@ class ComputeEntry(_Strict):
 
 
 class Suite(_Strict):
-    """A suite, as its file says."""
+    """A suite: what to cross."""
 
     name: str
     description: str = ""
     scale: str | None = None  # what fills the sizes the suite leaves open
-    tables: list[str] = []  # tables of the paper that its results fill
-    parts: list[Suite] = Field(default=[], exclude=True)  # the suites it includes
-    datasets: list[DatasetEntry] = []
-    targets: list[TargetEntry] = []
-    attacks: list[AttackEntry] = []
+    tables: Annotated[list[str], OneOrSeveral] = []  # tables of the paper that its results fill
+    parts: list[Suite] = Field(default=[], exclude=True)  # the suites it is the union of
+    datasets: Annotated[list[DatasetEntry], _entries("dataset")] = []
+    targets: Annotated[list[TargetEntry], OneOrSeveral] = []
+    attacks: Annotated[list[AttackEntry], _entries("attack")] = []
     params: Params = {}  # hyper-parameters of every attack that has them
     attack_params: dict[str, Params] = {}  # the same by glob of attack ids
-    protocols: list[str] = ["released"]
-    policies: list[Policy] = ["frequent"]
-    victims: list[str] = ["self"]  # "self", or globs of target names for transfer
+    protocols: Annotated[list[ProtocolName], OneOrSeveral] = ["released"]
+    policies: Annotated[list[Policy], OneOrSeveral] = ["frequent"]
+    victims: Annotated[list[str], OneOrSeveral] = ["self"]  # globs of target names for transfer
     queries: int | None = Field(default=None, ge=1)
     n_t: int = Field(default=9, ge=1)
     gallery: int = Field(default=0, ge=0)  # queries a cell whose pictures are kept
@@ -100,8 +141,6 @@ class Suite(_Strict):
     reseed: int = Field(default=0, ge=0)  # attacks' own seeds are the draws' plus this
     compute: ComputeEntry = ComputeEntry()
 
-    _lists = field_validator("protocols", "policies", "victims", "tables", mode="before")(_listed)
-
     @model_validator(mode="after")
     def _crosses_something(self) -> Suite:
         missing = [name for name in ("datasets", "targets", "attacks") if not getattr(self, name)]
@@ -109,110 +148,62 @@ class Suite(_Strict):
             raise ValueError(f"a suite needs {', '.join(missing)} (or an include)")
         return self
 
-    _targets = field_validator("targets", mode="before")(_listed)
 
-    @field_validator("datasets", mode="before")
-    @classmethod
-    def _named_datasets(cls, value: Any) -> Any:
-        return [{"dataset": v} if isinstance(v, str) else v for v in _listed(value)]
+class Scale(_Strict):
+    """The sizes that a suite leaves open, so that one suite runs at several."""
 
-    @field_validator("attacks", mode="before")
-    @classmethod
-    def _named_attacks(cls, value: Any) -> Any:
-        return [{"attack": item} if isinstance(item, str) else item for item in _listed(value)]
+    description: str = ""
+    datasets: dict[str, Params] = {}  # parameters by data set
+    targets: dict[str, Params] = {}  # keys of a target entry by glob of METHOD-BACKBONE
+    attacks: dict[str, Params] = {}  # hyper-parameters by glob of attack ids
+    suite: Params = {}  # any other key of a suite
 
 
-def parse_suite(content: Mapping[str, Any], origin: str) -> Suite:
-    """Check a suite's content.
+def validate(
+    model: type[ModelT], content: Any, origin: str, context: dict[str, Any] | None = None
+) -> ModelT:
+    """Return content as a model.
 
     Raises:
-        SuiteError: every fault at once, each with its place.
+        SuiteError: every fault at once, each with its place in ``origin``.
     """
     try:
-        suite = Suite.model_validate(dict(content))
+        return model.model_validate(content, context=context)
     except ValidationError as error:
-        raise SuiteError("\n".join(f"{origin}: {line}" for line in faults(error))) from None
-    check_names(suite, origin)
-    return suite
+        lines = (f"{origin}: {line}" for line in faults(error, model=model))
+        raise SuiteError("\n".join(lines)) from None
 
 
 def faults(error: ValidationError, inside: str = "", model: type = Suite) -> Iterator[str]:
-    """Yield one line a fault: its place, what is wrong, what was probably meant.
+    """Yield one line a fault: its place, what is wrong, and the nearest key.
 
     Args:
         error: of the check.
-        inside: the place of what was checked.
-        model: what it was checked against, whose keys are offered.
+        inside: the place of what was validate.
+        model: what it was validate against.
     """
     for fault in error.errors():
-        place = inside
-        for step in fault["loc"]:
-            place += f"[{step}]" if isinstance(step, int) else f".{step}"
-        place = f"{place.lstrip('.')}: " if place else ""
-        key = str(fault["loc"][-1]) if fault["loc"] else ""
+        steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in fault["loc"])
+        place = "".join([inside, *steps]).lstrip(".")
+        place = f"{place}: " if place else ""
         if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            yield f"{place}unknown key{nearest(key, _keys_at(fault['loc'][:-1], model))}"
-        elif fault["type"] in ("missing", "json_invalid"):  # all around it was got, or the file
+            *outer, key = fault["loc"]
+            yield f"{place}unknown key{nearest(str(key), _keys_at(outer, model))}"
+        elif fault["type"] in ("missing", "json_invalid", "unknown_name"):
             yield f"{place}{fault['msg']}"
         else:
-            yield f"{place}{fault['msg']} (got {_shortened(fault['input'])})"
+            got = repr(fault["input"])
+            got = got if len(got) <= _SHOWN else f"{got[:_SHOWN]}\N{HORIZONTAL ELLIPSIS}"
+            yield f"{place}{fault['msg']} (got {got})"
 
 
-def _shortened(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}\N{HORIZONTAL ELLIPSIS}"
-
-
-def _keys_at(place: tuple[int | str, ...], model: type) -> list[str]:
-    """Return the keys that a model knows at a place."""
+def _keys_at(place: list[int | str], model: type) -> list[str]:
+    """Return the keys that a model, or one within it, has at a place."""
+    schema = TypeAdapter(model).json_schema()
+    definitions = schema.get("$defs", {})
+    node = definitions.get(model.__name__, schema)
     for step in place:
-        inner = _model_in(_annotations(model).get(step)) if isinstance(step, str) else None
-        model = inner or model
-    return list(_annotations(model))
-
-
-def _annotations(model: type) -> dict[str, Any]:
-    if dataclasses.is_dataclass(model):
-        return typing.get_type_hints(model)
-    fields = model.model_fields if issubclass(model, BaseModel) else {}
-    return {name: field.annotation for name, field in fields.items()}
-
-
-def _model_in(annotation: Any) -> type | None:
-    """Return the model of a field: its own, or that of its items."""
-    if isinstance(annotation, type) and (
-        issubclass(annotation, BaseModel) or dataclasses.is_dataclass(annotation)
-    ):
-        return annotation
-    return next(filter(None, map(_model_in, typing.get_args(annotation))), None)
-
-
-def check_names(suite: Suite, origin: str, *, attacks: bool = True) -> None:
-    """Look every name up once, so that a typing error costs nothing.
-
-    ``attacks`` says whether theirs too.
-
-    Raises:
-        SuiteError: every unknown name at once, each with its place.
-    """
-    known, problems = registry(), []
-
-    def check(place: str, kind: str, name: str, names: Mapping[str, Any]) -> None:
-        try:
-            lookup(kind, name, names)
-        except UnknownNameError as error:
-            problems.append(f"{origin}: {place}: {error}")
-
-    for i, data in enumerate(suite.datasets):
-        check(f"datasets[{i}]", "data set", data.dataset, known.datasets)
-    for i, target in enumerate(suite.targets):
-        for method in target.method:
-            check(f"targets[{i}].method", "hashing method", method, known.methods)
-        for backbone in target.backbone:
-            check(f"targets[{i}].backbone", "backbone", backbone, known.backbones)
-    for i, entry in enumerate(suite.attacks if attacks else ()):
-        check(f"attacks[{i}].attack", "attack", entry.attack, known.attacks)
-    for i, protocol in enumerate(suite.protocols):
-        check(f"protocols[{i}]", "protocol", protocol, PROTOCOLS)
-    if problems:
-        raise SuiteError("\n".join(problems))
+        field = json.dumps(node.get("properties", {}).get(step))
+        inner = re.search(r"#/\$defs/(\w+)", field)
+        node = definitions[inner[1]] if inner else node
+    return list(node.get("properties", ()))

@@ -1,22 +1,22 @@
-"""What a person asks to be run, and the plan of it. Imports no torch before there is a plan."""
+"""What ``run`` and ``plan`` are asked for, and the plan of it. Only a plan imports torch."""
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hashattack.benchmark.console import cache_folder, say
 from hashattack.benchmark.plugins import installed_plugins, load_plugins, plugin_files
-from hashattack.benchmark.suites.sources import source_files, suite_name
+from hashattack.benchmark.suites.sources import read_suite, read_yaml
 
 if TYPE_CHECKING:
     from hashattack.benchmark.plan.plan import Plan
 
 
 @dataclass(frozen=True)
-class Wish:
+class RunRequest:
     """What ``run`` and ``plan`` are asked for.
 
     Attributes:
@@ -44,51 +44,56 @@ class Wish:
         """Where data sets are built."""
         return cache_folder(self.cache)
 
-    @functools.cached_property
+    @cached_property
     def folder(self) -> Path:
         """The output folder; by default named so that another data set or scale is another."""
         if self.out is not None:
             return self.out.resolve()
-        asked = [self.changes[key] or () for key in ("datasets", "scale", "protocols")]
-        parts = [part for one in asked for part in ([one] if isinstance(one, str) else one)]
-        name = "-".join([suite_name(self.suite), *(Path(part).stem for part in parts)])
-        return (Path("results") / name).resolve()
+        path, content = read_yaml(self.suite, "suite")
+        parts = [str(content.get("name", path.stem))]
+        for key in ("datasets", "scale", "protocols"):
+            named = self.changes[key] or ()
+            parts += [Path(one).stem for one in ([named] if isinstance(named, str) else named)]
+        return (Path("results") / "-".join(parts)).resolve()
 
     @property
-    def asked(self) -> dict[str, Any]:
-        """What decides which jobs there are, as JSON-able values."""
-        root = None if self.data_root is None else str(self.data_root.resolve())
+    def arguments(self) -> dict[str, Any]:
+        """The arguments that decide which jobs there are, as JSON-able values."""
         return {
             "suite": self.suite,
             "only": self.only,
-            "data_root": root,
+            "data_root": None if self.data_root is None else str(self.data_root.resolve()),
             "changes": self.changes,
             "attacks": self.attacks,
             "plugins": [str(path.resolve()) for path in self.plugins],
             "installed": installed_plugins(),
         }
 
-    def sources(self) -> list[Path]:
-        """Return the files that the suite is read from, and plug-ins."""
-        return [*source_files(self.suite, self.changes["scale"]), *plugin_files(self.plugins)]
+    def files(self) -> list[Path]:
+        """Return the files of the suite, and plug-ins: they decide which jobs there are, too."""
+        suite = read_suite(self.suite, self._given_changes)
+        return [*suite.files, *plugin_files(self.plugins)]
+
+    @property
+    def _given_changes(self) -> dict[str, Any]:
+        return {key: value for key, value in self.changes.items() if value}
 
     def plans(self, devices: str | None, slots_per_device: int | None = None) -> tuple[Plan, Plan]:
-        """Return the whole plan, and what of it is wanted.
+        """Return the whole plan, and the part of it that ``only`` selects.
 
         Args:
-            devices: of this machine, to try batches on that the suite leaves open; None: of
-                another.
+            devices: of this machine, where batches are tried that the suite leaves open; None if
+                jobs run elsewhere.
             slots_per_device: jobs that share one.
         """
         from hashattack.benchmark.engines.slots import machine_slots
         from hashattack.benchmark.plan.batches import Batches
         from hashattack.benchmark.plan.plan import make_plan
-        from hashattack.benchmark.suites.files import load_suite
-        from hashattack.benchmark.suites.roots import with_root
+        from hashattack.benchmark.suites.loading import load_suite, with_root
 
         load_plugins(self.plugins)
-        changes = {key: value for key, value in self.changes.items() if value}
-        suite = with_root(load_suite(self.suite, changes, self.attacks), self.data_root)
+        suite = load_suite(self.suite, self._given_changes, self.attacks)
+        suite = with_root(suite, self.data_root)
         sizing = None
         if devices is not None:
             slot = machine_slots(devices, slots_per_device, suite.compute.threads)[0]

@@ -1,0 +1,141 @@
+"""Suites from their files: united, filled by a scale, and set on the data sets of this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hashattack.benchmark.names import lookup
+from hashattack.benchmark.registry import registry
+from hashattack.benchmark.suites.sources import SuiteSource, read_suite, read_yaml
+from hashattack.benchmark.suites.suite import (
+    AttackEntry,
+    DatasetEntry,
+    Params,
+    Scale,
+    Suite,
+    validate,
+)
+from hashattack.datasets.base import DatasetSpec
+
+_ALL = "**"  # matches every attack id, and is merged with no scale's "*"
+
+
+def load_suite(
+    name: str, changes: Mapping[str, Any] | None = None, attacks: Sequence[str] = ()
+) -> Suite:
+    """Return a shipped suite by name, or one by the path of its file.
+
+    Args:
+        name: of the suite, or its path.
+        changes: keys that replace the suite's own.
+        attacks: taken beside the suite's own.
+
+    Raises:
+        SuiteError: unknown name, unreadable file, or a fault in it.
+        UnknownNameError: there is no such attack.
+    """
+    for attack in attacks:
+        lookup("attack", attack, registry().attacks)
+    source = read_suite(name, changes)
+    parts = [_with_attacks(_part(part), attacks) for part in source.parts]
+    if not source.included:
+        return parts[0]
+    union = {
+        "name": source.content["name"],
+        "description": source.content.get("description", ""),
+        "tables": list(dict.fromkeys(table for part in parts for table in part.tables)),
+        "parts": parts,
+    }
+    return parts[0].model_copy(update=union)
+
+
+def _part(part: SuiteSource) -> Suite:
+    """Return one suite, filled by its scale."""
+    suite = validate(Suite, part.content, str(part.file))
+    if suite.scale is not None:
+        file, content = read_yaml(suite.scale, "scale")
+        filled = fill(suite, validate(Scale, content, str(file)))
+        suite = validate(Suite, filled, f"{part.file} at scale {suite.scale}")
+    if not part.lends_params:
+        return suite
+    # Set by glob, they are for the attacks that have them, and there need be none.
+    lent = {_ALL: {**suite.attack_params.get(_ALL, {}), **suite.params}}
+    return suite.model_copy(update={"params": {}, "attack_params": {**suite.attack_params, **lent}})
+
+
+def _with_attacks(suite: Suite, attacks: Sequence[str]) -> Suite:
+    """Return the suite with those attacks that it does not have as they are."""
+    present = {entry.attack for entry in suite.attacks if not entry.params}
+    new = [AttackEntry(attack=name) for name in dict.fromkeys(attacks) if name not in present]
+    return suite.model_copy(update={"attacks": [*suite.attacks, *new]})
+
+
+def fill(suite: Suite, scale: Scale) -> dict[str, Any]:
+    """Return the content of a suite with what it leaves open filled in.
+
+    Parameters of data sets and attacks are filled in one by one, other keys as a whole.
+    """
+    own = suite.attack_params
+    return {
+        **scale.suite,
+        **suite.model_dump(exclude_unset=True),
+        "attack_params": {
+            glob: {**scale.attacks.get(glob, {}), **own.get(glob, {})}
+            for glob in dict.fromkeys([*scale.attacks, *own])
+        },
+        "datasets": [
+            {
+                "dataset": entry.dataset,
+                "params": {**scale.datasets.get(entry.dataset, {}), **entry.params},
+            }
+            for entry in suite.datasets
+        ],
+        "targets": [
+            {
+                **_recipe(scale, f"{method}-{backbone}"),
+                **entry.model_dump(exclude_unset=True),
+                "method": method,
+                "backbone": backbone,
+            }
+            for entry in suite.targets
+            for method in entry.method
+            for backbone in entry.backbone
+        ],
+    }
+
+
+def _recipe(scale: Scale, name: str) -> Params:
+    """Return the first recipe whose glob matches METHOD-BACKBONE."""
+    globs = (glob for glob in scale.targets if fnmatch.fnmatchcase(name, glob))
+    return scale.targets.get(next(globs, ""), {})
+
+
+def rooted(
+    cls: type[DatasetSpec], params: Params, data_root: Path | None, *, replace: bool = False
+) -> Params:
+    """Return a data set's parameters with ``root`` below ``data_root``, where it has one.
+
+    A given one stays, unless it is to ``replace``.
+    """
+    has_root = any(field.name == "root" for field in dataclasses.fields(cls))
+    if data_root is None or not has_root or ("root" in params and not replace):
+        return params
+    return {**params, "root": str(data_root / cls.name)}
+
+
+def with_root(suite: Suite, data_root: Path | None, *, replace: bool = False) -> Suite:
+    """Return the suite with its data sets below ``data_root``; see :func:`rooted`."""
+
+    def entry(one: DatasetEntry) -> DatasetEntry:
+        params = rooted(registry().datasets[one.dataset], one.params, data_root, replace=replace)
+        return one.model_copy(update={"params": params})
+
+    changes = {
+        "datasets": [entry(one) for one in suite.datasets],
+        "parts": [with_root(part, data_root, replace=replace) for part in suite.parts],
+    }
+    return suite.model_copy(update=changes)

@@ -8,7 +8,6 @@ from pathlib import Path
 from hashattack.benchmark.console import say
 from hashattack.datasets.errors import UserError
 from hashattack.reports.report import FORMATS, Format, Report, write_report
-from hashattack.reports.results import export_results, load_results
 
 
 def parse_formats(text: str) -> list[Format]:
@@ -31,14 +30,6 @@ def report_run(folder: Path, formats: Sequence[Format]) -> Report:
     say("\n" + written.leaderboard)
     say_written(written)
     return written
-
-
-def report_beside(out: Path, scored: Path) -> None:
-    """Write the rows of what was scored, and one report of them and of the run they belong to."""
-    export_results(load_results(scored), scored)
-    written = write_report([out, scored], scored / "report")
-    say("\n" + written.leaderboard)
-    say_written(written)
 
 
 def say_written(report: Report) -> None:

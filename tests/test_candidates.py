@@ -20,7 +20,7 @@ from hashattack.benchmark.regression.trials import read_trials
 from hashattack.benchmark.regression.verdict import Demands, Outcome, Verdict, judge
 from tests.checks import ONE, Checker
 from tests.conftest import SmokeRun, run_cli
-from tests.handing import SOURCE, asked, crafted, scored
+from tests.submissions import SOURCE, crafted, request, scored
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_what_other_code_made_is_judged(
 ) -> None:
     np.save(tmp_path / "mine.npy", crafted(smoke.out, "dhta-fgsm"))
     to = tmp_path / "to"
-    scored(origin, trials, cache, to, asked(tmp_path / "mine.npy"))
+    scored(origin, trials, cache, to, request(tmp_path / "mine.npy"))
     held = read_baseline(smoke.out, "t_map")
 
     def judged(**changes: object) -> Verdict:
@@ -94,7 +94,7 @@ def test_a_baseline_that_other_code_made_names_the_way_out(
     checked: Checker, origin: Origin, trials: Path, cache: Path, smoke: SmokeRun, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "mine.npy", crafted(smoke.out, "dhta"))
-    scored(origin, trials, cache, tmp_path / "to", asked(tmp_path / "mine.npy"))
+    scored(origin, trials, cache, tmp_path / "to", request(tmp_path / "mine.npy"))
     with pytest.raises(BaselineError, match="was made by other code"):
         checked("dhta", tmp_path / "to", against="theirs", only=[])
     with pytest.raises(BaselineError, match=r"theirs of .* is no attack of this program"):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hashattack.benchmark.cli.check import app as check_commands
+from hashattack.benchmark.cli.external import app as external_commands
 from hashattack.benchmark.cli.options import (
     AttackOption,
     CacheOption,
@@ -28,7 +29,6 @@ from hashattack.benchmark.cli.options import (
     SlotsPerDeviceOption,
     SuiteOption,
 )
-from hashattack.benchmark.cli.outside import outside_app
 from hashattack.benchmark.cli.plugins import app as plugin_commands
 from hashattack.benchmark.cli.tools import app as tools
 from hashattack.benchmark.console import EXIT_CELLS_MISSING, say, usage_errors
@@ -51,6 +51,7 @@ app = typer.Typer(
 app.add_typer(tools)
 app.add_typer(check_commands)
 app.add_typer(plugin_commands)
+app.add_typer(external_commands)
 
 
 @app.command()
@@ -264,15 +265,6 @@ def _check_tables(plan: Plan) -> None:
 
     for name in plan.suite.tables:
         lookup("table", name, LAYOUTS)
-
-
-def _report_beside(out: Path, scored: Path) -> None:
-    from hashattack.reports.telling import report_beside
-
-    report_beside(out, scored)
-
-
-app.add_typer(outside_app(report=_report_beside))
 
 
 def main() -> None:

@@ -1,25 +1,124 @@
-"""Trials of an output folder written for other code to attack: no label of a query among them."""
+"""Writes the trials of an output folder for other code to attack, without labels of queries."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import json
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from PIL import Image
+from pydantic import Field, ValidationError
+from torch import nn
 
-from hashattack.benchmark.external.networks import trunk_record
-from hashattack.benchmark.external.trial_file import SourceRecord, TrialFile, TrialRecord
-from hashattack.benchmark.external.trials import Origin, Trial
+from hashattack.benchmark.external import ExternalError
+from hashattack.benchmark.external.trials import Origin, Record, Trial, TrialIdentity
 from hashattack.benchmark.results.adoption import take
+from hashattack.benchmark.store.files import write_bytes
 from hashattack.benchmark.store.store import JobRef
+from hashattack.benchmark.suites.suite import faults
 from hashattack.datasets.base import RetrievalData, SplitName
+from hashattack.targets.backbones import Backbone
+from hashattack.targets.seeding import seeded
 
-IMAGE = "{row:05d}.png"
-_AT_ONCE = 64
+NAME = "trials.json"
+IMAGE = "{row:05d}.png"  # the file of a query's image
+_INNERMOST = re.compile(r"\[\n\s+([^\[\]{}]*?)\n\s+\]")  # a string holds no line break
+_CHUNK = 64  # images read at a time
+
+
+class TrunkRecord(Record):
+    """A network below the hash layer: pixels ``[n, 3, side, side]`` to features ``[n, width]``."""
+
+    description: str
+    params: dict[str, Any]  # of the backbone
+    # Layers without inner layers: prefix of their tensors' names, torch.nn class and arguments.
+    layers: list[tuple[str, str]]
+    in_sequence: bool  # whether the network is these layers one after the other and nothing else
+
+
+class SourceRecord(Record):
+    """A hasher to attack: ``tanh(scale * hash_layer(trunk((pixels - mean) / std)))``.
+
+    Paths are relative to the folder of ``trials.json``.
+    """
+
+    name: str
+    method: str
+    backbone: str
+    bits: int
+    normalise: str
+    hasher: str  # safetensors: trunk.…, hash_layer.…, scale, mean, std
+    sha256: str  # of that file
+    codes: dict[str, str]  # by split, those the protocol shows: int8 [n, K] as "codes"
+    trunk: TrunkRecord
+
+
+class TrialRecord(TrialIdentity):
+    """Queries, their target labels, and the hashers to attack."""
+
+    setting: int
+    side: int
+    queries: str | None  # the folder of the clean queries, where they were exported
+    image: str  # the name of a query's file, by its row
+    labels: dict[str, str]  # by split, those the protocol shows: uint8 .npy [n, C]
+    classes: list[str]
+    sources: list[SourceRecord] = Field(min_length=1)
+    targets: list[list[int]]  # a query's target label row, as numbers of classes
+
+    @property
+    def summary(self) -> str:
+        """The setting in a line."""
+        return (
+            f"{self.setting}: {self.dataset}, {self.protocol}, {self.policy} targets, draw seed "
+            f"{self.draw_seed}, target seed {self.target_seed}, {self.n_queries} queries; "
+            + ", ".join(source.name for source in self.sources)
+        )
+
+
+class TrialFile(Record):
+    """``trials.json``: what other code needs to attack the same queries."""
+
+    format: Literal[3]
+    suite: str
+    out: str
+    settings: list[TrialRecord] = Field(min_length=1)
+
+    def write(self, folder: Path) -> None:
+        """Write ``trials.json``, and its target labels as ``targets.csv``, a row per query."""
+        text = json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False)
+        text = _INNERMOST.sub(lambda m: "[" + re.sub(r"\n\s+", " ", m[1]) + "]", text)
+        rows = [
+            (one.setting, row, IMAGE.format(row=row), "; ".join(one.classes[n] for n in target))
+            for one in self.settings
+            for row, target in enumerate(one.targets)
+        ]
+        table = pd.DataFrame(rows, columns=["setting", "row", "image", "target"])
+        write_bytes(folder / "targets.csv", table.to_csv(index=False).encode())
+        write_bytes(folder / NAME, text.encode())  # last: its presence means a complete export
+
+    @classmethod
+    def read(cls, path: Path) -> TrialFile:
+        """Read and check a file, or the one in a folder.
+
+        Raises:
+            ExternalError: it does not exist, or is no such file.
+        """
+        path = path / NAME if path.is_dir() else path
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise ExternalError(f"{path}: {error.strerror}; export-trials writes it") from None
+        except ValidationError as error:
+            lines = "\n".join(f"{path}: {line}" for line in faults(error, model=cls))
+            raise ExternalError(f"{lines}\nexport-trials writes such a file") from None
 
 
 def export_trials(
@@ -33,129 +132,117 @@ def export_trials(
     """Write the trials of a folder.
 
     Args:
-        origin: the output folder; its hashers are trained.
-        to: the folder they are written to.
-        filters: which, as ``--only`` takes them.
-        images: write the clean queries too, as lossless PNG.
-        hashers: put the hashers beside them; without, they are named where they lie.
+        origin: the output folder with trained hashers.
+        to: the folder to write to.
+        filters: which trials, as ``--only`` takes them.
+        images: also write the clean queries, as lossless PNG.
+        hashers: put the hashers there, too; without, ``trials.json`` names where they are.
 
     Raises:
-        OutsideError: no hasher is trained, or none matches.
+        ExternalError: no hasher is trained, or none matches.
     """
-    chosen = list(origin.chosen(filters))
-    data = {trial.graph.data.fingerprint: trial.graph.data for trial, _ in chosen}
-    folders = _folders(data)
-    labels = {
-        (fingerprint, split): _write_labels(one, split, to, folders[fingerprint])
-        for fingerprint, one in data.items()
-        for split in _shown_in(fingerprint, chosen)
-    }
-    if images:
-        for fingerprint, one in data.items():
-            asked = [
-                trial.graph.n_queries
-                for trial, _ in chosen
-                if trial.graph.data.fingerprint == fingerprint
-            ]
-            write_queries(one, max(asked), to / "queries" / folders[fingerprint])
-    settings, files = [], _Files(origin, to)
+    chosen = origin.trained(filters)
+    several = len({trial.graph.data.fingerprint for trial, _ in chosen}) > 1
+    export = _Export(origin, to)
+    settings = []
     for number, (trial, names) in enumerate(chosen):
-        one = trial.graph.data
-        place = f"queries/{folders[one.fingerprint]}".rstrip("/")
-        settings.append(
-            TrialRecord(
-                setting=number,
-                **trial.identity,
-                side=one.side,
-                queries=place if images else None,
-                image=IMAGE,
-                labels={split: labels[one.fingerprint, split] for split in _shown(trial)},
-                classes=list(one.classes),
-                sources=[_source(files, trial, name, hashers=hashers) for name in names],
-                targets=[np.flatnonzero(row).tolist() for row in trial.target_labels],
-            )
+        data, protocol = trial.graph.data, trial.setting.protocol
+        name = re.sub(r"[^\w.-]", "_", f"{data.name}-{data.fingerprint[:8]}")
+        folder = f"/{name}" if several else ""
+        # The splits whose labels and codes the protocol shows to an attacker.
+        splits: list[SplitName] = ["train", "database"] if protocol.sees_database else ["train"]
+        record = TrialRecord(
+            setting=number,
+            **trial.identity.model_dump(),
+            side=data.side,
+            queries=export.queries(trial, f"queries{folder}") if images else None,
+            image=IMAGE,
+            labels={one: export.labels(data, one, f"labels{folder}") for one in splits},
+            classes=list(data.classes),
+            sources=[export.source(trial, name, splits, hashers=hashers) for name in names],
+            targets=[np.flatnonzero(row).tolist() for row in trial.target_labels],
         )
-    written = TrialFile(
-        format=2, suite=origin.suite.name, out=str(origin.out.resolve()), settings=settings
+        settings.append(record)
+    file = TrialFile(
+        format=3, suite=origin.suite.name, out=str(origin.out.resolve()), settings=settings
     )
-    written.write(to)
-    return written
+    file.write(to)
+    return file
 
 
-def write_queries(data: RetrievalData, count: int, folder: Path) -> None:
-    """Write the first queries of a data set as 8-bit RGB PNG, named by their rows."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for start in range(0, count, _AT_ONCE):
-        rows = np.arange(start, min(start + _AT_ONCE, count))
-        for row, pixels in zip(rows.tolist(), data.query.images.read(rows), strict=True):
-            picture = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-            picture.save(folder / IMAGE.format(row=row))
-
-
-def _folders(data: Mapping[str, RetrievalData]) -> dict[str, str]:
-    """Return a folder for every data set; none where there is but one."""
-    if len(data) == 1:
-        return dict.fromkeys(data, "")
-    return {
-        fingerprint: re.sub(r"[^\w.-]", "_", f"{one.name}-{fingerprint[:8]}")
-        for fingerprint, one in data.items()
-    }
-
-
-def _shown(trial: Trial) -> tuple[SplitName, ...]:
-    """Return the splits whose labels and codes the protocol shows to an attacker."""
-    return ("train", "database") if trial.setting.protocol.sees_database else ("train",)
-
-
-def _shown_in(fingerprint: str, chosen: Sequence[tuple[Trial, list[str]]]) -> list[SplitName]:
-    own = [trial for trial, _ in chosen if trial.graph.data.fingerprint == fingerprint]
-    return sorted({split for trial in own for split in _shown(trial)})
-
-
-def _write_labels(data: RetrievalData, split: SplitName, to: Path, folder: str) -> str:
-    place = Path("labels") / folder / f"{split}.npy"
-    (to / place).parent.mkdir(parents=True, exist_ok=True)
-    np.save(to / place, np.asarray(data.split(split).labels))
-    return place.as_posix()
-
-
-@dataclass(frozen=True)
-class _Files:
-    """What jobs of a folder made, named from where trials are written to."""
+@dataclass
+class _Export:
+    """Writes files that trials share once, and returns their names in ``trials.json``."""
 
     origin: Origin
     to: Path
+    written: dict[str, int] = field(default_factory=dict)  # how many files, by name or folder
 
-    def beside(self, ref: JobRef, stem: str) -> str:
-        """Put a job's tensors there, and return their name; equal ones lie there once."""
+    def queries(self, trial: Trial, folder: str) -> str:
+        """Write the clean queries as 8-bit RGB PNG named by row."""
+        (self.to / folder).mkdir(parents=True, exist_ok=True)
+        images, before = trial.graph.data.query.images, self.written.get(folder, 0)
+        count = max(before, trial.graph.n_queries)
+        for start in range(before, count, _CHUNK):
+            rows = np.arange(start, min(start + _CHUNK, count))
+            for row, pixels in zip(rows.tolist(), images.read(rows), strict=True):
+                picture = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+                picture.save(self.to / folder / IMAGE.format(row=row))
+        self.written[folder] = count
+        return folder
+
+    def labels(self, data: RetrievalData, split: SplitName, folder: str) -> str:
+        """Write the label rows of a split."""
+        (self.to / folder).mkdir(parents=True, exist_ok=True)
+        np.save(self.to / folder / f"{split}.npy", np.asarray(data.split(split).labels))
+        return f"{folder}/{split}.npy"
+
+    def source(
+        self, trial: Trial, name: str, splits: Sequence[SplitName], *, hashers: bool
+    ) -> SourceRecord:
+        """Write a hasher and the codes that the protocol shows, and return their record."""
+        graph, target = trial.targets[name]
+        spec, seed, store = target.spec, trial.setting.target_seed, self.origin.store
+        hasher = graph.train(target, seed).ref
+        encoded = {split: graph.encode(target, seed, split).ref for split in splits}
+        place = os.path.relpath(store.tensors(hasher).resolve(), self.to.resolve())
+        return SourceRecord(
+            name=name,
+            method=spec.method.name,
+            backbone=spec.backbone.name,
+            bits=spec.bits,
+            normalise=spec.normalise,
+            hasher=self._copy(hasher, f"hashers/{name}") if hashers else place,
+            sha256=store.output(hasher),
+            codes={
+                split: self._copy(ref, f"codes/{name}-{split}")
+                for split, ref in encoded.items()
+                if store.is_done(ref)
+            },
+            trunk=trunk_record(spec.backbone, graph.data.side),
+        )
+
+    def _copy(self, ref: JobRef, stem: str) -> str:
+        """Copy or link the tensors of a job."""
         name = f"{stem}-{self.origin.store.output(ref)[:12]}.safetensors"
-        place = self.to / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        take(self.origin.store.tensors(ref), place)
+        if name not in self.written:
+            (self.to / name).parent.mkdir(parents=True, exist_ok=True)
+            take(self.origin.store.tensors(ref), self.to / name)
+            self.written[name] = 1
         return name
 
-    def there(self, ref: JobRef) -> str:
-        """Return where they lie."""
-        return os.path.relpath(self.origin.store.tensors(ref).resolve(), self.to.resolve())
 
-
-def _source(files: _Files, trial: Trial, name: str, *, hashers: bool) -> SourceRecord:
-    graph, target = trial.homes[name]
-    spec, store, seed = target.spec, files.origin.store, trial.setting.target_seed
-    hasher = graph.train(target, seed).ref
-    encoded = {split: graph.encode(target, seed, split).ref for split in _shown(trial)}
-    return SourceRecord(
-        name=name,
-        method=spec.method.name,
-        backbone=spec.backbone.name,
-        bits=spec.bits,
-        normalise=spec.normalise,
-        hasher=files.beside(hasher, f"hashers/{name}") if hashers else files.there(hasher),
-        sha256=store.output(hasher),
-        codes={
-            split: files.beside(ref, f"codes/{name}-{split}")
-            for split, ref in encoded.items()
-            if store.is_done(ref)
-        },
-        trunk=trunk_record(spec.backbone, graph.data.side),
+@functools.lru_cache(maxsize=32)
+def trunk_record(backbone: Backbone, side: int) -> TrunkRecord:
+    """Return a backbone's network as its layers, in the order in which they are declared."""
+    with seeded(0, "export"):
+        trunk, width = backbone.build(side)
+    modules = list(trunk.named_modules(prefix="trunk"))
+    inner = [module for _, module in modules if any(True for _ in module.children())]
+    about = " ".join((type(backbone).__doc__ or "").split())
+    return TrunkRecord(
+        description=f"{about} {side} x {side} pixels to {width} features.".strip(),
+        params=dataclasses.asdict(backbone),
+        layers=[(name, repr(module)) for name, module in modules if module not in inner],
+        in_sequence=all(type(module) is nn.Sequential for module in inner),
     )

@@ -1,13 +1,14 @@
-"""What attacks of a folder are tried on: queries with target labels, and the hashers there are."""
+"""The trials of an output folder: queries with target labels, and trained hashers to attack."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from hashattack.benchmark.external.errors import OutsideError
+from pydantic import BaseModel, ConfigDict
+
+from hashattack.benchmark.external import ExternalError
 from hashattack.benchmark.jobs import Job
 from hashattack.benchmark.plan.cells import settings_of
 from hashattack.benchmark.plan.graph import JobGraph, Setting, Target
@@ -20,6 +21,25 @@ from hashattack.benchmark.suites.suite import Suite
 from hashattack.datasets.base import UInt8Array
 
 
+class Record(BaseModel):
+    """A value in a JSON file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TrialIdentity(Record):
+    """What decides the queries, their target labels and which training of a hasher is meant."""
+
+    dataset: str
+    dataset_fingerprint: str
+    protocol: str
+    policy: str
+    target_seed: int
+    draw_seed: int
+    n_t: int
+    n_queries: int
+
+
 @dataclass(frozen=True)
 class Trial:
     """The queries of a data set under one setting.
@@ -27,26 +47,26 @@ class Trial:
     Attributes:
         graph: makes its jobs.
         setting: protocol, policy and seeds.
-        homes: by name the targets, each with the graph of the suite's part that has it.
+        targets: the targets by name, each with the graph of the part of the suite that has it.
     """
 
     graph: JobGraph
     setting: Setting
-    homes: dict[str, tuple[JobGraph, Target]] = field(default_factory=dict)
+    targets: dict[str, tuple[JobGraph, Target]] = field(default_factory=dict)
 
     @property
-    def identity(self) -> dict[str, Any]:
-        """What decides the queries, their target labels and which training of a hasher is meant."""
-        return {
-            "dataset": self.graph.data.name,
-            "dataset_fingerprint": self.graph.data.fingerprint,
-            "protocol": self.setting.protocol.name,
-            "policy": self.setting.policy,
-            "target_seed": self.setting.target_seed,
-            "draw_seed": self.setting.seed,
-            "n_t": self.graph.suite.n_t,
-            "n_queries": self.graph.n_queries,
-        }
+    def identity(self) -> TrialIdentity:
+        """The values by which the trial is found again."""
+        return TrialIdentity(
+            dataset=self.graph.data.name,
+            dataset_fingerprint=self.graph.data.fingerprint,
+            protocol=self.setting.protocol.name,
+            policy=self.setting.policy,
+            target_seed=self.setting.target_seed,
+            draw_seed=self.setting.seed,
+            n_t=self.graph.suite.n_t,
+            n_queries=self.graph.n_queries,
+        )
 
     @property
     def target_labels(self) -> UInt8Array:
@@ -57,13 +77,13 @@ class Trial:
 
     def hasher(self, name: str) -> Job:
         """Return the job that trained or imported a target."""
-        graph, target = self.homes[name]
+        graph, target = self.targets[name]
         return graph.train(target, self.setting.target_seed)
 
 
 @dataclass(frozen=True)
 class Origin:
-    """An output folder whose hashers are there to be attacked, and the trials it holds."""
+    """An output folder whose hashers are attacked, and the trials of its suite."""
 
     out: Path
     suite: Suite
@@ -71,58 +91,53 @@ class Origin:
 
     @property
     def store(self) -> Store:
-        """Where its jobs are."""
+        """The store of its jobs."""
         return Store(self.out / "store")
 
     @classmethod
     def of(cls, out: Path, cache: Path) -> Origin:
-        """Read a folder; its attacks need not be known here.
+        """Read a folder; the plug-ins of its attacks need not be loaded.
 
         Raises:
-            NoRunError: it holds none.
+            NoRunError: it holds no run.
             SuiteError: its suite cannot be read.
         """
         suite = stored_suite(out, attacks=False)
-        found: dict[str, Trial] = {}
+        found: dict[TrialIdentity, Trial] = {}
         for graph, targets in graphs_of(suite, cache, {}, stored_sizing(out), labelled=True):
             for setting in settings_of(graph.suite):
                 trial = Trial(graph, setting)
-                trial = found.setdefault(str(trial.identity), trial)
+                trial = found.setdefault(trial.identity, trial)
                 for target in targets:
-                    trial.homes.setdefault(target.spec.name, (graph, target))
+                    trial.targets.setdefault(target.spec.name, (graph, target))
         return cls(out, suite, list(found.values()))
 
-    def trained(self, trial: Trial) -> list[str]:
-        """Return the targets of a trial whose hashers are there."""
-        return [name for name in trial.homes if self.store.is_done(trial.hasher(name).ref)]
+    def is_trained(self, trial: Trial, name: str) -> bool:
+        """Return whether the hasher of a target is in the store."""
+        return name in trial.targets and self.store.is_done(trial.hasher(name).ref)
 
-    def chosen(self, filters: Sequence[str]) -> Iterator[tuple[Trial, list[str]]]:
-        """Yield the trials and their trained targets that match a filter of cells.
+    def trained(self, filters: Sequence[str]) -> list[tuple[Trial, list[str]]]:
+        """Return the trials with the names of their trained targets that match a filter.
 
         Args:
             filters: as ``--only`` takes them; none keep everything.
 
         Raises:
-            OutsideError: no hasher is trained, or none matches.
+            ExternalError: no hasher is trained, or none matches.
         """
         wanted = [parse_filter(text) for text in filters]
-        trained = [(trial, self.trained(trial)) for trial in self.trials]
-        if not any(names for _, names in trained):
-            raise OutsideError(f"{self.out}: none of its hashers is trained yet; run it first")
-        some = False
-        for trial, names in trained:
-            kept = [name for name in names if admits(_row(trial, name), wanted)]
-            if kept:
-                some = True
-                yield trial, kept
-        if not some:
-            raise OutsideError(
+        trained = [(t, name) for t in self.trials for name in t.targets if self.is_trained(t, name)]
+        if not trained:
+            raise ExternalError(f"{self.out}: none of its hashers is trained yet; run it first")
+        kept: dict[TrialIdentity, tuple[Trial, list[str]]] = {}
+        for trial, name in trained:
+            bits = trial.targets[name][1].spec.bits
+            row = {**trial.identity.model_dump(), "source": name, "source_bits": bits}
+            if admits(row, wanted):
+                kept.setdefault(trial.identity, (trial, []))[1].append(name)
+        if not kept:
+            raise ExternalError(
                 f"--only {' --only '.join(filters)} matches no trained hasher of {self.out}; a "
                 "trial has dataset, source, source_bits, protocol, policy and seeds, and no attack"
             )
-
-
-def _row(trial: Trial, source: str) -> Mapping[str, Any]:
-    """Return the columns by which a trial is chosen."""
-    bits = trial.homes[source][1].spec.bits
-    return {**trial.identity, "source": source, "source_bits": bits}
+        return list(kept.values())

@@ -19,7 +19,7 @@ from hashattack.targets.backbones import Backbone
 from hashattack.targets.hasher import NAMED_WEIGHTS
 
 _DATA = "data"  # where data sets lie unless somebody says otherwise
-EXTERNAL = ("ExternalImages", "ExternalCodes")  # tasks that no suite plans
+_EXTERNAL = "External"  # the task that reads images or codes of other code; no suite plans it
 _REMEDY = "the command that made it writes it anew, and does nothing again"
 
 
@@ -36,7 +36,7 @@ def stored_suite(out: Path, *, attacks: bool = True) -> Suite:
             holds scores of what other code made.
     """
     manifest = read_manifest(out)
-    if any(job["task"]["type"] in EXTERNAL for job in manifest["jobs"].values()):
+    if any(job["task"]["type"] == _EXTERNAL for job in manifest["jobs"].values()):
         raise SuiteError(f"{out} holds what other code made, which no suite makes again")
     return restored_suite(manifest, f"the suite of {out}", attacks=attacks)
 

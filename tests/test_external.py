@@ -282,8 +282,8 @@ def test_a_folder_keeps_what_was_scored_and_replaces_what_is_scored_again(
     to = tmp_path / "to"
     np.save(tmp_path / "a.npy", CODES)
     np.save(tmp_path / "b.npy", crafted(origin.out, "anchor-code"))
-    for file, attack in (("a", "one"), ("b", "two"), ("b", "one")):
-        what = request(tmp_path / f"{file}.npy", kind="codes", attack=attack)
+    for name, attack in (("a", "one"), ("b", "two"), ("b", "one")):
+        what = request(tmp_path / f"{name}.npy", kind="codes", attack=attack)
         rows = scored(origin, trials, cache, to, what)
     assert rows["attack"].tolist() == ["one", "two"]
     assert rows["t_map"].nunique() == 1
@@ -423,7 +423,7 @@ def test_codes_are_read_from_every_form_also_as_zeros_and_ones(form: str, tmp_pa
         else:
             np.savetxt(path, values, fmt="%d", delimiter="," if form == "csv" else " ")
         found, noted = read_submission("codes", path, SHAPES["codes"])
-        assert (found.dtype, found.tolist()) == (np.int8, codes.tolist())
+        assert (str(found.dtype), found.tolist()) == ("int8", codes.tolist())
         assert noted.endswith(note)
     np.savetxt(tmp_path / "odd.csv", codes * 0.9, delimiter=",")
     refused(tmp_path / "odd.csv", r"8 rows hold other values \(row 0, row 1, row 2, …\)", "codes")

@@ -113,7 +113,7 @@ def score(
     from hashattack.benchmark.engines.choice import Choice
     from hashattack.benchmark.external.export import TrialFile
     from hashattack.benchmark.external.scoring import ScoreRequest, submit
-    from hashattack.benchmark.external.submission import parse_epsilon
+    from hashattack.benchmark.external.submission import Kind, parse_epsilon
     from hashattack.benchmark.external.trials import Origin
     from hashattack.benchmark.plugins import load_plugins
     from hashattack.benchmark.results.manifest import manifest_of, result_rows
@@ -121,7 +121,8 @@ def score(
 
     with usage_errors():
         path = images or codes
-        if path is None or (images is not None and codes is not None):
+        kind: Kind = "images" if codes is None else "codes"
+        if path is None or None not in (images, codes):
             raise UserError("give either --images or --codes")
         if codes is not None and epsilon is not None:
             raise UserError("--epsilon is the budget of images; codes have none")

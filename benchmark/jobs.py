@@ -87,8 +87,8 @@ class Task(ABC):
         return False
 
     @property
-    def room(self) -> str:
-        """Jobs of different rooms never share a process."""
+    def isolation(self) -> str:
+        """Jobs of different isolation never share a process."""
         return HARNESS
 
     @property
@@ -169,8 +169,8 @@ class Job:
 
     @property
     def isolation(self) -> str:
-        """Jobs of different groups never share a process."""
-        return self.task.room
+        """Jobs of different isolation never share a process."""
+        return self.task.isolation
 
     @property
     def ref(self) -> JobRef:

@@ -48,7 +48,7 @@ class Checker:
 
     def _run(self, whole: Plan, plan: Plan) -> None:
         write_manifest(whole, self.out)
-        run_jobs(plan.jobs, self.out, InlineEngine(), None, self.cache, trusts=self._trusts)
+        run_jobs(plan.jobs, self.out, InlineEngine(), None, self.cache, accepts=self._accepts)
 
-    def _trusts(self, job: Job, _: object) -> bool:
+    def _accepts(self, job: Job, _: object) -> bool:
         return self.trusted or job.ref.stage in PREPARING

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,15 +15,16 @@ import torch
 
 from hashattack.benchmark.contract.world import DIGITS, World
 from hashattack.benchmark.contract.world import untrained as untrained
-from hashattack.benchmark.engines.base import HARNESS, Engine, Slot
+from hashattack.benchmark.engines.base import HARNESS, Engine, Function, Slot
 from hashattack.benchmark.engines.slots import cpu_slots
 from hashattack.benchmark.external.export import export_trials
 from hashattack.benchmark.external.trials import Origin
 from hashattack.benchmark.jobs import Job
 from hashattack.benchmark.plan.plan import Plan, make_plan
+from hashattack.benchmark.progress.events import Event
 from hashattack.benchmark.schedule.attempts import Patience
-from hashattack.benchmark.schedule.ledger import StoreLedger, Trusts
-from hashattack.benchmark.schedule.loop import Loop, Outcome
+from hashattack.benchmark.schedule.loop import Loop, RunOutcome
+from hashattack.benchmark.schedule.records import Accepts, JobRecords
 from hashattack.benchmark.suites.suite import Suite, validate
 from hashattack.datasets.base import RetrievalData
 from tests.photos import photo_folder
@@ -109,7 +110,7 @@ class InlineEngine(Engine):
         return self._slots
 
     def submit(
-        self, slot: str, function: Callable[..., Any], /, *, room: str = HARNESS, **arguments: Any
+        self, slot: str, function: Function, /, *, isolation: str = HARNESS, **arguments: Any
     ) -> Future[Any]:
         future: Future[Any] = Future()
         future.set_result(function(**arguments))
@@ -123,25 +124,16 @@ class InlineEngine(Engine):
 
 @dataclass
 class Recorder:
-    """An observer that remembers which jobs ran."""
+    """A listener that keeps which jobs ran and why some were tried again."""
 
     ran: list[str] = field(default_factory=list)
+    retried: list[str] = field(default_factory=list)  # reasons
 
-    retried: list[str] = field(default_factory=list)  # their reasons
-
-    def begin(self, total: int, left: float) -> None: ...
-
-    def started(self, job: Job, slot: str, left: float) -> None:
-        self.ran.append(job.label)
-
-    def progress(self, job: Job, done: int, total: int, unit: str) -> None: ...
-
-    def ended(self, job: Job, status: str, reason: str, seconds: float, left: float) -> None: ...
-
-    def again(self, job: Job, slot: str, reason: str) -> None:
-        self.retried.append(reason)
-
-    def finishing(self, jobs: Sequence[Job]) -> None: ...
+    def __call__(self, event: Event) -> None:
+        if event.kind == "started" and event.job is not None:
+            self.ran.append(event.job.label)
+        if event.kind == "retry":
+            self.retried.append(str(event.reason))
 
 
 def small_suite(**changes: Any) -> Suite:
@@ -167,32 +159,32 @@ def small_suite(**changes: Any) -> Suite:
 
 
 def run_inline(
-    suite: Suite, cache: Path, out: Path, observer: Recorder | None = None
-) -> tuple[Plan, Outcome]:
+    suite: Suite, cache: Path, out: Path, listener: Recorder | None = None
+) -> tuple[Plan, RunOutcome]:
     """Plan and run a suite in this process."""
     from hashattack.benchmark.results.manifest import write_manifest
 
     plan = make_plan(suite, cache)
     write_manifest(plan, out)
-    return plan, run_jobs(plan.jobs, out, InlineEngine(), observer, cache)
+    return plan, run_jobs(plan.jobs, out, InlineEngine(), listener, cache)
 
 
 def run_jobs(
     jobs: Mapping[str, Job],
     out: Path,
     engine: Engine,
-    observer: Recorder | None = None,
+    listener: Recorder | None = None,
     cache: Path | None = None,
     patience: Patience | None = None,
-    trusts: Trusts = lambda _job, _made: True,
-) -> Outcome:
+    accepts: Accepts = lambda _job, _provenance: True,
+) -> RunOutcome:
     """Run a graph to its end, every job estimated at a second."""
     loop = Loop(
         jobs,
         dict.fromkeys(jobs, 1.0),
         engine=engine,
-        ledger=StoreLedger(out, cache or out, trusts=trusts),
-        observer=observer or Recorder(),
+        records=JobRecords(out, cache or out, accepts=accepts),
+        listeners=() if listener is None else (listener,),
         patience=patience,
     )
     try:

@@ -100,7 +100,7 @@ def graph(*tasks: tuple[Task, Mapping[str, Task]]) -> dict[str, Job]:
 
 
 def random_graph(draws: np.random.Generator, size: int, alone: float) -> dict[str, Job]:
-    """Return a layered graph; ``alone`` is the share of jobs that want their device alone."""
+    """Return a layered graph; ``alone`` is the share of timed jobs."""
     layers = int(draws.integers(2, 8))
     listed: list[tuple[Job, int]] = []
     for number in range(size):

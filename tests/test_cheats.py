@@ -201,11 +201,11 @@ def test_code_cannot_pass_for_the_programs_own() -> None:
     assert not is_own((1, {"loop": laden}))
 
 
-def test_rooms_share_no_process() -> None:
+def test_jobs_of_different_isolation_share_no_process() -> None:
     engine = LocalEngine(cpu_slots(1))
 
-    def process(room: str) -> Any:
-        future = engine.submit("cpu 0", os.getpid, room=room)
+    def process(isolation: str) -> Any:
+        future = engine.submit("cpu 0", os.getpid, isolation=isolation)
         assert engine.alive("cpu 0")
         return future.result(timeout=120)
 

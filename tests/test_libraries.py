@@ -18,7 +18,7 @@ from hashattack.attacks.libraries import Library, LibraryError, extra
 from hashattack.attacks.protocols import EPSILON
 from hashattack.benchmark import program
 from hashattack.benchmark.cli.listing import listing
-from hashattack.benchmark.engines.probe import fault, probe
+from hashattack.benchmark.engines.dask import fault, probe
 from hashattack.benchmark.plan.plan import make_plan
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.suites.sources import SuiteError
@@ -145,8 +145,9 @@ def test_a_worker_without_the_library_is_not_used(
     same = probe(str(token))
     assert fault(same, "here", tmp_path, cpu_only=True) is None
     other = {**same, "versions": {**same["versions"], "torchattacks": "none"}}
-    told = fault(other, "here", tmp_path, cpu_only=True)
-    assert told == "it has other torchattacks (none) than this process (torchattacks 3.5.1)"
+    why = fault(other, "here", tmp_path, cpu_only=True)
+    versions = "of torchattacks (none) than this process (torchattacks 3.5.1)"
+    assert why == f"it has another version {versions}"
     silent = {n: v for n, v in same["versions"].items() if n != "torchattacks"}
     assert fault({**same, "versions": silent}, "here", tmp_path, cpu_only=True) is None
 

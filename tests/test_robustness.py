@@ -6,7 +6,8 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ from hashattack.benchmark.engines.local import LocalEngine
 from hashattack.benchmark.engines.slots import cpu_slots
 from hashattack.benchmark.jobs import Job
 from hashattack.benchmark.schedule import execution
-from hashattack.benchmark.schedule.attempts import Patience
-from hashattack.benchmark.schedule.interrupts import Wish
-from hashattack.benchmark.schedule.ledger import StoreLedger
-from hashattack.benchmark.schedule.loop import TRIES, Loop, Outcome, RunStoppedError
+from hashattack.benchmark.schedule.attempts import Attempt, Patience
+from hashattack.benchmark.schedule.interrupts import StopRequest
+from hashattack.benchmark.schedule.loop import TRIES, Loop, RunOutcome, RunStoppedError
+from hashattack.benchmark.schedule.records import JobRecords
 from hashattack.benchmark.store.store import Store
 from hashattack.reports.results import load_results
 from hashattack.targets.hasher import Hasher
@@ -34,7 +35,7 @@ def bad(name: str, folder: Path, how: str, times: int, **more: Any) -> Misbehavi
     return Misbehaving(name=name, how=how, times=times, folder=str(folder), **more)
 
 
-def status_of(jobs: dict[str, Job], outcome: Outcome) -> dict[str, str]:
+def status_of(jobs: dict[str, Job], outcome: RunOutcome) -> dict[str, str]:
     return {jobs[key].label: status for key, status in outcome.status.items()}
 
 
@@ -42,95 +43,248 @@ def tries(folder: Path, name: str) -> int:
     return len((folder / name).read_text())
 
 
-def test_poison_hanging_and_foreign_errors_cost_only_themselves(tmp_path: Path) -> None:
+# -- workers that die, hang or do not answer ---------------------------------------------------
+
+
+def test_dying_hanging_and_failing_jobs_cost_only_themselves(tmp_path: Path) -> None:
     always = bad("always dies", tmp_path, "die", 99)
-    hangs = bad("hangs", tmp_path, "hang", 99)
     jobs = graph(
         *((Dummy(name=f"innocent {n}"), {}) for n in range(4)),
         (bad("dies once", tmp_path, "die", 1), {}),
         (always, {}),
         (Dummy(name="needs it"), {"of": always}),
-        (hangs, {}),
+        (bad("hangs once", tmp_path, "hang", 1), {}),
         (bad("foreign", tmp_path, "foreign", 99), {}),
     )
-    outcome = run_jobs(jobs, tmp_path, LocalEngine(cpu_slots(2)), patience=Patience(5.0, 1.0))
+    seen = Recorder()
+    engine = LocalEngine(cpu_slots(2))
+    outcome = run_jobs(jobs, tmp_path, engine, seen, patience=Patience(5.0, 1.0))
     status = status_of(jobs, outcome)
-    assert status.pop("always dies") == status.pop("hangs") == status.pop("foreign") == "failed"
+    assert status.pop("always dies") == status.pop("foreign") == "failed"
     assert status.pop("needs it") == "blocked"
     assert set(status.values()) == {"ok"}
-    assert [tries(tmp_path, name) for name in ("always dies", "hangs")] == [TRIES, TRIES]
-    assert tries(tmp_path, "dies once") == 2
-    assert tries(tmp_path, "foreign") == 1, "an error is an answer, and stays one"
+    assert tries(tmp_path, "always dies") == TRIES
+    assert tries(tmp_path, "dies once") == tries(tmp_path, "hangs once") == 2
+    assert tries(tmp_path, "foreign") == 1, "an error is an answer and is not tried again"
+    assert any("it showed no progress for" in reason for reason in seen.retried)
     reasons = " ".join(outcome.reasons.values())
     assert "its worker died 3 times" in reasons
-    assert "it showed no progress for" in reasons
     assert "TwoArgumentsError: 1 and 2" in reasons
 
 
-def test_a_job_that_tells_of_progress_is_left_alone(tmp_path: Path) -> None:
-    class Slow(InlineEngine):
-        """Ends nothing before the loop has looked a few times; its clock runs a second a turn."""
+class Clocked(InlineEngine):
+    """Runs jobs and never returns an answer; its clock runs ten seconds a turn."""
 
-        time = 0.0
-        turns = 0
+    time = 0.0
 
-        def wait(self, futures: Any, timeout: float) -> Any:
-            self.time += 1.0
-            self.turns += 1
-            return list(futures) if self.turns > 20 else ()
+    def wait(self, futures: Collection[Future[Any]], timeout: float) -> Collection[Future[Any]]:
+        self.time += 10.0
+        return ()
 
-        def now(self) -> float:
-            return self.time
+    def now(self) -> float:
+        return self.time
 
-    class Telling(StoreLedger):
-        def progress(self, job: Job) -> tuple[int, int, str] | None:
-            return engine.turns, 100, "step"
 
-    engine = Slow()
-    jobs = graph((Dummy(name="long"), {}))
-    estimates = dict.fromkeys(jobs, 1.0)
-    loop = Loop(
-        jobs,
-        estimates,
-        engine=engine,
-        ledger=Telling(tmp_path, tmp_path),
-        observer=Recorder(),
-        patience=Patience(least=5.0, factor=1.0),
-    )
-    assert set(loop.run().status.values()) == {"ok"}
-    assert engine.replaced == 0
+class Hanging(Clocked):
+    """Starts jobs that never end."""
+
+    def submit(self, slot: str, function: Any, /, **arguments: Any) -> Future[Any]:
+        run = arguments["run"]
+        Store(run.out / "store").start(arguments["job"].ref, run.run, {})
+        return Future()
+
+
+class Late(Clocked):
+    """Returns answers at once."""
+
+    def wait(self, futures: Collection[Future[Any]], timeout: float) -> Collection[Future[Any]]:
+        super().wait(futures, timeout)
+        return list(futures)
+
+
+def test_a_hanging_job_is_stopped_three_times_and_fails(tmp_path: Path) -> None:
+    engine, jobs = Hanging(), graph((Dummy(name="hangs"), {}))
+    outcome = run_jobs(jobs, tmp_path, engine, patience=Patience(60.0, 1.0))
+    assert "its worker died 3 times (it showed no progress for 70 s" in str(outcome.reasons)
+    assert engine.replaced == TRIES
+
+
+def test_a_result_whose_future_is_lost_counts(tmp_path: Path) -> None:
+    jobs = graph((Dummy(name="a"), {}), (Dummy(name="b"), {}))
+    assert run_jobs(jobs, tmp_path, Clocked()).count("ok") == 2
+
+
+@pytest.mark.parametrize(("reads", "status"), [(5, "ok"), (10**9, "failed")])
+def test_a_record_may_appear_late_on_a_shared_file_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reads: int, status: str
+) -> None:
+    left = [reads]
+    real = JobRecords.finished
+
+    def finished(self: JobRecords, job: Job) -> bool:
+        left[0] -= 1
+        return left[0] < 0 and real(self, job)
+
+    monkeypatch.setattr(JobRecords, "finished", finished)
+    outcome = run_jobs(graph((Dummy(name="a"), {})), tmp_path, Late())
+    assert outcome.count(status) == 1
+    assert status == "ok" or "its record did not appear in 90 s" in str(outcome.reasons)
+
+
+class Known(JobRecords):
+    """Records that a test writes."""
+
+    def __init__(self) -> None:
+        self.count, self.done, self.state = 0, False, (0, 0, "step")
+
+    def tries(self, job: Job) -> int:
+        return self.count
+
+    def finished(self, job: Job) -> bool:
+        return self.done
+
+    def progress(self, job: Job) -> tuple[int, int, str] | None:
+        return self.state if self.state[0] else None
+
+
+def test_when_a_worker_is_given_up() -> None:
+    records, patience = Known(), Patience(least=60.0, factor=2.0)
+    (job,) = graph((Dummy(name="a"), {})).values()
+
+    def why(attempt: Attempt, now: float, *, alive: bool = True) -> str | None:
+        attempt.new_progress(now, records)
+        return attempt.given_up(now, records, patience, alive=alive)
+
+    attempt = Attempt(job, "cpu 0", 0.0, seconds=50.0)
+    assert why(attempt, 299.0) is None
+    assert why(attempt, 301.0) == "its worker did not start it in 300 s"
+    records.count = 1
+    assert why(attempt, 310.0) is None, "it has started"
+    assert why(attempt, 410.0) is None, "twice its estimate"
+    assert "it showed no progress for 101 s" in str(why(attempt, 411.0))
+    attempt.allow(60.0)
+    assert why(attempt, 411.0) is None, "the loop itself stood still"
+    for step, now in enumerate((420.0, 430.0, 510.0), start=1):
+        records.state = (step, 100, "step")
+        assert why(attempt, now) is None
+    assert why(attempt, 670.0) is None, "twice its longest pause"
+    assert "no progress" in str(why(attempt, 671.0))
+    records.state = (9, 100, "step")
+    assert why(attempt, 680.0, alive=False) is None
+    assert why(attempt, 685.0) is None, "it was alive in between"
+    assert why(attempt, 690.0, alive=False) is None
+    assert why(attempt, 701.0, alive=False) == "its worker is gone"
+    records.done = True
+    assert why(attempt, 702.0) is None
+    assert why(attempt, 733.0) == "its record is written and its worker does not answer"
+
+
+class Refusing(InlineEngine):
+    """Takes no job whose label starts with a word: its worker dies at once."""
+
+    def __init__(self, count: int, word: str = "") -> None:
+        super().__init__(count)
+        self.word = word
+
+    def submit(self, slot: str, function: Any, /, **arguments: Any) -> Future[Any]:
+        if arguments["job"].label.startswith(self.word):
+            raise EngineError("it is gone")
+        return super().submit(slot, function, **arguments)
+
+
+def test_workers_that_never_start_a_job_end_the_run_with_an_error(tmp_path: Path) -> None:
+    jobs = graph(*((Dummy(name=name), {}) for name in "abcdef"))
+    with pytest.raises(EngineError, match="no worker is left"):
+        run_jobs(jobs, tmp_path, Refusing(1))
+
+
+def test_without_any_worker_the_run_ends_after_ten_minutes(tmp_path: Path) -> None:
+    engine = Clocked(0)
+    with pytest.raises(EngineError, match="no worker is left"):
+        run_jobs(graph((Dummy(name="a"), {})), tmp_path, engine)
+    assert engine.time == 610.0
+
+
+def test_a_job_that_kills_workers_before_it_starts_costs_only_itself(tmp_path: Path) -> None:
+    poison = Dummy(name="poison")
+    jobs = graph((poison, {}), (Dummy(name="needs it"), {"of": poison}), (Dummy(name="fine"), {}))
+    outcome = run_jobs(jobs, tmp_path, Refusing(2, "poison"))
+    assert status_of(jobs, outcome) == {"poison": "failed", "needs it": "blocked", "fine": "ok"}
+    assert "3 workers died before they could start it" in str(outcome.reasons)
+
+
+def test_a_worker_that_dies_before_a_second_start_is_not_tried_for_ever(tmp_path: Path) -> None:
+    class Failing(InlineEngine):
+        """Starts the job once; afterwards its workers die before they can."""
+
+        submitted = 0
+
+        def submit(self, slot: str, function: Any, /, **arguments: Any) -> Future[Any]:
+            self.submitted += 1
+            if self.submitted > 1:
+                raise EngineError("no driver")
+            return super().submit(slot, function, **arguments)
+
+    engine = Failing()
+    jobs = graph((bad("sticky", tmp_path, "device", 9), {}))
+    assert run_jobs(jobs, tmp_path, engine).count("failed") == 1
+    assert engine.submitted == 1 + TRIES
+
+
+def test_a_folder_in_which_no_worker_can_write_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr(Store, "start", refuse)
+    jobs = graph(*((Dummy(name=name), {}) for name in "abcd"))
+    with pytest.raises(EngineError, match="no worker is left"):
+        run_jobs(jobs, tmp_path, InlineEngine())
+
+
+def test_a_worker_whose_driver_is_dead_stops_when_another_run_begins(tmp_path: Path) -> None:
+    (job,) = graph((bad("old", tmp_path, "crawl", 9), {})).values()
+    old = JobRecords(tmp_path, tmp_path)
+    JobRecords(tmp_path, tmp_path)  # the same command again, on a cluster whose worker lives on
+    function, arguments = old.call(job, "cpu")
+    assert function is execution.execute
+    answer = function(**arguments)
+    assert "another run writes to" in answer["reason"]
+    assert Store(tmp_path / "store").failure(job.ref) is None
+
+
+# -- memory ------------------------------------------------------------------------------------
 
 
 def test_out_of_memory_halves_the_batch_in_a_fresh_process(tmp_path: Path) -> None:
-    jobs = graph((bad("big", tmp_path, "memory", 2), {}), (bad("vast", tmp_path, "memory", 9), {}))
+    jobs = graph(
+        (bad("big", tmp_path, "memory", 2), {}),
+        (bad("vast", tmp_path, "memory", 9), {}),
+        (bad("whole", tmp_path, "memory", 9, splits=False), {}),
+    )
     engine, seen = InlineEngine(), Recorder()
-    status = status_of(jobs, run_jobs(jobs, tmp_path, engine, seen))
-    assert status == {"big": "ok", "vast": "failed"}
+    outcome = run_jobs(jobs, tmp_path, engine, seen)
+    assert status_of(jobs, outcome) == {"big": "ok", "vast": "failed", "whole": "failed"}
     assert tries(tmp_path, "vast") == 4, "batches of 8, 4, 2 and 1"
-    assert engine.replaced == 2 + 4
+    assert tries(tmp_path, "whole") == 1
+    assert engine.replaced == 2 + 4 + 1
     big = next(job for job in jobs.values() if job.label == "big")
     record = Store(tmp_path / "store").record(big.ref)
     assert record is not None
     assert record["provenance"]["notes"] == ["big: 2 images at a time, as 8 did not fit the memory"]
     assert "trying half the batch" in seen.retried[0]
+    assert "out of memory at batch 8, which cannot be split" in str(outcome.reasons)
 
 
-def test_what_cannot_be_split_names_its_batch(tmp_path: Path) -> None:
-    jobs = graph((bad("whole", tmp_path, "memory", 9, splits=False), {}))
-    outcome = run_jobs(jobs, tmp_path, InlineEngine())
-    (reason,) = outcome.reasons.values()
-    assert "out of memory at batch 8, which cannot be split" in reason
-    assert tries(tmp_path, "whole") == 1
-
-
-def test_a_broken_device_is_left_and_the_job_tried_again(tmp_path: Path) -> None:
-    jobs = graph((bad("sticky", tmp_path, "device", 1), {}))
+def test_after_a_device_error_the_job_is_tried_again_in_a_fresh_process(tmp_path: Path) -> None:
     engine = InlineEngine()
-    assert status_of(jobs, run_jobs(jobs, tmp_path, engine)) == {"sticky": "ok"}
+    jobs = graph((bad("sticky", tmp_path, "device", 1), {}))
+    assert run_jobs(jobs, tmp_path, engine).count("ok") == 1
     assert engine.replaced == 1
 
 
-def test_a_row_tells_of_smaller_batches(
+def test_a_row_says_that_batches_were_halved(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_inline(small_suite(), cache, tmp_path / "whole")
@@ -183,6 +337,9 @@ def test_training_adds_up_gradients_where_no_batch_statistics_are_used(
 SMALL = {"n_train": 48, "n_query": 12, "n_database": 96}
 
 
+# -- a full disk, and requests to stop ---------------------------------------------------------
+
+
 @pytest.fixture
 def full_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Let the disk be full after some writes of files."""
@@ -213,8 +370,7 @@ def test_a_full_disk_stops_the_run_and_nothing_is_lost(
     assert not list(tmp_path.rglob("*.tmp"))
     full_after["writes"] = 10**9
     done = [job for job in jobs.values() if Store(tmp_path / "store").record(job.ref) is not None]
-    seen = Recorder()
-    outcome = run_jobs(jobs, tmp_path, InlineEngine(), seen)
+    outcome = run_jobs(jobs, tmp_path, InlineEngine())
     assert outcome.count("cached") == len(done)
     assert outcome.count("ok") == len(jobs) - len(done)
 
@@ -236,104 +392,19 @@ def test_a_really_full_disk_is_one_clear_message(cache: Path, tmp_path: Path) ->
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_asked_to_finish_nothing_new_starts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("requested", [StopRequest.finish, StopRequest.stop])
+def test_after_a_stop_request_nothing_new_starts(tmp_path: Path, requested: StopRequest) -> None:
     jobs = graph(*((Dummy(name=str(n)), {}) for n in range(3)))
     seen = Recorder()
     loop = Loop(
         jobs,
         dict.fromkeys(jobs, 1.0),
         engine=InlineEngine(),
-        ledger=StoreLedger(tmp_path, tmp_path),
-        observer=seen,
-        wish=lambda: Wish.finish if seen.ran else Wish.go_on,
+        records=JobRecords(tmp_path, tmp_path),
+        listeners=[seen],
+        stop_request=lambda: requested if seen.ran else StopRequest.none,
     )
     with pytest.raises(RunStoppedError):
         loop.run()
     assert len(seen.ran) == 1
     assert run_jobs(jobs, tmp_path, InlineEngine()).count("cached") == 1
-
-
-class Refusing(InlineEngine):
-    """Takes no job, or none whose label starts with a word: its worker dies at once."""
-
-    word = ""
-
-    def submit(self, slot: str, function: Any, /, **arguments: Any) -> Any:
-        if arguments["job"].label.startswith(self.word):
-            raise EngineError("it is gone")
-        return super().submit(slot, function, **arguments)
-
-
-def test_workers_that_never_start_a_job_end_the_run_with_an_error(tmp_path: Path) -> None:
-    jobs = graph(*((Dummy(name=name), {}) for name in "abcdef"))
-    with pytest.raises(EngineError, match="no worker is left"):
-        run_jobs(jobs, tmp_path, Refusing(1))
-
-
-def test_a_job_that_kills_workers_before_it_starts_costs_only_itself(tmp_path: Path) -> None:
-    poison = Dummy(name="poison")
-    jobs = graph((poison, {}), (Dummy(name="needs it"), {"of": poison}), (Dummy(name="fine"), {}))
-    engine = Refusing(2)
-    engine.word = "poison"
-    outcome = run_jobs(jobs, tmp_path, engine)
-    assert status_of(jobs, outcome) == {"poison": "failed", "needs it": "blocked", "fine": "ok"}
-    assert "3 workers died before they could start it" in str(outcome.reasons)
-
-
-def test_a_worker_that_dies_before_a_second_start_is_not_tried_for_ever(tmp_path: Path) -> None:
-    class Failing(InlineEngine):
-        """Starts the job once; afterwards its workers die before they can."""
-
-        submitted = 0
-
-        def submit(self, slot: str, function: Any, /, **arguments: Any) -> Any:
-            self.submitted += 1
-            if self.submitted > 1:
-                raise EngineError("no driver")
-            return super().submit(slot, function, **arguments)
-
-    engine = Failing()
-    jobs = graph((bad("sticky", tmp_path, "device", 9), {}))
-    assert status_of(jobs, run_jobs(jobs, tmp_path, engine)) == {"sticky": "failed"}
-    assert engine.submitted == 1 + TRIES
-
-
-def test_a_folder_no_worker_can_write_to_ends_the_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object, **__: object) -> int:
-        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
-
-    monkeypatch.setattr(Store, "start", refuse)
-    jobs = graph(*((Dummy(name=name), {}) for name in "abcd"))
-    with pytest.raises(EngineError, match="no worker is left"):
-        run_jobs(jobs, tmp_path, InlineEngine())
-
-
-def test_a_result_whose_future_is_lost_counts(tmp_path: Path) -> None:
-    class Mute(InlineEngine):
-        """Runs jobs and never says so; its clock runs ten seconds a turn."""
-
-        time = 0.0
-
-        def wait(self, futures: Any, timeout: float) -> Any:
-            self.time += 10.0
-            return ()
-
-        def now(self) -> float:
-            return self.time
-
-    jobs = graph((Dummy(name="a"), {}), (Dummy(name="b"), {}))
-    outcome = run_jobs(jobs, tmp_path, Mute())
-    assert set(outcome.status.values()) == {"ok"}
-
-
-def test_a_worker_whose_driver_is_dead_makes_room_for_the_next(tmp_path: Path) -> None:
-    (job,) = graph((bad("old", tmp_path, "crawl", 9), {})).values()
-    old = StoreLedger(tmp_path, tmp_path)
-    StoreLedger(tmp_path, tmp_path)  # the same command again, on a cluster whose worker lives on
-    function, arguments = old.call(job, "cpu")
-    assert function is execution.execute
-    answer = function(**arguments)
-    assert "another run writes to" in answer["reason"]
-    assert Store(tmp_path / "store").failure(job.ref) is None

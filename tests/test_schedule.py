@@ -1,11 +1,9 @@
-"""The graph loop in virtual time: order, exclusive devices, and how close to the bound it comes."""
+"""The graph loop in virtual time: order, timed jobs alone, and how close to the bound it comes."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashattack.benchmark.engines.base import Slot
+from hashattack.benchmark.engines.base import Function, Slot
 from hashattack.benchmark.jobs import Job
-from hashattack.benchmark.schedule.frontier import critical_path
-from hashattack.benchmark.schedule.placement import Request, place
-from hashattack.benchmark.schedule.simulated import SimulatedEngine
-from hashattack.benchmark.schedule.simulation import lower_bound, simulate
+from hashattack.benchmark.schedule.attempts import Attempt
+from hashattack.benchmark.schedule.loop import critical_path
+from hashattack.benchmark.schedule.placement import place
+from hashattack.benchmark.schedule.simulation import SimulatedEngine, lower_bound, simulate
 from tests.graphs import Dummy, graph, random_graph, shared_slots
 
 
@@ -29,7 +27,7 @@ class Witness(SimulatedEngine):
         super().__init__(slots, seconds)
         self.spans: dict[str, tuple[float, float, Slot]] = {}
 
-    def submit(self, slot: str, function: Callable[..., Any], /, **arguments: Any) -> Future[Any]:
+    def submit(self, slot: str, function: Function, /, **arguments: Any) -> Future[Any]:
         job: Job = arguments["job"]
         began = self.now()
         self.spans[job.key] = (began, began + self._seconds[job.key], self._slots[slot])
@@ -102,48 +100,35 @@ def test_the_longest_way_to_the_end_goes_first() -> None:
     assert lower_bound(jobs, seconds, shared_slots(1, 1)) == 12.0
 
 
-def requests(*wanted: tuple[str, float, bool]) -> list[Request]:
-    return [
-        Request(Job.of(Dummy(name=name, alone=alone), {}), seconds)
-        for name, seconds, alone in wanted
-    ]
+def job(name: str, timed: bool = False) -> Job:
+    return Job.of(Dummy(name=name, alone=timed), {})
 
 
-@dataclass(frozen=True)
-class Busy:
-    request: Request
-    ends: float
-
-
-def placed(wanted: list[Request], running: dict[str, Busy]) -> dict[str, str]:
+def placed(jobs: list[tuple[Job, float]], running: list[Attempt]) -> dict[str, str]:
+    """Return the slots that two devices with two slots each give to jobs of these seconds."""
     slots = {slot.name: slot for slot in shared_slots(2, 2)}
-    found = place(wanted, slots, running, now=0.0)
-    return {request.job.label: slot for slot, request in found}
+    seconds = {one.key: length for one, length in jobs}
+    found = place([one for one, _ in jobs], seconds, slots, running, now=0.0)
+    return {one.label: slot for one, slot in found}
 
 
-def test_jobs_that_share_fill_one_device_and_leave_the_other_to_a_job_alone() -> None:
-    found = placed(requests(("a", 1, False), ("b", 1, False), ("timed", 1, True)), {})
+def test_jobs_that_share_fill_one_device_and_leave_the_other_to_a_timed_job() -> None:
+    found = placed([(job("a"), 1), (job("b"), 1), (job("timed", True), 1)], [])
     assert found["a"][0] == found["b"][0] != found["timed"][0]
 
 
-def test_a_device_is_kept_for_the_most_urgent_job_that_wants_one_alone() -> None:
-    one, two, *rest = requests(
-        ("x", 9, False),
-        ("y", 5, False),
-        ("timed", 1, True),
-        ("long", 8, False),
-        ("brief", 4, False),
-    )
-    running = {"0.0": Busy(one, 9.0), "1.0": Busy(two, 5.0)}
-    found = placed(rest, running)
+def test_a_device_is_reserved_for_the_most_urgent_timed_job() -> None:
+    running = [Attempt(job("x"), "0.0", 0.0, 9.0), Attempt(job("y"), "1.0", 0.0, 5.0)]
+    found = placed([(job("timed", True), 1), (job("long"), 8), (job("brief"), 4)], running)
     assert "timed" not in found
-    assert found["long"][0] == "0", "device 1 is idle first, and kept"
+    assert found["long"][0] == "0", "device 1 is idle first, and reserved"
     assert found["brief"] == "1.1", "it ends before device 1 is idle"
 
 
-def test_nothing_joins_a_job_that_runs_alone() -> None:
-    alone, other = requests(("timed", 9, True), ("other", 1, False))
-    assert (
-        placed([other], {"0.0": Busy(alone, 9.0), "1.0": Busy(other, 1.0), "1.1": Busy(other, 1.0)})
-        == {}
-    )
+def test_no_job_joins_a_timed_one() -> None:
+    running = [
+        Attempt(job("timed", True), "0.0", 0.0, 9.0),
+        Attempt(job("x"), "1.0", 0.0, 1.0),
+        Attempt(job("y"), "1.1", 0.0, 1.0),
+    ]
+    assert placed([(job("z"), 1)], running) == {}

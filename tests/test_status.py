@@ -1,4 +1,4 @@
-"""What another terminal sees of a run, what is run again, and why."""
+"""What another terminal shows of a run, what is run again, and why."""
 
 from __future__ import annotations
 
@@ -16,42 +16,34 @@ from hashattack.benchmark.engines.base import EngineError
 from hashattack.benchmark.engines.slots import cpu_slots, gpu_slots, machine_slots
 from hashattack.benchmark.plan.explain import explain
 from hashattack.benchmark.plan.plan import Plan, make_plan
-from hashattack.benchmark.progress.events import EventLog, last_run
+from hashattack.benchmark.progress.events import Event, EventLog, last_run
 from hashattack.benchmark.results.finished import Rerun
 from hashattack.benchmark.results.manifest import write_manifest
 from hashattack.benchmark.results.status import read_status
-from hashattack.benchmark.running import Manner, run_plan, trust
-from hashattack.benchmark.schedule.loop import Outcome
+from hashattack.benchmark.running import RunOptions, accepted, run_plan
+from hashattack.benchmark.schedule.loop import RunOutcome
 from hashattack.benchmark.store.files import write_json
 from hashattack.benchmark.store.folder import progress_file, take_over
 from hashattack.benchmark.store.store import Store
 from hashattack.benchmark.suites.sources import SuiteError
-from tests.conftest import ROOT, Recorder, SmokeRun, run_cli, run_inline, small_suite
+from tests.conftest import ROOT, Recorder, SmokeRun, run_inline, small_suite
 
 
-def test_a_finished_run_says_so(smoke: SmokeRun) -> None:
-    printed = run_cli("status", "--out", str(smoke.out))
-    assert printed.returncode == 0
-    assert ": finished" in printed.stdout
-    told = json.loads(run_cli("status", "--json", "-o", str(smoke.out)).stdout)
-    assert told["state"] == "finished"
-    assert sum(stage["done"] for stage in told["stages"]) == 76
-    assert told["failures"] == told["running"] == []
-
-
-def test_status_needs_no_torch(smoke: SmokeRun) -> None:
-    code = (
-        "import sys; sys.modules['torch'] = None\n"
-        "from pathlib import Path\n"
-        "from hashattack.benchmark.results.status import read_status\n"
-        "from hashattack.benchmark.cli.status_text import status_text\n"
-        f"print(status_text(read_status(Path({str(smoke.out)!r}))))"
-    )
+def test_a_finished_run_is_reported_without_torch(smoke: SmokeRun) -> None:
+    code = "import sys; sys.modules['torch'] = None\nimport run_benchmark; run_benchmark.main()"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, "status", "--json", "--out", str(smoke.out)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "finished" in done.stdout
+    status = json.loads(done.stdout)
+    assert status["state"] == "finished"
+    assert sum(stage["done"] for stage in status["stages"]) == 76
+    assert status["failures"] == status["running"] == []
+    assert ": finished" in status_text(read_status(smoke.out))
 
 
 def test_a_running_one_shows_slots_progress_and_failures(cache: Path, tmp_path: Path) -> None:
@@ -65,8 +57,8 @@ def test_a_running_one_shows_slots_progress_and_failures(cache: Path, tmp_path: 
     log.write_text("".join(f"line {n}\n" for n in range(9)))
     take_over(tmp_path, "x")
     events = EventLog(tmp_path, "x", {"slots": ["cpu 0", "cpu 1"]})
-    events.begin(9, 100.0)
-    events.started(job, "cpu 1", 90.0)
+    events(Event("begin", jobs=9, left=100.0))
+    events(Event("started", job, slot="cpu 1", left=90.0))
     write_json(progress_file(tmp_path, job.key), {"done": 3, "total": 10, "unit": "image"})
     with FileLock(tmp_path / ".lock"):
         write_json(tmp_path / ".holder.json", {"host": "here", "pid": 7})
@@ -78,34 +70,33 @@ def test_a_running_one_shows_slots_progress_and_failures(cache: Path, tmp_path: 
     (failure,) = status.failures
     assert failure.last_lines == [f"line {n}" for n in range(4, 9)]
     text = status_text(status)
-    for told in ("cpu 0", "3/10 images", job.label, "it broke <b>", "line 8", "left"):
-        assert told in text
+    for part in ("cpu 0", "3/10 images", job.label, "it broke <b>", "line 8", "left"):
+        assert part in text
     assert read_status(tmp_path).state == "killed", "no lock and no last word"
-    events.end("SIGTERM")
+    events(Event("end", reason="SIGTERM"))
     assert read_status(tmp_path).told == "by SIGTERM; the same command continues"
 
 
 def test_events_survive_a_line_cut_by_a_kill(tmp_path: Path) -> None:
     log = EventLog(tmp_path, "a", {})
-    log.begin(1, 1.0)
+    log(Event("begin", jobs=1, left=1.0))
     with (tmp_path / "events.jsonl").open("a") as file:
         file.write('{"run": "a", "ev')
     second = EventLog(tmp_path, "b", {})
-    second.begin(2, 1.0)
-    second.end("finished")
+    second(Event("begin", jobs=2, left=1.0))
+    second(Event("end", reason="finished"))
     assert [event["event"] for event in last_run(tmp_path)] == ["begin", "end"]
 
 
-def run(plan: Plan, out: Path, cache: Path, rerun: Rerun, seen: Recorder) -> Outcome:
+def run(plan: Plan, out: Path, cache: Path, rerun: Rerun, seen: Recorder) -> RunOutcome:
     return run_plan(
         plan,
         plan,
         out=out,
         cache=cache,
-        manner=Manner(rerun=rerun),
-        observer=seen,
-        command="test",
-        say=lambda _: None,
+        options=RunOptions(rerun=rerun),
+        listener=seen,
+        echo=lambda _: None,
     )
 
 
@@ -141,14 +132,14 @@ def test_all_over_again_deletes_nothing_and_goes_on_when_stopped(
     """What was made since ``--rerun all`` was first asked for counts; the file says since when."""
     job = next(iter(make_plan(small_suite(), cache).jobs.values()))
     made_before = {"began": time.time()}
-    trusts = trust(Rerun.all, tmp_path)
+    accepts = accepted(Rerun.all, tmp_path)
     made_since = {"began": time.time() + 1}
-    assert not trusts(job, made_before)
-    assert trusts(job, made_since)
-    again = trust(Rerun.all, tmp_path)
+    assert not accepts(job, made_before)
+    assert accepts(job, made_since)
+    again = accepted(Rerun.all, tmp_path)
     assert not again(job, made_before)
     assert again(job, made_since), "a run that is started again goes on"
-    assert trust(Rerun.failed, tmp_path)(job, made_before)
+    assert accepted(Rerun.failed, tmp_path)(job, made_before)
 
 
 def test_an_explanation_names_what_changed(cache: Path, tmp_path: Path) -> None:
@@ -160,15 +151,15 @@ def test_an_explanation_names_what_changed(cache: Path, tmp_path: Path) -> None:
 
     attacks = ["original", {"attack": "dhta", "params": {"steps": 3, "rule": "l2"}}]
     changed = make_plan(small_suite(attacks=attacks), cache)
-    told = "\n".join(explain(changed, store, "craft DHTA"))
-    assert "its key is new" in told
-    assert "attack.crafting.steps: 2 -> 3" in told
+    text = "\n".join(explain(changed, store, "craft DHTA"))
+    assert "its key is new" in text
+    assert "attack.crafting.steps: 2 -> 3" in text
 
     target = suite.targets[0].model_dump() | {"training": {"epochs": 2, "learning_rate": 0.02}}
     retrained = make_plan(small_suite(targets=[target]), cache)
-    told = "\n".join(explain(retrained, store, "craft DHTA"))
-    assert "input target: another job, 'train DPSH-Tiny-12'" in told
-    assert "spec.training.epochs: 1 -> 2" in told
+    text = "\n".join(explain(retrained, store, "craft DHTA"))
+    assert "input target: another job, 'train DPSH-Tiny-12'" in text
+    assert "spec.training.epochs: 1 -> 2" in text
 
     encode = next(job for job in plan.jobs.values() if job.stage == "encode")
     record = store.record(next(iter(encode.inputs.values())))
@@ -176,8 +167,8 @@ def test_an_explanation_names_what_changed(cache: Path, tmp_path: Path) -> None:
     write_json(
         store.folder(next(iter(encode.inputs.values()))) / "done.json", record | {"output": "other"}
     )
-    told = "\n".join(explain(plan, store, encode.key))
-    assert "'train DPSH-Tiny-12' was made again since, with other bytes" in told
+    text = "\n".join(explain(plan, store, encode.key))
+    assert "'train DPSH-Tiny-12' was made again since, with other bytes" in text
 
     (store.folder(craft.ref) / "done.json").unlink()
     assert "started 1 times and never done" in "\n".join(explain(plan, store, craft.key))

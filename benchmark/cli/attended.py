@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 
 import typer
 
 from hashattack.benchmark.console import say
 from hashattack.benchmark.plan.plan import Plan
-from hashattack.benchmark.progress.progress import observed
-from hashattack.benchmark.running import Manner, run_plan
-from hashattack.benchmark.schedule.loop import Outcome, RunStoppedError
+from hashattack.benchmark.progress.display import ProgressDisplay
+from hashattack.benchmark.running import RunOptions, run_plan
+from hashattack.benchmark.schedule.loop import RunOutcome, RunStoppedError
 
 
-def run_attended(whole: Plan, plan: Plan, *, out: Path, cache: Path, manner: Manner) -> Outcome:
+def run_attended(
+    whole: Plan, plan: Plan, *, out: Path, cache: Path, options: RunOptions
+) -> RunOutcome:
     """Run what is not done of a plan; where the run is stopped, so is the command.
 
     Args:
@@ -23,22 +23,21 @@ def run_attended(whole: Plan, plan: Plan, *, out: Path, cache: Path, manner: Man
         plan: what of it is wanted now.
         out: the output folder.
         cache: where data sets lie.
-        manner: where and how.
+        options: where and how.
 
     Raises:
         typer.Exit: a signal or a full disk ended it.
     """
     try:
-        with observed(say) as observer:
+        with ProgressDisplay(say) as display:
             return run_plan(
                 whole,
                 plan,
                 out=out,
                 cache=cache,
-                manner=manner,
-                observer=observer,
-                command=shlex.join(sys.argv),
-                say=say,
+                options=options,
+                listener=display,
+                echo=say,
             )
     except RunStoppedError as error:
         say(f"{error}; what is done is kept, and the same command continues in {out}")

@@ -196,12 +196,12 @@ def _runner(
 ) -> Callable[[Plan, Plan], object]:
     """Return what does the missing jobs of a plan; what other code crafted is crafted anew."""
     from hashattack.benchmark.cli.attended import run_attended
-    from hashattack.benchmark.engines.choice import Choice
-    from hashattack.benchmark.running import Manner, is_of_today
+    from hashattack.benchmark.engines.slots import EngineOptions
+    from hashattack.benchmark.running import RunOptions, is_current_code
     from hashattack.benchmark.stages.names import PREPARING
 
-    def trusts(job: Job, made: Mapping[str, Any]) -> bool:
-        return job.ref.stage in PREPARING or is_of_today(job, made)
+    def accepts(job: Job, provenance: Mapping[str, Any]) -> bool:
+        return job.stage in PREPARING or is_current_code(job, provenance)
 
-    manner = Manner(Choice(devices, per_device), trusts=trusts)
-    return functools.partial(run_attended, out=out, cache=cache, manner=manner)
+    options = RunOptions(EngineOptions(devices, per_device), accepts=accepts)
+    return functools.partial(run_attended, out=out, cache=cache, options=options)

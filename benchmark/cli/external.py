@@ -110,14 +110,14 @@ def score(
     is replaced.
     """
     from hashattack.benchmark.cli.attended import run_attended
-    from hashattack.benchmark.engines.choice import Choice
+    from hashattack.benchmark.engines.slots import EngineOptions
     from hashattack.benchmark.external.export import TrialFile
     from hashattack.benchmark.external.scoring import ScoreRequest, submit
     from hashattack.benchmark.external.submission import Kind, parse_epsilon
     from hashattack.benchmark.external.trials import Origin
     from hashattack.benchmark.plugins import load_plugins
     from hashattack.benchmark.results.manifest import manifest_of, result_rows
-    from hashattack.benchmark.running import Manner
+    from hashattack.benchmark.running import RunOptions
 
     with usage_errors():
         path = images or codes
@@ -137,8 +137,8 @@ def score(
         made = request.submissions(TrialFile.read(trials), origin)
         folder = (to or Path("results") / f"{attack}-scored").resolve()
         whole, plan = submit(origin, folder, made)
-        manner = Manner(Choice(devices, slots_per_device))
-        run_attended(whole, plan, out=folder, cache=cache_folder(cache), manner=manner)
+        options = RunOptions(EngineOptions(devices, slots_per_device))
+        run_attended(whole, plan, out=folder, cache=cache_folder(cache), options=options)
         if report:
             _report_beside(out.resolve(), folder)
         else:

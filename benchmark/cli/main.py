@@ -128,8 +128,8 @@ def run(
                 return
     from hashattack.benchmark.cli.attended import run_attended
     from hashattack.benchmark.durations import span
-    from hashattack.benchmark.engines.choice import Choice
-    from hashattack.benchmark.running import Manner
+    from hashattack.benchmark.engines.slots import EngineOptions
+    from hashattack.benchmark.running import RunOptions
     from hashattack.benchmark.schedule.attempts import Patience
     from hashattack.reports.telling import parse_formats, report_run
 
@@ -140,14 +140,14 @@ def run(
         _check_tables(whole)
         wanted = parse_formats(formats)
         folder = request.folder
-        manner = Manner(
-            Choice(devices, slots_per_device, scheduler_file),
+        options = RunOptions(
+            EngineOptions(devices, slots_per_device, scheduler_file),
             rerun,
             verify,
             grace,
             Patience(patience * 60),
         )
-        outcome = run_attended(whole, plan, out=folder, cache=request.cache_folder, manner=manner)
+        outcome = run_attended(whole, plan, out=folder, cache=request.cache_folder, options=options)
         counts = Counter(outcome.status.values())
         told = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
         say(f"jobs: {told or 'none'}; {span(time.monotonic() - began)}")

@@ -1,1 +1,1 @@
-"""Where jobs run: worker processes of this machine, a dask cluster, or nowhere but in time."""
+"""Where jobs run: worker processes of this machine, or of a dask cluster."""

@@ -1,4 +1,4 @@
-"""What the graph loop asks of an engine: slots, each taking one job at a time."""
+"""What the graph loop needs of an engine: slots, each of which runs one job at a time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from typing import Any
 
 from hashattack.datasets.errors import UserError
 
-# Rooms: of what no attack has a part in, and of the program's own attacks. Any other is one job's.
+# Isolation of a job: jobs with different values never share a process. HARNESS is for jobs without
+# attack code, ATTACKER for the attacks of this program; a plug-in's job has a value of its own.
 HARNESS, ATTACKER = "harness", "attacker"
+
+Function = Callable[..., Any]  # what a worker calls; it and its result can be pickled
 
 
 class EngineError(UserError):
@@ -21,10 +24,7 @@ class EngineError(UserError):
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for one job at a time.
-
-    Slots of one ``device`` share it: a job that is timed gets it alone.
-    """
+    """A place for one job at a time. A timed job gets all slots of its ``device``."""
 
     name: str
     torch_device: str  # as its worker calls it: "cpu", "cuda:0"
@@ -33,7 +33,7 @@ class Slot:
 
 
 class Engine(ABC):
-    """Runs functions on slots. What is done is the store's word, never a future's."""
+    """Runs functions on slots. Futures only signal an end; the store says what is done."""
 
     @abstractmethod
     def slots(self) -> Mapping[str, Slot]:
@@ -45,28 +45,28 @@ class Engine(ABC):
 
     @abstractmethod
     def submit(
-        self, slot: str, function: Callable[..., Any], /, *, room: str = HARNESS, **arguments: Any
+        self, slot: str, function: Function, /, *, isolation: str = HARNESS, **arguments: Any
     ) -> Future[Any]:
         """Run a function on a free slot.
 
-        What runs in a room shares its process with nothing that runs in another one, where the
-        engine starts processes of its own.
+        Where the engine starts processes of its own, functions of different ``isolation`` never
+        share one.
 
         Raises:
-            EngineError: the slot's worker is gone; ``replace`` gives it a fresh one.
+            EngineError: the slot's worker is gone; ``replace`` starts a new one.
         """
 
     @abstractmethod
     def replace(self, slot: str) -> None:
-        """Kill a slot's worker, whatever it does, so that a fresh process takes its place."""
+        """Kill a slot's worker, even a busy one; a new process takes its place."""
 
-    def alive(self, slot: str) -> bool:  # noqa: ARG002 - most engines' futures tell
-        """Return whether the slot's worker is there, as far as is known."""
+    def alive(self, slot: str) -> bool:  # noqa: ARG002 - the futures of most engines report it
+        """Return whether the slot's worker is alive, as far as is known."""
         return True
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of every worker; those that are ours end at once."""
+        """Release every worker; end those that this engine started."""
 
     def wait(self, futures: Collection[Future[Any]], timeout: float) -> Collection[Future[Any]]:
         """Return the futures that are done, after at most ``timeout`` seconds."""
@@ -76,5 +76,5 @@ class Engine(ABC):
         return wait(futures, timeout=timeout, return_when=FIRST_COMPLETED).done
 
     def now(self) -> float:
-        """Return the time in seconds from some moment on."""
+        """Return the time in seconds since a fixed moment."""
         return time.monotonic()

@@ -1,9 +1,9 @@
-"""The local engine: single-worker process pools, so a death costs one job only.
+"""The local engine: process pools of one worker each, so that a dead worker costs only its job.
 
-A shared pool fails every queued job when one worker dies; here a job is only ever submitted to a
-free slot, and a broken slot is replaced. A slot has up to two processes, of which one works at a
-time: the harness's, and one of the attacker's side. One of a room for a single job ends when the
-slot's next job comes. Workers exit when their driver is gone.
+In a shared pool the death of one worker fails every queued job. Here jobs are submitted to free
+slots only, and a broken slot is replaced. A slot has up to two processes, of which one works at a
+time: one for the harness and one for attacks. A process isolated for a single job ends when another
+job comes to its slot. Workers exit when the driver is gone.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor, Future
 from typing import Any
 
 from joblib.externals.loky import process_executor
 from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
-from hashattack.benchmark.engines.base import ATTACKER, HARNESS, Engine, EngineError, Slot
+from hashattack.benchmark.engines.base import ATTACKER, HARNESS, Engine, EngineError, Function, Slot
 
 _PR_SET_PDEATHSIG = 1
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
-_DRIVERS_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_DRIVER_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class LocalEngine(Engine):
@@ -36,48 +36,47 @@ class LocalEngine(Engine):
 
     def __init__(self, slots: Iterable[Slot]) -> None:
         self._slots = {slot.name: slot for slot in slots}
-        self._pools: defaultdict[str, dict[str, Any]] = defaultdict(dict)  # slot -> room -> pool
-        self._used: dict[str, str] = {}  # slot -> the room of its last job
+        # slot -> isolation -> pool; the last one is that of the slot's latest job
+        self._pools: defaultdict[str, dict[str, Any]] = defaultdict(dict)
 
     def slots(self) -> Mapping[str, Slot]:
-        """Return all slots: a worker that died is started anew."""
+        """Return all slots: a dead worker is replaced."""
         return self._slots
 
     def submit(
-        self, slot: str, function: Callable[..., Any], /, *, room: str = HARNESS, **arguments: Any
+        self, slot: str, function: Function, /, *, isolation: str = HARNESS, **arguments: Any
     ) -> Future[Any]:
         """Run a function on a free slot."""
         pools = self._pools[slot]
-        self._used[slot] = room
-        stay = (HARNESS, ATTACKER if room == HARNESS else room)
-        for other in pools.keys() - set(stay):
+        kept = (HARNESS, ATTACKER if isolation == HARNESS else isolation)
+        for other in pools.keys() - set(kept):
             _end(pools.pop(other))
         try:
-            if room not in pools:
-                pools[room] = ProcessPoolExecutor(
-                    max_workers=1,
-                    initializer=_start_worker,
-                    initargs=(os.getpid(),),
-                    env=dict(self._slots[slot].environment),
-                )
-            with _no_signals():
-                future: Future[Any] = pools[room].submit(function, **arguments)
+            pools[isolation] = pools.pop(isolation, None) or ProcessPoolExecutor(
+                max_workers=1,
+                initializer=_start_worker,
+                initargs=(os.getpid(),),
+                env=dict(self._slots[slot].environment),
+            )
+            with _signals_blocked():
+                future: Future[Any] = pools[isolation].submit(function, **arguments)
         except (BrokenExecutor, OSError, RuntimeError) as error:  # died idle, or cannot be started
             raise EngineError(f"{slot} has no worker: {error}") from error
         return future
 
     def alive(self, slot: str) -> bool:
-        """Return whether the slot's working process runs, or is still to be started."""
-        processes = _processes(self._pools[slot].get(self._used.get(slot, HARNESS)))
+        """Return whether the process of the slot's job runs, or is still to be started."""
+        pools = list(self._pools[slot].values())
+        processes = _processes(pools[-1]) if pools else []
         return not processes or any(process.is_alive() for process in processes)
 
     def replace(self, slot: str) -> None:
-        """Kill a slot's processes; the next submission starts a fresh one."""
+        """Kill a slot's processes; the next submission starts a new one."""
         for pool in self._pools.pop(slot, {}).values():
             _end(pool)
 
     def close(self) -> None:
-        """End every worker at once; what is done is in the store already."""
+        """End every worker at once; finished jobs are in the store already."""
         for slot in list(self._pools):
             self.replace(slot)
 
@@ -87,7 +86,7 @@ def _processes(pool: Any) -> list[Any]:
 
 
 def _end(pool: Any) -> None:
-    """Kill the process of a pool, whatever it does."""
+    """Kill the process of a pool, even a busy one."""
     processes = _processes(pool)
     pool.shutdown(wait=False, kill_workers=True)
     for process in processes:  # the pool's own thread may be dead
@@ -96,12 +95,12 @@ def _end(pool: Any) -> None:
 
 
 @contextlib.contextmanager
-def _no_signals() -> Iterator[None]:
-    """Let a worker be born deaf: what is sent to the process group is the driver's to answer."""
+def _signals_blocked() -> Iterator[None]:
+    """Start workers with SIGINT and SIGTERM blocked: only the driver answers them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _DRIVERS_SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _DRIVER_SIGNALS)
     try:
         yield
     finally:
@@ -109,22 +108,22 @@ def _no_signals() -> Iterator[None]:
 
 
 def _start_worker(driver: int) -> None:
-    """Prepare a worker: leave signals to the driver, and never outlive it."""
-    # Where psutil is installed, loky ends a worker that grew by 300 MB since its first call, as any
-    # does that loads CUDA or a network: the next job waits for a new one.
+    """Prepare a worker: ignore the driver's signals, and end when the driver ends."""
+    # Where psutil is installed, loky ends a worker that grew by 300 MB since its first call. Any
+    # worker does that loads CUDA or a network, and the next job would wait for a new one.
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
-    for number in _DRIVERS_SIGNALS:
+    for number in _DRIVER_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _DRIVERS_SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _DRIVER_SIGNALS)
     logging.basicConfig(level=logging.INFO, handlers=[logging.NullHandler()])
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    threading.Thread(target=_watch, args=(driver,), daemon=True).start()
+    threading.Thread(target=_exit_with, args=(driver,), daemon=True).start()
 
 
-def _watch(driver: int) -> None:
+def _exit_with(driver: int) -> None:
     while os.getppid() == driver:
         time.sleep(1)
     os._exit(1)

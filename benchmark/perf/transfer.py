@@ -9,7 +9,7 @@ from typing import Any
 
 from hashattack.benchmark.perf.comparison import Comparison
 from hashattack.benchmark.plan.plan import Plan, make_plan
-from hashattack.benchmark.schedule.execution import Order, execute
+from hashattack.benchmark.schedule.execution import RunInfo, execute
 from hashattack.benchmark.store.store import Store
 from hashattack.benchmark.suites.suite import Suite, validate
 
@@ -68,10 +68,10 @@ def transfer(
 
 def _run(plan: Plan, folder: Path, device: str) -> None:
     """Run what is not done of a plan in this process."""
-    store, order = Store(folder / "store"), Order("perf", folder, folder, None)
+    store, run = Store(folder / "store"), RunInfo("perf", folder, folder, None)
     for job in plan.jobs.values():
         if not store.is_done(job.ref):
-            answer = execute(job=job, order=order, device=device)
+            answer = execute(job=job, run=run, device=device)
             if answer["status"] != "ok":
                 raise RuntimeError(answer["reason"])
 

@@ -1,1 +1,1 @@
-"""Telling how a run goes: on the terminal, in the event log, from another process."""
+"""Reporting a run as it goes: events, their log, and what the terminal shows."""

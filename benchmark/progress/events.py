@@ -1,6 +1,6 @@
-"""``events.jsonl``: what happened in an output folder, a line an event, for people and scripts.
+"""Events of a run, and ``events.jsonl``: what happened in an output folder, one line an event.
 
-The log tells; it decides nothing. Imports no torch to be read.
+The log only reports; no decision depends on it. Imports no torch.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from hashattack.benchmark.jobs import Job
@@ -21,59 +22,80 @@ logger = logging.getLogger(__name__)
 _NAME = "events.jsonl"
 
 
-class EventLog:
-    """An observer that appends to ``events.jsonl``.
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in a run. Fields that do not apply are None.
 
-    Jobs that are done already are counted and not listed.
+    Attributes:
+        kind: a run begins, is asked to stop (``stopping``) or ended (``end``); an attempt at a job
+            started or came to nothing (``retry``); a job made progress or ended.
+        job: that it is about.
+        slot: where the attempt runs.
+        status: of a job that ended: cached, ok, failed, invalid, or blocked by a failed input.
+        reason: of a failure, a retry, or the end of the run.
+        seconds: that the job took.
+        left: about how many seconds the run takes from now on.
+        progress: done, total, unit.
+        jobs: how many the graph has.
+        running: labels of the jobs that go on to their end.
+    """
+
+    kind: Literal["begin", "started", "progress", "retry", "ended", "stopping", "end"]
+    job: Job | None = None
+    slot: str | None = None
+    status: str | None = None
+    reason: str | None = None
+    seconds: float | None = None
+    left: float | None = None
+    progress: tuple[int, int, str] | None = None
+    jobs: int | None = None
+    running: list[str] | None = None
+
+
+Listener = Callable[[Event], None]
+
+
+class EventLog:
+    """A listener that appends to ``events.jsonl``.
+
+    Jobs that are done already are counted and not listed; progress is in the folder ``running``.
     """
 
     def __init__(self, out: Path, run: str, about: Mapping[str, Any]) -> None:
-        """Begin to log a run; ``about`` says what it runs and where."""
-        self._path, self._run = out / _NAME, run
+        """Start the log of a run; ``about`` is added to its first event."""
+        self._path, self._run, self._about = out / _NAME, run, dict(about)
         self._cached = 0
-        self._writes = True
-        self._about = dict(about)
-        self._mend()
+        self._writable = True
+        self._end_cut_line()
 
-    def begin(self, total: int, left: float) -> None:
-        """Log the beginning of the run."""
-        self._write("begin", jobs=total, left=round(left, 1), **self._about)
-
-    def started(self, job: Job, slot: str, left: float) -> None:
-        """Log the beginning of an attempt."""
-        self._write("started", slot=slot, left=round(left, 1), **_named(job))
-
-    def progress(self, job: Job, done: int, total: int, unit: str) -> None:
-        """Log nothing: the folder ``running`` has the latest."""
-
-    def ended(self, job: Job, status: str, reason: str, seconds: float, left: float) -> None:
-        """Log the end of a job that ran or cannot run."""
-        if status == "cached":
+    def __call__(self, event: Event) -> None:
+        """Log an event."""
+        if event.status == "cached":
             self._cached += 1
-            return
-        told = {"reason": reason} if reason else {}
-        self._write(
-            "ended",
-            status=status,
-            seconds=round(seconds, 3),
-            left=round(left, 1),
-            **told,
-            **_named(job),
-        )
+        elif event.kind != "progress":
+            self._write(event)
 
-    def again(self, job: Job, slot: str, reason: str) -> None:
-        """Log an attempt that came to nothing."""
-        self._write("again", slot=slot, reason=reason, **_named(job))
+    def _write(self, event: Event) -> None:
+        line: dict[str, Any] = {"time": time.time(), "run": self._run, "event": event.kind}
+        for name in ("slot", "status", "reason", "seconds", "left", "jobs", "running"):
+            value = getattr(event, name)
+            if value is not None and value != "":
+                line[name] = round(value, 3) if isinstance(value, float) else value
+        if event.job is not None:
+            line |= {"key": event.job.key, "stage": event.job.stage, "label": event.job.label}
+        if event.kind == "begin":
+            line |= self._about
+        if event.kind == "end":
+            line["cached"] = self._cached
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:  # a full disk stops the run elsewhere, with its reason
+            if self._writable:
+                logger.warning("%s: %s; events are not logged", self._path, error.strerror)
+            self._writable = False
 
-    def finishing(self, jobs: Sequence[Job]) -> None:
-        """Log that the run is asked to stop."""
-        self._write("finishing", running=[job.key for job in jobs])
-
-    def end(self, how: str) -> None:
-        """Log the end of the run."""
-        self._write("end", how=how, cached=self._cached)
-
-    def _mend(self) -> None:
+    def _end_cut_line(self) -> None:
         """End a line that a kill or a full disk has cut."""
         try:
             with self._path.open("rb+") as file:
@@ -82,21 +104,7 @@ class EventLog:
                     if file.read(1) != b"\n":
                         file.write(b"\n")
         except OSError:
-            return  # there is none yet
-
-    def _write(self, event: str, **fields: Any) -> None:
-        line = json.dumps({"time": time.time(), "run": self._run, "event": event, **fields})
-        try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-        except OSError as error:  # a full disk ends the run elsewhere, with its reason
-            if self._writes:
-                logger.warning("%s: %s; events are not logged", self._path, error.strerror)
-            self._writes = False
-
-
-def _named(job: Job) -> dict[str, str]:
-    return {"key": job.key, "stage": job.stage, "label": job.label}
+            return  # there is no log yet
 
 
 def last_run(out: Path) -> list[dict[str, Any]]:

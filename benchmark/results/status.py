@@ -110,16 +110,16 @@ def read_status(out: Path) -> Status:
 def _state(holder: dict[str, Any] | None, events: list[dict[str, Any]]) -> dict[str, str]:
     if holder is not None:
         told = ", ".join(f"{name} {value}" for name, value in holder.items())
-        asked = any(event["event"] == "finishing" for event in events)
+        asked = any(event["event"] == "stopping" for event in events)
         return {"state": "running", "told": told + (", asked to stop" if asked else "")}
     if not events:
         return {"state": "never run", "told": "the folder holds a plan and no run"}
     last = events[-1]
     if last["event"] != "end":
         return {"state": "killed", "told": "it ended without a word; the same command continues"}
-    if last["how"] == "finished":
+    if last["reason"] == "finished":
         return {"state": "finished", "told": ""}
-    return {"state": "stopped", "told": f"by {last['how']}; the same command continues"}
+    return {"state": "stopped", "told": f"by {last['reason']}; the same command continues"}
 
 
 def _running(out: Path, events: list[dict[str, Any]]) -> list[tuple[str, RunningJob]]:
@@ -128,7 +128,7 @@ def _running(out: Path, events: list[dict[str, Any]]) -> list[tuple[str, Running
     for event in events:
         if event["event"] == "started":
             started[event["key"]] = event
-        elif event["event"] in ("ended", "again"):
+        elif event["event"] in ("ended", "retry"):
             started.pop(event["key"], None)
     now = time.time()
     listed = []

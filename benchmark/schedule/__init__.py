@@ -1,1 +1,1 @@
-"""Running a graph of jobs: which goes where and when, what becomes of it, what a worker does."""
+"""Running a graph of jobs: which job runs where and when, retries, and what a worker does."""

@@ -1,4 +1,4 @@
-"""What a worker does with a job: run it, and leave a record in the store whatever happens."""
+"""What a worker does with a job: run it, and leave a record in the store, also of a failure."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ logger = logging.getLogger(__name__)
 
 _PROGRESS_SECONDS = 0.3
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_BROKEN = ("CUDA", "cuDNN", "CUBLAS", "cuBLAS")
-_UNSEEN_SECONDS = 60.0  # for an input's record to show on a shared file system
+_DEVICE_ERRORS = ("CUDA", "cuDNN", "CUBLAS", "cuBLAS")
+_INPUT_SECONDS = 60.0  # for an input's record to appear on a shared file system
 
 
 @dataclass(frozen=True)
-class Order:
-    """What the driver says about a run to its workers."""
+class RunInfo:
+    """What the driver sends its workers about a run."""
 
     run: str
     out: Path
@@ -46,59 +46,44 @@ class Order:
     revision: str | None
 
 
-@dataclass(frozen=True)
-class Answer:
-    """How an attempt ended, in words; results are in the store.
-
-    ``status`` is ok, failed or invalid, or what the driver acts on: ``memory`` (the device has
-    too little), ``crashed`` (the device is in an unknown state), ``full`` (the disk is).
-    """
-
-    status: str
-    reason: str = ""
-
-    @property
-    def spoilt(self) -> bool:
-        """Return whether the worker's process cannot be used again."""
-        return self.status in ("memory", "crashed")
-
-
 class SupersededError(UserError):
     """Another run has taken over the output folder; this worker's driver is dead."""
 
 
-def execute(*, job: Job, order: Order, device: str, halvings: int = 0) -> dict[str, str]:
-    """Run one job in this process.
+def execute(*, job: Job, run: RunInfo, device: str, halvings: int = 0) -> dict[str, str]:
+    """Run one job in this process and return how it ended: ``status`` and ``reason``.
 
-    Every exception is caught, because foreign exception classes break process pools: the answer
-    is a plain dict, the fields of :class:`Answer`.
+    The status is ok, failed or invalid, or what the driver acts on: ``memory`` (too little on the
+    device), ``crashed`` (the device is in an unknown state), ``full`` (the disk is). Every
+    exception is caught and the answer is a plain dict, because exceptions of other libraries break
+    process pools.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, bits do not repeat
-    logging.raiseExceptions = False  # a log that cannot be written is not the job's fault
+    logging.raiseExceptions = False  # a log that cannot be written must not fail the job
     try:
-        answer = _attempt(job, order, torch.device(device), halvings)
+        status, reason = _attempt(job, run, torch.device(device), halvings)
     except OSError as error:  # not even the failure could be recorded
-        answer = Answer("full" if is_full(error, order.out) else "crashed", str(error))
-    if device.startswith("cuda") and not answer.spoilt:
+        status, reason = "full" if is_full(error, run.out) else "crashed", str(error)
+    if device.startswith("cuda") and status not in ("memory", "crashed"):
         gc.collect()
         torch.cuda.empty_cache()  # for the other process of the slot
-    return {"status": answer.status, "reason": answer.reason}
+    return {"status": status, "reason": reason}
 
 
-def _attempt(job: Job, order: Order, device: torch.device, halvings: int) -> Answer:
-    store = Store(order.out / "store")
-    about = {"pid": os.getpid(), "host": platform.node(), "halvings": halvings}
-    attempt = store.start(job.ref, order.run, about)
-    log = log_file(order.out, job.ref, order.run, attempt)
+def _attempt(job: Job, run: RunInfo, device: torch.device, halvings: int) -> tuple[str, str]:
+    store = Store(run.out / "store")
+    marker = {"pid": os.getpid(), "host": platform.node(), "halvings": halvings}
+    attempt = store.start(job.ref, run.run, marker)
+    log = log_file(run.out, job.ref, run.run, attempt)
     began = time.time()
     inputs: dict[str, str] = {}
-    with _logging_to(log), _reporting(order, job.key) as report:
-        logger.info("%s, key %s: attempt %d, %s", job.label, job.key, attempt, about)
+    with _logging_to(log), _reporting(run, job.key) as report:
+        logger.info("%s, key %s: attempt %d, %s", job.label, job.key, attempt, marker)
         try:
-            inputs = {role: _output(store, ref) for role, ref in job.inputs.items()}
+            inputs = {role: _output_hash(store, ref) for role, ref in job.inputs.items()}
             torch.set_num_threads(job.resources.threads)
             journal = Journal(store.folder(job.ref), digest([inputs, code_digest()]))
-            context = Context(store, job.inputs, order.cache, device, report, journal, halvings)
+            context = Context(store, job.inputs, run.cache, device, report, journal, halvings)
             with numerics(job.resources.precision, device):
                 output = job.task.run(context)
             provenance = {
@@ -106,8 +91,8 @@ def _attempt(job: Job, order: Order, device: torch.device, halvings: int) -> Ans
                 "device": device_name(device),
                 "torch_device": str(device),
                 "host": platform.node(),
-                "revision": order.revision,
-                "run": order.run,
+                "revision": run.revision,
+                "run": run.run,
                 "attempt": attempt,
                 "began": began,
                 "seconds": time.time() - began,
@@ -119,41 +104,41 @@ def _attempt(job: Job, order: Order, device: torch.device, halvings: int) -> Ans
             journal.clear()
         except InvalidAttackError as error:
             store.fail(job.ref, "invalid", str(error), data=error.data, inputs=inputs)
-            return Answer("invalid", str(error))
-        except Exception as error:  # noqa: BLE001 - a failure is a row, whatever it was
+            return "invalid", str(error)
+        except Exception as error:  # noqa: BLE001 - every failure is a row
             logger.error("%s failed: %s", job.label, traceback.format_exc())
-            return _failed(store, job, error, log, order.out)
-    return Answer("ok")
+            return _failed(store, job, error, log, run.out)
+    return "ok", ""
 
 
-def _output(store: Store, ref: JobRef) -> str:
+def _output_hash(store: Store, ref: JobRef) -> str:
     """Return the hash of an input's tensors; on a network file system its record can be late."""
-    ends = time.monotonic() + _UNSEEN_SECONDS
+    ends = time.monotonic() + _INPUT_SECONDS
     while not store.is_done(ref) and time.monotonic() < ends:
         time.sleep(1)
     return store.output(ref)
 
 
-def _failed(store: Store, job: Job, error: Exception, log: Path, out: Path) -> Answer:
-    """Record a failure, or tell the driver what it has to act on."""
+def _failed(store: Store, job: Job, error: Exception, log: Path, out: Path) -> tuple[str, str]:
+    """Record a failure, or return a status on which the driver acts."""
     reason = f"{type(error).__name__}: {error} (see {log})"
-    if isinstance(error, SupersededError):  # what is in the store is the other run's to say
-        return Answer("failed", str(error))
+    if isinstance(error, SupersededError):  # the store is the other run's
+        return "failed", str(error)
     if isinstance(error, OSError) and is_full(error, out):
-        return Answer("full", str(error))
+        return "full", str(error)
     if out_of_memory(error):
-        return Answer("memory", reason)
-    if isinstance(error, RuntimeError) and any(name in str(error) for name in _BROKEN):
-        return Answer("crashed", reason)
+        return "memory", reason
+    if isinstance(error, RuntimeError) and any(name in str(error) for name in _DEVICE_ERRORS):
+        return "crashed", reason
+    data = None
     if isinstance(error, UserError):
-        store.fail(job.ref, "failed", str(error), data=error.data)
-        return Answer("failed", str(error))
-    store.fail(job.ref, "failed", reason)
-    return Answer("failed", reason)
+        reason, data = str(error), error.data
+    store.fail(job.ref, "failed", reason, data=data)
+    return "failed", reason
 
 
 def is_full(error: OSError, folder: Path) -> bool:
-    """Return whether the disk of a folder is full; elsewhere it is one job's trouble."""
+    """Return whether the disk of a folder is full; a full disk elsewhere fails only the job."""
     named = Path(str(error.filename)) if error.filename else folder
     return error.errno in _FULL and named.is_relative_to(folder)
 
@@ -163,8 +148,7 @@ def _notes(job: Job, halvings: int) -> list[str]:
     batch = job.resources.batch
     if not halvings or batch is None:
         return []
-    sizes = f"{batch >> halvings} images at a time, as {batch} did not fit"
-    return [f"{job.label}: {sizes} the memory"]
+    return [f"{job.label}: {batch >> halvings} images at a time, as {batch} did not fit the memory"]
 
 
 @contextmanager
@@ -181,13 +165,13 @@ def _logging_to(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _reporting(order: Order, key: str) -> Iterator[Progress]:
-    """Give a callback that leaves its latest numbers in a file, a few times a second.
+def _reporting(run: RunInfo, key: str) -> Iterator[Progress]:
+    """Give a callback that writes the job's progress to a file, a few times a second.
 
     The callback raises SupersededError when the folder belongs to another run: on a cluster a
     worker outlives its driver.
     """
-    path = progress_file(order.out, key)
+    path = progress_file(run.out, key)
     last = 0.0
 
     def report(done: int, total: int, unit: str) -> None:
@@ -196,14 +180,14 @@ def _reporting(order: Order, key: str) -> Iterator[Progress]:
         if now - last < _PROGRESS_SECONDS:
             return
         last = now
-        if current_run(order.out) not in (None, order.run):
-            raise SupersededError(f"another run writes to {order.out} now")
+        if current_run(run.out) not in (None, run.run):
+            raise SupersededError(f"another run writes to {run.out} now")
         try:
             write_json(path, {"done": done, "total": total, "unit": unit})
         except OSError as error:
-            if is_full(error, order.out):
+            if is_full(error, run.out):
                 raise
-            logger.warning("progress could not be told: %s", error)
+            logger.warning("progress could not be written: %s", error)
 
     try:
         yield report

@@ -1,71 +1,62 @@
-"""Signals, kept for the graph loop: raised inside a library they can be lost.
+"""Signals as requests that the graph loop reads; raised inside a library they could be lost.
 
-The first Ctrl-C asks to finish what runs and start nothing new, the second to stop now. SIGTERM,
-as clusters send it before they kill, asks to finish within a grace period.
+The first Ctrl-C requests to finish running jobs and start nothing new, the second to stop now.
+SIGTERM, which clusters send before they kill, requests to finish within a grace period.
 """
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from enum import Enum
-from typing import Any
-
-_PATIENT = 2  # a third Ctrl-C does not wait for the loop's turn
+from types import FrameType
 
 
-class Wish(Enum):
-    """What the user wants of the loop."""
+class StopRequest(Enum):
+    """What the user requests of the graph loop."""
 
-    go_on = "go on"
+    none = "go on"
     finish = "start nothing new"
     stop = "stop now"
 
 
-class Signals:
-    """What signals have asked for so far."""
+class StopSignals:
+    """Handles SIGINT and SIGTERM within a ``with`` block of the main thread.
+
+    Attributes:
+        received: the latest signal.
+    """
 
     def __init__(self, grace: float) -> None:
+        """Take the seconds from SIGTERM until the request is to stop."""
         self._grace = grace
         self._deadline = float("inf")
         self._interrupts = 0
         self.received: signal.Signals | None = None
 
-    def wish(self) -> Wish:
-        """Return what is asked of the loop now."""
+    def request(self) -> StopRequest:
+        """Return what is requested now."""
         if self._interrupts > 1 or time.monotonic() > self._deadline:
-            return Wish.stop
-        return Wish.go_on if self.received is None else Wish.finish
+            return StopRequest.stop
+        return StopRequest.none if self.received is None else StopRequest.finish
 
-    def receive(self, number: int, frame: Any) -> None:  # noqa: ARG002 - as handlers are called
+    def receive(self, number: int, _frame: FrameType | None) -> None:
         """Handle a signal."""
         self.received = signal.Signals(number)
-        if number == signal.SIGINT:
-            self._interrupts += 1
-            if self._interrupts > _PATIENT:
-                raise KeyboardInterrupt
-        else:
+        if number == signal.SIGTERM:
             self._deadline = min(self._deadline, time.monotonic() + self._grace)
+            return
+        self._interrupts += 1
+        if self._interrupts > 2:  # do not wait for the loop's next turn
+            raise KeyboardInterrupt
 
+    def __enter__(self) -> StopSignals:
+        main = threading.current_thread() is threading.main_thread()
+        numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
+        self._before = {number: signal.signal(number, self.receive) for number in numbers}
+        return self
 
-@contextlib.contextmanager
-def signals(grace: float) -> Iterator[Signals]:
-    """Keep SIGINT and SIGTERM while the block runs; elsewhere than in the main thread, nothing.
-
-    Args:
-        grace: seconds from SIGTERM until the wish is to stop.
-    """
-    kept = Signals(grace)
-    if threading.current_thread() is not threading.main_thread():
-        yield kept
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, kept.receive) for number in numbers}
-    try:
-        yield kept
-    finally:
-        for number, handler in before.items():
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)

@@ -1,62 +1,62 @@
 """The graph loop: a job starts the moment its inputs are done and a slot is free.
 
-Whether a job is done is the ledger's word alone. A job whose worker dies or hangs is tried again,
-up to three times; a job that fails takes with it only what stands on it. No wait is without end.
+Only the records say whether a job is done. A job whose worker dies or hangs is tried again, up to
+three times. A failed job blocks only the jobs that depend on it. Every wait has an end.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from bisect import insort
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from signal import Signals
 from typing import Any
 
 from hashattack.benchmark.console import EXIT_CELLS_MISSING
 from hashattack.benchmark.engines.base import Engine, EngineError
 from hashattack.benchmark.jobs import Job
-from hashattack.benchmark.progress.observers import Observer
+from hashattack.benchmark.progress.events import Event, Listener
 from hashattack.benchmark.schedule.attempts import Attempt, Patience
-from hashattack.benchmark.schedule.execution import Answer
-from hashattack.benchmark.schedule.frontier import Frontier, critical_path
-from hashattack.benchmark.schedule.interrupts import Wish
-from hashattack.benchmark.schedule.ledger import Ledger
-from hashattack.benchmark.schedule.placement import Request, place
+from hashattack.benchmark.schedule.interrupts import StopRequest
+from hashattack.benchmark.schedule.placement import place
+from hashattack.benchmark.schedule.records import JobRecords
 from hashattack.datasets.errors import UserError
 
 logger = logging.getLogger(__name__)
 
 TRIES = 3
 _TURN_SECONDS = 0.25
-_SETTLE_SECONDS = 1.0  # a turn, for asking what is done already
-_STILL_SECONDS = 10.0  # a turn that takes longer was not the jobs' doing
-_UNSEEN_SECONDS = 90.0  # for a record to show on a shared file system
+_READ_SECONDS = 1.0  # a turn, for reading what is done already
+_STILL_SECONDS = 10.0  # a turn that takes longer was not the jobs' fault
+_RECORD_SECONDS = 90.0  # for a record to appear on a shared file system
 _NO_SLOT_SECONDS = 600.0  # without a live worker until the run gives up
 
 
 class RunStoppedError(UserError):
-    """A run that ended early; ``signal`` is what asked for it, None where it could not go on."""
+    """A run that ended early; ``signal`` is what requested it, None where it could not go on."""
 
     signal: Signals | None = None
 
     @property
     def exit_code(self) -> int:
-        """What the program ends with: as a shell has it for a signal, else as for cells missing."""
+        """Exit code of the program: as shells have it for a signal, else as for missing cells."""
         return EXIT_CELLS_MISSING if self.signal is None else 128 + self.signal
 
 
 @dataclass
-class Outcome:
-    """How every job of a graph ended."""
+class RunOutcome:
+    """How every job of a graph ended, by key."""
 
-    status: dict[str, str] = field(default_factory=dict)  # key -> cached, ok, failed, invalid…
+    status: dict[str, str] = field(default_factory=dict)  # cached, ok, failed, invalid, blocked
     reasons: dict[str, str] = field(default_factory=dict)
 
     def count(self, status: str) -> int:
-        """Return how many jobs ended so."""
+        """Return how many jobs ended with this status."""
         return sum(value == status for value in self.status.values())
 
 
@@ -69,9 +69,9 @@ class Loop:
         seconds: Mapping[str, float],
         *,
         engine: Engine,
-        ledger: Ledger,
-        observer: Observer,
-        wish: Callable[[], Wish] = lambda: Wish.go_on,
+        records: JobRecords,
+        listeners: Sequence[Listener] = (),
+        stop_request: Callable[[], StopRequest] = lambda: StopRequest.none,
         urgency: Mapping[str, float] | None = None,
         patience: Patience | None = None,
     ) -> None:
@@ -79,67 +79,81 @@ class Loop:
 
         Args:
             jobs: by key, inputs before what needs them.
-            seconds: an estimate for each.
+            seconds: that each is expected to take.
             engine: where they run.
-            ledger: what is known about them.
-            observer: who is told.
-            wish: what the user asks for, looked at every turn.
+            records: of the run.
+            listeners: called with every event.
+            stop_request: what the user requests, read every turn.
             urgency: higher first. Default: the seconds of the longest chain a job starts.
             patience: with jobs that show no progress.
         """
-        self._seconds = seconds
-        self._engine, self._ledger, self._observer, self._wish = engine, ledger, observer, wish
-        self._patience = patience or Patience()
-        self._frontier = Frontier(jobs, urgency or critical_path(jobs, seconds))
-        self._outcome = Outcome()
+        self._jobs, self._seconds = jobs, seconds
+        self._engine, self._records, self._listeners = engine, records, listeners
+        self._stop_request, self._patience = stop_request, patience or Patience()
+        self._urgency = urgency or critical_path(jobs, seconds)
+        self._graph = TopologicalSorter(
+            {key: [ref.key for ref in job.inputs.values()] for key, job in jobs.items()}
+        )
+        self._graph.prepare()
+        self._outcome = RunOutcome()
+        self._unread: deque[str] = deque()  # jobs whose inputs have ended, records not read yet
+        self._ready: list[Job] = []  # jobs that can start, the most urgent first
         self._running: dict[Future[Any], Attempt] = {}
-        self._work_left = sum(seconds[key] for key in jobs)
-        self._unsettled: deque[str] = deque()  # jobs whose inputs have ended, to be looked at
-        self._unseen: dict[str, tuple[Attempt, float]] = {}  # said to be done, since when
-        self._stillborn: Counter[str] = Counter()  # attempts at a job that never started
-        self._deaths: defaultdict[str, set[str]] = defaultdict(set)  # a slot's, by job
-        self._looked: float | None = None  # when the loop last looked at running jobs
-        self._slotless: float | None = None  # since when no slot is live
-        self._halted: str | None = None  # why it cannot go on
-        self._finishing = False
+        self._answered: dict[Attempt, float] = {}  # without a record yet, and since when
+        self._failed_starts: Counter[str] = Counter()  # of a job: its worker died before it began
+        self._jobs_not_started: defaultdict[str, set[str]] = defaultdict(set)  # on a slot, in a row
+        self._seconds_left = sum(seconds[key] for key in jobs)
+        self._last_turn: float | None = None
+        self._no_slot_since: float | None = None
+        self._fatal: str | None = None  # why the run cannot go on
+        self._stopping = False
 
-    def run(self) -> Outcome:
+    def run(self) -> RunOutcome:
         """Run every job that is not done, and return how each ended.
 
         Raises:
-            RunStoppedError: the user or a full disk stopped it; what is done is kept.
+            RunStoppedError: the user or a full disk stopped it; finished jobs are kept.
             EngineError: no worker is left.
         """
-        self._observer.begin(len(self._frontier.open), self._left())
-        self._unsettled.extend(self._frontier.roots())
-        while self._frontier.open:
-            self._heed()
-            self._settle()
-            if not self._finishing:
+        self._notify(Event("begin", jobs=len(self._jobs), left=self._left()))
+        self._unread.extend(self._graph.get_ready())
+        while self._graph.is_active():
+            self._check_stop()
+            self._read_records()
+            if not self._stopping:
                 self._submit()
-            turn = 0.0 if self._unsettled else _TURN_SECONDS
-            for future in list(self._engine.wait(self._running, turn)):
+            timeout = 0.0 if self._unread else _TURN_SECONDS
+            for future in list(self._engine.wait(self._running, timeout)):
                 self._collect(self._running.pop(future), future)
             self._watch()
         return self._outcome
 
+    def _notify(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener(event)
+
+    def _left(self) -> float:
+        """Return about how many seconds are left."""
+        return max(0.0, self._seconds_left) / max(1, len(self._engine.slots()))
+
     # -- what can start --------------------------------------------------------------------
 
-    def _settle(self) -> None:
-        """Close or make ready jobs whose inputs have all ended, and what follows from it.
+    def _read_records(self) -> None:
+        """Find out which jobs must run, of those whose inputs have all ended.
 
-        The ledger's answer can cost reading a large file, so signals are heeded in between.
+        This may take long, as large files are hashed; stop requests are read in between.
         """
-        fresh: list[Request] = []
-        ends = time.monotonic() + _SETTLE_SECONDS
-        while self._unsettled and time.monotonic() < ends:
-            job = self._frontier.open[self._unsettled.popleft()]
-            verdict = self._blocked(job) or self._ledger.verdict(job)
-            if verdict is None:
-                fresh.append(Request(job, self._seconds[job.key]))
+        ends = time.monotonic() + _READ_SECONDS
+        while self._unread and time.monotonic() < ends:
+            job = self._jobs[self._unread.popleft()]
+            known = self._blocked(job) or self._records.known_status(job)
+            if known is None:
+                self._add_ready(job)
             else:
-                self._record(job, *verdict, 0.0)
-        self._frontier.offer(fresh)
+                self._end(job, *known, 0.0)
+
+    def _add_ready(self, job: Job) -> None:
+        insort(self._ready, job, key=lambda one: -self._urgency[one.key])
 
     def _blocked(self, job: Job) -> tuple[str, str] | None:
         for ref in job.inputs.values():
@@ -148,31 +162,36 @@ class Loop:
         return None
 
     def _submit(self) -> None:
-        live = self._engine.slots()
-        slots = {name: slot for name, slot in live.items() if len(self._deaths[name]) < TRIES}
-        now = self._engine.now()
+        live, now = self._engine.slots(), self._engine.now()
+        slots = {
+            name: slot for name, slot in live.items() if len(self._jobs_not_started[name]) < TRIES
+        }
         if not self._running:
             self._check_slots(bool(slots), bool(live), now)
-        busy = {attempt.slot: attempt for attempt in self._running.values()}
-        for name, request in place(self._frontier.ready.values(), slots, busy, now):
-            del self._frontier.ready[request.job.key]
-            attempt = Attempt(request, name, now, self._ledger)
-            function, arguments = self._ledger.call(request.job, slots[name].torch_device)
+        placed = place(self._ready, self._seconds, slots, self._running.values(), now)
+        starting = {job.key for job, _ in placed}
+        self._ready = [job for job in self._ready if job.key not in starting]
+        for job, slot in placed:
+            tries = self._records.tries(job)
+            attempt = Attempt(job, slot, now, self._seconds[job.key], tries)
+            function, arguments = self._records.call(job, slots[slot].torch_device)
             try:
-                room = request.job.isolation
-                future = self._engine.submit(name, function, room=room, **arguments)
+                future = self._engine.submit(slot, function, isolation=job.isolation, **arguments)
             except EngineError as error:
-                self._died(attempt, str(error))
+                self._worker_died(attempt, str(error))
                 continue
             self._running[future] = attempt
-            self._observer.started(request.job, name, self._left())
+            self._notify(Event("started", job, slot=slot, left=self._left()))
 
     def _check_slots(self, usable: bool, live: bool, now: float) -> None:
-        """Give up when every slot was given up, or none has come for a long time."""
-        self._slotless = None if usable else now if self._slotless is None else self._slotless
-        if self._slotless is not None and (live or now - self._slotless > _NO_SLOT_SECONDS):
+        """Give up when no live slot starts jobs, or none has been live for a long time."""
+        if usable or self._no_slot_since is None:
+            self._no_slot_since = None if usable else now
+        if self._no_slot_since is not None and (
+            live or now - self._no_slot_since > _NO_SLOT_SECONDS
+        ):
             raise EngineError(
-                "no worker is left: they die before they start a job. What is done is kept; when "
+                "no worker is left: they die before they start a job. Finished jobs are kept; when "
                 "workers can start again, the same command continues"
             )
 
@@ -181,126 +200,129 @@ class Loop:
     def _collect(self, attempt: Attempt, future: Future[Any]) -> None:
         error = future.exception() if not future.cancelled() else EngineError("it was cancelled")
         if error is not None:
-            self._died(attempt, f"{type(error).__name__}: {error}")
+            self._worker_died(attempt, f"{type(error).__name__}: {error}")
             return
-        answer = Answer(**future.result())
-        if attempt.started:
-            self._deaths[attempt.slot].clear()
-        if answer.spoilt:
+        status, reason = future.result()["status"], future.result()["reason"]
+        if attempt.started(self._records):
+            self._jobs_not_started[attempt.slot].clear()
+        if status in ("memory", "crashed"):  # the process cannot be used again
             self._engine.replace(attempt.slot)
-        match answer.status:
-            case "ok" if not self._ledger.visible(attempt.job):
-                self._unseen[attempt.job.key] = (attempt, self._engine.now())
-            case "memory" if self._ledger.halve(attempt.job):
-                self._again(attempt, f"{answer.reason}; trying half the batch")
+        match status:
+            case "ok" if not self._records.finished(attempt.job):
+                self._answered[attempt] = self._engine.now()
+            case "memory" if self._records.halve(attempt.job):
+                self._retry(attempt, f"{reason}; trying half the batch")
             case "memory":
                 batch = attempt.job.resources.batch
                 at = f" at batch {batch}, which cannot be split" if batch else ""
-                self._fail(attempt, f"out of memory{at}: {answer.reason}")
-            case "crashed" if not attempt.started:
-                self._stillbirth(attempt, answer.reason)
+                self._fail(attempt, f"out of memory{at}: {reason}")
             case "crashed":
-                self._retry(attempt, answer.reason)
+                self._retry_or_fail(attempt, reason)
             case "full":
-                self._halted = answer.reason
-                self._again(attempt, answer.reason)
+                self._fatal = reason
+                self._retry(attempt, reason)
             case _:
-                self._close(attempt, answer.status, answer.reason)
+                self._end(attempt.job, status, reason, self._engine.now() - attempt.began)
 
-    def _died(self, attempt: Attempt, why: str) -> None:
-        """Deal with a worker that ended without an answer."""
+    def _worker_died(self, attempt: Attempt, why: str) -> None:
+        """Handle a worker that died or is given up."""
         self._engine.replace(attempt.slot)
-        if self._ledger.finished(attempt.job):
-            self._close(attempt, "ok", "")
-        elif attempt.started:
-            self._retry(attempt, why)
+        if self._records.finished(attempt.job):
+            self._end(attempt.job, "ok", "", self._engine.now() - attempt.began)
         else:
-            self._stillbirth(attempt, why)
+            self._retry_or_fail(attempt, why)
 
-    def _stillbirth(self, attempt: Attempt, why: str) -> None:
-        """Deal with a worker that died before it started the job: whose fault it is, time tells.
+    def _retry_or_fail(self, attempt: Attempt, why: str) -> None:
+        """Try a job again whose attempt had no result, up to three times.
 
-        A job fails after three such deaths, and a slot on which three jobs died so is given up.
+        Where the job had not started, the fault may be the job's or the slot's: a slot on which
+        three jobs in a row did not start is not used any more.
         """
         key, slot = attempt.job.key, attempt.slot
-        self._stillborn[key] += 1
-        self._deaths[slot].add(key)
-        if len(self._deaths[slot]) == TRIES:
-            logger.error("%s is not used any more, its workers die at once: %s", slot, why)
-        if self._stillborn[key] >= TRIES:
-            self._fail(attempt, f"{TRIES} workers died before they could start it ({why})")
+        if attempt.started(self._records):
+            tries = self._records.tries(attempt.job)
+            reason = f"its worker died {TRIES} times ({why})"
         else:
-            self._again(attempt, why)
+            self._failed_starts[key] += 1
+            self._jobs_not_started[slot].add(key)
+            if len(self._jobs_not_started[slot]) == TRIES:
+                logger.error("%s is not used any more, its workers die at once: %s", slot, why)
+            tries = self._failed_starts[key]
+            reason = f"{TRIES} workers died before they could start it ({why})"
+        if tries < TRIES:
+            self._retry(attempt, why)
+        else:
+            self._fail(attempt, reason)
 
     def _retry(self, attempt: Attempt, why: str) -> None:
-        if self._ledger.tries(attempt.job) < TRIES:
-            self._again(attempt, why)
-        else:
-            self._fail(attempt, f"its worker died {TRIES} times ({why})")
-
-    def _again(self, attempt: Attempt, why: str) -> None:
-        self._observer.again(attempt.job, attempt.slot, why)
-        self._frontier.offer([attempt.request])
+        self._notify(Event("retry", attempt.job, slot=attempt.slot, reason=why))
+        self._add_ready(attempt.job)
 
     def _fail(self, attempt: Attempt, reason: str) -> None:
         try:
-            reason = self._ledger.fail(attempt.job, reason)
+            reason = self._records.fail(attempt.job, reason)
         except OSError as error:
-            self._halted = f"the failure of {attempt.job.label} could not be recorded: {error}"
-        self._close(attempt, "failed", reason)
+            self._fatal = f"the failure of {attempt.job.label} could not be recorded: {error}"
+        self._end(attempt.job, "failed", reason, self._engine.now() - attempt.began)
 
-    def _close(self, attempt: Attempt, status: str, reason: str) -> None:
-        self._record(attempt.job, status, reason, self._engine.now() - attempt.began)
-
-    def _record(self, job: Job, status: str, reason: str, seconds: float) -> None:
-        """Note how a job ended; jobs that waited for it alone are looked at next."""
-        self._unsettled.extend(self._frontier.end(job.key))
-        self._work_left -= self._seconds[job.key]
+    def _end(self, job: Job, status: str, reason: str, seconds: float) -> None:
+        """Note how a job ended; jobs that waited only for it come next."""
+        self._graph.done(job.key)
+        self._unread.extend(self._graph.get_ready())
+        self._seconds_left -= self._seconds[job.key]
         self._outcome.status[job.key] = status
         if status not in ("ok", "cached"):
-            self._outcome.reasons[job.key] = (
-                reason if status == "blocked" else f"{job.label}: {reason}"
-            )
-        self._observer.ended(job, status, reason, seconds, self._left())
+            label = "" if status == "blocked" else f"{job.label}: "
+            self._outcome.reasons[job.key] = label + reason
+        self._notify(
+            Event("ended", job, status=status, reason=reason, seconds=seconds, left=self._left())
+        )
 
-    def _left(self) -> float:
-        """Return about how many seconds are left."""
-        return max(0.0, self._work_left) / max(1, len(self._engine.slots()))
-
-    # -- what goes on ----------------------------------------------------------------------
+    # -- what runs -------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        """Pass on progress; kill what hangs, and what is done but does not say so."""
+        """Report progress; give up workers that hang, are gone or do not answer."""
         now = self._engine.now()
-        still = 0.0 if self._looked is None else now - self._looked
-        self._looked = now
+        turn = 0.0 if self._last_turn is None else now - self._last_turn
+        self._last_turn = now
         for future, attempt in list(self._running.items()):
-            if still > _STILL_SECONDS:
-                attempt.excuse(still)
-            told = attempt.news(now)
-            if told is not None:
-                self._observer.progress(attempt.job, *told)
+            if turn > _STILL_SECONDS:
+                attempt.allow(turn)
+            if attempt.new_progress(now, self._records):
+                self._notify(Event("progress", attempt.job, progress=attempt.progress))
             alive = self._engine.alive(attempt.slot)
-            why = attempt.given_up(now, self._patience, alive=alive)
+            why = attempt.given_up(now, self._records, self._patience, alive=alive)
             if why is not None:
                 del self._running[future]
-                self._died(attempt, why)
-        for key, (attempt, since) in list(self._unseen.items()):
-            if self._ledger.visible(attempt.job):
-                del self._unseen[key]
-                self._close(attempt, "ok", "")
-            elif now - since > _UNSEEN_SECONDS:
-                del self._unseen[key]
-                self._fail(attempt, f"its record did not show in {_UNSEEN_SECONDS:.0f} s")
+                self._worker_died(attempt, why)
+        for attempt, since in list(self._answered.items()):
+            if self._records.finished(attempt.job):
+                del self._answered[attempt]
+                self._end(attempt.job, "ok", "", self._engine.now() - attempt.began)
+            elif now - since > _RECORD_SECONDS:
+                del self._answered[attempt]
+                self._fail(attempt, f"its record did not appear in {_RECORD_SECONDS:.0f} s")
 
-    def _heed(self) -> None:
-        """Do as the user or a full disk asks."""
-        wish = self._wish()
-        if wish is Wish.stop:
+    def _check_stop(self) -> None:
+        """Stop, or start nothing new, where the user requests it or the disk is full."""
+        request = self._stop_request()
+        if request is StopRequest.stop:
             raise RunStoppedError("stopped")
-        finish = wish is not Wish.go_on or self._halted is not None
-        if finish and not self._finishing:
-            self._finishing = True
-            self._observer.finishing([attempt.job for attempt in self._running.values()])
-        if finish and not self._running and not self._unseen:
-            raise RunStoppedError(self._halted or "stopped")
+        if request is StopRequest.none and self._fatal is None:
+            return
+        if not self._stopping:
+            self._stopping = True
+            running = [attempt.job.label for attempt in self._running.values()]
+            self._notify(Event("stopping", running=running))
+        if not self._running and not self._answered:
+            raise RunStoppedError(self._fatal or "stopped")
+
+
+def critical_path(jobs: Mapping[str, Job], seconds: Mapping[str, float]) -> dict[str, float]:
+    """Return for each job the seconds of the longest chain that starts with it."""
+    length = dict.fromkeys(jobs, 0.0)
+    for key in reversed(list(jobs)):  # jobs come inputs first
+        length[key] += seconds[key]
+        for ref in jobs[key].inputs.values():
+            length[ref.key] = max(length[ref.key], length[key])
+    return length

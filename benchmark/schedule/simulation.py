@@ -1,26 +1,26 @@
-"""A run in virtual time: the very loop that runs jobs, so that its schedule can be measured."""
+"""A run in virtual time, by the loop that runs jobs, so that its schedule can be measured."""
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from hashattack.benchmark.engines.base import Slot
+from hashattack.benchmark.engines.base import HARNESS, Engine, Function, Slot
 from hashattack.benchmark.jobs import Job
-from hashattack.benchmark.progress.observers import Several
 from hashattack.benchmark.schedule.attempts import Patience
-from hashattack.benchmark.schedule.frontier import critical_path
-from hashattack.benchmark.schedule.ledger import Ledger
-from hashattack.benchmark.schedule.loop import Loop
-from hashattack.benchmark.schedule.simulated import SimulatedEngine
+from hashattack.benchmark.schedule.loop import Loop, critical_path
+from hashattack.benchmark.schedule.records import JobRecords
 
 
 @dataclass(frozen=True)
 class Makespan:
-    """How long a graph takes, in seconds, and how long it takes at least."""
+    """How long a graph takes, in seconds, and a lower bound of it."""
 
     seconds: float
     bound: float
@@ -31,23 +31,76 @@ class Makespan:
         return self.seconds / self.bound if self.bound else 1.0
 
 
-class _Paper(Ledger):
-    """A ledger for jobs that only exist on paper."""
+class SimulatedEngine(Engine):
+    """An engine without workers: each job ends after its seconds of virtual time."""
 
-    def __init__(self, done: Collection[str]) -> None:
-        self._done = done
-        self._called: set[str] = set()
+    def __init__(self, slots: Iterable[Slot], seconds: Mapping[str, float]) -> None:
+        """Take the slots, and the seconds every job takes, by key."""
+        self._slots = {slot.name: slot for slot in slots}
+        self._seconds = seconds
+        self._clock = 0.0
+        self._ends: list[tuple[float, int, Future[Any], str]] = []  # a heap
+        self._number = itertools.count()
+        self.started: set[str] = set()  # keys of jobs
+        self.finished: set[str] = set()
 
-    def verdict(self, job: Job) -> tuple[str, str] | None:
+    def slots(self) -> Mapping[str, Slot]:
+        """Return all slots; none ever dies."""
+        return self._slots
+
+    def submit(
+        self, slot: str, function: Function, /, *, isolation: str = HARNESS, **arguments: Any
+    ) -> Future[Any]:
+        """Start a job."""
+        del slot, function, isolation
+        key, future = arguments["job"].key, Future[Any]()
+        self.started.add(key)
+        ends = self._clock + self._seconds[key]
+        heapq.heappush(self._ends, (ends, next(self._number), future, key))
+        return future
+
+    def wait(self, futures: Collection[Future[Any]], timeout: float) -> Collection[Future[Any]]:
+        """Advance the clock to the end of the next job."""
+        del futures, timeout
+        if not self._ends:
+            return ()
+        self._clock, _, future, key = heapq.heappop(self._ends)
+        self.finished.add(key)
+        future.set_result({"status": "ok", "reason": ""})
+        return (future,)
+
+    def now(self) -> float:
+        """Return the virtual time in seconds."""
+        return self._clock
+
+    def replace(self, slot: str) -> None:
+        """Do nothing: no worker dies."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class _SimulatedRecords(JobRecords):
+    """Records without a folder, of jobs that neither fail nor report progress."""
+
+    def __init__(self, done: Collection[str], engine: SimulatedEngine) -> None:
+        self._done, self._engine = done, engine
+
+    def known_status(self, job: Job) -> tuple[str, str] | None:
         return ("cached", "") if job.key in self._done else None
 
-    def call(self, job: Job, torch_device: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+    def call(self, job: Job, torch_device: str) -> tuple[Function, dict[str, Any]]:
         del torch_device
-        self._called.add(job.key)
-        return lambda **_: None, {"job": job}
+        return dict, {"job": job}
 
     def tries(self, job: Job) -> int:
-        return int(job.key in self._called)
+        return int(job.key in self._engine.started)
+
+    def finished(self, job: Job) -> bool:
+        return job.key in self._engine.finished
+
+    def progress(self, job: Job) -> None:
+        del job
 
 
 def simulate(
@@ -63,7 +116,7 @@ def simulate(
 
     Args:
         jobs: by key, inputs before what needs them.
-        estimates: seconds the loop believes each job takes.
+        estimates: seconds the loop expects each job to take.
         slots: where jobs run.
         actual: seconds each job takes. Default: as estimated.
         done: keys of jobs that are done already.
@@ -75,8 +128,7 @@ def simulate(
         jobs,
         estimates,
         engine=engine,
-        ledger=_Paper(done),
-        observer=Several(),
+        records=_SimulatedRecords(done, engine),
         urgency=dict.fromkeys(jobs, 0.0) if first_in_first_out else None,
         patience=Patience(least=math.inf),
     ).run()
@@ -87,9 +139,9 @@ def simulate(
 def lower_bound(
     jobs: Mapping[str, Job], seconds: Mapping[str, float], slots: Sequence[Slot]
 ) -> float:
-    """Return the seconds no schedule can beat: the critical path, or all work over all slots.
+    """Return the seconds that no schedule can beat: the critical path, or all work over all slots.
 
-    A job that runs alone takes all slots of its device, so its work counts for each of them.
+    A timed job takes all slots of its device, so its work counts for each of them.
     """
     sharing = min(Counter(slot.device for slot in slots).values())
     work = sum(seconds[key] * (sharing if job.resources.timed else 1) for key, job in jobs.items())

@@ -41,8 +41,8 @@ class AttackerTask(NetworkTask):
     """A task that acts for the attacker: it reads what the threat model shows, and no more."""
 
     @property
-    def room(self) -> str:
-        """The room of the program's own attacks, or one for this job alone."""
+    def isolation(self) -> str:
+        """That of the program's own attacks, or one for this job alone."""
         return ATTACKER if is_own(self) else f"{ATTACKER} {digest(self)}"
 
     def hidden(self, context: Context) -> tuple[SplitName, ...]:

@@ -1,0 +1,102 @@
+"""What a person sees of a run: live bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from hashattack.benchmark.durations import span
+from hashattack.benchmark.progress.events import Event
+
+
+class ProgressDisplay:
+    """A listener for a ``with`` block.
+
+    On a terminal: a bar for the whole graph and for every running job, and lines for failures and
+    retries. Elsewhere: a line for every job that ran.
+    """
+
+    def __init__(self, echo: Callable[[str], None]) -> None:
+        """Take what prints a line where there is no terminal."""
+        self._echo = echo
+        self._console = Console(stderr=True)
+        self._terminal = self._console.is_terminal
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=self._console,
+            transient=True,
+            disable=not self._terminal,
+        )
+        self._graph: TaskID | None = None
+        self._running: dict[str, TaskID] = {}  # by job
+        self._jobs = self._ended = 0
+
+    def __enter__(self) -> ProgressDisplay:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        if event.kind == "stopping":
+            running = event.running or []
+            self._print(
+                f"stopping: nothing new is started; {len(running)} running jobs go on to their end "
+                f"({'; '.join(running)}); Ctrl-C again stops them, too",
+                "yellow",
+            )
+        elif event.job is not None:
+            self._show_job(event, event.job.key, event.job.label)
+        elif event.kind == "begin":
+            self._jobs = event.jobs or 0
+            self._graph = self._bars.add_task("all jobs", total=self._jobs, unit="jobs", left="")
+
+    def _show_job(self, event: Event, key: str, label: str) -> None:
+        if event.kind == "started":
+            name = f"{event.slot}  {label}"
+            self._running[key] = self._bars.add_task(name, total=None, unit="", left="")
+        elif event.progress is not None:
+            done, total, unit = event.progress
+            self._bars.update(self._running[key], completed=done, total=total, unit=f"{unit}s")
+        elif key in self._running:
+            self._bars.remove_task(self._running.pop(key))
+        if event.kind == "retry":
+            self._print(f"retry: {label} on {event.slot}: {event.reason}", "yellow")
+        if event.kind == "ended":
+            self._show_end(event, label)
+
+    def _show_end(self, event: Event, label: str) -> None:
+        self._ended += 1
+        left = f"about {span(event.left)} left" if event.left else ""
+        took = f"{event.seconds or 0.0:.1f} s"
+        if self._graph is not None:
+            self._bars.update(self._graph, advance=1, left=left)
+        if self._terminal and event.status in ("failed", "invalid"):
+            self._print(f"{event.status}: {label} after {took}: {event.reason}", "red")
+        elif not self._terminal and event.status not in ("cached", "blocked"):
+            rest = f", {left}" if left else ""  # the leaderboard lists the reasons of failures
+            self._echo(f"[{self._ended}/{self._jobs}] {label}: {event.status} in {took}{rest}")
+
+    def _print(self, message: str, style: str) -> None:
+        if self._terminal:
+            self._console.print(message, style=style, markup=False)
+        else:
+            self._echo(message)

@@ -9,32 +9,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashattack.benchmark.metrics.average_precision import (
-    FloatArray,
     chance_ap,
     curve_tops,
     expected_ap,
     expected_found,
     mean_average_precision,
-    optimistic_ap,
-    pessimistic_ap,
     stable_ap,
 )
-from hashattack.benchmark.metrics.gpu import rank_on
-from hashattack.benchmark.metrics.rank import Ranking, rank
+from hashattack.benchmark.metrics.rank import Floats, Ranking, rank, rank_on
 from hashattack.datasets.seeds import generator
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
-def average_precisions(*arrays: np.ndarray) -> dict[str, FloatArray]:
+def average_precisions(*arrays: np.ndarray) -> dict[str, Floats]:
     """Return every metric of a ranking, per query."""
     query_codes, database_codes, query_labels, database_labels = arrays
     found = rank(query_codes, database_codes, [query_labels], database_labels, threads=1)
     items, hits = found.items, found.hits[0]
     return {
         "expected": expected_ap(items, hits),
-        "optimistic": optimistic_ap(items, hits),
-        "pessimistic": pessimistic_ap(items, hits),
         "stable": stable_ap(found)[0],
         "chance": chance_ap(items, hits),
         "precision_at_10": expected_found(np.array([10]), items, hits)[:, 0] / 10,
@@ -167,7 +161,7 @@ def test_threads_and_chunks_of_queries_change_nothing(monkeypatch: pytest.Monkey
     arguments = (query_codes, database_codes, [query_labels, 1 - query_labels], database_labels)
     whole = rank(*arguments, threads=1)
     same(whole, rank(*arguments, threads=3))
-    monkeypatch.setattr("hashattack.benchmark.metrics.cpu._CHUNK", 4)
+    monkeypatch.setattr("hashattack.benchmark.metrics.rank._CHUNK", 4)
     for threads in (1, 3):
         same(whole, rank(*arguments, threads=threads))
 
@@ -175,33 +169,10 @@ def test_threads_and_chunks_of_queries_change_nothing(monkeypatch: pytest.Monkey
 def test_the_path_of_a_gpu_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     query_codes, database_codes, query_labels, database_labels = problem(6, queries=9, items=1300)
     sets = [query_labels, 1 - query_labels]
-    monkeypatch.setattr("hashattack.benchmark.metrics.gpu._PAIRS", 1000)
-    found = Ranking(
-        *rank_on(
-            torch.device("cuda" if torch.cuda.is_available() else "cpu"),
-            torch.from_numpy(query_codes),
-            torch.from_numpy(database_codes),
-            torch.from_numpy(np.stack(sets)),
-            torch.from_numpy(database_labels),
-            stable=True,
-        )
-    )
+    monkeypatch.setattr("hashattack.benchmark.metrics.rank._PAIRS", 1000)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    found = rank_on(device, query_codes, database_codes, sets, database_labels, stable=True)
     same(found, rank(query_codes, database_codes, sets, database_labels, threads=1))
-
-
-@settings(deadline=None, max_examples=40)
-@given(seed=st.integers(0, 2**32), bits=st.sampled_from([1, 3, 12]))
-def test_expected_lies_between_pessimistic_and_optimistic(seed: int, bits: int) -> None:
-    arrays = problem(seed, bits=bits)
-    found = average_precisions(*arrays)
-    for query in range(5):
-        relevant = [bool(row.any()) for row in arrays[2][query] & arrays[3]]
-        for name, first in (("optimistic", True), ("pessimistic", False)):
-            ties = [float(hit is not first) for hit in relevant]
-            assert found[name][query] == pytest.approx(ap_of_order(ranked(arrays, query, ties)))
-    assert (found["pessimistic"] <= found["expected"] + 1e-12).all()
-    assert (found["expected"] <= found["optimistic"] + 1e-12).all()
-    assert (found["pessimistic"] <= found["stable"] + 1e-12).all()
 
 
 def test_map_takes_arrays_tensors_and_booleans_alike() -> None:

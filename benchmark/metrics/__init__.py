@@ -1,4 +1,4 @@
-"""Counting, for every query, what lies at each Hamming distance: all that the metrics need."""
+"""Average precision of Hamming rankings, and the counting it needs."""
 
 from hashattack.benchmark.metrics.average_precision import mean_average_precision
 

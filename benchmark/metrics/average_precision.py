@@ -12,14 +12,10 @@ from __future__ import annotations
 from typing import Literal, overload
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from hashattack.benchmark.metrics.packing import Matrix
-from hashattack.benchmark.metrics.rank import Ranking, rank
+from hashattack.benchmark.metrics.rank import Counts, Floats, Matrix, Ranking, rank
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 Ties = Literal["expected", "stable"]
 
 
@@ -48,7 +44,7 @@ def mean_average_precision(
     per_query: Literal[True],
     threads: int | None = None,
     device: torch.device | None = None,
-) -> FloatArray: ...
+) -> Floats: ...
 
 
 def mean_average_precision(
@@ -61,7 +57,7 @@ def mean_average_precision(
     per_query: bool = False,
     threads: int | None = None,
     device: torch.device | None = None,
-) -> float | FloatArray:
+) -> float | Floats:
     """Return the MAP over the whole database; with target labels for query labels, t-MAP.
 
     An item is relevant when it shares a label with the query's row. A query without a relevant
@@ -100,15 +96,15 @@ def mean_average_precision(
     return values if per_query else float(values.mean())
 
 
-def stable_ap(ranking: Ranking) -> FloatArray:
+def stable_ap(ranking: Ranking) -> Floats:
     """Return the APs with ties in database order, ``[S, q]``."""
     if ranking.stable_sums is None:
         raise ValueError("the ranking was made without its stable part")
-    found: FloatArray = ranking.stable_sums / np.maximum(ranking.hits.sum(axis=2), 1)
+    found: Floats = ranking.stable_sums / np.maximum(ranking.hits.sum(axis=2), 1)
     return found
 
 
-def expected_ap(items: IntArray, hits: IntArray) -> FloatArray:
+def expected_ap(items: Counts, hits: Counts) -> Floats:
     """Return the AP expected over random tie order.
 
     With n, r the items and relevant items of a group and N, R those before it:
@@ -120,33 +116,17 @@ def expected_ap(items: IntArray, hits: IntArray) -> FloatArray:
     k = np.where(n > 1, (r - 1) / np.maximum(n - 1, 1), 0.0)
     span = np.diff(_harmonic(items)[ends], axis=1, prepend=0.0)  # H(N + n) − H(N)
     terms = (before_r + 1 - k - k * before_n) * span + k * n
-    return _mean_over_hits(r / np.maximum(n, 1) * terms, r)
+    sums, relevant = (r / np.maximum(n, 1) * terms).sum(axis=1), r.sum(axis=1)
+    found: Floats = np.where(relevant > 0, sums / np.maximum(relevant, 1), 0.0)
+    return found
 
 
-def optimistic_ap(items: IntArray, hits: IntArray) -> FloatArray:
-    """Return the AP with the relevant items of each tie first, an upper bound.
-
-    A group adds Σ (R + i)/(N + i) = r + (R − N)(H(N + r) − H(N)).
-    """
-    before_n, before_r = _before(items), _before(hits)
-    span = _harmonic_span(items, before_n, before_n + hits)
-    return _mean_over_hits(hits + (before_r - before_n) * span, hits)
-
-
-def pessimistic_ap(items: IntArray, hits: IntArray) -> FloatArray:
-    """Return the AP with the relevant items of each tie last, a lower bound."""
-    others = items - hits
-    before_n, before_r = _before(items) + others, _before(hits)
-    span = _harmonic_span(items, before_n, before_n + hits)
-    return _mean_over_hits(hits + (before_r - before_n) * span, hits)
-
-
-def chance_ap(items: IntArray, hits: IntArray) -> FloatArray:
+def chance_ap(items: Counts, hits: Counts) -> Floats:
     """Return the AP expected when all codes are equal: one tie of the whole database."""
     return expected_ap(items.sum(axis=1, keepdims=True), hits.sum(axis=1, keepdims=True))
 
 
-def expected_found(tops: IntArray, items: IntArray, hits: IntArray) -> FloatArray:
+def expected_found(tops: Counts, items: Counts, hits: Counts) -> Floats:
     """Return how many relevant items the first ``tops`` hold, expected over random tie order.
 
     Args:
@@ -164,31 +144,18 @@ def expected_found(tops: IntArray, items: IntArray, hits: IntArray) -> FloatArra
     return found
 
 
-def curve_tops(n_items: int, points: int = 60) -> IntArray:
-    """Return lengths of result lists from 1 to the whole database, evenly on a log scale."""
+def curve_tops(n_items: int, points: int = 60) -> Counts:
+    """Return lengths of result lists from 1 to the whole database, even on a log scale."""
     tops = np.geomspace(1, n_items, points).round().astype(np.int64)
     return np.unique(tops)
 
 
-def _before(counts: IntArray) -> IntArray:
-    result: IntArray = np.cumsum(counts, axis=1) - counts
+def _before(counts: Counts) -> Counts:
+    result: Counts = np.cumsum(counts, axis=1) - counts
     return result
 
 
-def _harmonic_span(items: IntArray, start: IntArray, stop: IntArray) -> FloatArray:
-    """Return H(stop) − H(start), harmonic numbers up to the size of the database."""
-    harmonic = _harmonic(items)
-    span: FloatArray = harmonic[stop] - harmonic[start]
-    return span
-
-
-def _harmonic(items: IntArray) -> FloatArray:
+def _harmonic(items: Counts) -> Floats:
     """Return the harmonic numbers from H(0) to that of the size of the database."""
     size = items.sum(axis=1).max(initial=0)
     return np.concatenate([[0.0], np.cumsum(1 / np.arange(1, size + 1))])
-
-
-def _mean_over_hits(sums: FloatArray, hits: npt.NDArray[np.generic]) -> FloatArray:
-    relevant = hits.sum(axis=1)
-    result: FloatArray = np.where(relevant > 0, sums.sum(axis=1) / np.maximum(relevant, 1), 0.0)
-    return result

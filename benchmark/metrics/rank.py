@@ -1,37 +1,52 @@
-"""Ranking a database for queries, as far as metrics need it."""
+"""Ranks a database for queries by Hamming distance and counts what the metrics need.
+
+On the CPU it is XOR, popcount and AND per pair, near the speed of the instructions; several label
+rows per query (its own, its target's) are counted in the same pass. On a GPU it is matrix products
+that are exact: products of codes of -1 and +1 are integers up to K, those of label rows integers
+up to C, and float32 holds them, with TF32 or without, because single bits are exact in any format
+and sums are float32. Neither stores anything of the size queries × database.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-
-from hashattack.benchmark.metrics import cpu, gpu
-from hashattack.benchmark.metrics.cpu import Counts, Sums
-from hashattack.benchmark.metrics.packing import Matrix, check_codes, check_labels, pack
+from torch import Tensor
 
 Array = npt.NDArray[Any]
+Matrix = Array | Tensor
+Words = npt.NDArray[np.uint32]
+Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+_ROWS = 1 << 16  # checked and packed at a time, so that temporaries stay small
+_CHUNK = 128  # queries of a CPU task at most: few enough that threads end together
+_KINDS = 2  # label rows per query that a pass on the CPU counts at most
+_PAIRS = 1 << 25  # of queries and database items at a time on a GPU
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """What lies at each Hamming distance of each query.
+    """What is at each Hamming distance of each query.
 
     Attributes:
         items: database items, int64 ``[q, K + 1]``.
-        hits: those that share a label with the query's row, int64 ``[S, q, K + 1]``, one for each
-            set of label rows that was asked for.
+        hits: those that share a label with the query's row, int64 ``[S, q, K + 1]``, for each of
+            the S sets of label rows.
         stable_sums: sums over hits of the precision at their rank, ties in database order, float64
-            ``[S, q]``; None where they were not asked for.
+            ``[S, q]``; None where they were not requested.
     """
 
     items: Counts
     hits: Counts
-    stable_sums: Sums | None
+    stable_sums: Floats | None
 
 
 def rank(
@@ -51,56 +66,35 @@ def rank(
         database_codes: the same ``[n, K]``.
         label_sets: for each kind of relevance the queries' rows, {0, 1} or booleans ``[q, C]``.
         database_labels: the same ``[n, C]``.
-        stable: whether to rank ties in database order, too: a second pass.
+        stable: also rank ties in database order: a second pass.
         threads: on the CPU. Default: torch's number of threads.
         device: a GPU to compute on. Default: the CPU.
 
     Raises:
         ValueError: shapes that do not fit, or other values.
     """
-    codes, database = (
-        check_codes(query_codes, "query_codes"),
-        check_codes(database_codes, "database_codes"),
-    )
-    sets = [check_labels(rows, "query_labels") for rows in label_sets]
-    labels = check_labels(database_labels, "database_labels")
+    codes = _checked(query_codes, (-1, 1), "query_codes")
+    database = _checked(database_codes, (-1, 1), "database_codes")
+    sets = [_checked(rows, (0, 1), "query_labels") for rows in label_sets]
+    labels = _checked(database_labels, (0, 1), "database_labels")
     _check_shapes(codes, database, sets, labels)
-    if device is not None and device.type != "cpu":
-        return _on_gpu(device, codes, database, sets, labels, stable)
-    return _on_cpu(codes, database, sets, labels, stable, threads or torch.get_num_threads())
+    if device is None or device.type == "cpu":
+        return _on_cpu(codes, database, sets, labels, stable, threads or torch.get_num_threads())
+    return rank_on(device, codes, database, sets, labels, stable=stable)
 
 
-def _on_cpu(
-    codes: Array, database: Array, sets: Sequence[Array], labels: Array, stable: bool, threads: int
-) -> Ranking:
-    queries, rows = pack(codes), [pack(one) for one in sets]
-    near, near_labels = (np.ascontiguousarray(pack(found).T) for found in (database, labels))
-    parts = []
-    for start in range(0, len(rows), cpu.MOST_KINDS):
-        kinds = np.stack(rows[start : start + cpu.MOST_KINDS], axis=1)
-        items, hits = cpu.histograms(queries, near, kinds, near_labels, codes.shape[1], threads)
-        ranked = (queries, near, kinds, near_labels, items, hits, threads)
-        parts.append((items, hits, cpu.stable_sums(*ranked) if stable else None))
-    return Ranking(
-        parts[0][0],
-        np.concatenate([hits for _, hits, _ in parts]),
-        np.concatenate([sums for _, _, sums in parts if sums is not None]) if stable else None,
-    )
-
-
-def _on_gpu(
-    device: torch.device,
-    codes: Array,
-    database: Array,
-    sets: Sequence[Array],
-    labels: Array,
-    stable: bool,
-) -> Ranking:
-    queries, near = (
-        2 * torch.from_numpy(signs > 0).to(torch.int8) - 1 for signs in (codes, database)
-    )
-    rows = torch.from_numpy(np.stack(sets))
-    return Ranking(*gpu.rank_on(device, queries, near, rows, torch.tensor(labels), stable=stable))
+def _checked(values: Matrix, known: tuple[int, int], name: str) -> Array:
+    """Return a matrix of the two known values, or of booleans, as an array."""
+    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise ValueError(f"{name}: expected a matrix [n, bits], got shape {array.shape}")
+    if array.dtype != np.bool_:
+        low, high = known
+        for start in range(0, len(array), _ROWS):
+            part = array[start : start + _ROWS]
+            if not ((part == low) | (part == high)).all():
+                raise ValueError(f"{name}: expected values {low} and {high}, or booleans")
+    return array
 
 
 def _check_shapes(codes: Array, database: Array, sets: Sequence[Array], labels: Array) -> None:
@@ -117,3 +111,141 @@ def _check_shapes(codes: Array, database: Array, sets: Sequence[Array], labels: 
         raise ValueError("the database is empty" if len(codes) else "there are no queries")
     if not sets:
         raise ValueError("no label rows of the queries")
+
+
+# -- on the CPU --------------------------------------------------------------------------------
+
+
+def _on_cpu(
+    codes: Array, database: Array, sets: Sequence[Array], labels: Array, stable: bool, threads: int
+) -> Ranking:
+    queries, rows = _pack(codes), [_pack(one) for one in sets]
+    near, near_labels = (np.ascontiguousarray(_pack(found).T) for found in (database, labels))
+    hits, sums = [], []
+    for start in range(0, len(rows), _KINDS):
+        arguments = (queries, near, np.stack(rows[start : start + _KINDS], axis=1), near_labels)
+        items, found = _histograms(arguments, codes.shape[1], threads)
+        hits.append(found)
+        if stable:
+            sums.append(_stable_sums(arguments, items, found, threads))
+    return Ranking(items, np.concatenate(hits), np.concatenate(sums) if stable else None)
+
+
+def _pack(signs: Array) -> Words:
+    """Pack checked codes or label rows ``[n, bits]`` into words ``[n, ceil(bits / 32)]``."""
+    count, bits = signs.shape
+    packed = np.zeros((count, -(-bits // 32) * 4), dtype=np.uint8)
+    for start in range(0, count, _ROWS):
+        bytes_ = np.packbits(signs[start : start + _ROWS] > 0, axis=1, bitorder="little")
+        packed[start : start + _ROWS, : bytes_.shape[1]] = bytes_
+    return packed.view(np.uint32)
+
+
+# Codes of queries [q, W] and of the database [W, n]; label rows of queries [q, S, L], S 1 or 2,
+# and of the database [L, n].
+_Packed = tuple[Words, Words, Words, Words]
+
+
+def _histograms(packed: _Packed, bits: int, threads: int) -> tuple[Counts, Counts]:
+    """Return items at each distance ``[q, K + 1]``, and the hits among them ``[S, q, K + 1]``."""
+    from hashattack.benchmark.metrics.kernels import (
+        count_places,  # numba takes half a second to import
+    )
+
+    codes, database, labels, database_labels = packed
+    kinds = labels.shape[1]
+    counted = np.zeros((len(codes), (bits + 1) << kinds), dtype=np.int64)
+
+    def count(chunk: slice) -> None:
+        count_places(codes[chunk], database, labels[chunk], database_labels, counted[chunk])
+
+    _over_chunks(count, len(codes), threads)
+    places = counted.reshape(len(codes), bits + 1, *[2] * kinds)  # the last axis is the first kind
+    hits = [places.take(1, axis=-1 - kind).reshape(*places.shape[:2], -1) for kind in range(kinds)]
+    items = places.reshape(*places.shape[:2], -1).sum(axis=2)
+    return items, np.stack([found.sum(axis=2) for found in hits])
+
+
+def _stable_sums(packed: _Packed, items: Counts, hits: Counts, threads: int) -> Floats:
+    """Return each query's sum of precisions at its hits, ties in database order, ``[S, q]``."""
+    from hashattack.benchmark.metrics.kernels import sum_precisions
+
+    codes, database, labels, database_labels = packed
+    before = (np.cumsum(items, axis=1) - items)[:, None]
+    found = (np.cumsum(hits, axis=2) - hits).transpose(1, 0, 2)
+    passed = (before + (found << 32)).astype(np.uint64)
+    sums = np.zeros((len(codes), labels.shape[1]))
+
+    def add(chunk: slice) -> None:
+        rows = codes[chunk], database, labels[chunk], database_labels
+        sum_precisions(*rows, passed[chunk], sums[chunk])
+
+    _over_chunks(add, len(codes), threads)
+    return sums.T
+
+
+def _over_chunks(work: Callable[[slice], None], count: int, threads: int) -> None:
+    share = -(-count // (4 * threads)) * 4  # groups of four pass together
+    size = min(_CHUNK, share)
+    chunks = [slice(start, min(start + size, count)) for start in range(0, count, size)]
+    if threads == 1:
+        for chunk in chunks:
+            work(chunk)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, chunks))
+
+
+# -- on a GPU ----------------------------------------------------------------------------------
+
+
+def rank_on(
+    device: torch.device,
+    codes: Array,
+    database: Array,
+    sets: Sequence[Array],
+    labels: Array,
+    *,
+    stable: bool,
+) -> Ranking:
+    """Rank checked codes and label rows by matrix products on a device."""
+    items, hits, sums = [], [], []
+    for distances, shared in _chunks(device, codes, database, sets, labels):
+        width, rows = codes.shape[1] + 1, len(distances)
+        slots = distances + width * torch.arange(rows, device=device)[:, None]
+        count = functools.partial(torch.bincount, minlength=rows * width)
+        items.append(count(slots.flatten()).view(rows, width))
+        hits.append(torch.stack([count(slots[kind]).view(rows, width) for kind in shared]))
+        if stable:
+            order = torch.sort(distances, dim=1, stable=True).indices
+            sums.append(torch.stack([_precisions(kind.gather(1, order)) for kind in shared]))
+    return Ranking(
+        torch.cat(items).cpu().numpy().astype(np.int64),
+        torch.cat(hits, dim=1).cpu().numpy().astype(np.int64),
+        torch.cat(sums, dim=1).cpu().numpy() if stable else None,
+    )
+
+
+def _chunks(
+    device: torch.device, codes: Array, database: Array, sets: Sequence[Array], labels: Array
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield distances ``[rows, n]`` and whether a label is shared ``[S, rows, n]``."""
+    queries, near = (
+        2 * torch.from_numpy(signs > 0).to(torch.int8) - 1 for signs in (codes, database)
+    )
+    rows = torch.from_numpy(np.stack(sets))
+    right = near.to(device, torch.float32).T
+    rows_right = torch.tensor(labels).to(device, torch.float32).T
+    size = max(1, _PAIRS // max(1, len(near)))
+    for start in range(0, len(queries), size):
+        part = slice(start, start + size)
+        similar = queries[part].to(device, torch.float32) @ right
+        shared = rows[:, part].to(device, torch.float32) @ rows_right
+        yield ((codes.shape[1] - similar) / 2).long(), shared > 0
+
+
+def _precisions(ranked: Tensor) -> Tensor:
+    """Return the sum of precisions at the hits of ranked lists ``[rows, n]``, in float64."""
+    found = ranked.cumsum(1, dtype=torch.float64)
+    ranks = torch.arange(1, ranked.shape[1] + 1, device=ranked.device, dtype=torch.float64)
+    return (found / ranks * ranked).sum(1)

@@ -123,13 +123,13 @@ SOUND = {
     "rounding of the batch": (
         crafts("return out + 2e-9 * len(images) * (1 - out) * out"),
         {
-            "batch": r"its images differ by rounding \(\de-09\) between batches of 1 and 6; a run "
-            "keeps one batch, so its numbers repeat"
+            "batch": r"its images differ by rounding \(\de-09\) between batches of 1 and 6; a "
+            "run keeps one batch size, so its numbers repeat"
         },
     ),
     "a seed of its own": (
         crafts("return images + (out - images) * generator(0, 'mine').random()"),
-        {"seed": r"its draws for 'mine' are the same whatever its seed \(they are from seed 0\)"},
+        {"seed": r"its draws for 'mine' are the same under every seed \(they are from seed 0\)"},
     ),
     "a seed made of its seed": (
         crafts("return images + (out - images) * generator(batch.seed + 1, 'mine').random()"),

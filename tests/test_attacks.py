@@ -1,4 +1,4 @@
-"""Every registered attack keeps the contract under every protocol; and the formulae of some."""
+"""The formulae of attacks; that each keeps its rules, see test_contract.py."""
 
 from __future__ import annotations
 
@@ -10,39 +10,10 @@ from hashattack.attacks.base import AttackError, Knowledge, Pool
 from hashattack.attacks.gradient import DHTA_SCHEDULE, ProjectedGradient
 from hashattack.attacks.protocols import EPSILON, PROTOCOLS
 from hashattack.attacks.target_codes import AnchorCode, RandomPoint
-from hashattack.benchmark.contract.attack_checks import CHECKS
-from hashattack.benchmark.contract.checks import verdicts
-from hashattack.benchmark.contract.subject import ROWS, Subject
+from hashattack.benchmark.contract.attack_checks import ROWS, Trial
 from hashattack.benchmark.contract.world import World, untrained
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.suites.parameters import override
-
-# Equal compositions are tried once: most attacks are the same under paper and paper-literal.
-ATTACKS = list(
-    {
-        (name, repr(entry.build(values)), values.sees_database): (name, protocol)
-        for name, entry in registry().attacks.items()
-        for protocol, values in reversed(PROTOCOLS.items())
-    }.values()
-)
-ALL = {"id", "parameters", "worker", "repeats", "random", "hidden", "hasher", "inputs", "seed"}
-IMAGES = {"shape", "dtype", "finite", "range", "looks"}
-BUDGET = {"budget", "zero"}
-
-
-@pytest.mark.parametrize(("name", "protocol"), ATTACKS)
-def test_it_keeps_the_contract(name: str, protocol: str, world: World) -> None:
-    subject = Subject(registry().attacks[name].build, PROTOCOLS[protocol], world)
-    if subject.built.unavailable:
-        pytest.skip(subject.built.unavailable)
-    found = list(verdicts(subject.name, subject, CHECKS, ()))
-    assert [verdict.sentence for verdict in found if verdict.status != "kept"] == []
-    attack = subject.attack
-    wanted = ALL | {"batch", "order"} | ({"codes"} if attack.targeted else set())
-    wanted |= set() if attack.code_only else IMAGES
-    wanted |= set() if attack.code_only or attack.epsilon is None else BUDGET
-    assert {verdict.check for verdict in found} == wanted
-    assert attack.id == name
 
 
 def test_dhta_moves_codes_towards_the_anchor(world: World) -> None:
@@ -127,9 +98,9 @@ def test_p2p_draws_one_code_a_query_from_images_of_the_label() -> None:
 
 
 def test_noise_is_uniform_and_belongs_to_the_query(world: World) -> None:
-    subject = Subject(registry().attacks["noise"].build, PROTOCOLS["released"], world)
-    clean = subject.batch(ROWS, None, torch.float64).images
+    trial = Trial(registry().attacks["noise"].build, PROTOCOLS["released"], world)
+    clean = world.batch(ROWS, None, torch.float64).images
     inside = (clean > EPSILON) & (clean < 1 - EPSILON)  # where nothing was clipped
-    noise = (subject.whole - clean)[inside] / EPSILON
+    noise = (trial.exact_images() - clean)[inside] / EPSILON
     assert abs(noise.mean()) < 0.05
     assert abs(noise.square().mean() - 1 / 3) < 0.02

@@ -1,191 +1,139 @@
-"""Plug-ins that break one promise each, and what check-plugin says of them."""
+"""The command check-plugin: what it prints first, and exit codes that never look like success."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+import json
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from hashattack.attacks.protocols import PROTOCOLS
-from hashattack.benchmark.cli.options import DraftKind
-from hashattack.benchmark.contract.attack_checks import CHECKS
-from hashattack.benchmark.contract.checks import Verdict
-from hashattack.benchmark.contract.examination import declared, module_verdicts
-from hashattack.benchmark.contract.world import SealedError, World
+from hashattack.benchmark.cli.main import app
+from hashattack.benchmark.contract import plugin
 from hashattack.benchmark.drafts import write_draft
-from hashattack.benchmark.plugins import PluginError, load_plugins
-from hashattack.benchmark.registry import registry
-from hashattack.targets.hasher import Hasher
-from tests import faulty_attacks, faulty_conduct
-from tests.faulty_parts import CHANGES, PARTS
-from tests.honest_attack import HONEST, SOUND
-from tests.test_plugins import forget, written
+from tests.conftest import run_cli
+from tests.honest_attack import HONEST, SCALE, crafts
+from tests.test_plugins import MINE, forget, written
+from tests.test_plugins import _forgotten as _forgotten
 
-FAULTS = {**faulty_attacks.FAULTS, **faulty_conduct.FAULTS}
+Command = Callable[..., tuple[int, str]]
 
 
-@pytest.fixture(autouse=True)
-def _forgotten() -> Iterator[None]:
-    """Leave no plug-in to other tests."""
-    yield
-    forget()
+@pytest.fixture
+def command(cache: Path) -> Command:
+    """Return what runs the command in this process and gives its exit code and output."""
+
+    def run(*arguments: object) -> tuple[int, str]:
+        given = ["check-plugin", *map(str, arguments), "--cache", str(cache)]
+        done = CliRunner().invoke(app, given)
+        return done.exit_code, done.output
+
+    return run
 
 
-def examined(folder: Path, text: str, world: World) -> list[Verdict]:
-    """Return what the checks of a plug-in file come to."""
-    (module,) = load_plugins([written(folder, text, "plugin_under_test.py")])
-    return list(module_verdicts(module, world, folder))
-
-
-def broken(found: list[Verdict]) -> dict[str, set[str]]:
-    """Return the findings by check, without the names before them."""
-    by_check: dict[str, set[str]] = {}
-    for one in found:
-        if one.status == "broken":
-            by_check.setdefault(one.check, set()).add(one.text)
-    return by_check
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_caught_by_its_check_alone(fault: str, world: World, tmp_path: Path) -> None:
-    text, check, sentence = FAULTS[fault]
-    assert text != HONEST
-    found = examined(tmp_path, text, world)
-    by_check = broken(found)
-    assert list(by_check) == [check], by_check
-    assert all(re.match(sentence, said) for said in by_check[check]), by_check
-    assert all("\n" not in one.sentence for one in found)
-    names = {one.of for one in found if one.status == "broken"}
-    assert all(
-        re.fullmatch(r"faulty(, one)? \((released|paper(, paper-literal)?|paper-literal)\)", name)
-        for name in names
-    ), names
-
-
-def test_every_check_has_a_fault_that_it_catches() -> None:
-    caught = {check for _, check, _ in FAULTS.values()}
-    assert caught == {check.name for check in CHECKS} - {"seed"}  # which only ever notes
-    assert not faulty_attacks.FAULTS.keys() & faulty_conduct.FAULTS.keys()
-
-
-@pytest.mark.parametrize("kind", SOUND)
-def test_what_only_looks_like_a_fault_is_kept(kind: str, world: World, tmp_path: Path) -> None:
-    text, notes = SOUND[kind]
-    assert text != HONEST
-    found = examined(tmp_path, text, world)
-    assert broken(found) == {}
-    told = {one.check: one.text for one in found if one.status == "noted"}
-    assert told.keys() == notes.keys(), told
-    assert all(re.match(notes[check], text) for check, text in told.items()), told
-    assert {one.status for one in found} <= {"kept", "noted"}
-
-
-def test_the_honest_one_keeps_every_promise(world: World, tmp_path: Path) -> None:
-    assert {one.status for one in examined(tmp_path, HONEST, world)} == {"kept"}
-
-
-@pytest.mark.parametrize("kind", DraftKind)
-def test_drafts_keep_every_promise(kind: DraftKind, world: World, tmp_path: Path) -> None:
-    (module,) = load_plugins([write_draft(kind.value, "my-idea", tmp_path).file])
-    found = list(module_verdicts(module, world, tmp_path))
-    assert {one.status for one in found} == {"kept"}
-    assert {one.of for one in found} == {"my-idea (released)", "my-idea (paper, paper-literal)"}
-    assert len(found) == 38
-
-
-@pytest.mark.parametrize("protocols", [{"released"}, {"paper"}])
-def test_an_attack_that_cannot_be_built_is_a_finding(
-    protocols: set[str], world: World, tmp_path: Path
-) -> None:
-    head = "    rule = Rule("
-    fault = f"    assert protocol.name not in {protocols}, 'not that'\n{head}"
-    text = HONEST.replace(head, fault)
-    found = examined(tmp_path, text, world)
-    line = text.lstrip()[: text.lstrip().index("assert protocol")].count("\n") + 1
-    assert [one.of for one in found if one.status == "broken"] == [
-        f"faulty ({name})" for name in protocols
+def test_a_good_one_is_a_line_a_subject(cache: Path, command: Command, tmp_path: Path) -> None:
+    good, results = write_draft("loss", "my-idea", tmp_path).file, tmp_path / "results.json"
+    done = run_cli("check-plugin", str(good), "--json", str(results), "--cache", str(cache))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines() == [
+        "my-idea (released): 9 passed",
+        "my-idea (paper, paper-literal): 9 passed",
+        "my_idea.py: 1 passed",
+        "all 19 checks passed",
     ]
-    assert broken(found) == {
-        "built": {f"it raises AssertionError (plugin_under_test.py, line {line}): not that"}
-    }
-    if "released" in protocols:
-        with pytest.raises(PluginError, match="attack 'faulty' cannot be built: AssertionError"):
-            registry()
+    listed = json.loads(results.read_text(encoding="utf-8"))
+    assert len(listed) == 19
+    assert (listed[0]["subject"], listed[0]["status"]) == ("my-idea (released)", "passed")
+    code, printed = command("--attack", "original", "--verbose")
+    assert (code, printed.splitlines()[-1]) == (0, "all 18 checks passed")
+    assert "  passed   It leaves the hasher as it was." in printed
+
+
+def test_failures_come_first_and_what_was_not_run_is_one_line(
+    command: Command, tmp_path: Path
+) -> None:
+    text = crafts("hasher.train()\nreturn images - epsilon")
+    code, printed = command(written(tmp_path, text, "bad.py"))
+    lines = printed.splitlines()
+    assert code == 1
+    assert lines[0] == "faulty (released): 2 failed, 7 passed"
+    assert lines[1].startswith("  failed   the attack returned pixels outside [0, 1]: from -")
+    assert lines[2].startswith("  failed   the attack changed the hasher it was shown: ")
+    assert lines[-1] == "4 of 19 checks failed"
+    forget()
+    code, printed = command(written(tmp_path, crafts("return 1 / 0"), "worse.py"))
+    assert code == 1
+    assert printed.count("it raises ZeroDivisionError (worse.py, line 33): division by zero") == 2
+    assert printed.count("  skipped  not run, as the check 'run' failed\n") == 2
+    assert "faulty (released): 1 failed, 1 passed, 7 not run\n" in printed
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    "text",
     [
-        ("raise SystemExit(0)", "it raises SystemExit (plugin_under_test.py, line {line}): 0"),
-        ("return None", "its function returns a NoneType, not an Attack"),
+        crafts("import sys; sys.exit(0)"),
+        HONEST.replace("    rule = Rule(", "    raise SystemExit(0)\n    rule = Rule("),
     ],
 )
-def test_an_exit_or_nothing_for_an_attack_is_a_finding(
-    fault: str, told: str, world: World, tmp_path: Path
+def test_an_exit_of_a_plug_in_is_no_success(command: Command, text: str, tmp_path: Path) -> None:
+    code, printed = command(written(tmp_path, text, "exits.py"))
+    assert code == 1
+    assert "it raises SystemExit (exits.py, line" in printed
+
+
+def test_a_crash_of_the_program_is_no_result(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    head = "    rule = Rule("
-    text = HONEST.replace(head, f"    if protocol.name == 'paper':\n        {fault}\n{head}")
-    line = text.lstrip()[: text.lstrip().index(fault)].count("\n") + 1
-    assert broken(examined(tmp_path, text, world)) == {"built": {told.format(line=line)}}
-    with pytest.raises(PluginError, match="the attack 'faulty' cannot be built: "):
-        registry().attacks["faulty"].build(PROTOCOLS["paper"])
+    monkeypatch.setattr(plugin, "check_module", lambda *_: 1 / 0)
+    code, printed = command(written(tmp_path))
+    assert code == 70
+    assert "internal error" in printed
 
 
-def test_a_class_that_was_changed_is_given_back(world: World, tmp_path: Path) -> None:
-    forward = Hasher.forward
-    assert broken(examined(tmp_path, FAULTS["a class"][0], world)).keys() == {"hasher"}
-    assert Hasher.forward is forward
+def test_nothing_declared_is_a_usage_error(command: Command, tmp_path: Path) -> None:
+    text = MINE.replace("@attack\n", "") + "\ndef helper():\n    return anchor_code\n"
+    file = written(tmp_path, text, "forgotten.py")
+    code, printed = command(file)
+    line = file.read_text().splitlines().index("def squared(protocol):") + 1
+    assert code == 2
+    assert (
+        f"no attack is declared in {file}: the function `squared` (line {line}) makes an Attack "
+        "but lacks @attack"
+    ) in printed
+    code, printed = command(written(tmp_path, "x = 1\n", "empty.py"))
+    assert (code, "empty.py declares nothing" in printed) == (2, True)
+    code, printed = command(written(tmp_path, "x = 1 / 0\n", "dead.py"))
+    assert (code, "dead.py, line 1: ZeroDivisionError" in printed) == (2, True)
+    assert command()[0] == 2
+    code, printed = command("--attack", "dthaa")
+    assert (code, "did you mean" in printed) == (2, True)
 
 
-def test_what_stands_on_a_broken_promise_is_not_checked(world: World, tmp_path: Path) -> None:
-    text, _, _ = FAULTS["NaN everywhere"]
-    found = [one for one in examined(tmp_path, text, world) if "released" in one.of]
-    because = {one.check: one.because for one in found if one.status == "skipped"}
-    assert because.keys() >= {"zero", "looks", "repeats", "order", "batch"}
-    assert set(because.values()) == {"finite"}
-
-
-def test_the_queries_labels_are_sealed(world: World) -> None:
-    labels = world.data.query.labels
-    assert labels.shape == (24, 10)
-    for read in (lambda: labels[0], lambda: labels.tolist(), lambda: np.asarray(labels)):
-        with pytest.raises((SealedError, AttributeError)):
-            read()
-
-
-@pytest.mark.parametrize(("finding", "change"), CHANGES.items())
-def test_faults_of_other_parts(
-    finding: tuple[str, str], change: tuple[str, str], world: World, tmp_path: Path
+def test_what_cannot_be_checked_does_not_look_like_success(
+    command: Command, tmp_path: Path
 ) -> None:
-    check, sentence = finding
-    assert change[0] in PARTS
-    by_check = broken(examined(tmp_path, PARTS.replace(*change), world))
-    assert list(by_check) == [check], by_check
-    assert all(said.startswith(sentence) for said in by_check[check]), by_check
-
-
-def test_other_parts_are_examined_or_say_why_not(world: World, tmp_path: Path) -> None:
-    found = examined(tmp_path, PARTS, world)
-    assert {one.of for one in found} >= {"Mine", "Flat", "few", "First (paper, paper-literal)"}
-    assert {one.status for one in found} == {"kept"}
+    needy = SCALE + "    requires: ClassVar[Any] = Library('no_such.thing', 'nothing', 'nothing')\n"
+    text = HONEST.replace("import inspect\n", "from hashattack.attacks.libraries import Library\n")
+    code, printed = command(written(tmp_path, text.replace(SCALE, needy), "needy.py"))
+    reason = "faulty: not checked: it needs no_such.thing: pip install 'nothing'"
+    last = printed.splitlines()[-1]
+    assert (code, last.startswith(f"not everything was checked: {reason}")) == (3, True), printed
     forget()
-    text = PARTS.replace(
-        'name: ClassVar[str] = "few"\n', 'name: ClassVar[str] = "few"\n    root: str\n'
+    rule = HONEST[: HONEST.index("@attack\n")].replace(
+        "class Rule(AnchorCode)", "class A(AnchorCode)"
     )
-    (one,) = [one for one in examined(tmp_path, text, world) if one.of == "few"]
-    assert (one.status, one.text) == ("skipped", "not checked: it needs root")
+    code, printed = command(written(tmp_path, rule, "rule.py"))
+    reason = "A: not checked: it needs pool, replacement"
+    last = printed.splitlines()[-1]
+    assert (code, last.startswith(f"not everything was checked: {reason}")) == (3, True), printed
+
+
+def test_names_that_other_attacks_have(command: Command, tmp_path: Path) -> None:
+    text = HONEST.replace('title="Faulty"', 'title="DHTA"')
+    code, printed = command(written(tmp_path, text, "one.py"))
+    assert code == 0
+    assert "  note     the title 'DHTA' of faulty is that of dhta too, which reports" in printed
     forget()
-    text = PARTS.replace(
-        "        split = Split(", '        raise DatasetError("no images")\n        Split('
-    )
-    few = [one.text for one in examined(tmp_path, text, world) if one.of == "few"]
-    assert "not loaded: no images" in few
-
-
-def test_what_is_imported_is_not_declared(tmp_path: Path) -> None:
-    text = "from hashattack.attacks.published import dhta\nfrom targets.losses import DPSH\n"
-    (module,) = load_plugins([written(tmp_path, text, "plugin_under_test.py")])
-    assert not declared(module)
+    code, printed = command(written(tmp_path, HONEST.replace('id="faulty"', 'id="dhta"'), "two.py"))
+    assert (code, "two plug-ins are called 'dhta'; rename one" in printed) == (1, True)

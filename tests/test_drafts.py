@@ -14,8 +14,8 @@ from hashattack.attacks.base import Attack
 from hashattack.attacks.gradient import ProjectedGradient
 from hashattack.attacks.protocols import EPSILON, PROTOCOLS, Protocol
 from hashattack.benchmark.cli.options import DraftKind
-from hashattack.benchmark.contract.examination import attack_verdicts, declared
-from hashattack.benchmark.contract.subject import Subject
+from hashattack.benchmark.contract.attack_checks import Trial
+from hashattack.benchmark.contract.plugin import check_attack, declared
 from hashattack.benchmark.contract.world import World
 from hashattack.benchmark.drafts import DraftError, write_draft
 from hashattack.benchmark.plugins import load_plugins
@@ -53,11 +53,10 @@ def test_a_draft_shadows_no_name_it_uses(
 ) -> None:
     draft = write_draft(kind.value, name, tmp_path)
     (module,) = load_plugins([draft.file])
-    (entry,) = declared(module).attacks
+    (entry,) = declared(module)[0]
     built = entry.build(PROTOCOLS["paper"])
     assert built.id == draft.id == name
-    statuses = {verdict.status for verdict in attack_verdicts(entry.build, world)}
-    assert statuses == {"kept"}
+    assert {one.status for one in check_attack(entry.build, world)} == {"passed"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,19 +75,19 @@ class Momentum(ProjectedGradient):
 
 def test_the_loop_s_draft_is_the_gradient_loop_with_momentum(world: World, tmp_path: Path) -> None:
     (module,) = load_plugins([write_draft("loop", "my-idea", tmp_path).file])
-    (entry,) = declared(module).attacks
+    (entry,) = declared(module)[0]
     protocol = PROTOCOLS["paper"]
     loop = Momentum(steps=20, rule="sign", step_size=1 / 255)
 
     def hooked(_: Protocol) -> Attack:
         return replace(entry.build(protocol), crafting=loop)
 
-    drafted, other = (Subject(build, protocol, world) for build in (entry.build, hooked))
-    apart = (drafted.whole - other.whole).abs()
+    drafted, other = (Trial(build, protocol, world) for build in (entry.build, hooked))
+    apart = (drafted.exact_images() - other.exact_images()).abs()
     assert apart.mean() < 1e-4, "but for pixels whose direction is a matter of rounding"
     ifgsm = ProjectedGradient(steps=20, rule="sign", step_size=1 / 255)
-    without = Subject(lambda _: replace(hooked(protocol), crafting=ifgsm), protocol, world)
-    assert (drafted.whole - without.whole).abs().mean() > 1e-3
+    without = Trial(lambda _: replace(hooked(protocol), crafting=ifgsm), protocol, world)
+    assert (drafted.exact_images() - without.exact_images()).abs().mean() > 1e-3
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,7 @@ from hashattack.attacks.pros_gan.prototype_net import PrototypeCode, PrototypeNe
 from hashattack.attacks.pros_gan.training import TrainingSchedule
 from hashattack.attacks.pros_gan.training_data import TrainingBatch
 from hashattack.attacks.protocols import EPSILON, PROTOCOLS
-from hashattack.benchmark.contract.quick import Memory, learn, quick, quiet
-from hashattack.benchmark.contract.world import knowledge
+from hashattack.benchmark.contract.world import MemoryJournal, knowledge, learn, quick
 from hashattack.benchmark.plan.plan import make_plan
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.stages.attacking import Fit
@@ -32,11 +31,15 @@ from hashattack.targets.training import to_pixels
 from tests.conftest import small_suite, untrained
 
 
+def quiet(done: int, total: int, unit: str) -> None:
+    """Show no progress."""
+
+
 def few(name: str, protocol: str) -> Attack:
     return quick(registry().attacks[name].build(PROTOCOLS[protocol]))
 
 
-class Interrupted(Memory):
+class Interrupted(MemoryJournal):
     """A journal that counts its states and interrupts the training after one of them."""
 
     def __init__(self, die_after: int) -> None:
@@ -204,7 +207,7 @@ def test_a_killed_training_ends_with_the_weights_of_an_undisturbed_one(
     part = attack.crafting
     assert part is not None
     budget = attack.epsilon
-    whole = part.fit(seen, epsilon=budget, seed=1, journal=Memory(), progress=quiet)
+    whole = part.fit(seen, epsilon=budget, seed=1, journal=MemoryJournal(), progress=quiet)
     for die_after in (1, 2):
         journal = Interrupted(die_after)
         with pytest.raises(KeyboardInterrupt):
@@ -222,9 +225,9 @@ def test_the_hash_loss_guides_and_without_it_nothing_does(digits: RetrievalData)
     )
     part = attack.crafting
     assert isinstance(part, ProsGan)
-    guided = part.fit(seen, epsilon=None, seed=1, journal=Memory(), progress=quiet)
+    guided = part.fit(seen, epsilon=None, seed=1, journal=MemoryJournal(), progress=quiet)
     alone = replace(part, hamming_weight=0.0).fit(
-        seen, epsilon=None, seed=1, journal=Memory(), progress=quiet
+        seen, epsilon=None, seed=1, journal=MemoryJournal(), progress=quiet
     )
     assert guided.curves["hash"][-1] < guided.curves["hash"][0] - 0.05
     assert guided.curves["hash"][-1] < alone.curves["hash"][-1] - 0.05
@@ -256,11 +259,11 @@ def test_budgets_are_for_the_generator_that_has_one(digits: RetrievalData) -> No
     attack, seen = training(digits)
     assert attack.crafting is not None
     with pytest.raises(AttackError, match="obeys no budget"):
-        attack.crafting.fit(seen, epsilon=EPSILON, seed=1, journal=Memory(), progress=quiet)
+        attack.crafting.fit(seen, epsilon=EPSILON, seed=1, journal=MemoryJournal(), progress=quiet)
     budgeted = few("prosgan-eps", "released").crafting
     assert budgeted is not None
     with pytest.raises(AttackError, match="needs an epsilon"):
-        budgeted.fit(seen, epsilon=None, seed=1, journal=Memory(), progress=quiet)
+        budgeted.fit(seen, epsilon=None, seed=1, journal=MemoryJournal(), progress=quiet)
     with pytest.raises(AttackError, match="gradient_steps must not be negative"):
         BudgetedProsGan(target_rows="train", gradient_steps=-1)
 
@@ -270,7 +273,7 @@ def test_a_diverging_gan_fails_with_its_curve(digits: RetrievalData) -> None:
     broken = override(attack, {"learning_rate": 1e30}, "test").crafting
     assert broken is not None
     with pytest.raises(AttackError, match=r"diverged in epoch [123]") as caught:
-        broken.fit(seen, epsilon=None, seed=1, journal=Memory(), progress=quiet)
+        broken.fit(seen, epsilon=None, seed=1, journal=MemoryJournal(), progress=quiet)
     assert set(caught.value.data["curves"]) == {
         "reconstruction",
         "hash",
@@ -284,7 +287,7 @@ def test_a_hash_loss_that_never_falls_is_a_failure(digits: RetrievalData) -> Non
     stuck = override(attack, {"learning_rate": 1e-12}, "test").crafting
     assert stuck is not None
     with pytest.raises(AttackError, match="never fell in 3 epochs") as caught:
-        stuck.fit(seen, epsilon=None, seed=1, journal=Memory(), progress=quiet)
+        stuck.fit(seen, epsilon=None, seed=1, journal=MemoryJournal(), progress=quiet)
     assert len(caught.value.data["curves"]["hash"]) == 3
 
 

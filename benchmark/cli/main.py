@@ -104,7 +104,7 @@ def run(
     the same command continues where it stopped. Ctrl-C lets running jobs end, a second one does
     not; 'status' shows how it goes from another terminal.
     """
-    from hashattack.benchmark.contract.memory import told as contracts
+    from hashattack.benchmark.contract.checks import unchecked
     from hashattack.benchmark.results import finished
 
     changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
@@ -123,7 +123,7 @@ def run(
                 say(f"{known.cells} cells, {known.jobs} jobs, all done -> {request.folder}")
                 say(f"\n{known.leaderboard}")
                 say(f"its files are as they were; see {request.folder}/report")
-                for line in contracts(request.plugins, request.cache_folder):
+                for line in unchecked(request.plugins, request.cache_folder):
                     say(line)
                 return
     from hashattack.benchmark.cli.attended import run_attended
@@ -157,7 +157,7 @@ def run(
             finished.remember(
                 folder, question, plan, report=report.files, leaderboard=report.leaderboard
             )
-    for line in contracts(request.plugins, request.cache_folder):
+    for line in unchecked(request.plugins, request.cache_folder):
         say(line)
     if bad.any():
         say(f"{int(bad.sum())} of {len(report.results)} cells failed or are invalid (see above)")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
-from itertools import tee
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,9 +22,7 @@ from hashattack.benchmark.console import (
 from hashattack.datasets.errors import UserError
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
-    from hashattack.benchmark.contract.checks import Verdict
+    from hashattack.benchmark.contract.checks import Result
 
 app = typer.Typer()
 
@@ -67,97 +65,63 @@ def check_plugin(
         ),
     ] = None,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Say what is kept, too, one by one.")
+        bool, typer.Option("--verbose", "-v", help="List the checks that passed, too.")
     ] = False,
-    to: Annotated[Path | None, typer.Option("--json", help="A file that keeps the findings.")] = (
-        None
-    ),
+    to: Annotated[Path | None, typer.Option("--json", help="A file for the results.")] = None,
     cache: CacheOption = None,
 ) -> None:
-    """Check that a plug-in keeps the contract that the program's own attacks keep.
+    """Check a plug-in by the rules that the program's own attacks keep.
 
-    Attacks are run with few steps on small images, under every protocol: what they hand over, and
-    how they go about it. Exits 0 when every promise is kept, 1 when some are broken, 2 when there
-    is nothing to check, 3 when something could not be checked, for want of a library say, 70 when
-    this program itself failed.
+    Attacks run with few steps on small images, under every protocol. Exits 0 when every check
+    passed, 1 when one failed, 2 when there is nothing to check, 3 when something could not be
+    checked (for want of a library, say), 70 when this program itself failed.
     """
-    from hashattack.benchmark.cli.verdict_text import EXIT_BROKEN, exit_code, summary, told
-    from hashattack.benchmark.contract.memory import remember
+    from hashattack.benchmark.contract import checks
     from hashattack.benchmark.store.files import write_json
 
     with internal_errors(), usage_errors():
         check_writable(to)
-        said, kept = tee(_verdicts(files or [], attack or [], cache_folder(cache)))
-        for line in told(said, verbose=verbose):
-            say(line)
-        found = list(kept)
-        ended = exit_code(found)
-        if not attack and ended in (0, EXIT_BROKEN):
-            broken = [one.sentence for one in found if one.status == "broken"]
-            remember(files or (), broken, cache_folder(cache))
-        say(summary(found))
+        folder, results = cache_folder(cache), []
+        grouped = groupby(_results(files or [], attack or [], folder), lambda one: one.subject)
+        for _, group in grouped:
+            found = list(group)
+            for line in checks.describe(found, verbose=verbose):
+                say(line)
+            results += found
+        code = checks.exit_code(results)
+        if not attack and code in (0, checks.EXIT_FAILED):
+            checks.remember(files or (), results, folder)
+        say(checks.summary(results))
         if to is not None:
-            write_json(to, [asdict(verdict) for verdict in found])
-        raise typer.Exit(ended)
+            write_json(to, [asdict(result) for result in results])
+        raise typer.Exit(code)
 
 
-def _verdicts(files: list[Path], attacks: list[str], cache: Path) -> Iterator[Verdict]:
-    """Yield what checks come to, as they do.
+def _results(files: list[Path], attacks: list[str], cache: Path) -> Iterator[Result]:
+    """Yield the results of checks as they are made.
 
     Raises:
         UserError: a file that cannot be imported or declares nothing, an unknown attack.
     """
     import torch
 
-    from hashattack.benchmark.contract.checks import Verdict
-    from hashattack.benchmark.contract.examination import (
-        attack_verdicts,
-        module_verdicts,
-        title_verdicts,
-    )
+    from hashattack.benchmark.contract import plugin
     from hashattack.benchmark.contract.world import DIGITS, World
     from hashattack.benchmark.names import lookup
-    from hashattack.benchmark.plugins import PluginError, load_plugins
+    from hashattack.benchmark.plugins import load_plugins
     from hashattack.benchmark.registry import registry
 
-    modules = load_plugins(files)
     if not files and not attacks:
         raise UserError("name a plug-in file, or an attack by --attack")
-    _declared(files, modules)
+    modules = load_plugins(files)
+    for module in modules:
+        plugin.refuse_undeclared(module)
     torch.set_num_threads(1)  # small tensors
     known = registry().attacks if attacks else {}
     chosen = [lookup("attack", name, known) for name in attacks]
     with tempfile.TemporaryDirectory() as folder:
         world = World(DIGITS.load(cache), Path(folder))
         for entry in chosen:
-            yield from attack_verdicts(entry.build, world)
+            yield from plugin.check_attack(entry.build, world)
         for module in modules if not attacks else ():
-            yield from module_verdicts(module, world, cache)
-    try:
-        yield from title_verdicts(modules, registry().attacks)
-    except PluginError as error:
-        yield Verdict("together", "names", "broken", str(error))
-
-
-def _declared(files: Sequence[Path], modules: Sequence[ModuleType]) -> None:
-    """Refuse files that declare nothing, or not what they seem to.
-
-    Raises:
-        UserError: the text names the function, where one can be found.
-    """
-    from hashattack.benchmark.contract.examination import declared
-    from hashattack.benchmark.contract.undeclared import undeclared
-
-    for file, module in zip(files, modules, strict=True):
-        found = declared(module)
-        if not found.attacks and (meant := undeclared(file)):
-            name, line = meant[0]
-            raise UserError(
-                f"no attack is declared in {file}: the function `{name}` (line {line}) returns an "
-                "Attack but lacks @attack"
-            )
-        if not found:
-            raise UserError(
-                f"{file} declares nothing: no attack (@attack), target-code rule, and no hashing "
-                "loss, backbone or data set with a name"
-            )
+            yield from plugin.check_module(module, world, cache)

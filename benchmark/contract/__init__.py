@@ -1,1 +1,1 @@
-"""The contract of attacks, and of what else a plug-in may declare, as checks anyone can run."""
+"""The contract of plug-ins: ``check_*`` functions that pytest and ``check-plugin`` both run."""

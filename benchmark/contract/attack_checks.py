@@ -1,53 +1,345 @@
-"""What every attack promises, each a check; built-in attacks and plug-ins pass the same."""
+"""The rules for attacks, each a check: the program's own attacks and plug-ins pass the same."""
 
 from __future__ import annotations
 
-from hashattack.benchmark.contract import conduct, outcome
-from hashattack.benchmark.contract.checks import Check
-from hashattack.benchmark.contract.declaration import parameters, pickles, proper_id
-from hashattack.benchmark.contract.subject import Subject
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
+from unittest.mock import patch
 
+import numpy as np
+import torch
+from joblib.externals.loky.backend.reduction import dumps
+from torch import Tensor
 
-def _targeted(subject: Subject) -> bool:
-    return subject.attack.targeted
-
-
-def _crafts(subject: Subject) -> bool:
-    return not subject.attack.code_only
-
-
-def _budgeted(subject: Subject) -> bool:
-    return _crafts(subject) and subject.attack.epsilon is not None
-
-
-# What a check stands on: where an attack does not repeat, or a query's image depends on its place,
-# there is nothing more to compare.
-_MADE = ("codes", "shape")
-_PIXELS = (*_MADE, "finite")
-_SAME = (*_PIXELS, "repeats", "random")
-CHECKS: tuple[Check[Subject], ...] = (
-    Check("id", "its id can stand in results", proper_id),
-    Check("parameters", "its hyper-parameters make a job key, and a suite sets them", parameters),
-    Check("worker", "it can be sent to a worker", pickles),
-    Check("codes", "a code of -1 and +1 for each query", outcome.codes, _targeted),
-    Check("shape", "an image for each query", outcome.shape, _crafts, ("codes",)),
-    Check("dtype", "pixels of the queries' number type", outcome.dtype, _crafts, _MADE),
-    Check("finite", "no NaN or infinite pixel", outcome.finite, _crafts, _MADE),
-    Check("range", "pixels in [0, 1]", outcome.in_range, _crafts, _MADE),
-    Check("budget", "within the budget it declares", outcome.budget, _budgeted, _MADE),
-    Check("zero", "the query itself at a budget of zero", outcome.at_zero, _budgeted, _PIXELS),
-    Check("looks", "mirrored queries give other images", outcome.looks, _crafts, _PIXELS),
-    Check("hasher", "the hasher stays as it was", conduct.hasher, needs=_MADE),
-    Check("inputs", "what it is given stays as it was", conduct.inputs, needs=_MADE),
-    Check("repeats", "the same again under its seed", conduct.repeats, needs=_PIXELS),
-    Check(
-        "random",
-        "global random states neither read nor moved",
-        conduct.randomness,
-        needs=(*_PIXELS, "repeats"),
-    ),
-    Check("hidden", "hidden labels have no part in it", conduct.hidden, needs=_SAME),
-    Check("order", "each query its own, in any order", conduct.order, needs=_SAME),
-    Check("batch", "the same in batches of 1, 4 and 6", conduct.alone, needs=(*_SAME, "order")),
-    Check("seed", "its draws are from the seed it is given", conduct.seeded, needs=_SAME),
+from hashattack.attacks.base import Attack, Batch, Knowledge, Perturb
+from hashattack.attacks.protocols import Protocol
+from hashattack.benchmark import audit
+from hashattack.benchmark.contract.checks import (
+    CheckFailedError,
+    StopChecksError,
+    explain,
+    require,
 )
+from hashattack.benchmark.contract.world import (
+    QUERIES,
+    SEED,
+    World,
+    global_random_states,
+    learn,
+    quick,
+)
+from hashattack.benchmark.names import ID_RULE, is_id
+from hashattack.benchmark.plugins import FOREIGN
+from hashattack.benchmark.stages.confinement import check_unchanged
+from hashattack.benchmark.stages.crafting import handed_over
+from hashattack.benchmark.store.keys import canonical_json
+from hashattack.benchmark.suites.parameters import hyper_parameters, override
+from hashattack.datasets import seeds
+from hashattack.datasets.base import IntArray
+
+Check = Callable[["Trial"], str | None]
+ROWS = np.arange(QUERIES)
+ROUNDING = 1e-9  # float64
+_OTHER_SEED = SEED + 999_983  # further away than what an attack may add to a seed
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of running an attack on all queries.
+
+    Attributes:
+        seen: what it was shown, with what its parts learnt.
+        codes: its target codes ``[q, K]``.
+        batch: what was perturbed.
+        perturb: its crafting; None for a code-only attack.
+        images: what it made ``[q, 3, S, S]``; none for a code-only attack.
+        moved: the global random states that moved.
+        draws: (seed, purpose, row) of its random draws.
+    """
+
+    seen: Knowledge
+    codes: Tensor | None
+    batch: Batch
+    perturb: Perturb | None
+    images: Tensor
+    moved: list[str]
+    draws: set[tuple[Any, ...]]
+
+
+class Trial:
+    """An attack under a protocol, run with few steps in a small world.
+
+    Raises:
+        CheckFailedError: ``build`` returns no attack.
+    """
+
+    def __init__(
+        self, build: Callable[[Protocol], Attack], protocol: Protocol, world: World
+    ) -> None:
+        built: Any = build(protocol)
+        found = type(built).__name__
+        require(isinstance(built, Attack), f"its function returns a {found}, not an Attack")
+        self.build, self.protocol, self.world = build, protocol, world
+        self.declared, self.attack = built, quick(built)
+        self.run = functools.cache(self._run)
+
+    def _run(
+        self,
+        dtype: torch.dtype = torch.float32,
+        *,
+        chance: int = 0,
+        permuted: bool = False,
+        again: int = 0,  # noqa: ARG002 - tells runs apart that are otherwise the same
+        seed: int = SEED,
+    ) -> Run:
+        """Run the attack under a state of chance and of hidden labels; only ``seed`` may matter."""
+        seen = self.world.seen(self.protocol, dtype, permuted=permuted)
+        recorded = patch.object(seeds, "derive", wraps=seeds.derive)
+        with global_random_states(chance) as moved, recorded as derive:
+            seen = learn(self.attack, seen, seed=seed)
+            codes = self.target_codes(seen, ROWS, seed)
+            batch = self.world.batch(ROWS, codes, dtype, seed)
+            perturb = None if self.attack.code_only else self.attack.ready(seen)
+            images = torch.empty(0) if perturb is None else perturbed(perturb, batch)
+            draws = {call.args for call in derive.call_args_list}
+            return Run(seen, codes, batch, perturb, images, moved(), draws)
+
+    def target_codes(self, seen: Knowledge, rows: IntArray, seed: int = SEED) -> Tensor | None:
+        """Return the target codes ``[len(rows), K]`` of queries that are asked for together."""
+        rule = self.attack.target_code
+        if rule is None:
+            return None
+        codes: Any = rule.codes(seen, self.world.targets[rows], rows + 0, seed)
+        found, wanted = tuple(np.shape(codes)), (len(rows), seen.hasher.bits)
+        if not isinstance(codes, Tensor) or found != wanted:
+            kind = type(codes).__name__
+            raise StopChecksError(f"its target codes are a {kind} {found}, not a Tensor {wanted}")
+        if others := sorted(set(codes.double().flatten().tolist()) - {-1.0, 1.0}):
+            raise StopChecksError(f"its target codes contain {others[0]:g}, not only -1 and +1")
+        if codes.requires_grad:
+            raise StopChecksError("its target codes require a gradient, so that none can be stored")
+        return codes
+
+    def exact_codes(self, rows: IntArray) -> Tensor:
+        """Return the target codes of queries that are asked for together, all else as before."""
+        fitted = self.run(torch.float64).seen.fitted
+        with global_random_states(0):
+            seen = replace(self.world.seen(self.protocol, torch.float64), fitted=fitted)
+            codes = self.target_codes(seen, rows)
+            return torch.empty(len(rows), 0) if codes is None else codes
+
+    def exact_images(self, rows: IntArray = ROWS, size: int = QUERIES) -> Tensor:
+        """Return float64 images of queries in an order, crafted ``size`` at a time."""
+        run = self.run(torch.float64)
+        assert run.perturb is not None
+        chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
+        with global_random_states(0):
+            batches = [self.world.batch(chunk, run.codes, torch.float64) for chunk in chunks]
+            return torch.cat([perturbed(run.perturb, batch) for batch in batches])
+
+
+def perturbed(perturb: Perturb, batch: Batch) -> Tensor:
+    """Return the images of a batch, copied at once as in a run."""
+    images, wanted = handed_over(perturb(batch)), tuple(batch.images.shape)
+    if tuple(images.shape) != wanted:
+        found = tuple(images.shape)
+        raise StopChecksError(f"its images have the shape {found} for queries of shape {wanted}")
+    return images
+
+
+def gap(one: Any, other: Any) -> float:
+    """Return the largest difference of two arrays; NaN equals NaN and nothing else."""
+    if one is None and other is None:
+        return 0.0
+    one, other = (torch.as_tensor(array).detach().double() for array in (one, other))
+    if one.shape != other.shape:
+        return float("inf")
+    apart = (one - other).abs()
+    apart[one.isnan() & other.isnan()] = 0
+    return float(apart.nan_to_num(nan=float("inf")).max()) if apart.numel() else 0.0
+
+
+def check_value(value: Any) -> None:
+    """Its hyper-parameters make the key of a job, and it can be sent to a worker."""
+    known = {field.name for field in fields(value)}
+    for base in type(value).__mro__:
+        for name, annotation in inspect.get_annotations(base).items():
+            require(
+                name in known or "ClassVar" in str(annotation),
+                f"'{name}' of {type(value).__name__} is no hyper-parameter: decorate the class "
+                "with @dataclass(frozen=True, kw_only=True)",
+            )
+    try:
+        canonical_json(value)
+    except (TypeError, ValueError) as error:
+        raise CheckFailedError(f"its hyper-parameters make no key: {explain(error)}") from None
+    try:
+        dumps(value)  # loading it here would change its own class
+    except FOREIGN as error:  # pickling fails with all sorts
+        raise CheckFailedError(f"it cannot be sent to a worker: {explain(error)}") from None
+
+
+def check_declaration(trial: Trial) -> None:
+    """Its id can stand in results, a suite can set its parameters, a worker can receive it."""
+    built = trial.declared
+    require(is_id(built.id), f"its id '{built.id}' is not {ID_RULE}")
+    require(bool(built.title.strip()), "it has no title")
+    for part in (built.target_code, built.crafting, built):
+        if part is not None:
+            check_value(part)
+    key = canonical_json(built)
+    rebuilt = canonical_json(trial.build(trial.protocol))
+    require(rebuilt == key, "built twice, its hyper-parameters differ")
+    try:
+        again = canonical_json(override(built, hyper_parameters(built), built.id))
+    except FOREIGN as error:  # pydantic's own too, about types that it cannot check
+        raise CheckFailedError(
+            f"a suite cannot set its hyper-parameters: {explain(error)}"
+        ) from None
+    require(again == key, "where a suite sets its hyper-parameters, others come out")
+
+
+def check_run(trial: Trial) -> None:
+    """It learns, names target codes of -1 and +1, and makes an image for each query."""
+    trial.run()
+
+
+def check_images(trial: Trial) -> None:
+    """Its images are finite, of the queries' number type, in [0, 1] and within its budget."""
+    images, clean = trial.run().images, trial.world.batch(ROWS, None, torch.float32).images
+    require(images.dtype == clean.dtype, f"its images are {images.dtype}, queries {clean.dtype}")
+    try:
+        audit.check_images(images, tuple(clean.shape))
+        most = float(audit.distortions(clean, images)["linf"].max())
+        audit.check_budget({"linf": most}, trial.attack.epsilon)
+    except audit.InvalidAttackError as error:
+        raise CheckFailedError(str(error)) from None
+
+
+def check_zero_budget(trial: Trial) -> None:
+    """With a budget of zero it returns the query."""
+
+    def build(protocol: Protocol) -> Attack:
+        return replace(trial.build(protocol), epsilon=0.0)
+
+    images = Trial(build, trial.protocol, trial.world).run().images
+    most = gap(images, trial.world.batch(ROWS, None, torch.float32).images)
+    require(
+        most <= audit.TOLERANCE,
+        f"with a budget of zero its images differ from the queries by {most:.3g}",
+    )
+
+
+def check_hasher(trial: Trial) -> None:
+    """It leaves the hasher as it was."""
+    fresh = trial.world.seen(trial.protocol, torch.float32).hasher
+    try:
+        check_unchanged(trial.run().seen.hasher, fresh)
+    except audit.InvalidAttackError as error:
+        raise CheckFailedError(str(error)) from None
+
+
+def check_inputs(trial: Trial) -> None:
+    """It does not modify the labels, codes and images that it is given."""
+    run, fresh = trial.run(), trial.world.seen(trial.protocol, torch.float32)
+    given: dict[str, tuple[Any, Any]] = {
+        "training set": (run.seen.train, fresh.train),
+        "database": (run.seen.database, fresh.database),
+        "batch": (run.batch, trial.world.batch(ROWS, run.codes, torch.float32)),
+    }
+    changed = [
+        f"the {name} of its {part}"
+        for part, (one, other) in given.items()
+        for name, value in (vars(one) if one is not None else {}).items()
+        if gap(value, getattr(other, name))
+    ]
+    require(not changed, f"it changes what it is given: {', '.join(changed)}")
+
+
+def check_repeats(trial: Trial) -> None:
+    """It repeats under its seed, whatever global random states and hidden labels are."""
+    run = trial.run()
+    if run.moved:
+        raise StopChecksError(f"it moves the global random state of {' and '.join(run.moved)}")
+    if run.perturb is not None:
+        with global_random_states(0):
+            batch = trial.world.batch(ROWS, run.codes, torch.float32)
+            most = gap(run.images, perturbed(run.perturb, batch))
+        if most:
+            raise StopChecksError(
+                f"crafting the same batch twice gives images that differ by up to {most:.3g}"
+            )
+    if _difference(run, trial.run(again=1, chance=1, permuted=True)) is None:
+        return
+    causes: list[tuple[dict[str, Any], str]] = [
+        ({"again": 1}, "it does not repeat under its seed: {}"),
+        ({"chance": 1}, "it reads global random state: {} where that is seeded otherwise"),
+        ({"permuted": True}, "it reads labels that are hidden from it: {} where they are permuted"),
+    ]
+    for variation, sentence in causes:
+        if found := _difference(run, trial.run(**variation)):
+            raise StopChecksError(sentence.format(found))
+
+
+def _difference(one: Run, other: Run) -> str | None:
+    """Return how what comes of two runs differs, or None."""
+    for role, learnt in one.seen.fitted.items():
+        now = other.seen.fitted[role]
+        if most := max((gap(learnt[name], now.get(name, ())) for name in learnt), default=0):
+            return f"what its parts learn differs by up to {most:.3g}"
+    if one.codes is not None and other.codes is not None and gap(one.codes, other.codes):
+        return f"its target codes differ in {int((one.codes != other.codes).sum())} bits"
+    most = gap(one.images, other.images)
+    return f"its images differ by up to {most:.3g}" if most else None
+
+
+def check_batch(trial: Trial) -> str | None:
+    """A query's target code and image depend neither on its place nor on others in its batch."""
+    order, some = ROWS[[3, 5, 0, 4, 1, 2]], ROWS[:4]  # no query keeps its place or neighbours
+    codes, moved, fewer = (trial.exact_codes(rows) for rows in (ROWS, order, some))
+    strays = int((codes[order] != moved).any(dim=1).sum())
+    require(not strays, f"in another order, {strays} queries get another target code")
+    require(
+        not gap(codes[some], fewer),
+        f"its target codes depend on the other queries: those of the first {len(some)} change "
+        f"without the last {QUERIES - len(some)}",
+    )
+    if trial.attack.code_only:
+        return None
+    whole = trial.exact_images()
+    most = gap(trial.exact_images(order), whole[order])
+    require(most <= ROUNDING, f"in another order, images differ by up to {most:.3g}")
+    most, size = max((gap(trial.exact_images(size=size), whole), size) for size in (1, len(some)))
+    require(
+        most <= audit.TOLERANCE,
+        f"its images depend on the batch they are in: batches of {size} and {QUERIES} differ by "
+        f"up to {most:.3g}",
+    )
+    if most <= ROUNDING:
+        return None
+    return (
+        f"its images differ by rounding ({most:.1g}) between batches of {size} and {QUERIES}; a "
+        "run keeps one batch size, so its numbers repeat"
+    )
+
+
+def check_seed(trial: Trial) -> str | None:
+    """Other seeds give other random draws."""
+    for draw in sorted(trial.run().draws & trial.run(seed=_OTHER_SEED).draws):
+        return (
+            f"its draws for '{draw[1]}' are the same under every seed (they are from seed "
+            f"{draw[0]}), so --seeds does not vary them; draw from the seed it is given"
+        )
+    return None
+
+
+def attack_checks(attack: Attack) -> list[Check]:
+    """Return the checks that apply to an attack, in their order."""
+    images: list[Check] = [] if attack.code_only else [check_images]
+    if images and attack.epsilon is not None:
+        images.append(check_zero_budget)
+    conduct: list[Check] = [check_hasher, check_inputs, check_repeats, check_batch, check_seed]
+    return [check_declaration, check_run, *images, *conduct]

@@ -1,137 +1,190 @@
-"""What a check is, and running them: whatever a plug-in raises becomes a finding at its line."""
+"""Running checks, what they print, and which plug-in files have passed them. Needs no torch.
+
+A check is a function ``check_*`` of one subject. It returns None, or a note about something that is
+allowed but worth knowing; it raises :class:`CheckFailedError` with what was measured. The first
+line of its docstring says what holds where it passes.
+"""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from hashattack.benchmark.contract.world import SealedError
+from hashattack.benchmark.names import first_line
+from hashattack.benchmark.origins import beside, text_digest
 from hashattack.benchmark.plugins import FOREIGN
+from hashattack.benchmark.program import program_digest
+from hashattack.benchmark.store.files import read_json, write_json
 from hashattack.datasets.errors import UserError
 
 T = TypeVar("T")
-Status = Literal["kept", "noted", "broken", "skipped"]
-_LONGEST = 200  # characters of an exception's text
+EXIT_FAILED, EXIT_UNCHECKED = 1, 3
+LIBRARY = "library"  # the name of the result for a plug-in whose library is not installed
+_LONGEST = 200  # characters of an exception's message
+_MEMO = "contracts.json"
 
 
-class Broken(Exception):  # noqa: N818 - a finding, not an error of the program
-    """A broken promise found on the way; the text says what was measured."""
+class CheckFailedError(UserError):
+    """A rule that a plug-in breaks; the message says what was measured."""
 
 
-class Skipped(Exception):  # noqa: N818 - a finding, not an error of the program
-    """A check that cannot be made; the text says why."""
+class StopChecksError(CheckFailedError):
+    """A failure after which the other checks of the subject would measure nothing."""
 
 
-@dataclass(frozen=True)
-class Note:
-    """A kept promise of which there is something to know."""
-
-    text: str
-
-
-Finding = str | Note | None
+class NotCheckedError(UserError):
+    """A check that cannot be made here; the message says why."""
 
 
 @dataclass(frozen=True)
-class Check(Generic[T]):
-    """A promise and the function that looks whether it is kept.
+class Result:
+    """The outcome of one check.
 
     Attributes:
-        name: in results.
-        promise: what a person reads where it is kept.
-        look: returns None, a note, or a sentence with what was measured where it is broken.
-        applies: whether the subject makes this promise at all.
-        needs: the checks before it without which it has nothing to measure.
+        subject: what was checked, like ``squared (paper, paper-literal)``.
+        check: the check's name, like ``batch_size``.
+        status: ``note`` is a pass with something to know.
+        message: what holds, is worth knowing, was measured, or why it was not checked.
     """
 
-    name: str
-    promise: str
-    look: Callable[[T], Finding]
-    applies: Callable[[T], bool] = lambda _: True
-    needs: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a check came to.
-
-    Attributes:
-        of: names the subject and its protocols.
-        check: its name.
-        status: ``noted`` is kept, with something to know.
-        text: the promise, what there is to know, what was measured, or why it was skipped.
-        because: where it was skipped, the broken check that it stands on.
-    """
-
-    of: str
+    subject: str
     check: str
-    status: Status
-    text: str
-    because: str = ""
-
-    @property
-    def sentence(self) -> str:
-        """The one sentence that says it all."""
-        return f"{self.of}: {self.text}"
+    status: Literal["passed", "note", "failed", "skipped"]
+    message: str
 
 
-def verdicts(
-    of: str, subject: T, checks: Sequence[Check[T]], files: Collection[str]
-) -> Iterator[Verdict]:
-    """Yield what every check that applies came to; one that would repeat a finding is skipped.
+def run_checks(
+    name: str,
+    subject: T,
+    checks: Sequence[Callable[[T], str | None]],
+    files: Collection[str] = (),
+) -> Iterator[Result]:
+    """Yield the result of every check, skipping the rest where one stops them.
 
     Args:
-        of: the subject's name.
-        subject: what the checks look at.
-        checks: in their order.
-        files: of the plug-in, where errors are looked for.
+        name: the subject's name in results.
+        subject: what the checks take.
+        checks: in this order.
+        files: the plug-in's source files; an exception is reported with its line there.
     """
-    told: dict[str, str] = {}  # what was found, by the check that is broken
-    fallen: dict[str, str] = {}  # by check: the broken one it stands on, or itself
+    stopped_by = ""
     for check in checks:
-        found: Finding = None
-        below: str | None = None
-        try:
-            if not check.applies(subject):
-                continue
-            below = next((fallen[name] for name in check.needs if name in fallen), None)
-            found = check.look(subject) if below is None else None
-        except Skipped as reason:
-            yield Verdict(of, check.name, "skipped", str(reason))
+        title = check.__name__.removeprefix("check_")
+        if stopped_by:
+            yield Result(name, title, "skipped", f"not run, as the check '{stopped_by}' failed")
             continue
+        try:
+            note = check(subject)
+        except NotCheckedError as reason:
+            yield Result(name, title, "skipped", str(reason))
         except FOREIGN as error:
-            found = raised(error, files)
-        if isinstance(found, str):
-            below = next((name for name, text in told.items() if text == found), None)
-        if below is not None:
-            fallen[check.name] = below
-            yield Verdict(of, check.name, "skipped", f"not checked: {told[below]}", below)
-        elif isinstance(found, str):
-            told[check.name], fallen[check.name] = found, check.name
-            yield Verdict(of, check.name, "broken", found)
-        elif isinstance(found, Note):
-            yield Verdict(of, check.name, "noted", found.text)
+            yield Result(name, title, "failed", explain(error, files))
+            if isinstance(error, StopChecksError) or not isinstance(error, CheckFailedError):
+                stopped_by = title
         else:
-            yield Verdict(of, check.name, "kept", check.promise)
+            yield Result(name, title, "note" if note else "passed", note or first_line(check))
 
 
-def raised(error: BaseException, files: Collection[str]) -> str:
-    """Return what an exception says, in a sentence with its place in the plug-in."""
-    if isinstance(error, Broken):
+def require(holds: bool, message: str) -> None:
+    """Raise :class:`CheckFailedError` with the message unless something holds."""
+    if not holds:
+        raise CheckFailedError(message)
+
+
+def explain(error: BaseException, files: Collection[str] = ()) -> str:
+    """Return an exception as a sentence, with its line in the plug-in where it has one."""
+    text = f"{error}".strip().split("\n")[0][:_LONGEST] or "no message"
+    if isinstance(error, CheckFailedError):
         return str(error)
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename in files]
-    if not own and not isinstance(error, UserError):  # whose text says where to look
-        own = list(frames)
     place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
-    if isinstance(error, SealedError):
-        return f"{error}{place}"
-    return f"it raises {type(error).__name__}{place}: {first_line(error)}"
+    return (
+        f"{text}{place}"
+        if isinstance(error, UserError)
+        else f"it raises {type(error).__name__}{place}: {text}"
+    )
 
 
-def first_line(error: BaseException) -> str:
-    """Return the beginning of what an exception says."""
-    return f"{error}".strip().split("\n")[0][:_LONGEST] or "without a word"
+def describe(results: Sequence[Result], *, verbose: bool) -> Iterator[str]:
+    """Yield the lines about one subject: counts, then failures, skipped checks and notes.
+
+    ``verbose`` adds the checks that passed.
+    """
+    counts = Counter(result.status for result in results)
+    numbers = {
+        "failed": counts["failed"],
+        "passed": counts["passed"] + counts["note"],
+        "not run": counts["skipped"],
+    }
+    yield (
+        f"{results[0].subject}: "
+        f"{', '.join(f'{number} {status}' for status, number in numbers.items() if number)}"
+    )
+    shown = ("failed", "skipped", "note", *(["passed"] if verbose else []))
+    for status in shown:
+        for message in dict.fromkeys(one.message for one in results if one.status == status):
+            yield f"  {status:8} {message}"
+
+
+def summary(results: Sequence[Result]) -> str:
+    """Return the last line, which never reads like success where something was not checked."""
+    counts = Counter(result.status for result in results)
+    made, failed, skipped = len(results) - counts["skipped"], counts["failed"], counts["skipped"]
+    text = f"{failed} of {made} checks failed" if failed else f"all {made} checks passed"
+    text += f", {skipped} not run" if skipped else ""
+    if exit_code(results) != EXIT_UNCHECKED:
+        return text
+    reasons = [f"{one.subject}: {one.message}" for one in results if one.status == "skipped"]
+    return f"not everything was checked: {'; '.join(reasons)} ({text})"
+
+
+def exit_code(results: Sequence[Result]) -> int:
+    """Return 0 where every check passed, 1 where one failed, 3 where something was not checked.
+
+    A part that was skipped because it needs parameters is no 3 if others were checked.
+    """
+    if any(result.status == "failed" for result in results):
+        return EXIT_FAILED
+    checked = any(result.status != "skipped" for result in results)
+    absent = any(result.check == LIBRARY for result in results)
+    return EXIT_UNCHECKED if absent or not checked else 0
+
+
+def remember(files: Iterable[Path], results: Sequence[Result], cache: Path) -> None:
+    """Keep which checks plug-in files failed, until they or the program change.
+
+    Args:
+        files: checked together.
+        results: of all their checks.
+        cache: the user's cache folder.
+    """
+    failed = [f"{one.subject}: {one.message}" for one in results if one.status == "failed"]
+    known = _remembered(cache) | {_digest(file): failed for file in files}
+    write_json(cache / _MEMO, {"program": program_digest(), "files": known})
+
+
+def unchecked(files: Iterable[Path], cache: Path) -> Iterator[str]:
+    """Yield a line for each plug-in file that was not checked as it is, or that failed a check."""
+    known = _remembered(cache)
+    for file in files:
+        failed = known.get(_digest(file))
+        if failed is None:
+            yield f"{file} was not checked as it is: run-benchmark check-plugin {file}"
+        elif failed:
+            more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+            yield f"{file} fails check-plugin, so its rows are not comparable: {failed[0]}{more}"
+
+
+def _remembered(cache: Path) -> dict[str, Any]:
+    found = read_json(cache / _MEMO) or {}
+    return dict(found["files"]) if found.get("program") == program_digest() else {}
+
+
+def _digest(file: Path) -> str:
+    path = file.resolve()
+    return text_digest({path.name: path, **beside(path)})

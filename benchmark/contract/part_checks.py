@@ -1,19 +1,20 @@
-"""What hashing losses, backbones and data sets promise, as far as it is cheap to see."""
+"""The rules for hashing losses, backbones and data sets, as far as they are cheap to check."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hashattack.benchmark.contract.checks import Check, Skipped
-from hashattack.benchmark.contract.crafted import gap
-from hashattack.benchmark.contract.declaration import key_fault, pickle_fault
-from hashattack.benchmark.contract.portraits import chances
+from hashattack.benchmark.contract.attack_checks import ROUNDING, check_value, gap
+from hashattack.benchmark.contract.checks import NotCheckedError, StopChecksError, require
+from hashattack.benchmark.contract.world import global_random_states
 from hashattack.datasets.base import SPLITS, DatasetSpec, RetrievalData
 from hashattack.datasets.errors import UserError
 from hashattack.datasets.seeds import generator
@@ -22,86 +23,60 @@ from hashattack.targets.losses import HashingMethod
 from hashattack.targets.seeding import seeded
 
 _SIDES = (32, 64, 224)  # of images; the first that a backbone takes
-_ROUNDING = 1e-9  # float64
+_UNDECLARED = "declare `batch_statistics: ClassVar[bool] = True`"
 
 
-def loss_is_finite(method: HashingMethod) -> str | None:
-    """A number, whoever is similar to whom, whose gradient reaches the outputs."""
-    for name, similar in _similarities():
-        z, memory = _outputs()
-        loss = method.loss(z.requires_grad_(), memory, similar)
-        if loss.shape != () or not bool(torch.isfinite(loss)):
-            return f"its loss is not a finite number but {loss.tolist()} where {name}"
-        if not loss.requires_grad:
-            return "its loss is not differentiable"
+def _losses(method: HashingMethod, rows: slice = slice(0, 8)) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return losses and the outputs ``[n, 12]`` they are of, by which pairs are similar."""
+    draws = torch.from_numpy(generator(0, "contract/outputs").uniform(-0.99, 0.99, (40, 12)))
+    some = torch.from_numpy(generator(0, "contract/similar").random((8, 32))) < 0.3
+    found = {}
+    for name, similar in (("some pairs", some), ("no pairs", some & False), ("all", some | True)):
+        z = draws[:8][rows].float().requires_grad_()
+        found[name] = (method.loss(z, draws[8:].float(), similar[rows].float()), z)
+    return found
+
+
+def check_loss(method: HashingMethod) -> None:
+    """Its loss is a finite number with a gradient, and the factor of its logits is positive."""
+    for name, (loss, z) in _losses(method).items():
+        if loss.shape != () or not bool(loss.isfinite()) or not loss.requires_grad:
+            raise StopChecksError(
+                f"its loss is no finite, differentiable number but {loss} where {name} are similar"
+            )
         (gradient,) = torch.autograd.grad(loss, z, allow_unused=True)
-        if gradient is None or not bool(torch.isfinite(gradient).all()):
-            return f"its gradient is missing or not finite where {name}"
-        if name == "some pairs are similar" and not bool(gradient.any()):
-            return "its gradient is zero"
-    return None
+        if gradient is None or not bool(gradient.isfinite().all()):
+            raise StopChecksError(f"its gradient is not finite where {name} are similar")
+        require(bool(gradient.any()) or name != "some pairs", "its gradient is zero")
+    scale, step = min((method.scale(step), step) for step in (0, 1, 10_000))
+    require(scale > 0, f"its scale at step {step} is {scale:g}, not positive")
 
 
-def loss_repeats(method: HashingMethod) -> str | None:
-    """The same outputs, the same loss; a shared random state has no part in it."""
+def check_loss_repeats(method: HashingMethod) -> None:
+    """The same outputs give the same loss, whatever global random states are."""
     found = []
     for chance in (0, 1):
-        with chances(chance) as moved, torch.no_grad():
-            found.append([method.loss(*_outputs(), similar) for _, similar in _similarities()])
+        with global_random_states(chance) as moved:
+            found.append(torch.stack([loss for loss, _ in _losses(method).values()]))
             if states := moved():
-                return f"it moves the global random state of {' and '.join(states)}"
-    apart = max(gap(*pair) for pair in zip(*found, strict=True))
-    return f"its loss does not repeat: it differs by {apart:.3g}" if apart else None
+                raise StopChecksError(f"it moves the global random state of {' and '.join(states)}")
+    require(torch.equal(*found), f"its loss does not repeat: it differs by {gap(*found):.3g}")
 
 
-def scale_is_positive(method: HashingMethod) -> str | None:
-    """The factor of the logit."""
-    low = min((method.scale(step), step) for step in (0, 1, 10_000))
-    return None if low[0] > 0 else f"its scale at step {low[1]} is {low[0]:g}, not positive"
+def check_loss_batch_statistics(method: HashingMethod) -> None:
+    """Its loss is a mean over the batch, or it declares ``batch_statistics``."""
+    halves = [_losses(method, rows) for rows in (slice(0, 4), slice(4, 8))]
+    for name, (loss, _) in _losses(method).items():
+        mean = (halves[0][name][0] + halves[1][name][0]) / 2
+        require(
+            method.batch_statistics or torch.allclose(loss, mean, rtol=1e-4, atol=1e-6),
+            f"its loss is no mean over the batch: {loss.item():.4g} for 8 images, for the same in "
+            f"two batches of 4 on average {mean.item():.4g}; {_UNDECLARED}",
+        )
 
 
-def _outputs() -> tuple[Tensor, Tensor]:
-    draws = generator(0, "contract/outputs").uniform(-0.99, 0.99, (40, 12))
-    outputs = torch.from_numpy(draws).float()
-    return outputs[:8].clone(), outputs[8:]
-
-
-def _similarities() -> Iterator[tuple[str, Tensor]]:
-    draws = torch.from_numpy(generator(0, "contract/similar").random((8, 32)))
-    yield "some pairs are similar", (draws < 0.3).float()
-    yield "no pair is similar", torch.zeros(8, 32)
-    yield "every pair is similar", torch.ones(8, 32)
-
-
-def builds(backbone: Backbone) -> str | None:
-    """Features as many as it says, which the hash layer takes as they are."""
-    trunk, width, side = _built(backbone)
-    found = tuple(trunk(_images(side)).shape)
-    if found == (4, width):
-        return None
-    return f"its features of 4 images have the shape {found}, not {(4, width)}"
-
-
-def features_stand_alone(backbone: Backbone) -> str | None:
-    """In evaluation mode an image's features are its own, and lead back to its pixels."""
-    trunk, _, side = _built(backbone)
-    images = _images(side).requires_grad_()
-    whole = trunk(images)
-    most = max(gap(trunk(images[row : row + 1])[0], whole[row]) for row in range(4))
-    if most > _ROUNDING:
-        return f"an image's features depend on its batch: they differ by up to {most:.3g}"
-    (gradient,) = torch.autograd.grad(whole[0].sum(), images)
-    return None if bool(gradient[0].any()) else "no gradient leads back to the pixels"
-
-
-def weights_repeat(backbone: Backbone) -> str | None:
-    """Its random weights are a function of the seed."""
-    one, other = (_built(backbone)[0].state_dict() for _ in range(2))
-    apart = [name for name in one if gap(one[name], other[name])]
-    return f"under one seed it begins with other weights: {apart[0]} differs" if apart else None
-
-
-def _built(backbone: Backbone) -> tuple[nn.Module, int, int]:
+def _built(backbone: Backbone) -> tuple[nn.Module, int, Tensor]:
+    """Return a trunk in float64, the width it declares, and four images that it takes."""
     for side in _SIDES:
         try:
             with seeded(0, "contract"):
@@ -109,83 +84,99 @@ def _built(backbone: Backbone) -> tuple[nn.Module, int, int]:
         except TargetError as error:
             refused = error
             continue
-        return trunk.double().eval().requires_grad_(False), width, side
+        images = torch.from_numpy(generator(0, "contract/images").random((4, 3, side, side)))
+        return trunk.double().eval().requires_grad_(False), width, images
     raise refused
 
 
-def _images(side: int) -> Tensor:
-    return torch.from_numpy(generator(0, "contract/images").random((4, 3, side, side)))
+def check_features(backbone: Backbone) -> None:
+    """In evaluation mode an image has features of the declared width, its own, with a gradient."""
+    trunk, width, images = _built(backbone)
+    features = trunk(images.requires_grad_())
+    if (found := tuple(features.shape)) != (4, width):
+        raise StopChecksError(f"its features of 4 images have the shape {found}, not {(4, width)}")
+    most = max(gap(trunk(images[row : row + 1])[0], features[row]) for row in range(4))
+    if most > ROUNDING:
+        raise StopChecksError(
+            f"in evaluation mode features depend on the batch: they differ by up to {most:.3g}"
+        )
+    (gradient,) = torch.autograd.grad(features[0].sum(), images)
+    require(bool(gradient[0].any()), "no gradient leads back to the pixels")
+
+
+def check_backbone_batch_statistics(backbone: Backbone) -> None:
+    """In training an image's features are its own, or it declares ``batch_statistics``."""
+    trunk, _, images = _built(backbone)
+    found = []
+    for others in (images[2:], images[2:] / 2):
+        with seeded(0, "contract"):
+            found.append(trunk.train()(torch.cat([images[:2], others]))[:2])
+    most = gap(*found)
+    require(
+        backbone.batch_statistics or most <= ROUNDING,
+        f"in training features depend on the batch: they differ by up to {most:.3g}; {_UNDECLARED}",
+    )
+
+
+def check_weights(backbone: Backbone) -> None:
+    """The same seed gives the same weights."""
+    one, other = (_built(backbone)[0].state_dict() for _ in range(2))
+    changed = [name for name in one if gap(one[name], other[name])]
+    require(not changed, f"under one seed it begins with other weights in {', '.join(changed)}")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set to examine, and the cache it is built in."""
+    """A data set, and the cache folder that it is built in."""
 
     spec: DatasetSpec
     cache: Path
 
-    def load(self) -> RetrievalData:
-        """Load it.
+    @cached_property
+    def data(self) -> RetrievalData:
+        """The data.
 
         Raises:
-            Skipped: it cannot be loaded here, for a reason its author foresaw.
+            NotCheckedError: it cannot be loaded here, for a reason its author foresaw.
         """
         try:
             return self.spec.load(self.cache)
         except UserError as error:
-            raise Skipped(f"not loaded: {error}") from None
+            raise NotCheckedError(f"not loaded: {error}") from None
 
 
-def loads(source: Source) -> str | None:
-    """Images and label rows as the rooms expect them."""
-    data = source.load()
+def check_dataset(source: Source) -> None:
+    """Its parameters make the key of a job, and it can be sent to a worker."""
+    check_value(source.spec)
+
+
+def check_splits(source: Source) -> None:
+    """Its splits have uint8 images of one side, and a label row of 0 and 1 for each."""
+    data, classes = source.data, len(source.data.classes)
+    wanted = (2, 3, data.side, data.side)
     for name in SPLITS:
-        split, classes = data.split(name), len(data.classes)
-        if not len(split):
-            return f"its {name} split is empty"
-        labels = np.asarray(split.labels)
-        if labels.shape[1] != classes or labels.dtype != np.uint8 or labels.max() > 1:
-            return (
-                f"its {name} labels are {labels.dtype} up to {labels.max()} of shape "
-                f"{labels.shape}, not uint8 0 and 1 for {classes} classes"
-            )
+        split, labels = data.split(name), np.asarray(data.split(name).labels)
+        require(len(split) > 0, f"its {name} split is empty")
+        require(
+            labels.shape[1] == classes and labels.dtype == np.uint8 and labels.max() <= 1,
+            f"its {name} labels are {labels.dtype} up to {labels.max()} of shape {labels.shape}, "
+            f"not uint8 0 and 1 for {classes} classes",
+        )
         images = split.images.read(np.array([0, len(split) - 1]))
-        wanted = (2, 3, data.side, data.side)
-        if images.shape != wanted or images.dtype != np.uint8:
-            return (
-                f"two {name} images are {images.dtype} of shape {images.shape}, not uint8 {wanted}"
-            )
-    return None
+        require(
+            images.shape == wanted and images.dtype == np.uint8,
+            f"two {name} images are {images.dtype} of shape {images.shape}, not uint8 {wanted}",
+        )
 
 
-def fingerprint_repeats(source: Source) -> str | None:
-    """Keys of jobs stand on it."""
-    one, other = source.load().fingerprint, source.load().fingerprint
-    return None if one == other else "loaded twice, it has two fingerprints"
+def check_fingerprint(source: Source) -> None:
+    """Loaded twice, it has one fingerprint."""
+    once, twice = source.data, source.spec.load(source.cache)
+    require(once.fingerprint == twice.fingerprint, "loaded twice, it has two fingerprints")
 
 
-METHOD_CHECKS: tuple[Check[HashingMethod], ...] = (
-    Check("parameters", "its parameters make a job key", key_fault),
-    Check("worker", "it can be sent to a worker", pickle_fault),
-    Check("finite", "a finite loss with a gradient", loss_is_finite),
-    Check("repeats", "the same loss for the same outputs", loss_repeats, needs=("finite",)),
-    Check("scale", "a positive scale", scale_is_positive, needs=("finite",)),
-)
-BACKBONE_CHECKS: tuple[Check[Backbone], ...] = (
-    Check("parameters", "its parameters make a job key", key_fault),
-    Check("worker", "it can be sent to a worker", pickle_fault),
-    Check("builds", "features of the width it says", builds),
-    Check(
-        "batch",
-        "an image's features do not depend on its batch",
-        features_stand_alone,
-        needs=("builds",),
-    ),
-    Check("repeats", "the same weights under a seed", weights_repeat, needs=("builds",)),
-)
-DATASET_CHECKS: tuple[Check[Source], ...] = (
-    Check("parameters", "its parameters make a job key", lambda source: key_fault(source.spec)),
-    Check("worker", "it can be sent to a worker", lambda source: pickle_fault(source.spec)),
-    Check("loads", "images and labels of the right types", loads),
-    Check("repeats", "the same fingerprint each time", fingerprint_repeats, needs=("loads",)),
-)
+PART_CHECKS: dict[type[Any], list[Callable[[Any], None]]] = {
+    HashingMethod: [check_value, check_loss, check_loss_repeats, check_loss_batch_statistics],
+    Backbone: [check_value, check_features, check_backbone_batch_statistics, check_weights],
+    DatasetSpec: [check_dataset, check_splits, check_fingerprint],
+}

@@ -1,34 +1,27 @@
-"""The small world attacks are examined in: digits of 32 pixels, and a hasher whose codes vary.
-
-It shows an attack what a run shows it and no more. The queries' labels are sealed in memory. Data
-sets lie in files, which an attack could look for, so that this one does too, and once more with
-the labels an attacker must not see in another order: what is crafted must be the same.
-"""
+"""The small world that attacks are checked in: 32-pixel digits and a hasher whose codes vary."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Collection
+import json
+import pickle
+import random
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hashattack.attacks.base import Batch, Knowledge, Pool
+from hashattack.attacks.base import Arrays, Attack, Batch, Fitted, Knowledge, Part, Pool
 from hashattack.attacks.protocols import Protocol
-from hashattack.datasets.base import (
-    ArrayImages,
-    IntArray,
-    RetrievalData,
-    Split,
-    SplitName,
-    UInt8Array,
-)
+from hashattack.benchmark.contract.checks import StopChecksError
+from hashattack.benchmark.plugins import FOREIGN
+from hashattack.datasets.base import ArrayImages, IntArray, RetrievalData, Split
 from hashattack.datasets.digits import Digits
-from hashattack.datasets.errors import UserError
 from hashattack.datasets.seeds import generator
 from hashattack.targets.backbones import Tiny
 from hashattack.targets.hasher import Hasher, TargetSpec, build_hasher, sign_codes
@@ -36,156 +29,185 @@ from hashattack.targets.losses import DPSH
 from hashattack.targets.training import to_pixels
 
 DIGITS = Digits(n_train=120, n_query=24, n_database=240, side=32)
-QUERIES = 6
-SEED = 5
+QUERIES, SEED = 6, 5
+ROLES = ("target_code", "crafting")
+_FEW = {"steps": 5, "prototype_steps": 5, "epochs": 1, "width": 4}  # at most
 _CPU = torch.device("cpu")
-
-
-class SealedError(UserError):
-    """Somebody read labels that the threat model hides."""
-
-
-class Sealed:
-    """Label rows ``[n, C]`` that have a shape; whoever reads them raises."""
-
-    ndim = 2
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.shape = shape
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, _: Any) -> NoReturn:
-        raise SealedError("it reads the queries' labels, which the threat model hides")
-
-    def __array__(self, *_: Any, **__: Any) -> UInt8Array:
-        return self[0]
 
 
 def untrained(bits: int = 12, dtype: torch.dtype = torch.float32) -> Hasher:
     """Return a small hasher whose codes at least vary, frozen, in evaluation mode."""
     spec = TargetSpec(method=DPSH(), backbone=Tiny(), bits=bits, weights="none")
     hasher = build_hasher(spec, 32, seed=3).train()
-    with torch.no_grad():  # batch statistics, without which the signal dies on its way
+    with torch.no_grad():  # batch statistics, without which the signal vanishes on its way
         images = torch.rand(64, 3, 32, 32, generator=torch.Generator().manual_seed(0))
         for _ in range(20):
             hasher(images)
     return hasher.to(dtype).eval().requires_grad_(False)
 
 
-def balanced(dtype: torch.dtype, data: RetrievalData) -> Hasher:
-    """Return an untrained hasher that halves the database by every bit, so that codes differ."""
-    hasher, images = untrained(dtype=torch.float64), data.database.images
-    pixels = to_pixels(images.read(np.arange(len(images))), _CPU, torch.float64)
-    with torch.no_grad():
-        logits: Tensor = hasher.hash_layer(hasher.trunk(pixels))
-        hasher.hash_layer.bias.sub_(logits.median(dim=0).values)
-    return hasher.to(dtype)
-
-
 def knowledge(data: RetrievalData, hasher: Hasher) -> Knowledge:
-    """Return what an attacker sees where the database is shown."""
+    """Return what an attacker sees where the protocol shows the database."""
 
     def pool(part: Split) -> Pool:
-        dtype = next(hasher.parameters()).dtype
-        pixels = to_pixels(part.images.read(np.arange(len(part))), _CPU, dtype)
         with torch.no_grad():
-            return Pool(np.array(part.labels), sign_codes(hasher(pixels)))
+            codes = sign_codes(hasher(_pixels(part, next(hasher.parameters()).dtype)))
+        return Pool(np.array(part.labels), codes)
 
     return Knowledge(
         "test", hasher, pool(data.train), pool(data.database), train_images=data.train.images
     )
 
 
-def stored(
-    data: RetrievalData, folder: Path, shuffled: Collection[SplitName] = ()
-) -> RetrievalData:
-    """Keep data in files as data sets do, and return it read from them, query labels sealed.
-
-    Args:
-        data: its training split is the beginning of its database, as in ``digits``.
-        folder: made here.
-        shuffled: ``query`` or ``database``, whose label rows are permuted; those of training
-            images stay.
-    """
-    folder.mkdir(parents=True)
-    kept: dict[SplitName, Split] = {}
-    splits: tuple[SplitName, ...] = ("query", "database")
-    for name in splits:
-        split = data.split(name)
-        labels, first = np.array(split.labels), len(data.train) if name == "database" else 0
-        if name in shuffled:
-            labels[first:] = generator(SEED, f"shuffled/{name}").permutation(labels[first:])
-        np.save(folder / f"{name}-images.npy", split.images.read(np.arange(len(split))))
-        np.save(folder / f"{name}-labels.npy", labels)
-        images = np.load(folder / f"{name}-images.npy", mmap_mode="r")
-        kept[name] = Split(ArrayImages(images), np.load(folder / f"{name}-labels.npy"))
-    images, count = cast(ArrayImages, kept["database"].images).array, len(data.train)
-    train = Split(ArrayImages(images[:count]), kept["database"].labels[:count])
-    hidden = cast(UInt8Array, Sealed(kept["query"].labels.shape))
-    query = Split(kept["query"].images, hidden)
-    return replace(data, train=train, query=query, database=kept["database"])
-
-
 class World:
-    """What attacks are examined with.
+    """What attacks are shown in checks: the same as in a run, and nothing more.
+
+    No label of a query is in memory. Data sets also lie in files, where an attack could read hidden
+    labels: so they do here, and a second time with the hidden labels permuted.
 
     Args:
         data: ``DIGITS``, loaded.
-        folder: an empty folder for its files.
+        folder: an empty folder for the files.
     """
 
     def __init__(self, data: RetrievalData, folder: Path) -> None:
-        self.data = stored(data, folder / "told")
-        self._shuffled = {
-            True: stored(data, folder / "query", ["query"]),
-            False: stored(data, folder / "both", ["query", "database"]),
-        }  # by whether the database is shown
-        hashers = {dtype: balanced(dtype, self.data) for dtype in (torch.float32, torch.float64)}
-        self._seen = {dtype: knowledge(self.data, hasher) for dtype, hasher in hashers.items()}
-        rows, counts = np.unique(self.data.train.labels, axis=0, return_counts=True)
+        self._queries = data.query.images
+        self._train_images = [_stored(data, folder / "plain"), _stored(data, folder / "permuted")]
+        hasher = untrained(dtype=torch.float64)
+        with torch.no_grad():  # every bit halves the database, so that codes differ
+            logits = hasher.hash_layer(hasher.trunk(_pixels(data.database, torch.float64)))
+            hasher.hash_layer.bias.sub_(logits.median(dim=0).values)
+        self._seen = replace(knowledge(data, hasher), train_images=None)
+        rows, counts = np.unique(data.train.labels, axis=0, return_counts=True)
         frequent = rows[np.argsort(-counts, kind="stable")[:2]]
-        plain = self._seen[torch.float32]
-        self.hasher, self.train_codes = plain.hasher, plain.train.codes.numpy()  # nobody is shown
-        pixels = self.data.train.images.read(np.arange(len(self.data.train)))
-        self.train_pixels = to_pixels(pixels, _CPU, torch.float32)
-        self.targets: UInt8Array = frequent[[0, 0, 1, 0, 1, 1]]  # of the queries, [QUERIES, C]
+        self.targets = frequent[[0, 0, 1, 0, 1, 1]]  # of the queries, uint8 [QUERIES, C]
 
-    def seen(self, protocol: Protocol, dtype: torch.dtype, *, shuffled: bool = False) -> Knowledge:
-        """Return copies of what an attacker sees under a protocol.
+    def seen(self, protocol: Protocol, dtype: torch.dtype, *, permuted: bool = False) -> Knowledge:
+        """Return a copy of what an attacker sees under a protocol.
 
-        ``shuffled``: in a world whose hidden labels are permuted.
+        ``permuted``: in the files that it could find, hidden labels have another order.
         """
-        known = self._seen[dtype]
-        data = self._shuffled[protocol.sees_database] if shuffled else self.data
+        known = copy.deepcopy(self._seen)
         return replace(
             known,
-            hasher=copy.deepcopy(known.hasher),
-            train=copy.deepcopy(known.train),
-            database=copy.deepcopy(known.database) if protocol.sees_database else None,
-            train_images=data.train.images,
+            hasher=known.hasher.to(dtype),
+            database=known.database if protocol.sees_database else None,
+            train_images=self._train_images[permuted],
         )
 
     def batch(
-        self,
-        rows: IntArray,
-        codes: Tensor | None,
-        dtype: torch.dtype,
-        *,
-        blind: bool = False,
-        mirrored: bool = False,
+        self, rows: IntArray, codes: Tensor | None, dtype: torch.dtype, seed: int = SEED
     ) -> Batch:
-        """Return queries to perturb together, ``codes`` being those of all queries ``[q, K]``.
-
-        ``blind`` leaves the target labels out, as runs do; ``mirrored`` flips left and right.
-        """
-        images = to_pixels(self.data.query.images.read(rows), _CPU, dtype)
-        targets = self.targets[rows]
+        """Return queries to perturb together; ``codes`` are those of all queries ``[q, K]``."""
         return Batch(
-            images=images.flip(-1).contiguous() if mirrored else images,
+            images=to_pixels(self._queries.read(rows), _CPU, dtype),
             codes=None if codes is None else codes[rows],
-            targets=torch.from_numpy(np.zeros_like(targets) if blind else targets),
-            rows=rows,
-            seed=SEED,
+            targets=torch.from_numpy(self.targets[rows]),
+            rows=rows + 0,
+            seed=seed,
         )
+
+
+def _pixels(split: Split, dtype: torch.dtype) -> Tensor:
+    return to_pixels(split.images.read(np.arange(len(split))), _CPU, dtype)
+
+
+def _stored(data: RetrievalData, folder: Path) -> ArrayImages:
+    """Write training images and hidden labels to files; return the images, memory mapped."""
+    folder.mkdir(parents=True)
+    hidden = {"query": data.query.labels, "database": data.database.labels[len(data.train) :]}
+    for name, labels in hidden.items():
+        draw = generator(SEED, f"permuted/{name}")
+        rows = draw.permutation(labels) if folder.name == "permuted" else labels
+        np.save(folder / f"{name}-labels.npy", rows)
+    np.save(folder / "train-images.npy", data.train.images.read(np.arange(len(data.train))))
+    return ArrayImages(np.load(folder / "train-images.npy", mmap_mode="r"))
+
+
+@contextlib.contextmanager
+def global_random_states(seed: int) -> Iterator[Callable[[], list[str]]]:
+    """Seed the global random states of torch, NumPy and Python for a block, then restore them.
+
+    Yields a function that returns the names of those that have moved since.
+    """
+
+    def states() -> dict[str, Any]:
+        return {
+            "torch": torch.random.get_rng_state().numpy().tobytes(),
+            "numpy": pickle.dumps(np.random.get_state()),  # noqa: NPY002
+            "python": random.getstate(),
+        }
+
+    before = np.random.get_state(), random.getstate()  # noqa: NPY002
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        random.seed(seed)
+        begun = states()
+        try:
+            yield lambda: [name for name, state in states().items() if state != begun[name]]
+        finally:
+            np.random.set_state(before[0])  # noqa: NPY002
+            random.setstate(before[1])
+
+
+class MemoryJournal:
+    """A journal that keeps the last state in memory."""
+
+    def __init__(self) -> None:
+        self.state: Arrays | None = None
+
+    def load(self) -> Arrays | None:
+        """Return a copy of the last state, or None."""
+        return None if self.state is None else dict(self.state)
+
+    def save(self, state: Arrays) -> None:
+        """Keep a copy."""
+        if not _storable(state):
+            raise StopChecksError(f"journal.save takes NumPy arrays by name, got {state!r:.200}")
+        self.state = {name: array.copy() for name, array in state.items()}
+
+
+def quick(attack: Attack) -> Attack:
+    """Return the attack with few steps, as far as its parts accept them."""
+    for role in ROLES:
+        part = getattr(attack, role)
+        for name, most in _FEW.items():
+            with contextlib.suppress(*FOREIGN):  # a part that needs more keeps what it has
+                if getattr(part, name, 0) > most:
+                    part = replace(part, **{name: most})
+        attack = replace(attack, **{role: part})
+    return attack
+
+
+def learn(attack: Attack, seen: Knowledge, *, seed: int = SEED) -> Knowledge:
+    """Return the knowledge with what the attack's parts learn from it.
+
+    Raises:
+        StopChecksError: a fit returns something that a run cannot store.
+    """
+    for role in ROLES:
+        part: Part | None = getattr(attack, role)
+        if part is not None and part.learns:
+            epsilon = attack.epsilon if role == "crafting" else None
+            fitted: Any = part.fit(
+                seen, epsilon=epsilon, seed=seed, journal=MemoryJournal(), progress=lambda *_: None
+            )
+            if not isinstance(fitted, Fitted) or not _storable(fitted.state, fitted.curves):
+                raise StopChecksError(
+                    "its fit must return Fitted(state, curves), NumPy arrays and lists of numbers "
+                    f"by name, and returned {fitted!r:.200}"
+                )
+            seen = replace(seen, fitted={**seen.fitted, role: dict(fitted.state)})
+    return seen
+
+
+def _storable(state: Any, curves: Any = None) -> bool:
+    """Return whether a run can store arrays by name, and lists of numbers by name as JSON."""
+    try:
+        json.dumps({name: list(values) for name, values in (curves or {}).items()})
+        return all(
+            isinstance(one, np.ndarray) and not one.dtype.hasobject for one in state.values()
+        )
+    except (AttributeError, TypeError):
+        return False

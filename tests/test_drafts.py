@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -25,9 +26,9 @@ from tests.conftest import run_cli, run_inline, small_suite
 from tests.test_plugins import _forgotten as _forgotten
 
 
-@pytest.mark.parametrize("kind", DraftKind)
+@pytest.mark.parametrize("kind", get_args(DraftKind))
 def test_a_draft_is_short_and_runs_as_it_is(kind: DraftKind, cache: Path, tmp_path: Path) -> None:
-    draft = write_draft(kind.value, "My_Idea", tmp_path, registry().attacks)
+    draft = write_draft(kind, "My_Idea", tmp_path, registry().attacks)
     assert draft.file == tmp_path / "my_idea.py"
     lines = draft.file.read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 30
@@ -44,14 +45,14 @@ def test_a_draft_is_short_and_runs_as_it_is(kind: DraftKind, cache: Path, tmp_pa
     assert 0 < rows["my-idea"]["linf"] <= EPSILON + 1e-6
 
 
-@pytest.mark.parametrize("kind", DraftKind)
+@pytest.mark.parametrize("kind", get_args(DraftKind))
 @pytest.mark.parametrize(
     "name", ["attack", "torch", "gradient-loop", "none", "class", "x.y", "len"]
 )
 def test_a_draft_shadows_no_name_it_uses(
     kind: DraftKind, name: str, world: World, tmp_path: Path
 ) -> None:
-    draft = write_draft(kind.value, name, tmp_path)
+    draft = write_draft(kind, name, tmp_path)
     (module,) = load_plugins([draft.file])
     (entry,) = declared(module)[0]
     built = entry.build(PROTOCOLS["paper"])

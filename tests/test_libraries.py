@@ -17,8 +17,13 @@ from hashattack.attacks.base import Part
 from hashattack.attacks.libraries import Library, LibraryError, extra
 from hashattack.attacks.protocols import EPSILON
 from hashattack.benchmark import program
+<<<<<<< HEAD
 from hashattack.benchmark.cli.listing import listing
 from hashattack.benchmark.engines.dask import fault, probe
+=======
+from hashattack.benchmark.cli.tools import attacks_table
+from hashattack.benchmark.engines.probe import fault, probe
+>>>>>>> 4b07d11 (cli: commands for data sets and targets in one module, list, perf and status in one; choices as literals)
 from hashattack.benchmark.plan.plan import make_plan
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.suites.sources import SuiteError
@@ -85,11 +90,11 @@ def test_where_all_is_skipped_the_report_says_what_to_type(cache: Path, tmp_path
 
 @pytest.mark.usefixtures("absent")
 def test_without_the_library_the_list_has_its_attacks(tmp_path: Path) -> None:
-    header, rows = listing("attacks", "released")
+    header, rows = attacks_table("released")
     told = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
     assert "decay=1" in told["torchattacks-mifgsm"]["hyper-parameters (released)"]
-    assert "(needs foolbox: pip install" in told["foolbox-fgsm"]["what it is"]
-    assert "needs" not in told["dhta"]["what it is"]
+    assert "(needs foolbox: pip install" in told["foolbox-fgsm"]["description"]
+    assert "needs" not in told["dhta"]["description"]
 
 
 @pytest.mark.usefixtures("absent")

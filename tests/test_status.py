@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from hashattack.benchmark.cli.status_text import status_text
+from hashattack.benchmark.cli.tools import status_text
 from hashattack.benchmark.engines.base import EngineError
 from hashattack.benchmark.engines.slots import cpu_slots, gpu_slots, machine_slots
 from hashattack.benchmark.plan.explain import explain

@@ -6,11 +6,12 @@ import logging
 import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from hashattack.benchmark.cli.check import app as check_commands
+from hashattack.benchmark.cli.data import app as data_commands
 from hashattack.benchmark.cli.external import app as external_commands
 from hashattack.benchmark.cli.options import (
     AttackOption,
@@ -18,7 +19,6 @@ from hashattack.benchmark.cli.options import (
     DataRootOption,
     DatasetOption,
     DevicesOption,
-    EngineKind,
     FormatOption,
     OnlyOption,
     OutOption,
@@ -49,6 +49,7 @@ app = typer.Typer(
 )
 
 app.add_typer(tools)
+app.add_typer(data_commands)
 app.add_typer(check_commands)
 app.add_typer(plugin_commands)
 app.add_typer(external_commands)
@@ -69,8 +70,9 @@ def run(
     devices: DevicesOption = "auto",
     slots_per_device: SlotsPerDeviceOption = None,
     engine: Annotated[
-        EngineKind, typer.Option(help="Worker processes of this machine, or a dask cluster's.")
-    ] = EngineKind.local,
+        Literal["local", "dask"],
+        typer.Option(help="Worker processes of this machine, or of a dask cluster."),
+    ] = "local",
     scheduler_file: Annotated[
         Path | None, typer.Option(help="Of the dask cluster: 'dask scheduler --scheduler-file F'.")
     ] = None,
@@ -111,7 +113,7 @@ def run(
     added = tuple(attack or ())
     began = time.monotonic()
     with usage_errors():
-        if (engine is EngineKind.dask) != (scheduler_file is not None):
+        if (engine == "dask") != (scheduler_file is not None):
             raise UserError("--engine dask and --scheduler-file F go together")
         request = RunRequest(
             suite, out, only, cache, data_root, changes, added, tuple(plugin or ())
@@ -135,7 +137,7 @@ def run(
 
     with usage_errors():
         question = finished.Question.of(asked, request.files())
-        here = devices if engine is EngineKind.local else None
+        here = devices if engine == "local" else None
         whole, plan = request.plans(here, slots_per_device)
         _check_tables(whole)
         wanted = parse_formats(formats)

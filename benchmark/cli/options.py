@@ -1,12 +1,13 @@
-"""The options of the command line that several commands share, and what they may be."""
+"""The options that several commands share."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+DraftKind = Literal["loss", "loop", "fit", "rule"]  # what is new about a new attack
 
 SuiteOption = Annotated[
     str, typer.Option("--suite", "-s", help="A shipped suite's name, or a suite file (.yaml).")
@@ -26,7 +27,7 @@ DatasetOption = Annotated[
 ]
 ScaleOption = Annotated[
     str | None,
-    typer.Option(help="A scale's name or file: sizes and recipes for what the suite leaves open."),
+    typer.Option(help="A scale's name or file, with sizes and recipes that the suite leaves open."),
 ]
 ProtocolOption = Annotated[
     list[str] | None,
@@ -35,24 +36,17 @@ ProtocolOption = Annotated[
 SeedsOption = Annotated[
     int | None, typer.Option(min=1, help="Draw and attack seeds 0 to N-1, instead of the suite's.")
 ]
-DatasetArgument = Annotated[
-    str, typer.Argument(help="A data set's name; 'list datasets' shows them.")
-]
-ParamOption = Annotated[
-    list[str] | None,
-    typer.Option("--param", "-p", help="A parameter of the data set, like 'root=DIR'; repeatable."),
-]
 PluginOption = Annotated[
     list[Path] | None,
-    typer.Option("--plugin", help="A file with attacks or others of your own; repeatable."),
+    typer.Option("--plugin", help="A Python file with plug-ins; repeatable."),
 ]
 AttackOption = Annotated[
     list[str] | None,
-    typer.Option("--attack", help="Also this attack, beside the suite's own; repeatable."),
+    typer.Option("--attack", help="Add this attack to the suite's; repeatable."),
 ]
 DataRootOption = Annotated[
     Path | None,
-    typer.Option(help="Folder with one folder a data set, like DIR/FLICKR-25K. Default: data."),
+    typer.Option(help="Folder with one folder per data set, like DIR/FLICKR-25K. Default: data."),
 ]
 DevicesOption = Annotated[
     str, typer.Option(help="auto (GPUs, or the CPU without any), cpu, cuda, or GPUs like 0,2.")
@@ -60,68 +54,13 @@ DevicesOption = Annotated[
 SlotsPerDeviceOption = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Jobs at a time on each. Default: 1 a GPU; on the CPU, cores / threads."
+        min=1, help="Parallel jobs per device. Default: 1 per GPU; cores / threads on the CPU."
     ),
 ]
 FormatOption = Annotated[
     str,
-    typer.Option("--format", help="Some of html, md, tex, csv; without html no figures are drawn."),
+    typer.Option("--format", help="Some of html, md, tex, csv; figures are drawn for html only."),
 ]
 CacheOption = Annotated[
-    Path | None, typer.Option(help="Where data sets are built. Default: the user's cache folder.")
+    Path | None, typer.Option(help="Folder for built data sets. Default: the user's cache folder.")
 ]
-
-
-class Kind(StrEnum):
-    """What can be listed."""
-
-    attacks = "attacks"
-    targets = "targets"
-    datasets = "datasets"
-    suites = "suites"
-
-
-class Novelty(StrEnum):
-    """What can be begun from a template."""
-
-    attack = "attack"
-
-
-class DraftKind(StrEnum):
-    """What is new about an attack that is begun."""
-
-    loss = "loss"
-    loop = "loop"
-    fit = "fit"
-    rule = "rule"
-
-
-class Normalise(StrEnum):
-    """How a hasher's images are normalised inside it."""
-
-    none = "none"
-    imagenet = "imagenet"
-
-
-class EngineKind(StrEnum):
-    """Whose workers run jobs."""
-
-    local = "local"
-    dask = "dask"
-
-
-class PerfSize(StrEnum):
-    """How much is measured."""
-
-    full = "full"
-    small = "small"
-
-
-class PerfPart(StrEnum):
-    """What is measured."""
-
-    ranking = "ranking"
-    crafting = "crafting"
-    generator = "generator"
-    transfer = "transfer"
-    encoding = "encoding"

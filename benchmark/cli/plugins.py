@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hashattack.benchmark.cli.options import CacheOption, DraftKind, Novelty
+from hashattack.benchmark.cli.options import CacheOption, DraftKind
 from hashattack.benchmark.console import (
     cache_folder,
     check_writable,
@@ -29,7 +29,7 @@ app = typer.Typer()
 
 @app.command()
 def new(
-    what: Annotated[Novelty, typer.Argument(metavar="KIND", help="What to begin: attack.")],
+    what: Annotated[Literal["attack"], typer.Argument(help="The kind of plug-in.")],
     name: Annotated[str, typer.Argument(help="Its id, like my-idea.")],
     to: Annotated[Path, typer.Option(help="The folder of its file.")] = Path(),
     kind: Annotated[
@@ -38,15 +38,15 @@ def new(
             help="What is new about it: the loss that a gradient loop descends, a loop of its own, "
             "a fit before the first query, or the rule that names target codes."
         ),
-    ] = DraftKind.loss,
+    ] = "loss",
 ) -> None:
     """Write an attack of your own that runs as it is, to be changed."""
     from hashattack.benchmark.drafts import write_draft
     from hashattack.benchmark.registry import registry
 
     with usage_errors():
-        draft = write_draft(kind.value, name, to, registry().attacks)
-    say(f"wrote a new {what.value} to {draft.file}; try it with")
+        draft = write_draft(kind, name, to, registry().attacks)
+    say(f"wrote a new {what} to {draft.file}; try it with")
     say(f"run-benchmark run --suite smoke --plugin {draft.file} --attack {draft.id}")
     say(f"run-benchmark check-plugin {draft.file}")
 

@@ -1,145 +1,136 @@
-"""The commands beside runs: how one goes, data sets, foreign targets, lists, speed."""
+"""The commands list, perf and status."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
+from tabulate import tabulate
 
-from hashattack.benchmark.cli.options import (
-    CacheOption,
-    DataRootOption,
-    DatasetArgument,
-    Kind,
-    Normalise,
-    ParamOption,
-    PerfPart,
-    PerfSize,
-    PluginOption,
-)
-from hashattack.benchmark.console import EXIT_CELLS_MISSING, cache_folder, say, usage_errors
+from hashattack.benchmark.cli.options import CacheOption, PluginOption
+from hashattack.benchmark.console import cache_folder, say, usage_errors
 from hashattack.datasets.errors import UserError
+
+if TYPE_CHECKING:
+    from hashattack.benchmark.results.status import RunningJob, Status
 
 app = typer.Typer()
 
-
-@app.command()
-def doctor(
-    dataset: DatasetArgument,
-    param: ParamOption = None,
-    data_root: DataRootOption = None,
-    n_t: Annotated[int, typer.Option(min=1, help="Votes an anchor code takes.")] = 9,
-    cache: CacheOption = None,
-) -> None:
-    """Examine a data set: counts, label rows, chance, overlaps, images that cannot be read.
-
-    Exits 0 when nothing would stop a run, 3 otherwise; every finding is listed at once.
-    """
-    from hashattack.benchmark.cli.dataset_tools import dataset_spec, diagnosis_table
-    from hashattack.datasets.doctor import examine
-
-    with usage_errors():
-        spec = dataset_spec(dataset, param or [], data_root)
-        diagnosis = examine(spec.inspect(cache_folder(cache)), n_t)
-    say(diagnosis_table(diagnosis))
-    if not diagnosis.healthy:
-        raise typer.Exit(EXIT_CELLS_MISSING)
-
-
-@app.command("make-lists")
-def make_lists(
-    dataset: DatasetArgument,
-    official: Annotated[Path, typer.Option("--from", help="Folder of the official files.")],
-    to: Annotated[Path, typer.Option("--to", help="Folder the lists are written to.")],
-    seed: Annotated[int, typer.Option(help="Of the splits.")] = 0,
-) -> None:
-    """Make split lists of the paper's sizes from the official files of a data set."""
-    from hashattack.benchmark.cli.dataset_tools import write_lists
-
-    with usage_errors():
-        for line in write_lists(dataset, official, to, seed):
-            say(line)
-
-
-@app.command("import-target")
-def import_target(
-    file: Annotated[Path, typer.Argument(help="A state dict: .safetensors, or a torch file.")],
-    method: Annotated[str, typer.Option(help="The hashing method it was trained with.")],
-    backbone: Annotated[str, typer.Option(help="Its network.")],
-    to: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
-    side: Annotated[int, typer.Option(help="Side of its images in pixels.")] = 224,
-    normalise: Annotated[
-        Normalise, typer.Option(help="Whether its images were normalised as for ImageNet.")
-    ] = Normalise.none,
-    scale: Annotated[
-        float | None, typer.Option(help="HashNet's factor of the logit, which a state dict loses.")
-    ] = None,
-) -> None:
-    """Convert a hasher made elsewhere, once and without executing it, for 'checkpoint:' in a suite.
-
-    Reads torchvision's layout with a hash layer for its last one, and the layouts of the ProS-GAN
-    paper's released code and of DeepHash-pytorch. Tensors that are missing or left over are named.
-    """
-    from hashattack.benchmark.cli.target_tools import convert
-
-    with usage_errors():
-        say(convert(file, method, backbone, to, side=side, normalise=normalise.value, scale=scale))
+Kind = Literal["attacks", "targets", "datasets", "suites"]
+Measurement = Literal["ranking", "crafting", "generator", "transfer", "encoding"]
+Table = tuple[list[str], list[list[str]]]
 
 
 @app.command("list")
 def list_command(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     protocol: Annotated[
-        str, typer.Option(help="Whose hyper-parameters to show attacks with.")
+        str, typer.Option(help="The protocol of the attacks' hyper-parameters.")
     ] = "released",
     plugin: PluginOption = None,
     cache: CacheOption = None,
 ) -> None:
-    """List what a suite can name, with its parameters and defaults."""
-    from tabulate import tabulate
-
+    """List the names a suite can use, with their parameters and defaults."""
     from hashattack.benchmark.plugins import installed_plugins, load_plugins
     from hashattack.benchmark.store.kept import kept
 
-    def look() -> tuple[list[str], list[list[str]]]:
-        from hashattack.benchmark.cli.listing import listing
-
-        return listing(kind.value, protocol)
-
+    tables: dict[Kind, Callable[[], Table]] = {
+        "attacks": lambda: attacks_table(protocol),
+        "targets": _targets,
+        "datasets": _datasets,
+        "suites": _suites,
+    }
     with usage_errors():
         load_plugins(plugin or ())
-        answer = f"list {kind.value} {protocol} {installed_plugins()}"
-        header, rows = look() if plugin else kept(cache_folder(cache), answer, look)
+        name = f"list {kind} {protocol} {installed_plugins()}"
+        header, rows = tables[kind]() if plugin else kept(cache_folder(cache), name, tables[kind])
     widths = [None] * (len(header) - 2) + ([70, 40] if len(header) > 4 else [40, 80])
     say(tabulate(rows, header, tablefmt="simple", maxcolwidths=widths))
 
 
+def attacks_table(protocol: str) -> Table:
+    """Return header and rows of the registered attacks."""
+    from hashattack.attacks.protocols import PROTOCOLS
+    from hashattack.benchmark.names import lookup
+    from hashattack.benchmark.registry import registry
+    from hashattack.benchmark.suites.parameters import hyper_parameters
+
+    chosen = lookup("protocol", protocol, PROTOCOLS)
+    rows = []
+    for id_, entry in registry().attacks.items():
+        attack = entry.build(chosen)
+        budget = "none" if attack.epsilon is None else f"{255 * attack.epsilon:g}/255"
+        settings = ", ".join(f"{n}={_short(v)}" for n, v in hyper_parameters(attack).items())
+        unavailable = f" ({attack.unavailable})" if attack.unavailable else ""
+        rows.append([id_, attack.title, budget, settings, entry.help + unavailable])
+    return ["id", "name", "budget", f"hyper-parameters ({protocol})", "description"], rows
+
+
+def _targets() -> Table:
+    from hashattack.benchmark.names import first_line
+    from hashattack.benchmark.registry import registry
+
+    known = registry()
+    rows = [
+        [key, name, _fields(cls), first_line(cls)]
+        for key, classes in (("method", known.methods), ("backbone", known.backbones))
+        for name, cls in classes.items()
+    ]
+    return ["key", "name", "parameters", "description"], rows
+
+
+def _datasets() -> Table:
+    from hashattack.benchmark.names import first_line
+    from hashattack.benchmark.registry import registry
+
+    rows = [[name, _fields(cls), first_line(cls)] for name, cls in registry().datasets.items()]
+    return ["name", "parameters", "description"], rows
+
+
+def _suites() -> Table:
+    from hashattack.benchmark.suites.loading import load_suite
+    from hashattack.benchmark.suites.sources import shipped
+
+    suites = [load_suite(name) for name in shipped()]
+    rows = [[suite.name, " ".join(suite.description.split())] for suite in suites]
+    return ["name", "description"], rows
+
+
+def _fields(cls: type[Any]) -> str:
+    return ", ".join(f"{f.name}={_short(f.default)}" for f in dataclasses.fields(cls))
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 @app.command()
 def perf(
-    size: Annotated[PerfSize, typer.Option(help="full: the paper's sizes. small: seconds.")] = (
-        PerfSize.full
-    ),
-    part: Annotated[list[PerfPart] | None, typer.Option(help="Only this part; repeatable.")] = None,
-    device: Annotated[str, typer.Option(help="As torch calls it: cpu, cuda:0.")] = "cpu",
-    to: Annotated[Path, typer.Option("--json", help="The file that keeps the figures.")] = Path(
+    size: Annotated[
+        Literal["full", "small"], typer.Option(help="full: the paper's sizes. small: seconds.")
+    ] = "full",
+    part: Annotated[
+        list[Measurement] | None, typer.Option(help="Only this part; repeatable.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="As torch names it: cpu, cuda:0.")] = "cpu",
+    to: Annotated[Path, typer.Option("--json", help="File for the measurements.")] = Path(
         "results/perf.json"
     ),
 ) -> None:
-    """Measure how fast the program is, each thing in turns with the usual way to do it.
+    """Measure the program's speed in turns with the usual implementations.
 
-    Ratios are medians over rounds of one run, so that a slow machine does not matter; a busy one
-    widens the spread. Nothing fails: a ratio that misses what is aimed at says so.
+    Ratios are medians over rounds of one run, so a slow machine does not change them; a busy one
+    widens their spread. A ratio below its target is reported; the exit code is 0 all the same.
     """
     import torch
-    from tabulate import tabulate
 
     from hashattack.benchmark.perf.measure import comparisons, machine
     from hashattack.benchmark.store.files import write_json
 
-    parts = tuple(one.value for one in part or PerfPart)
     made = []
     with usage_errors():
         try:
@@ -149,7 +140,7 @@ def perf(
         about = machine(where)
         name = about["processor"] or about["machine"]
         say(f"{name}, {about['threads']} threads, {about['device']}")
-        for one in comparisons(size.value, parts, where):
+        for one in comparisons(size, tuple(part or get_args(Measurement)), where):
             say(f"{one.name}: {one.ratio:.3g} {one.verdict}")
             made.append(one)
         write_json(to, {"machine": about, "comparisons": [one.as_json() for one in made]})
@@ -161,12 +152,41 @@ def perf(
 @app.command()
 def status(
     out: Annotated[Path, typer.Option("--out", "-o", help="An output folder.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
-    """Show how a run goes or ended, from another terminal: jobs, slots, failures, time left."""
-    from hashattack.benchmark.cli.status_text import status_text
+    """Show the state of a run, from another terminal: jobs, slots, failures, time left."""
     from hashattack.benchmark.results.status import read_status
 
     with usage_errors():
         found = read_status(out)
     say(json.dumps(dataclasses.asdict(found), indent=1) if as_json else status_text(found))
+
+
+def status_text(status: Status) -> str:
+    """Return the text of a run's status for a terminal."""
+    from hashattack.benchmark.durations import span
+
+    parts = [f"{status.out}: {status.state}" + (f" ({status.told})" if status.told else "")]
+    rows = [[s.stage, s.jobs, s.done, s.running, s.failed] for s in status.stages]
+    rows.append(["all", *(sum(counts) for counts in list(zip(*rows, strict=True))[1:])])
+    parts.append(tabulate(rows, ["stage", "jobs", "done", "running", "failed"], tablefmt="simple"))
+    if status.state == "running":
+        busy = {job.slot: job for job in status.running}
+        names = dict.fromkeys([*status.slots, *busy])  # workers may have joined since the start
+        slots = [(slot, *_job_text(busy.get(slot))) for slot in names]
+        parts.append(tabulate(slots, ["slot", "job", "for", "progress"], tablefmt="simple"))
+    if status.seconds_left is not None:
+        parts.append(f"about {span(status.seconds_left)} left")
+    for failure in status.failures:
+        lines = [f"{failure.status}: {failure.label}: {failure.reason}"]
+        parts.append("\n".join([*lines, *(f"    {line}" for line in failure.last_lines)]))
+    return "\n\n".join(parts)
+
+
+def _job_text(job: RunningJob | None) -> tuple[str, str, str]:
+    from hashattack.benchmark.durations import span
+
+    if job is None:
+        return "", "", ""
+    progress = f"{job.done}/{job.total} {job.unit}s" if job.total else ""
+    return job.label, span(job.seconds), progress

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from tabulate import tabulate
@@ -21,8 +22,17 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 Kind = Literal["attacks", "targets", "datasets", "suites"]
-Measurement = Literal["ranking", "crafting", "generator", "transfer", "encoding"]
 Table = tuple[list[str], list[list[str]]]
+
+
+class Measurement(StrEnum):
+    """What perf measures."""
+
+    ranking = "ranking"
+    crafting = "crafting"
+    generator = "generator"
+    transfer = "transfer"
+    encoding = "encoding"
 
 
 @app.command("list")
@@ -140,7 +150,7 @@ def perf(
         about = machine(where)
         name = about["processor"] or about["machine"]
         say(f"{name}, {about['threads']} threads, {about['device']}")
-        for one in comparisons(size, tuple(part or get_args(Measurement)), where):
+        for one in comparisons(size, tuple(part or Measurement), where):
             say(f"{one.name}: {one.ratio:.3g} {one.verdict}")
             made.append(one)
         write_json(to, {"machine": about, "comparisons": [one.as_json() for one in made]})

@@ -17,13 +17,8 @@ from hashattack.attacks.base import Part
 from hashattack.attacks.libraries import Library, LibraryError, extra
 from hashattack.attacks.protocols import EPSILON
 from hashattack.benchmark import program
-<<<<<<< HEAD
-from hashattack.benchmark.cli.listing import listing
-from hashattack.benchmark.engines.dask import fault, probe
-=======
 from hashattack.benchmark.cli.tools import attacks_table
-from hashattack.benchmark.engines.probe import fault, probe
->>>>>>> 4b07d11 (cli: commands for data sets and targets in one module, list, perf and status in one; choices as literals)
+from hashattack.benchmark.engines.dask import fault, probe
 from hashattack.benchmark.plan.plan import make_plan
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.suites.sources import SuiteError

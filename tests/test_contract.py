@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -73,9 +74,9 @@ def test_data_sets_pass(cache: Path, folder: Path) -> None:
         assert {one.status for one in results} == {"passed"}, failures(results)
 
 
-@pytest.mark.parametrize("kind", DraftKind)
+@pytest.mark.parametrize("kind", get_args(DraftKind))
 def test_drafts_pass(kind: DraftKind, world: World, tmp_path: Path) -> None:
-    (module,) = load_plugins([write_draft(kind.value, "my-idea", tmp_path).file])
+    (module,) = load_plugins([write_draft(kind, "my-idea", tmp_path).file])
     results = list(check_module(module, world, tmp_path))
     assert {one.status for one in results} == {"passed"}
     subjects = {one.subject for one in results}

@@ -1,8 +1,7 @@
-"""Attacks to begin with: files that run as they are and keep the contract, to be changed."""
+"""New attacks from templates: files that run as they are and keep the contract, to be changed."""
 
 from __future__ import annotations
 
-import ast
 import builtins
 import keyword
 import re
@@ -49,12 +48,16 @@ def write_draft(kind: str, name: str, folder: Path, taken: Collection[str] = ())
         raise DraftError(f"there is an attack '{id_}' already; choose another id, like my-{id_}")
     template = resources.files("hashattack.benchmark") / "templates" / f"{kind}.txt"
     text = template.read_text(encoding="utf-8")
-    own = _names(text)
+    taken_names = {*re.findall(r"\w+", text), *keyword.kwlist, *dir(builtins)}
+
+    def free(name: str) -> str:
+        return f"{name}_" if name in taken_names else name
+
     named = {
         "id": id_,
         "title": " ".join(words).capitalize(),
-        "cls": _free("".join(word.capitalize() for word in words), own),
-        "function": _free("_".join(words), own),
+        "cls": free("".join(word.capitalize() for word in words)),
+        "function": free("_".join(words)),
     }
     file = folder / f"{'_'.join(words)}.py"
     try:
@@ -63,21 +66,3 @@ def write_draft(kind: str, name: str, folder: Path, taken: Collection[str] = ())
     except FileExistsError:
         raise DraftError(f"{file} is there already; choose another id or --to") from None
     return Draft(file, id_)
-
-
-def _free(name: str, own: Collection[str]) -> str:
-    """Return a name that stands for nothing else in the file."""
-    return f"{name}_" if name in own else name
-
-
-def _names(template: str) -> set[str]:
-    """Return the names that stand for something else in what a template becomes."""
-    tree = ast.parse(template.format(id="x", title="X", cls="Draft", function="draft"))
-    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    imported = {
-        alias.asname or alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for alias in node.names
-    }
-    return {*used, *imported, *keyword.kwlist, *dir(builtins)} - {"Draft", "draft"}

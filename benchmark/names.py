@@ -1,4 +1,4 @@
-"""Names a person typed: looked up, or the nearest right one suggested. Imports no torch."""
+"""What people type and read: names looked up or suggested, ids, durations. Imports no torch."""
 
 from __future__ import annotations
 
@@ -45,6 +45,15 @@ def lookup(kind: str, name: str, known: Mapping[str, T]) -> T:
     if name not in known:
         raise UnknownNameError(f"unknown {kind} '{name}'{nearest(name, known)}")
     return known[name]
+
+
+def span(seconds: float) -> str:
+    """Return a duration as a person says it."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
 
 
 def first_line(thing: Any) -> str:

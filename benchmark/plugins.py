@@ -1,14 +1,16 @@
 """Plug-ins: attacks, target-code rules, losses, backbones and data sets from a person's own files.
 
 A file is imported by its path; installed packages register modules under the entry-point group
-``hashattack``. Workers get a file's classes by value, so that only the driver reads
-it. Its source, that of the modules it imports from beside it, or that of its whole package is part
-of the keys of the jobs that use it: an edit computes them anew.
+``hashattack``. Workers get a file's classes by value, so that only the driver reads it. The source
+of a file and of the modules it imports from beside it, or that of a whole package, is part of the
+keys of the jobs that use it: an edit computes them again. Imports no torch.
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import hashlib
 import importlib.util
 import sys
 import traceback
@@ -18,13 +20,12 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
-from hashattack.benchmark.origins import beside, package, text_digest
-from hashattack.benchmark.store.keys import register_source
+from hashattack.benchmark.store.keys import PACKAGE, register_source
 from hashattack.datasets.errors import UserError
 
 GROUP = "hashattack"
-FOREIGN = (Exception, SystemExit)  # what code of others may raise: no exit of it is the program's
-_loaded: dict[str, ModuleType] = {}  # by the path of their file
+FOREIGN = (Exception, SystemExit)  # what code of others may raise; its exit must not end a command
+_loaded: dict[Path, ModuleType] = {}
 
 
 class PluginError(UserError):
@@ -39,9 +40,9 @@ def load_plugins(paths: Iterable[Path]) -> list[ModuleType]:
     """
     files = [path.resolve() for path in paths]
     for file in files:
-        if str(file) not in _loaded:
-            _loaded[str(file)] = _import(file)
-    return [_loaded[str(file)] for file in files]
+        if file not in _loaded:
+            _loaded[file] = _import(file)
+    return [_loaded[file] for file in files]
 
 
 def plugin_modules() -> list[ModuleType]:
@@ -50,26 +51,58 @@ def plugin_modules() -> list[ModuleType]:
 
 
 def plugin_files(paths: Iterable[Path]) -> list[Path]:
-    """Return plug-in files and the modules beside them that they import."""
-    return [found for path in paths for found in (path, *beside(path.resolve()).values())]
+    """Return plug-in files, and the files beside them that they import."""
+    return [found for path in paths for found in (path, *imported_beside(path.resolve()))]
 
 
 def installed_plugins() -> list[str]:
     """Return what installed packages register: name, module, version and digest of the source."""
     return [
         f"{point.name} {point.value} {point.dist.version if point.dist else ''} "
-        f"{text_digest(package(point.value))[:16]}"
+        f"{_digest(package_files(point.value))[:16]}"
         for point in entry_points(group=GROUP)
     ]
+
+
+def source_digest(file: Path) -> str:
+    """Return the SHA-256 of a plug-in file and of what it imports from beside it."""
+    return _digest([file, *imported_beside(file)])
+
+
+def imported_beside(file: Path) -> list[Path]:
+    """Return the files next to a file that it imports, directly or not."""
+    found: dict[str, list[Path]] = {file.stem: [], PACKAGE: []}
+    left = [file]
+    while left:
+        for name in sorted(_imported_names(left.pop()) - found.keys()):
+            found[name] = _module_files(file.parent, name)
+            left += found[name]
+    return [path for paths in found.values() for path in paths]
+
+
+def package_files(module: str) -> list[Path]:
+    """Return the files of the top-level package of an installed module."""
+    spec = importlib.util.find_spec(module.partition(".")[0])
+    if spec is None:
+        return []
+    places = spec.submodule_search_locations or [spec.origin or ""]
+    return [path for place in places for path in _python_files(Path(place))]
+
+
+def line_in(error: BaseException, file: str) -> int | None:
+    """Return the line of a file in which an error arose, or that called what raised it."""
+    if isinstance(error, SyntaxError) and error.filename == file:  # no frame: it never began
+        return error.lineno
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno for frame in reversed(frames) if frame.filename == file), None)
 
 
 def _import(path: Path) -> ModuleType:
     name = f"plugin_{path.stem}"
     if name in sys.modules:
         raise PluginError(f"{path}: another plug-in file is called {path.name}; rename one")
-    helpers = beside(path)
     try:
-        source = text_digest({name: path, **helpers})
+        source = source_digest(path)
     except OSError as error:
         raise PluginError(f"{error.filename}: {error.strerror}") from None
     spec = importlib.util.spec_from_file_location(name, path)
@@ -81,43 +114,28 @@ def _import(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except FOREIGN as error:
         del sys.modules[name]
-        told = f"{type(error).__name__}: {error}{_remedy(error, path)}"
-        raise PluginError(f"{path}{_line(error, path)}: {told}") from error
+        raise PluginError(_import_error(error, path)) from error
     register_source(name, source)
-    _send_by_value(module)
-    for helper, file in helpers.items():
-        if getattr(sys.modules.get(helper), "__file__", None) == str(file):  # no library's name
+    for file in imported_beside(path):
+        helper = file.relative_to(path.parent).parts[0].removesuffix(".py")
+        if _is_from(path.parent, sys.modules.get(helper)):  # and no library of that name
             register_source(helper, source)
+    for pickler in ("joblib.externals.cloudpickle", "cloudpickle"):  # loky's, and dask's
+        with contextlib.suppress(ImportError):  # workers unpickle its classes without importing it
+            importlib.import_module(pickler).register_pickle_by_value(module)
     return module
 
 
-def _line(error: BaseException, path: Path) -> str:
-    """Return where in a file an error arose, like ``, line 7``, and where in what it imports."""
-    frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-    if isinstance(error, SyntaxError) and error.filename:  # no frame: the file was not begun
-        frames.append((error.filename, error.lineno))
-    if b"\0" in (text := path.read_bytes()):  # of which Python says no line
-        frames.append((str(path), text[: text.index(b"\0")].count(b"\n") + 1))
-    lines = [line for file, line in frames if file == str(path)]
-    place = f", line {lines[-1]}" if lines else ""
-    if isinstance(error, SyntaxError) and frames[-1][0] == error.filename != str(path):
+def _import_error(error: BaseException, path: Path) -> str:
+    """Return why a file cannot be imported, with the line, and what to do where that is known."""
+    line = line_in(error, str(path))
+    place = f"{path}" if line is None else f"{path}, line {line}"
+    if isinstance(error, SyntaxError) and error.filename not in (None, str(path)):
         place += f", which imports {error.filename}, line {error.lineno}"
-    return place
-
-
-def _remedy(error: BaseException, path: Path) -> str:
-    """Return what to do about a module that is there, beside the file, and not found."""
-    name = getattr(error, "name", None)
-    if not isinstance(error, ModuleNotFoundError) or name not in beside(path):
-        return ""
-    return f"; it lies beside the file, and is found with PYTHONPATH={path.parent}"
-
-
-def _send_by_value(module: ModuleType) -> None:
-    """Let workers unpickle what a module defines without importing it."""
-    for pickler in ("joblib.externals.cloudpickle", "cloudpickle"):  # loky's, and dask's
-        with contextlib.suppress(ImportError):
-            importlib.import_module(pickler).register_pickle_by_value(module)
+    text = f"{place}: {type(error).__name__}: {error}"
+    if isinstance(error, ModuleNotFoundError) and _module_files(path.parent, str(error.name)):
+        text += f"; it lies beside the file, and is found with PYTHONPATH={path.parent}"
+    return text
 
 
 @cache
@@ -135,9 +153,45 @@ def _installed() -> tuple[ModuleType, ...]:
             raise PluginError(
                 f"the plug-in {point.name} ({point.value}) cannot be imported: {error}"
             ) from error
-        files = package(point.value)
-        source = text_digest(files)
-        for name in files:
-            register_source(name, source)
+        register_source(point.value.partition(".")[0], _digest(package_files(point.value)))
         modules.append(module)
     return tuple(modules)
+
+
+def _digest(files: Iterable[Path]) -> str:
+    """Return the SHA-256 of the texts of files, in the order of their paths."""
+    found = hashlib.sha256()
+    for path in sorted(files):
+        text = path.read_bytes()
+        found.update(f"{len(text)}\0".encode() + text)
+    return found.hexdigest()
+
+
+def _module_files(folder: Path, name: str) -> list[Path]:
+    """Return the files of a module in a folder, or of the package of that name."""
+    file = folder / f"{name}.py"
+    return _python_files(folder / name) or ([file] if file.is_file() else [])
+
+
+def _is_from(folder: Path, module: ModuleType | None) -> bool:
+    places = getattr(module, "__path__", None) or [getattr(module, "__file__", None) or ""]
+    return any(Path(place).is_relative_to(folder) for place in places)
+
+
+def _python_files(place: Path) -> list[Path]:
+    return [place] if place.is_file() else sorted(place.rglob("*.py"))
+
+
+def _imported_names(file: Path) -> set[str]:
+    """Return the top-level names that a file imports; none where it is no Python."""
+    names: set[str] = set()
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return names
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names

@@ -1,4 +1,4 @@
-"""Everything that can be named in a suite, collected by folder; leaves declare, this collects."""
+"""Everything that a suite can name, collected from the packages that declare it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import functools
 import importlib
 import inspect
 import pkgutil
-import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from types import ModuleType
@@ -16,7 +15,7 @@ from typing import Any, TypeVar
 from hashattack import attacks, datasets, targets
 from hashattack.attacks.base import Attack, Entry
 from hashattack.attacks.protocols import PROTOCOLS, Protocol
-from hashattack.benchmark.plugins import FOREIGN, PluginError, plugin_modules
+from hashattack.benchmark.plugins import FOREIGN, PluginError, line_in, plugin_modules
 from hashattack.datasets.base import DatasetSpec
 from hashattack.targets.backbones import Backbone
 from hashattack.targets.losses import HashingMethod
@@ -35,7 +34,7 @@ class Registry:
 
 
 def registry() -> Registry:
-    """Import every module of the three rooms, and plug-ins, and collect what they declare.
+    """Import the modules of all packages, and plug-ins, and return what they declare.
 
     Raises:
         PluginError: two declare one name, or an attack cannot be built.
@@ -45,51 +44,46 @@ def registry() -> Registry:
 
 @cache
 def _collected(plugins: tuple[ModuleType, ...]) -> Registry:
+    entries = {
+        id(thing): _checked(thing)  # each once, however many modules have it
+        for module in (*_modules(attacks), *plugins)
+        for thing in vars(module).values()
+        if isinstance(thing, Entry)
+    }
+    in_targets = (*_modules(targets), *plugins)
     return Registry(
-        attacks=_unique(
-            (entry.build(PROTOCOLS["released"]).id, entry)
-            for entry in _entries((*_modules(attacks), *plugins))
-        ),
+        attacks=_unique((one.build(PROTOCOLS["released"]).id, one) for one in entries.values()),
         datasets=_classes((*_modules(datasets), *plugins), DatasetSpec),  # type: ignore[type-abstract]
-        methods=_classes((*_modules(targets), *plugins), HashingMethod),  # type: ignore[type-abstract]
-        backbones=_classes((*_modules(targets), *plugins), Backbone),  # type: ignore[type-abstract]
+        methods=_classes(in_targets, HashingMethod),  # type: ignore[type-abstract]
+        backbones=_classes(in_targets, Backbone),  # type: ignore[type-abstract]
     )
 
 
-def _entries(modules: Iterable[ModuleType]) -> Iterator[Entry]:
-    """Yield the attacks of modules, each once, however many modules have it."""
-    things = (thing for module in modules for thing in vars(module).values())
-    found = {id(thing): thing for thing in things if isinstance(thing, Entry)}
-    return map(_careful, found.values())
-
-
-def _careful(entry: Entry) -> Entry:
-    """Return the entry with a function that says which attack cannot be built, and where."""
+def _checked(entry: Entry) -> Entry:
+    """Return the entry with a function whose error names the attack and the line."""
 
     @functools.wraps(entry.build)
     def build(protocol: Protocol) -> Attack:
-        name, file = entry.build.__name__, inspect.getsourcefile(entry.build)
         try:
             built: Any = entry.build(protocol)
+            if not isinstance(built, Attack):
+                raise TypeError(f"it is a {type(built).__name__}")
         except FOREIGN as error:
-            frames = traceback.extract_tb(error.__traceback__)
-            lines = [frame.lineno for frame in frames if frame.filename == file]
-            place = f" ({file}, line {lines[-1]})" if lines else ""
+            file = inspect.getsourcefile(entry.build) or ""
+            line = line_in(error, file)
+            place = f" ({file}, line {line})" if line is not None else ""
             raise PluginError(
-                f"the attack '{name}' cannot be built: {type(error).__name__}: {error}{place}"
+                f"the attack '{entry.build.__name__}' cannot be built: "
+                f"{type(error).__name__}: {error}{place}"
             ) from error
-        if not isinstance(built, Attack):
-            raise PluginError(
-                f"the attack '{name}' cannot be built: it is a {type(built).__name__}"
-            )
         return built
 
     return replace(entry, build=build)
 
 
-def _modules(package: ModuleType) -> Iterator[ModuleType]:
-    for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        yield importlib.import_module(info.name)
+def _modules(package: ModuleType) -> list[ModuleType]:
+    infos = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    return [importlib.import_module(info.name) for info in infos]
 
 
 def _classes(modules: Iterable[ModuleType], base: type[T]) -> dict[str, type[T]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,18 +48,27 @@ def test_a_draft_is_short_and_runs_as_it_is(kind: DraftKind, cache: Path, tmp_pa
 
 
 @pytest.mark.parametrize("kind", get_args(DraftKind))
+def test_a_draft_keeps_the_contract(kind: DraftKind, world: World, tmp_path: Path) -> None:
+    load_plugins([write_draft(kind, "my-idea", tmp_path).file])
+    build = registry().attacks["my-idea"].build
+    assert {one.status for one in check_attack(build, world)} == {"passed"}
+
+
+@pytest.mark.parametrize("kind", get_args(DraftKind))
 @pytest.mark.parametrize(
-    "name", ["attack", "torch", "gradient-loop", "none", "class", "x.y", "len"]
+    "name",
+    ["attack", "torch", "gradient-loop", "projected-gradient", "none", "class", "x.y", "len"],
 )
-def test_a_draft_shadows_no_name_it_uses(
-    kind: DraftKind, name: str, world: World, tmp_path: Path
-) -> None:
+def test_a_draft_shadows_no_name_it_uses(kind: DraftKind, name: str, tmp_path: Path) -> None:
     draft = write_draft(kind, name, tmp_path)
     (module,) = load_plugins([draft.file])
     (entry,) = declared(module)[0]
-    built = entry.build(PROTOCOLS["paper"])
-    assert built.id == draft.id == name
-    assert {one.status for one in check_attack(entry.build, world)} == {"passed"}
+    assert entry.build(PROTOCOLS["paper"]).id == draft.id == name
+    tree = ast.parse(draft.file.read_text(encoding="utf-8"))
+    defined = {n.name for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef)}
+    imports = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
+    imported = {alias.asname or alias.name for n in imports for alias in n.names}
+    assert not defined & {*imported, *dir(builtins)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,16 +111,17 @@ def test_a_name_that_is_no_id_is_refused(name: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command(tmp_path: Path) -> None:
-    def new(*arguments: str) -> tuple[int, str]:
-        done = run_cli("new", "attack", *arguments, "--to", str(tmp_path))
-        return done.returncode, done.stdout + done.stderr
+def test_a_file_that_is_there_and_an_id_that_is_taken_are_refused(tmp_path: Path) -> None:
+    write_draft("loss", "my-idea", tmp_path)
+    with pytest.raises(DraftError, match="is there already; choose another id or --to"):
+        write_draft("loop", "My_Idea", tmp_path)
+    refusal = "there is an attack 'dhta' already; choose another id, like my-dhta"
+    with pytest.raises(DraftError, match=refusal):
+        write_draft("loss", "dhta", tmp_path, registry().attacks)
 
-    code, said = new("My.Idea", "--kind", "loop")
-    assert (code, f"--plugin {tmp_path / 'my_idea.py'} --attack my.idea" in said) == (0, True)
+
+def test_the_command(tmp_path: Path) -> None:
+    done = run_cli("new", "attack", "My.Idea", "--kind", "loop", "--to", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert f"--plugin {tmp_path / 'my_idea.py'} --attack my.idea" in done.stdout
     assert "momentum" in (tmp_path / "my_idea.py").read_text(encoding="utf-8")
-    code, said = new("my-idea")
-    assert (code, "is there already; choose another id or --to" in said) == (2, True)
-    code, said = new("dhta")
-    assert code == 2
-    assert "there is an attack 'dhta' already; choose another id, like my-dhta" in said

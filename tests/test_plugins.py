@@ -1,19 +1,30 @@
-"""Plug-ins from files: registered, run by workers, part of their keys; faults name their line."""
+"""Plug-ins: registered, run by workers; their source is part of their keys; faults name a line."""
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from hashattack.benchmark import plugins
+from hashattack.benchmark.names import UnknownNameError
 from hashattack.benchmark.plan.plan import make_plan
-from hashattack.benchmark.plugins import PluginError, load_plugins
+from hashattack.benchmark.plugins import (
+    PluginError,
+    imported_beside,
+    installed_plugins,
+    load_plugins,
+    package_files,
+    plugin_files,
+)
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.suites.loading import load_suite
 from tests.conftest import ROOT, SmokeRun, run_cli
@@ -104,11 +115,10 @@ def test_a_source_is_part_of_its_own_keys_alone(cache: Path, tmp_path: Path) -> 
 def test_list_shows_it(tmp_path: Path) -> None:
     shown = run_cli("list", "attacks", "--plugin", str(written(tmp_path)), "--cache", str(tmp_path))
     assert "Sign steps on the squared distance." in shown.stdout
-    assert "squared" not in run_cli("list", "attacks", "--cache", str(tmp_path)).stdout
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("x = 1\ny = 1 / 0\n", r"mine.py, line 2: ZeroDivisionError"),
         ("def f(:\n", r"mine.py, line 1: SyntaxError"),
@@ -116,8 +126,8 @@ def test_list_shows_it(tmp_path: Path) -> None:
         ("import nothing_of_that_name\n", r"mine.py, line 1: ModuleNotFoundError"),
     ],
 )
-def test_a_faulty_file_is_named_with_its_line(tmp_path: Path, text: str, told: str) -> None:
-    with pytest.raises(PluginError, match=told):
+def test_a_faulty_file_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(PluginError, match=message):
         load_plugins([written(tmp_path, text)])
 
 
@@ -136,11 +146,106 @@ def test_an_exit_while_an_attack_is_built_is_no_success(tmp_path: Path) -> None:
     done = run_cli("plan", "--suite", "smoke", "--protocol", "paper", *asked)
     assert done.returncode == 2, done.stdout
     line = file.read_text().splitlines().index("        raise SystemExit(0)") + 1
-    told = f"the attack 'squared' cannot be built: SystemExit: 0 ({file}, line {line})"
-    assert told in done.stderr
+    message = f"the attack 'squared' cannot be built: SystemExit: 0 ({file}, line {line})"
+    assert message in done.stderr
 
 
-def test_an_unknown_attack_is_answered_with_the_nearest(tmp_path: Path) -> None:
-    done = run_cli("plan", "--suite", "smoke", "--attack", "dhat", "--out", str(tmp_path))
-    assert done.returncode == 2
-    assert "did you mean 'dhta'" in done.stderr
+def test_an_unknown_attack_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'dhta'"):
+        load_suite("smoke", {}, ["dhat"])
+
+
+# The attack alone, its class being in another module.
+HEAD, TAIL = MINE.split("@attack\n", 1)
+USER = "from hashattack.attacks.base import Attack, attack\n"
+USER += "from hashattack.attacks.protocols import EPSILON\n"
+USER += "from hashattack.attacks.published import anchor_code\nfrom {} import Squared\n\n@attack\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return a folder that modules are imported from, and leave none of them to other tests."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = set(sys.modules)
+    yield tmp_path
+    forget()
+    plugins._installed.cache_clear()
+    _unload(before)
+
+
+def _unload(before: set[str]) -> None:
+    for name in set(sys.modules) - before:
+        if "squared" in name:
+            del sys.modules[name]
+    importlib.invalidate_caches()
+
+
+def _score_key(cache: Path) -> str:
+    plan = make_plan(load_suite("smoke", {}, ["squared"]), cache)
+    [key] = {
+        cell.jobs["score"].key
+        for cell in plan.cells
+        if (cell.row["attack"], cell.row["protocol"]) == ("squared", "released")
+        and cell.row["source"].endswith("-12")
+    }
+    return key
+
+
+def test_an_edit_beside_a_file_is_a_new_key(cache: Path, folder: Path) -> None:
+    (folder / "deeper_squared").mkdir()
+    deeper = written(folder / "deeper_squared", "", "__init__.py")
+    impl = written(folder, "import deeper_squared\n" + HEAD, "squared_impl.py")
+    file = written(folder, USER.format("squared_impl") + TAIL)
+    assert plugin_files([file]) == [file, impl, deeper]
+    assert imported_beside(impl) == [deeper]
+    keys = []
+    before = set(sys.modules)
+    for edited in (impl, impl, deeper, file):
+        load_plugins([file])
+        keys.append(_score_key(cache))
+        forget()
+        _unload(before)
+        if len(keys) > 1:
+            edited.write_text(edited.read_text() + "# a comment\n")
+    load_plugins([file])
+    keys.append(_score_key(cache))
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 4, "the same twice, then a new one for each edit"
+
+
+def test_an_edit_anywhere_in_an_installed_package_is_a_new_key(
+    cache: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "squared_package").mkdir()
+    written(folder / "squared_package", "", "__init__.py")
+    impl = written(folder / "squared_package", HEAD, "impl.py")
+    written(folder / "squared_package", USER.format("squared_package.impl") + TAIL, "registered.py")
+    point: Any = SimpleNamespace(name="squared", value="squared_package.registered", dist=None)
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [point])
+    names = ["__init__.py", "impl.py", "registered.py"]
+    assert [path.name for path in package_files(point.value)] == names
+    keys, listed = [], []
+    before = set(sys.modules)
+    for more in ("", "# a comment\n"):
+        impl.write_text(impl.read_text() + more)
+        listed += installed_plugins()
+        keys.append(_score_key(cache))
+        plugins._installed.cache_clear()
+        _unload(before)
+    assert keys[0] != keys[1]
+    assert listed[0] != listed[1]
+
+
+def test_a_broken_helper_is_named_with_the_line_that_imports_it(folder: Path) -> None:
+    helper = written(folder, "x = 1\ny = 2\ndef f(:\n", "helper_squared.py")
+    with pytest.raises(
+        PluginError, match=rf"mine.py, line 2, which imports {helper}, line 3: SyntaxError"
+    ):
+        load_plugins([written(folder, "x = 1\nimport helper_squared\n")])
+
+
+def test_a_helper_that_is_not_found_says_how(tmp_path: Path) -> None:
+    written(tmp_path, "x = 1\n", "helper_unfound.py")
+    remedy = f"it lies beside the file, and is found with PYTHONPATH={tmp_path}"
+    with pytest.raises(PluginError, match=remedy):
+        load_plugins([written(tmp_path, "import helper_unfound\n")])

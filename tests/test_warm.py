@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hashattack.benchmark.program import program_digest
+from hashattack.benchmark.provenance import program_digest
 from hashattack.benchmark.store.kept import kept
 from tests.conftest import ROOT, SmokeRun, run_cli
 

@@ -129,8 +129,8 @@ def run(
                     say(line)
                 return
     from hashattack.benchmark.cli.attended import run_attended
-    from hashattack.benchmark.durations import span
     from hashattack.benchmark.engines.slots import EngineOptions
+    from hashattack.benchmark.names import span
     from hashattack.benchmark.running import RunOptions
     from hashattack.benchmark.schedule.attempts import Patience
     from hashattack.reports.telling import parse_formats, report_run

@@ -174,7 +174,7 @@ def status(
 
 def status_text(status: Status) -> str:
     """Return the text of a run's status for a terminal."""
-    from hashattack.benchmark.durations import span
+    from hashattack.benchmark.names import span
 
     parts = [f"{status.out}: {status.state}" + (f" ({status.told})" if status.told else "")]
     rows = [[s.stage, s.jobs, s.done, s.running, s.failed] for s in status.stages]
@@ -194,7 +194,7 @@ def status_text(status: Status) -> str:
 
 
 def _job_text(job: RunningJob | None) -> tuple[str, str, str]:
-    from hashattack.benchmark.durations import span
+    from hashattack.benchmark.names import span
 
     if job is None:
         return "", "", ""

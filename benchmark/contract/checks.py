@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from hashattack.benchmark.names import first_line
-from hashattack.benchmark.origins import beside, text_digest
-from hashattack.benchmark.plugins import FOREIGN
-from hashattack.benchmark.program import program_digest
+from hashattack.benchmark.plugins import FOREIGN, source_digest
+from hashattack.benchmark.provenance import program_digest
 from hashattack.benchmark.store.files import read_json, write_json
 from hashattack.datasets.errors import UserError
 
@@ -164,7 +163,7 @@ def remember(files: Iterable[Path], results: Sequence[Result], cache: Path) -> N
         cache: the user's cache folder.
     """
     failed = [f"{one.subject}: {one.message}" for one in results if one.status == "failed"]
-    known = _remembered(cache) | {_digest(file): failed for file in files}
+    known = _remembered(cache) | {source_digest(file.resolve()): failed for file in files}
     write_json(cache / _MEMO, {"program": program_digest(), "files": known})
 
 
@@ -172,7 +171,7 @@ def unchecked(files: Iterable[Path], cache: Path) -> Iterator[str]:
     """Yield a line for each plug-in file that was not checked as it is, or that failed a check."""
     known = _remembered(cache)
     for file in files:
-        failed = known.get(_digest(file))
+        failed = known.get(source_digest(file.resolve()))
         if failed is None:
             yield f"{file} was not checked as it is: run-benchmark check-plugin {file}"
         elif failed:
@@ -183,8 +182,3 @@ def unchecked(files: Iterable[Path], cache: Path) -> Iterator[str]:
 def _remembered(cache: Path) -> dict[str, Any]:
     found = read_json(cache / _MEMO) or {}
     return dict(found["files"]) if found.get("program") == program_digest() else {}
-
-
-def _digest(file: Path) -> str:
-    path = file.resolve()
-    return text_digest({path.name: path, **beside(path)})

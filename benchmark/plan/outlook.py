@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from tabulate import tabulate
 
-from hashattack.benchmark.durations import span
 from hashattack.benchmark.engines.base import Slot
+from hashattack.benchmark.names import span
 from hashattack.benchmark.plan.plan import Plan
 from hashattack.benchmark.schedule.simulation import Makespan, simulate
 from hashattack.benchmark.stages.attacking import Craft, CraftBlind

@@ -15,7 +15,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from hashattack.benchmark.durations import span
+from hashattack.benchmark.names import span
 from hashattack.benchmark.progress.events import Event
 
 

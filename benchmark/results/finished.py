@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from hashattack.benchmark.store.folder import holder_of
-from hashattack.benchmark.program import program_digest
+from hashattack.benchmark.provenance import program_digest
 from hashattack.benchmark.store.keys import digest
 from hashattack.benchmark.store.files import read_json, stamp, write_json
 from hashattack.benchmark.store.store import JobRef, Store

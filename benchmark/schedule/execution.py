@@ -19,8 +19,7 @@ import torch
 from hashattack.benchmark.audit import InvalidAttackError
 from hashattack.benchmark.jobs import Context, Job, Progress
 from hashattack.benchmark.numerics import numerics, out_of_memory
-from hashattack.benchmark.program import code_digest
-from hashattack.benchmark.provenance import device_name, versions
+from hashattack.benchmark.provenance import code_digest, device_name, versions
 from hashattack.benchmark.store.files import write_json
 from hashattack.benchmark.store.folder import current_run, log_file, progress_file
 from hashattack.benchmark.store.journal import Journal

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hashattack.benchmark.program import program_digest
+from hashattack.benchmark.provenance import program_digest
 from hashattack.benchmark.store.files import read_json, write_json
 
 logger = logging.getLogger(__name__)

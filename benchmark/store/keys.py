@@ -10,11 +10,16 @@ from collections.abc import Mapping
 from typing import Any
 
 PACKAGE = "hashattack"
-_SOURCES: dict[str, str] = {}  # SHA-256 of plug-ins' sources, by module
+_SOURCES: dict[str, str] = {}  # SHA-256 of plug-ins' sources, by top-level module
 
 
 def register_source(module: str, sha256: str) -> None:
-    """Make the source of a plug-in part of the canonical form of what its module defines."""
+    """Make the source of a plug-in part of the canonical form of what it defines.
+
+    Args:
+        module: its top-level module.
+        sha256: of its source.
+    """
     _SOURCES[module] = sha256
 
 
@@ -35,7 +40,7 @@ def canonical(value: Any) -> Any:
             for field in dataclasses.fields(value)
             if field.metadata.get("key", True)
         }
-        source = _SOURCES.get(type(value).__module__)
+        source = _SOURCES.get(type(value).__module__.partition(".")[0])
         # Names that no field can have.
         origin = {} if source is None else {"plug-in source": source}
         library = getattr(type(value), "requires", None)

@@ -44,7 +44,7 @@ def cheats(tmp_path_factory: pytest.TempPathFactory, digits: RetrievalData) -> I
     file = write_cheats(tmp_path_factory.mktemp("cheats"), digits, queries=10)
     load_plugins([file])
     yield file
-    del sys.modules[_loaded.pop(str(file.resolve())).__name__]
+    del sys.modules[_loaded.pop(file.resolve()).__name__]
 
 
 @pytest.fixture(scope="module")

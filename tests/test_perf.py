@@ -11,9 +11,9 @@ import torch
 
 from hashattack.attacks.gradient import ProjectedGradient
 from hashattack.benchmark.metrics import mean_average_precision
-from hashattack.benchmark.perf import plain
-from hashattack.benchmark.perf.comparison import Comparison, in_turns
-from hashattack.benchmark.perf.crafting import Scene, Shape
+from hashattack.benchmark.perf.comparison import Comparison, Way, compare
+from hashattack.benchmark.perf.networks import Scene
+from hashattack.benchmark.perf.ranking import plain_ap
 from hashattack.datasets.seeds import generator
 from hashattack.targets.backbones import Tiny
 from tests.conftest import run_cli
@@ -23,9 +23,9 @@ def test_the_small_size_measures_everything(tmp_path: Path) -> None:
     kept = tmp_path / "perf.json"
     done = run_cli("perf", "--size", "small", "--json", str(kept))
     assert done.returncode == 0, done.stderr
-    told = json.loads(kept.read_text(encoding="utf-8"))
-    assert {"torch", "device", "threads", "processor", "cores"} <= set(told["machine"])
-    made = told["comparisons"]
+    written = json.loads(kept.read_text(encoding="utf-8"))
+    assert {"torch", "device", "threads", "processor", "cores"} <= set(written["machine"])
+    made = written["comparisons"]
     assert {one["name"].split(",")[0] for one in made} == {
         *("ranking", "crafting", "transfer", "encoding")
     }
@@ -51,7 +51,7 @@ def compared(kind: str, wanted: float | None) -> Comparison:
 
 
 @pytest.mark.parametrize(
-    ("kind", "wanted", "ratio", "verdict"),
+    ("kind", "wanted", "ratio", "outcome"),
     [
         ("speed-up", 3, 3, "at least 3"),
         ("speed-up", 3.5, 3, "at least 3.5: MISSED"),
@@ -61,18 +61,19 @@ def compared(kind: str, wanted: float | None) -> Comparison:
     ],
 )
 def test_a_ratio_is_judged_by_its_kind(
-    kind: str, wanted: float | None, ratio: float, verdict: str
+    kind: str, wanted: float | None, ratio: float, outcome: str
 ) -> None:
     one = compared(kind, wanted)
     assert one.ratio == pytest.approx(ratio)
-    assert one.verdict == verdict
+    assert one.outcome == outcome
 
 
 def test_ways_take_turns_after_one_call_each() -> None:
     calls: list[str] = []
-    taken = in_turns(3, lambda: calls.append("a"), lambda: calls.append("b"))
+    ours, other = (Way(name, lambda name=name: calls.append(name), 4) for name in "ab")
+    made = compare("turns", ours, other, 3, "call", "speed-up")
     assert "".join(calls) == "ab" + "ab" + "ba" + "ab"
-    assert [len(one) for one in taken] == [3, 3]
+    assert [len(one) for one in (made.ours_seconds, made.other_seconds)] == [3, 3]
 
 
 def test_the_plain_ranking_is_the_metric_where_no_two_distances_are_equal() -> None:
@@ -83,14 +84,13 @@ def test_the_plain_ranking_is_the_metric_where_no_two_distances_are_equal() -> N
     query = np.ones((1, 31), dtype=np.int8)
     targets, labels = (draws.integers(0, 2, (n, 3)) for n in (1, 31))
     targets[0, 0] = 1
-    usual = plain.average_precisions(
-        query.astype(np.float32), database.astype(np.float32), targets, labels
-    )
-    assert list(usual) == pytest.approx([mean_average_precision(query, database, targets, labels)])
+    floats = query.astype(np.float32), database.astype(np.float32)
+    wanted = [mean_average_precision(query, database, targets, labels)]
+    assert plain_ap(*floats, targets, labels) == pytest.approx(wanted)
 
 
 def test_the_plain_crafting_takes_the_same_steps() -> None:
-    scene = Scene(Tiny(), Shape(side=32, batch=3, steps=3, width=4), torch.device("cpu"))
+    scene = Scene(Tiny(), side=32, batch=3, steps=3, device=torch.device("cpu"))
     usual = scene.usual()
     ours = scene.loop("full", ProjectedGradient(steps=3, rule="sign", step_size=1 / 255))()
     assert (usual - scene.images).abs().max() > 2 / 255

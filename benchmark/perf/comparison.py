@@ -1,27 +1,29 @@
-"""Two ways to do the same, timed in turns."""
+"""Two ways to do the same work, timed in turns."""
 
 from __future__ import annotations
 
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Kind = Literal["speed-up", "overhead"]
+Size = Literal["full", "small"]
+ROUNDS: dict[Size, int] = {"full": 3, "small": 2}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The seconds a unit of work takes in the program's way and in another, round by round.
+    """Seconds per unit of work in the program's way and in another, round by round.
 
     Attributes:
-        name: of what is compared.
+        name: what is compared.
         ours, other: what the two ways are.
         unit: the work that the seconds are of.
         kind: a ``speed-up`` is other / ours, an ``overhead`` ours / other.
-        wanted: the least speed-up, or the most overhead, that is aimed at.
-        facts: what else was measured on the way.
+        wanted: the least speed-up, or the greatest overhead, that is aimed at.
+        facts: further measurements.
     """
 
     name: str
@@ -38,9 +40,7 @@ class Comparison:
     def ratios(self) -> list[float]:
         """The ratio of each round."""
         pairs = zip(self.ours_seconds, self.other_seconds, strict=True)
-        if self.kind == "speed-up":
-            return [other / ours for ours, other in pairs]
-        return [ours / other for ours, other in pairs]
+        return [b / a if self.kind == "speed-up" else a / b for a, b in pairs]
 
     @property
     def ratio(self) -> float:
@@ -48,57 +48,60 @@ class Comparison:
         return statistics.median(self.ratios)
 
     @property
-    def verdict(self) -> str:
-        """How it stands to what is wanted."""
+    def outcome(self) -> str:
+        """What is aimed at, and whether it is missed."""
         if self.wanted is None:
             return ""
-        if self.kind == "speed-up":
-            reached, bar = self.ratio >= self.wanted, f"at least {self.wanted:g}"
-        else:
-            reached, bar = self.ratio <= self.wanted, f"at most {self.wanted:g}"
-        return bar if reached else f"{bar}: MISSED"
+        least = self.kind == "speed-up"
+        reached = self.ratio >= self.wanted if least else self.ratio <= self.wanted
+        aim = f"at {'least' if least else 'most'} {self.wanted:g}"
+        return aim if reached else f"{aim}: MISSED"
 
     def as_row(self) -> list[str]:
-        """Return the row of a table: name, ratio and its spread, what is wanted, seconds, facts."""
-        ours, other = (
-            statistics.median(seconds) for seconds in (self.ours_seconds, self.other_seconds)
-        )
+        """Return the row of a table: name, ratio and its spread, aim, seconds, facts."""
+        ours, other = map(statistics.median, (self.ours_seconds, self.other_seconds))
         return [
             self.name,
             f"{self.ratio:.3g}",
             f"{min(self.ratios):.3g} to {max(self.ratios):.3g}",
-            self.verdict,
-            f"{ours:.3g} / {other:.3g} s a {self.unit}",
+            self.outcome,
+            f"{ours:.3g} / {other:.3g} s per {self.unit}",
             ", ".join(f"{name} {value:.3g}" for name, value in self.facts.items()),
         ]
 
     def as_json(self) -> dict[str, Any]:
         """Return everything, the ratio and its spread included."""
-        return {
-            **{name: getattr(self, name) for name in self.__dataclass_fields__},
-            "facts": dict(self.facts),
-            "ratio": self.ratio,
-            "spread": [min(self.ratios), max(self.ratios)],
-            "verdict": self.verdict,
-        }
+        spread = [min(self.ratios), max(self.ratios)]
+        return {**asdict(self), "ratio": self.ratio, "spread": spread, "outcome": self.outcome}
 
 
-def in_turns(
-    rounds: int, ours: Callable[[], object], other: Callable[[], object]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the seconds of each call, ours and other in turns, after one call of each untimed."""
+@dataclass(frozen=True)
+class Way:
+    """A way to do the work: what it is, the function, and the units of work in a call."""
+
+    description: str
+    run: Callable[[], object]
+    units: float
+
+
+def compare(
+    name: str,
+    ours: Way,
+    other: Way,
+    rounds: int,
+    unit: str,
+    kind: Kind,
+    wanted: float | None = None,
+) -> Comparison:
+    """Time two ways in turns, after one call of each untimed; see :class:`Comparison`."""
     ways = (ours, other)
-    taken: tuple[list[float], list[float]] = ([], [])
+    seconds: tuple[list[float], list[float]] = ([], [])
     for way in ways:
-        way()
+        way.run()
     for number in range(rounds):
         for place in (0, 1) if number % 2 == 0 else (1, 0):  # neither always comes second
             began = time.perf_counter()
-            ways[place]()
-            taken[place].append(time.perf_counter() - began)
-    return tuple(taken[0]), tuple(taken[1])
-
-
-def per(units: float, seconds: tuple[float, ...]) -> tuple[float, ...]:
-    """Return the seconds a unit."""
-    return tuple(one / units for one in seconds)
+            ways[place].run()
+            seconds[place].append((time.perf_counter() - began) / ways[place].units)
+    texts = name, ours.description, other.description, unit
+    return Comparison(*texts, kind, tuple(seconds[0]), tuple(seconds[1]), wanted)

@@ -1,46 +1,52 @@
-"""The ranking against the plain loop, at the sizes of the paper's data sets."""
+"""The ranking against a plain loop, at the sizes of the paper's data sets."""
 
 from __future__ import annotations
 
-import multiprocessing
-import re
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
-from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
+import torch
 
-from hashattack.benchmark.metrics.average_precision import (
-    expected_ap,
-    mean_average_precision,
-    stable_ap,
-)
+from hashattack.benchmark.metrics.average_precision import expected_ap, mean_average_precision
 from hashattack.benchmark.metrics.rank import rank
-from hashattack.benchmark.perf import plain
-from hashattack.benchmark.perf.comparison import Comparison, in_turns, per
+from hashattack.benchmark.perf.comparison import ROUNDS, Comparison, Size, Way, compare
 from hashattack.datasets.seeds import generator
 
+Array = npt.NDArray[Any]
 _LABELS_EACH = 3  # that an image carries on average
 
 
 @dataclass(frozen=True)
 class Case:
-    """A data set's sizes, and the speed-ups wanted there."""
+    """A data set's sizes, and the speed-ups that are aimed at there."""
 
     name: str
     queries: int
     database: int
     classes: int
-    sampled: int  # queries of the plain loop, whose time does not depend on their number
+    sampled: int  # queries of the plain loop, whose time per query does not depend on their number
     bits: int = 32
     expected: float | None = None
     stable: float | None = None
     together: float | None = None
 
 
+CASES: dict[Size, tuple[Case, ...]] = {
+    "full": (
+        Case("FLICKR-25K", 1700, 23_300, 38, sampled=200, expected=60),
+        Case("NUS-WIDE", 2100, 193_734, 21, 60, expected=100, stable=30, together=1.3),
+        Case("MS-COCO", 5000, 117_218, 80, 60),
+    ),
+    "small": (Case("tiny", 40, 3000, 21, sampled=5),),
+}
+
+
 class Problem:
-    """Random codes of a trained hasher's unevenness, and sparse labels, as the plain loop wants."""
+    """Random codes as uneven as those of a trained hasher, and sparse labels."""
 
     def __init__(self, case: Case) -> None:
         draws = generator(0, f"perf/{case.name}")
@@ -59,11 +65,19 @@ class Problem:
         """Return t-MAP, packing included."""
         return mean_average_precision(self.codes, self.database, self.targets, self.labels)
 
-    def stable(self) -> float:
-        """Return stable t-MAP."""
+    def stable(self) -> Array:
+        """Return the AP of each query with ties in database order."""
         return mean_average_precision(
-            self.codes, self.database, self.targets, self.labels, ties="stable"
+            self.codes, self.database, self.targets, self.labels, ties="stable", per_query=True
         )
+
+    def plain(self, count: int) -> tuple[Array, Array, Array, Array]:
+        """Return the first queries and the database as :func:`plain_ap` takes them."""
+        codes, targets = (
+            self.codes[:count].astype(np.float32),
+            self.targets[:count].astype(np.int64),
+        )
+        return codes, self.database.astype(np.float32), targets, self.labels.astype(np.int64)
 
     def together(self) -> float:
         """Return the sum of t-MAP and MAP from one pass."""
@@ -71,94 +85,66 @@ class Problem:
         return sum(float(expected_ap(found.items, hits).mean()) for hits in found.hits)
 
 
-def ranking(case: Case, rounds: int) -> Iterator[Comparison]:
-    """Yield the comparisons of one data set's size."""
-    problem = Problem(case)
-    codes, database = (one.astype(np.float32) for one in (problem.codes, problem.database))
-    targets, labels = (one.astype(np.int64) for one in (problem.targets, problem.labels))
-
-    def loop() -> list[float]:
-        pairs = plain.average_precisions(codes, database, targets, labels)
-        return list(islice(pairs, case.sampled))
-
-    facts = {"largest error of the stable AP": _error(problem, loop(), case.sampled)}
-    usual = (
-        f"one query after the other by NumPy's argsort, integer labels, {case.sampled} of "
-        f"{case.queries} queries; its products of codes use all threads, the rest one"
-    )
-    for ties, ours in (("expected", problem.expected), ("stable", problem.stable)):
-        mine, other = in_turns(rounds, ours, loop)
-        yield Comparison(
-            name=f"ranking, {case.name}, {ties} t-MAP",
-            ours="mean_average_precision on all threads, packing included",
-            other=usual,
-            unit="query",
-            kind="speed-up",
-            ours_seconds=per(case.queries, mine),
-            other_seconds=per(case.sampled, other),
-            wanted=case.expected if ties == "expected" else case.stable,
-            facts={**facts, "ns a pair": 1e9 * min(mine) / case.queries / case.database},
+def ranking(size: Size, device: torch.device) -> Iterator[Comparison]:  # noqa: ARG001 - on the CPU
+    """Yield the comparisons of every data set's size."""
+    for case in CASES[size]:
+        problem, rounds, n = Problem(case), ROUNDS[size], case.queries
+        plain = problem.plain(case.sampled)
+        usual = Way(
+            "one query after the other by NumPy's argsort, integer labels, "
+            f"{case.sampled} of {n} queries; its products of codes use all threads, the rest one",
+            lambda plain=plain: plain_ap(*plain),  # type: ignore[misc]
+            case.sampled,
         )
-    mine, other = in_turns(rounds, problem.together, problem.expected)
-    yield Comparison(
-        name=f"ranking, {case.name}, t-MAP and MAP",
-        ours="both from one pass",
-        other="t-MAP alone",
-        unit="query",
-        kind="overhead",
-        ours_seconds=per(case.queries, mine),
-        other_seconds=per(case.queries, other),
-        wanted=case.together,
-        facts=_memory(case),
-    )
+        error = np.abs(problem.stable()[: case.sampled] - plain_ap(*plain, sort="stable")).max()
+        runs = (
+            ("expected", problem.expected, case.expected),
+            ("stable", problem.stable, case.stable),
+        )
+        for ties, run, aim in runs:
+            ours = Way("mean_average_precision on all threads, packing included", run, n)
+            name = f"ranking, {case.name}, {ties} t-MAP"
+            one = compare(name, ours, usual, rounds, "query", "speed-up", aim)
+            pair = 1e9 * min(one.ours_seconds) / case.database
+            yield replace(
+                one, facts={"largest error of the stable AP": float(error), "ns a pair": pair}
+            )
+        both = Way("both from one pass", problem.together, n)
+        alone = Way("t-MAP alone", problem.expected, n)
+        name = f"ranking, {case.name}, t-MAP and MAP"
+        one = compare(name, both, alone, rounds, "query", "overhead", case.together)
+        yield replace(one, facts={"GiB of extra memory": _extra_bytes(problem) / 2**30})
 
 
-def _error(problem: Problem, usual: list[float], sampled: int) -> float:
-    """Return the largest difference to sorting, of the stable AP, for the sampled queries.
+def plain_ap(
+    query_codes: Array,
+    database_codes: Array,
+    query_labels: Array,
+    database_labels: Array,
+    sort: Literal["quicksort", "stable"] = "quicksort",
+) -> list[float]:
+    """Return the AP of one query after the other, ties in the order that the sort leaves.
 
-    The plain loop's own sort is not stable, so its value is only close: it is checked loosely.
+    Args:
+        query_codes, database_codes: float32 {-1, +1} ``[q, K]`` and ``[n, K]``.
+        query_labels, database_labels: integers {0, 1} ``[q, C]`` and ``[n, C]``.
+        sort: NumPy's kind of sort.
     """
-    found = rank(
-        problem.codes[:sampled], problem.database, [problem.targets[:sampled]], problem.labels
-    )
-    ours = stable_ap(found)[0]
-    if np.abs(ours - np.array(usual)).max() > 0.2:
-        raise AssertionError("the plain loop and the ranking compute different things")
-    worst = 0.0
-    for code, rows, value in zip(problem.codes, problem.targets, ours, strict=False):
-        distances = (code != problem.database).sum(axis=1)
-        hits = (rows & problem.labels).any(axis=1)[np.argsort(distances, kind="stable")]
-        ranks = np.flatnonzero(hits) + 1
-        exact = (np.arange(1, len(ranks) + 1) / ranks).mean() if len(ranks) else 0.0
-        worst = max(worst, abs(float(exact - value)))
-    return worst
+    bits, found = query_codes.shape[1], []
+    for code, labels in zip(query_codes, query_labels, strict=True):
+        relevant = (labels @ database_labels.T) > 0
+        order = np.argsort(0.5 * (bits - code @ database_codes.T), kind=sort)
+        ranks = np.flatnonzero(relevant[order]) + 1
+        found.append(float((np.arange(1, len(ranks) + 1) / ranks).mean()) if len(ranks) else 0.0)
+    return found
 
 
-def _memory(case: Case) -> dict[str, float]:
-    """Return the most memory that both metrics take on top of their arguments, in GiB."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        extra = pool.apply(_extra_bytes, (case,))
-    return {} if extra is None else {"GiB of extra memory": extra / 2**30}
-
-
-def _extra_bytes(case: Case) -> int | None:
-    """Measure in this process; None where the system does not tell."""
-    status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-    problem = Problem(case)
-    Problem(replace(case, queries=8, database=100)).together()  # compiles
-    Problem(replace(case, queries=8, database=100)).stable()
+def _extra_bytes(problem: Problem) -> int:
+    """Return the most memory that both metrics allocate on top of their arguments."""
+    tracemalloc.start()
     try:
-        reset.write_text("5", encoding="ascii")  # the peak is now what is resident
-        before = _peak(status)
         problem.together()
         problem.stable()
-        return _peak(status) - before
-    except (OSError, AttributeError):
-        return None
-
-
-def _peak(status: Path) -> int:
-    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii"))
-    assert found is not None
-    return 1024 * int(found[1])
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()

@@ -151,7 +151,7 @@ def perf(
         name = about["processor"] or about["machine"]
         say(f"{name}, {about['threads']} threads, {about['device']}")
         for one in comparisons(size, tuple(part or Measurement), where):
-            say(f"{one.name}: {one.ratio:.3g} {one.verdict}")
+            say(f"{one.name}: {one.ratio:.3g} {one.outcome}")
             made.append(one)
         write_json(to, {"machine": about, "comparisons": [one.as_json() for one in made]})
     header = ["what", "ratio", "spread", "wanted", "ours / other", "beside"]

@@ -160,8 +160,9 @@ def crafting(size: Size, device: torch.device) -> Iterator[Comparison]:
         scene = Scene(backbone, shape.side, shape.batch, shape.steps, device)
         for precision, aim in zip(precisions, aims, strict=True):
             run, unit = scene.loop(precision, attack), "image and step"
+            crafted = run(), scene.usual()
             with torch.no_grad():
-                bits = [scene.plain(images) >= 0 for images in (run(), scene.usual())]
+                bits = [scene.plain(images) >= 0 for images in crafted]
             same = float((bits[0] == bits[1]).float().mean())
             ours = Way(f"projected gradient descent, {precision}", run, passes)
             loop = "the same steps with weight gradients, in float32"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def test_a_ratio_is_judged_by_its_kind(
 
 def test_ways_take_turns_after_one_call_each() -> None:
     calls: list[str] = []
-    ours, other = (Way(name, lambda name=name: calls.append(name), 4) for name in "ab")
+    ours, other = (Way(name, functools.partial(calls.append, name), 4) for name in "ab")
     made = compare("turns", ours, other, 3, "call", "speed-up")
     assert "".join(calls) == "ab" + "ab" + "ba" + "ab"
     assert [len(one) for one in (made.ours_seconds, made.other_seconds)] == [3, 3]

@@ -1,29 +1,28 @@
-"""Figures are drawn again only where what they show, or how they are drawn, has changed."""
+"""Figures are drawn again only where what they show, or the program, has changed."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hashattack.benchmark.store.files import read_json, write_bytes, write_json
+from hashattack.benchmark.store.files import write_bytes
+from hashattack.benchmark.store.memo import Memo
 
 _NAME = ".drawn.json"
 
 
 class Drawings:
-    """Remembers in a folder what each of its files shows."""
+    """Keeps in a folder what each of its files shows."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        known = read_json(folder / _NAME) or {}
-        self._known: dict[str, str] = {str(name): str(shown) for name, shown in known.items()}
+        self._memo = Memo(folder / _NAME)
+        self._known = self._memo.read()
         self._now: dict[str, str] = {}
 
     def draw(
@@ -48,11 +47,11 @@ class Drawings:
     def remember(self) -> None:
         """Write down what the files show."""
         if self._now:
-            write_json(self.folder / _NAME, self._now)
+            self._memo.write(self._now)
 
 
 def _digest(things: list[Any]) -> str:
-    found = hashlib.sha256(_how().encode())
+    found = hashlib.sha256()
     for thing in things:
         if isinstance(thing, pd.DataFrame):
             found.update(thing.to_csv(index=False).encode())
@@ -62,11 +61,3 @@ def _digest(things: list[Any]) -> str:
             found.update(repr(thing).encode())
         found.update(b"\0")
     return found.hexdigest()
-
-
-@functools.cache
-def _how() -> str:
-    """Return what says how figures are drawn: this package's sources and the libraries."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    code = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
-    return f"{code} matplotlib {version('matplotlib')} seaborn {version('seaborn')}"

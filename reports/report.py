@@ -63,7 +63,7 @@ def write_report(
     runs = Runs(folders)
     home = runs.folders[0] if to is None else to.resolve()
     folder = home / "report" if to is None else home
-    uncertainty = Uncertainty(runs, folder)
+    uncertainty = Uncertainty(runs)
     boards = leaderboards(runs.results, uncertainty)
     files = export_results(runs.results, home) if "csv" in formats else []
     texts: dict[str, str] = {}
@@ -76,7 +76,6 @@ def write_report(
         figures, pictures = _pictures(runs, folder)
         files += [*figures.files, *pictures.files]
         texts["index.html"] = _page(runs, boards, uncertainty, figures.shown, pictures.shown)
-    uncertainty.remember()
     for name, text in texts.items():
         write_bytes(folder / name, text.encode())
         files.append(folder / name)

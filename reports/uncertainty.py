@@ -1,24 +1,17 @@
-"""Intervals and comparisons of results, computed once and kept beside the report."""
+"""Intervals and comparisons of results."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from hashattack.benchmark import statistics
 from hashattack.benchmark.statistics import interval, p_value
-from hashattack.benchmark.store.files import read_json, write_json
 from hashattack.reports.runs import Runs
-
-_NAME = ".intervals.json"
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -52,16 +45,13 @@ class Uncertainty:
 
     Queries that share a target label share its target code, so that differences are resampled,
     and their signs flipped, by target label, each draw's its own, as for a cell of ``check``.
-    Each result is kept under the hashes of what the score jobs stored.
     """
 
-    def __init__(self, runs: Runs, folder: Path) -> None:
+    def __init__(self, runs: Runs) -> None:
         self._runs = runs
-        self._path = folder / _NAME
-        self._known: dict[str, list[float]] = dict(read_json(self._path) or {})
-        self._used: dict[str, list[float]] = {}
-        self._values: dict[str, FloatArray] = {}
-        self._outputs: dict[str, str] = {}
+        self._values = functools.cache(runs.average_precisions)
+        self._interval = functools.cache(self._interval_of)
+        self._p_value = functools.cache(self._p_value_of)
 
     def interval(self, scores: Sequence[str]) -> tuple[float, float]:
         """Return the 95 % interval over queries of the mean of some score jobs.
@@ -69,23 +59,11 @@ class Uncertainty:
         Args:
             scores: keys; of one attack under several seeds, or on several targets.
         """
-        name = self._name("interval", scores)
-        if name not in self._used:
-            known = self._known.get(name)
-            self._used[name] = known or list(interval(self._mean(scores)))
-        low, high = self._used[name]
-        return low, high
+        return self._interval(tuple(scores))
 
     def p_value(self, scores: Sequence[str], others: Sequence[str]) -> float:
         """Return the paired p-value of two attacks on the same queries."""
-        name = self._name("p-value", scores, others)
-        if name not in self._used:
-            known = self._known.get(name)
-            if known is None:
-                values, clusters = self._paired(scores, others)
-                known = [p_value(values, clusters=clusters)]
-            self._used[name] = known
-        return self._used[name][0]
+        return self._p_value(tuple(scores), tuple(others))
 
     def difference(self, scores: Sequence[str], others: Sequence[str]) -> Difference:
         """Return the first minus the second, on the same queries.
@@ -94,21 +72,16 @@ class Uncertainty:
             scores: keys; of one attack under some seeds, on some targets.
             others: of another on the same.
         """
-        name = self._name("difference", scores, others)
-        if name not in self._used:
-            known = self._known.get(name)
-            if known is None:
-                values, clusters = self._paired(scores, others)
-                ends = interval(values, clusters=clusters, widest=(-1.0, 1.0))
-                known = [float(values.mean()), *ends]
-            self._used[name] = known
-        mean, low, high = self._used[name]
-        return Difference(mean, low, high, self.p_value(scores, others))
+        values, clusters = self._paired(scores, others)
+        low, high = interval(values, clusters=clusters, widest=(-1.0, 1.0))
+        return Difference(float(values.mean()), low, high, self.p_value(scores, others))
 
-    def remember(self) -> None:
-        """Keep what was asked for, if any of it is new."""
-        if not self._used.items() <= self._known.items():
-            write_json(self._path, self._used)
+    def _interval_of(self, scores: tuple[str, ...]) -> tuple[float, float]:
+        return interval(self._mean(scores))
+
+    def _p_value_of(self, scores: tuple[str, ...], others: tuple[str, ...]) -> float:
+        values, clusters = self._paired(scores, others)
+        return p_value(values, clusters=clusters)
 
     def _paired(
         self, scores: Sequence[str], others: Sequence[str]
@@ -136,25 +109,5 @@ class Uncertainty:
         return found
 
     def _mean(self, scores: Sequence[str]) -> FloatArray:
-        for score in scores:
-            if score not in self._values:
-                self._values[score] = self._runs.average_precisions(score)
-        mean: FloatArray = np.mean([self._values[score] for score in scores], axis=0)
+        mean: FloatArray = np.mean([self._values(score) for score in scores], axis=0)
         return mean
-
-    def _output(self, score: str) -> str:
-        if score not in self._outputs:
-            self._outputs[score] = self._runs.output(score)
-        return self._outputs[score]
-
-    def _name(self, what: str, *groups: Sequence[str]) -> str:
-        outputs = [sorted(map(self._output, group)) for group in groups]
-        return hashlib.sha256(f"{_how()} {what} {outputs}".encode()).hexdigest()[:24]
-
-
-@functools.cache
-def _how() -> str:
-    """Return what says how statistics are computed: their sources and library."""
-    sources = (Path(str(statistics.__file__)), Path(__file__))
-    code = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
-    return f"{code} scipy {version('scipy')}"

@@ -27,7 +27,7 @@ def test_a_difference_is_what_check_finds_for_the_cell(smoke: SmokeRun, tmp_path
     trials = {
         one.row["attack"]: one for one in read_trials(smoke.out) if one.row["source"] == target
     }
-    keep = Uncertainty(runs, tmp_path)
+    keep = Uncertainty(runs)
     for name in ("p2p", "dhta-fgsm", "prosgan"):
         pair = Pair(trials[name], trials["dhta"])
         (wanted,) = compare(name, "dhta", [pair], metric="t_map", alpha=0.05, family=1).cells
@@ -41,8 +41,8 @@ def test_a_difference_is_what_check_finds_for_the_cell(smoke: SmokeRun, tmp_path
 
 def test_dhta_comes_first_then_the_best_of_every_budget(smoke: SmokeRun, tmp_path: Path) -> None:
     runs = Runs([smoke.out])
-    (board,) = leaderboards(runs.results, Uncertainty(runs, tmp_path))
-    found = compared(board, Uncertainty(runs, tmp_path))
+    (board,) = leaderboards(runs.results, Uncertainty(runs))
+    found = compared(board, Uncertainty(runs))
     best = [group.lines[0].id for group in board.groups if group.ranked]
     ids = [one.reference.id for one in found]
     assert ids[0] == "dhta"
@@ -65,8 +65,8 @@ def test_an_attack_on_fewer_targets_is_compared_on_those(tmp_path: Path) -> None
         write_run(tmp_path, [*cells, cell("mine", "X-12", 0.6)])
         written = write_report([tmp_path], formats=["html"])
     runs = Runs([tmp_path])
-    (board,) = leaderboards(runs.results, Uncertainty(runs, tmp_path))
-    (against,) = compared(board, Uncertainty(runs, tmp_path))
+    (board,) = leaderboards(runs.results, Uncertainty(runs))
+    (against,) = compared(board, Uncertainty(runs))
     (rival,) = against.rivals
     means = runs.results.set_index(["attack", "source"])["t_map"]
     wanted = means[("mine", "X-12")] - means[("dhta", "X-12")]
@@ -101,7 +101,7 @@ def test_two_thousand_cells_cost_one_comparison_an_attack(
             [cell(f"a{n}", source, 0.3 + 0.05 * n) for source in sources for n in range(10)],
         )
     runs = Runs([tmp_path])
-    keep = Uncertainty(runs, tmp_path)
+    keep = Uncertainty(runs)
     (board,) = leaderboards(runs.results, keep)
     for name in asked:
         monkeypatch.setattr(uncertainty, name, counted(name))

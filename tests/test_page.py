@@ -72,23 +72,11 @@ def test_the_page_stands_alone(smoke: SmokeRun) -> None:
         assert told in page
 
 
-def test_intervals_hold_their_means_and_are_computed_once(
-    smoke: SmokeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_intervals_hold_their_means(smoke: SmokeRun) -> None:
     runs = Runs([smoke.out])
-    kept = Uncertainty(runs, tmp_path)
-    lines = cell_lines(runs, kept)
-    kept.remember()
-    for line in lines:
+    for line in cell_lines(runs, Uncertainty(runs)):
         assert line.interval is not None
         assert line.interval[0] <= line.values["t_map"] <= line.interval[1]
-
-    def never(*_: object, **__: object) -> None:
-        raise AssertionError("computed again")
-
-    monkeypatch.setattr("hashattack.reports.uncertainty.interval", never)
-    monkeypatch.setattr("hashattack.reports.uncertainty.p_value", never)
-    assert cell_lines(runs, Uncertainty(runs, tmp_path)) == lines
 
 
 def test_neighbours_that_cannot_be_told_apart_share_a_rank(tmp_path: Path) -> None:
@@ -97,9 +85,9 @@ def test_neighbours_that_cannot_be_told_apart_share_a_rank(tmp_path: Path) -> No
         write_run(tmp_path, [cell(name, "DPSH-X-12", mean) for name, mean in means.items()])
     runs = Runs([tmp_path])
     keys = [(key,) for key in runs.results.sort_values("t_map", ascending=False)["job_key"]]
-    found = standings(keys, Uncertainty(runs, tmp_path))
+    found = standings(keys, Uncertainty(runs))
     assert found == [Standing(1, False), Standing(2, True), Standing(2, True), Standing(4, False)]
-    assert standings([], Uncertainty(runs, tmp_path)) == []
+    assert standings([], Uncertainty(runs)) == []
 
 
 def test_no_rank_spans_a_difference_that_is_found(tmp_path: Path) -> None:
@@ -107,7 +95,7 @@ def test_no_rank_spans_a_difference_that_is_found(tmp_path: Path) -> None:
         write_run(tmp_path, [cell(f"a{n}", "DPSH-X-12", 0.6 - 0.03 * n) for n in range(9)])
     runs = Runs([tmp_path])
     keys = [(key,) for key in runs.results.sort_values("t_map", ascending=False)["job_key"]]
-    kept = Uncertainty(runs, tmp_path)
+    kept = Uncertainty(runs)
     found = standings(keys, kept)
     assert kept.p_value(keys[0], keys[-1]) < 0.05
     assert found[-1].rank > 1
@@ -123,9 +111,7 @@ def test_cells_without_a_result_say_why(tmp_path: Path) -> None:
     runs = Runs([tmp_path])
     key = runs.missing.set_index("title")["job_key"][HOSTILE]
     Store(tmp_path / "store").fail(JobRef("score", str(key)), "failed", f"it broke: {HOSTILE}")
-    lines = {
-        line.attack: line for line in cell_lines(Runs([tmp_path]), Uncertainty(runs, tmp_path))
-    }
+    lines = {line.attack: line for line in cell_lines(Runs([tmp_path]), Uncertainty(runs))}
     assert lines["b"].status == "missing"
     assert lines["b"].reason == "not run yet"
     assert lines[HOSTILE].status == "failed"
@@ -148,7 +134,7 @@ def test_seeds_are_one_line_with_their_range(tmp_path: Path) -> None:
             ],
         )
     runs = Runs([tmp_path])
-    (line,) = cell_lines(runs, Uncertainty(runs, tmp_path))
+    (line,) = cell_lines(runs, Uncertainty(runs))
     assert line.seeds == 2
     assert line.values["t_map"] == pytest.approx(runs.results["t_map"].mean())
     assert line.seed_range == (runs.results["t_map"].min(), runs.results["t_map"].max())
@@ -214,7 +200,7 @@ def _plain_ties(page: str) -> str:
 
 def _read(out: Path) -> tuple[Runs, Uncertainty]:
     runs = Runs([out])
-    return runs, Uncertainty(runs, out)
+    return runs, Uncertainty(runs)
 
 
 def test_what_an_earlier_run_left_in_the_folder_is_told(tmp_path: Path, cache: Path) -> None:
@@ -246,7 +232,7 @@ def test_configurations_are_lines_of_their_own(tmp_path: Path) -> None:
         write_run(tmp_path, cells)
     write_report([tmp_path])
     runs = Runs([tmp_path])
-    lines = cell_lines(runs, Uncertainty(runs, tmp_path))
+    lines = cell_lines(runs, Uncertainty(runs))
     assert [line.seeds for line in lines] == [1] * 5
     names = [(line.attack, line.settings) for line in lines]
     assert len(set(names)) == 5, "and a reader can tell them apart"

@@ -1,25 +1,33 @@
-"""Asking again: a finished run and the lists answer without torch, and only while that is right."""
+"""A finished run and the lists are answered without torch, and only while the answer holds."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
-import yaml
+from filelock import FileLock
+from typer.testing import CliRunner
 
-from hashattack.benchmark.provenance import program_digest
-from hashattack.benchmark.store.kept import kept
-from tests.conftest import ROOT, SmokeRun, run_cli
+from hashattack.benchmark.cli.main import app
+from hashattack.benchmark.plan.plan import Plan
+from hashattack.benchmark.results.finished import Finished, recall, remember, stamps
+from hashattack.benchmark.running import RunOptions, run_plan
+from hashattack.datasets.base import DatasetSpec, RetrievalData
+from tests.conftest import ROOT, Recorder, SmokeRun, run_inline, small_suite
 
 WITHOUT_TORCH = (
     "import sys; sys.modules['torch'] = None; sys.argv[0] = 'run_benchmark.py'\n"
     "import run_benchmark; run_benchmark.main()"
 )
+ARGUMENTS = {"suite": "small", "only": None, "changes": {"scale": None}}
 
 
 def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -34,49 +42,56 @@ def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@dataclass(frozen=True)
+class Done:
+    """A finished run: its output folder, the file of its suite, its plan, the cache."""
+
+    out: Path
+    suite: Path
+    plan: Plan
+    cache: Path
+
+    def remember(self) -> None:
+        report = [self.out / "report" / "leaderboard.md"]
+        sources = stamps([self.suite])
+        remember(self.out, ARGUMENTS, sources, self.plan, report=report, leaderboard="the board")
+
+    def recall(self, **changes: Any) -> Finished | None:
+        return recall(self.out, {**ARGUMENTS, **changes}, self.cache)
+
+
+@pytest.fixture(scope="module")
+def ran(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Plan]:
+    out = tmp_path_factory.mktemp("done")
+    plan, _ = run_inline(small_suite(), cache, out)
+    (out / "report").mkdir()
+    (out / "report" / "leaderboard.md").write_text("the board", encoding="utf-8")
+    return out, plan
+
+
 @pytest.fixture
-def copied(smoke: SmokeRun, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(smoke.out, tmp_path / "out"))
+def done(ran: tuple[Path, Plan], cache: Path, tmp_path: Path) -> Done:
+    out, plan = ran
+    suite = tmp_path / "small.yaml"
+    suite.write_text("queries: 10", encoding="utf-8")
+    made = Done(Path(shutil.copytree(out, tmp_path / "out")), suite, plan, cache)
+    made.remember()
+    return made
 
 
-def warm(out: Path, cache: Path, *more: str) -> bool:
-    """Return whether the smoke suite's run is answered without torch."""
-    asked = ["run", "--suite", "smoke", "--out", str(out), "--cache", str(cache), *more]
-    done = ask(*asked)
-    if "torch" in done.stderr:
-        return False
-    assert done.returncode == 0, done.stderr
-    assert "18 cells, 76 jobs, all done" in done.stdout
-    assert json.loads((out / "finished.json").read_text())["leaderboard"] in done.stdout
-    return True
-
-
-def test_a_finished_run_is_told_without_torch(copied: Path, cache: Path, smoke: SmokeRun) -> None:
-    assert warm(copied, cache)
-    memo = json.loads((copied / "finished.json").read_text(encoding="utf-8"))
-    assert memo["leaderboard"] in smoke.printed, "as it was told the first time"
-
-
-def test_a_run_may_leave_the_page_and_its_figures_out(copied: Path, cache: Path) -> None:
-    shutil.rmtree(copied / "report")
-    asked = ["run", "--suite", "smoke", "--out", str(copied), "--cache", str(cache)]
-    done = run_cli(*asked, "--format", "md,csv")
-    assert done.returncode == 0, done.stderr
-    assert "figures" not in done.stdout
-    assert [path.name for path in (copied / "report").glob("[!.]*")] == ["leaderboard.md"]
-    assert ask(*asked, "--format", "md,csv").returncode == 0
-    assert "torch" in ask(*asked).stderr, "the page is another question"
+def test_a_finished_run_is_recalled(done: Done) -> None:
+    assert done.recall() == Finished(len(done.plan.cells), len(done.plan.jobs), "the board")
 
 
 def touch(path: Path) -> None:
     path.write_bytes(path.read_bytes() + b" ")
 
 
-def forget_data(memo: Path) -> None:
+def other_data(out: Path) -> None:
     """Let the memo be of a data set with other contents."""
-    known = json.loads(memo.read_text(encoding="utf-8"))
-    known["data"][0]["fingerprint"] = "0" * 64
-    memo.write_text(json.dumps(known), encoding="utf-8")
+    memo = json.loads((out / "finished.json").read_text(encoding="utf-8"))
+    memo["values"]["data"][0][-1] = "0" * 64
+    (out / "finished.json").write_text(json.dumps(memo), encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -84,79 +99,85 @@ def forget_data(memo: Path) -> None:
     [
         lambda out: touch(next((out / "store" / "craft").glob("*/tensors.safetensors"))),
         lambda out: next((out / "store" / "score").glob("*/done.json")).unlink(),
-        lambda out: shutil.rmtree(next((out / "store" / "fit").iterdir())),
-        lambda out: (out / "report" / "leaderboard.tex").unlink(),
+        lambda out: shutil.rmtree(next((out / "store" / "encode").iterdir())),
+        lambda out: (out / "report" / "leaderboard.md").unlink(),
+        lambda out: touch(out / "plan.json"),
         lambda out: (out / "finished.json").unlink(),
-        lambda out: forget_data(out / "finished.json"),
+        other_data,
+        lambda out: touch(out.parent / "small.yaml"),
     ],
-    ids=["an artifact", "a record", "a job", "a report", "the memo", "the data set"],
+    ids=["tensors", "record", "job", "report", "plan", "memo", "data set", "suite file"],
 )
-def test_what_changed_in_the_folder_is_looked_at(
-    copied: Path, cache: Path, damage: Callable[[Path], None]
+def test_a_change_is_noticed(done: Done, damage: Callable[[Path], None]) -> None:
+    damage(done.out)
+    assert done.recall() is None
+
+
+def test_other_arguments_and_surroundings_are_another_run(
+    done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    damage(copied)
-    assert not warm(copied, cache)
+    assert done.recall(only=["attack=noise"]) is None
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path)
+        assert done.recall() is None
+    with monkeypatch.context() as patch:
+        patch.setitem(os.environ, "TORCH_HOME", str(tmp_path))
+        assert done.recall() is None
+    with monkeypatch.context() as patch:
+        patch.setattr("hashattack.benchmark.store.memo.program_digest", lambda: "edited")
+        assert done.recall() is None
+    with FileLock(done.out / ".lock"):
+        assert done.recall() is None, "another process writes to the folder"
+    assert done.recall() is not None
 
 
-@pytest.mark.parametrize(
-    "more",
-    [["--seeds", "2"], ["--only", "attack=noise"], ["--rerun", "stale"], ["--verify"]],
-    ids=lambda more: more[0],
-)
-def test_another_question_is_thought_about(copied: Path, cache: Path, more: list[str]) -> None:
-    assert not warm(copied, cache, *more)
-
-
-def test_another_command_in_the_folder_leaves_no_memory_of_the_first(
-    copied: Path, cache: Path
-) -> None:
-    asked = ["--suite", "smoke", "--only", "attack=original", "--out", str(copied)]
-    done = run_cli("run", *asked, "--cache", str(cache))
-    assert done.returncode == 0, done.stderr
-    assert not warm(copied, cache)
-
-
-def test_an_edited_suite_file_is_noticed(tmp_path: Path, cache: Path) -> None:
-    suite = yaml.safe_load((ROOT / "benchmark/suites/smoke.yaml").read_text(encoding="utf-8"))
-    suite["attacks"] = ["original", "noise"]
-    del suite["params"]
-    file, out = tmp_path / "own.yaml", tmp_path / "out"
-    file.write_text(yaml.safe_dump(suite), encoding="utf-8")
-    asked = ["run", "--suite", str(file), "--out", str(out), "--cache", str(cache)]
-    command = [sys.executable, str(ROOT / "run_benchmark.py"), *asked]
-    subprocess.run(command, capture_output=True, cwd=ROOT, timeout=300, check=True)
-    assert ask(*asked).returncode == 0
-    file.write_text(yaml.safe_dump({**suite, "queries": 12}), encoding="utf-8")
-    assert "torch" in ask(*asked).stderr
-
-
-@pytest.mark.parametrize("kind", ["attacks", "targets", "datasets", "suites"])
-def test_lists_are_kept_until_the_program_changes(
-    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = []
-
-    def make() -> list[str]:
-        made.append(kind)
-        return [kind]
-
-    for _ in range(2):
-        assert kept(tmp_path, kind, make) == [kind]
-    assert len(made) == 1
-    monkeypatch.setattr(
-        "hashattack.benchmark.store.kept.program_digest", lambda: program_digest() + "edited"
+def test_a_run_in_the_folder_removes_the_memo(done: Done) -> None:
+    run_plan(
+        done.plan,
+        done.plan,
+        out=done.out,
+        cache=done.cache,
+        options=RunOptions(),
+        listener=Recorder(),
+        echo=lambda _: None,
     )
-    assert kept(tmp_path, kind, make) == [kind]
-    assert len(made) == 2
+    assert done.recall() is None
 
 
-def test_list_answers_the_second_time_without_torch(tmp_path: Path) -> None:
-    asked = ["list", "attacks", "--cache", str(tmp_path)]
-    command = [sys.executable, str(ROOT / "run_benchmark.py"), *asked]
-    first = subprocess.run(
-        command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=True
-    )
-    assert "torch" in ask("list", "targets", "--cache", str(tmp_path)).stderr
-    again = ask(*asked)
+@dataclass(frozen=True, kw_only=True)
+class Own(DatasetSpec):
+    """A data set of a plug-in."""
+
+    name: ClassVar[str] = "own"
+
+    def load(self, cache: Path) -> RetrievalData:
+        raise NotImplementedError
+
+
+def test_a_data_set_of_a_plug_in_is_loaded_by_the_plan(done: Done) -> None:
+    (fingerprint,) = done.plan.specs
+    replace(done, plan=replace(done.plan, specs={fingerprint: Own()})).remember()
+    assert done.recall() is None
+
+
+def test_a_finished_run_is_printed_without_torch(smoke: SmokeRun, cache: Path) -> None:
+    command = ["run", "--suite", "smoke", "--out", str(smoke.out), "--cache", str(cache)]
+    again = ask(*command)
+    assert again.returncode == 0, again.stderr
+    assert "18 cells, 76 jobs, all done" in again.stdout
+    memo = json.loads((smoke.out / "finished.json").read_text(encoding="utf-8"))
+    board = memo["values"]["shown"]["leaderboard"]
+    assert board in again.stdout
+    assert board in smoke.printed, "as it was printed the first time"
+    for more in (["--verify"], ["--rerun", "stale"], ["--format", "md,csv"]):
+        assert "torch" in ask(*command, *more).stderr
+
+
+def test_lists_are_printed_the_second_time_without_torch(tmp_path: Path) -> None:
+    command = ["list", "attacks", "--cache", str(tmp_path)]
+    first = CliRunner().invoke(app, command)
+    assert first.exit_code == 0, first.output
+    again = ask(*command)
     assert again.returncode == 0, again.stderr
     assert again.stdout == first.stdout
+    assert "torch" in ask("list", "targets", "--cache", str(tmp_path)).stderr

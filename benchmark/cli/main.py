@@ -136,7 +136,7 @@ def run(
     from hashattack.reports.telling import parse_formats, report_run
 
     with usage_errors():
-        question = finished.Question.of(asked, request.files())
+        sources = finished.stamps(request.files())
         here = devices if engine == "local" else None
         whole, plan = request.plans(here, slots_per_device)
         _check_tables(whole)
@@ -157,7 +157,7 @@ def run(
         bad = ~report.results["status"].isin(["ok", "skipped"])
         if set(counts) <= {"ok", "cached"} and not bad.any():
             finished.remember(
-                folder, question, plan, report=report.files, leaderboard=report.leaderboard
+                folder, asked, sources, plan, report=report.files, leaderboard=report.leaderboard
             )
     for line in unchecked(request.plugins, request.cache_folder):
         say(line)

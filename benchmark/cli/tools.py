@@ -46,7 +46,7 @@ def list_command(
 ) -> None:
     """List the names a suite can use, with their parameters and defaults."""
     from hashattack.benchmark.plugins import installed_plugins, load_plugins
-    from hashattack.benchmark.store.kept import kept
+    from hashattack.benchmark.store.memo import Memo
 
     tables: dict[Kind, Callable[[], Table]] = {
         "attacks": lambda: attacks_table(protocol),
@@ -56,8 +56,16 @@ def list_command(
     }
     with usage_errors():
         load_plugins(plugin or ())
-        name = f"list {kind} {protocol} {installed_plugins()}"
-        header, rows = tables[kind]() if plugin else kept(cache_folder(cache), name, tables[kind])
+        memo, name = (
+            Memo(cache_folder(cache) / "lists.json", installed_plugins()),
+            f"{kind} {protocol}",
+        )
+        known = {} if plugin else memo.read()
+        if name not in known:
+            known[name] = tables[kind]()
+            if not plugin:
+                memo.write(known)
+        header, rows = known[name]
     widths = [None] * (len(header) - 2) + ([70, 40] if len(header) > 4 else [40, 80])
     say(tabulate(rows, header, tablefmt="simple", maxcolwidths=widths))
 

@@ -12,12 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from hashattack.benchmark.names import first_line
 from hashattack.benchmark.plugins import FOREIGN, source_digest
-from hashattack.benchmark.provenance import program_digest
-from hashattack.benchmark.store.files import read_json, write_json
+from hashattack.benchmark.store.memo import Memo
 from hashattack.datasets.errors import UserError
 
 T = TypeVar("T")
@@ -163,13 +162,13 @@ def remember(files: Iterable[Path], results: Sequence[Result], cache: Path) -> N
         cache: the user's cache folder.
     """
     failed = [f"{one.subject}: {one.message}" for one in results if one.status == "failed"]
-    known = _remembered(cache) | {source_digest(file.resolve()): failed for file in files}
-    write_json(cache / _MEMO, {"program": program_digest(), "files": known})
+    memo = Memo(cache / _MEMO)
+    memo.write(memo.read() | {source_digest(file.resolve()): failed for file in files})
 
 
 def unchecked(files: Iterable[Path], cache: Path) -> Iterator[str]:
     """Yield a line for each plug-in file that was not checked as it is, or that failed a check."""
-    known = _remembered(cache)
+    known = Memo(cache / _MEMO).read()
     for file in files:
         failed = known.get(source_digest(file.resolve()))
         if failed is None:
@@ -177,8 +176,3 @@ def unchecked(files: Iterable[Path], cache: Path) -> Iterator[str]:
         elif failed:
             more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
             yield f"{file} fails check-plugin, so its rows are not comparable: {failed[0]}{more}"
-
-
-def _remembered(cache: Path) -> dict[str, Any]:
-    found = read_json(cache / _MEMO) or {}
-    return dict(found["files"]) if found.get("program") == program_digest() else {}

@@ -1,14 +1,14 @@
-"""A run that has ended well, remembered so that asking for it again needs no plan. No torch.
+"""The memo of a finished run, so that the same command is answered without a plan. No torch.
 
-What was asked, the program, the files a plan is read from and the data sets decide which jobs
-there are. Where all of them are as they were, and nobody touched a job's output since, everything
-is done and the report on disk tells it.
+The arguments, the program, the files that a plan is read from and the data sets decide which jobs
+there are. While all of them and the output of every job are unchanged, nothing is left to do.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
+import pkgutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,17 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
+from hashattack import datasets
+from hashattack.benchmark.store.files import stamp
 from hashattack.benchmark.store.folder import holder_of
-from hashattack.benchmark.provenance import program_digest
-from hashattack.benchmark.store.keys import digest
-from hashattack.benchmark.store.files import read_json, stamp, write_json
+from hashattack.benchmark.store.memo import Memo
 from hashattack.benchmark.store.store import JobRef, Store
+from hashattack.datasets.base import DatasetSpec
 from hashattack.datasets.errors import UserError
 
 if TYPE_CHECKING:
     from hashattack.benchmark.plan.plan import Plan
 
 _NAME = "finished.json"
+Stamps = dict[str, list[int]]  # size and time of change by path
 
 
 class Rerun(StrEnum):
@@ -41,107 +43,100 @@ class Rerun(StrEnum):
 
 @dataclass(frozen=True)
 class Finished:
-    """A run whose cells are all there."""
+    """What is printed of a finished run."""
 
     cells: int
     jobs: int
     leaderboard: str
 
 
-@dataclass(frozen=True)
-class Question:
-    """What decides which jobs there are, as it was before anything was planned."""
-
-    asked: str
-    files: Mapping[str, list[int]]
-
-    @classmethod
-    def of(cls, asked: Mapping[str, Any], sources: Iterable[Path]) -> Question:
-        """Return the question of a command.
-
-        Args:
-            asked: its arguments, as JSON-able values.
-            sources: the files its suite and its plug-ins are read from.
-        """
-        return cls(_asked(asked), {str(path.resolve()): stamp(path) for path in sources})
+def stamps(paths: Iterable[Path]) -> Stamps:
+    """Return the stamps of files."""
+    return {str(path.resolve()): stamp(path) for path in paths}
 
 
 def forget(out: Path) -> None:
-    """Remember nothing of a folder: another run is about to write to it."""
+    """Remove the memo of a folder that a run is about to write to."""
     (out / _NAME).unlink(missing_ok=True)
 
 
 def remember(
-    out: Path, question: Question, plan: Plan, *, report: Sequence[Path], leaderboard: str
+    out: Path,
+    arguments: Mapping[str, Any],
+    sources: Stamps,
+    plan: Plan,
+    *,
+    report: Sequence[Path],
+    leaderboard: str,
 ) -> None:
     """Write down that every job of a plan is done.
 
     Args:
         out: the output folder.
-        question: what was asked.
-        plan: the answer.
-        report: the files that were written about it.
-        leaderboard: its text.
+        arguments: of the command, as JSON-able values.
+        sources: the files of the suite and of plug-ins, stamped before the plan was made.
+        plan: what was run.
+        report: the files of its report.
+        leaderboard: the leaderboard as it was printed.
     """
     store = Store(out / "store")
     imported = {path for job in plan.jobs.values() if (path := getattr(job.task, "path", ""))}
     data = [
-        {
-            "module": type(spec).__module__,
-            "class": type(spec).__qualname__,
-            "params": TypeAdapter(type(spec)).dump_python(spec, mode="json"),
-            "fingerprint": fingerprint,
-        }
+        [spec.name, TypeAdapter(type(spec)).dump_python(spec, mode="json"), fingerprint]
         for fingerprint, spec in plan.specs.items()
     ]
-    written = {str(path.resolve()): stamp(path) for path in (*report, out / "plan.json")}
-    memo = {
-        "asked": question.asked,
-        "files": {**question.files, **{path: stamp(Path(path)) for path in imported}},
-        "data": data,
-        "jobs": {key: [job.stage, store.state(job.ref)] for key, job in plan.jobs.items()},
-        "report": {str(Path(path).relative_to(out)): seen for path, seen in written.items()},
-        "cells": len(plan.cells),
-        "leaderboard": leaderboard,
-    }
-    write_json(out / _NAME, memo)
+    jobs = {key: [job.stage, store.state(job.ref)] for key, job in plan.jobs.items()}
+    written = stamps([*report, out / "plan.json"])
+    _memo(out, arguments).write(
+        {
+            "sources": {**sources, **stamps(map(Path, imported))},
+            "written": {str(Path(path).relative_to(out)): seen for path, seen in written.items()},
+            "data": data,
+            "jobs": jobs,
+            "shown": {"cells": len(plan.cells), "jobs": len(jobs), "leaderboard": leaderboard},
+        }
+    )
 
 
-def recall(out: Path, asked: Mapping[str, Any], cache: Path) -> Finished | None:
-    """Return the finished run that was asked for; None where anything may have changed.
+def recall(out: Path, arguments: Mapping[str, Any], cache: Path) -> Finished | None:
+    """Return the run of these arguments if it is finished; None where anything may have changed.
 
     Args:
         out: the output folder.
-        asked: the command's arguments, as JSON-able values.
+        arguments: of the command, as JSON-able values.
         cache: where data sets are built.
     """
-    memo = read_json(out / _NAME)
-    if memo is None or memo["asked"] != _asked(asked) or holder_of(out) is not None:
+    known = _memo(out, arguments).read()
+    if not known or holder_of(out) is not None:
         return None
     store = Store(out / "store")
     try:
         same = (
-            all(stamp(out / name) == seen for name, seen in memo["report"].items())
-            and all(stamp(Path(name)) == seen for name, seen in memo["files"].items())
+            all(stamp(Path(name)) == seen for name, seen in known["sources"].items())
+            and all(stamp(out / name) == seen for name, seen in known["written"].items())
             and all(
                 store.state(JobRef(stage, key)) == seen
-                for key, (stage, seen) in memo["jobs"].items()
+                for key, (stage, seen) in known["jobs"].items()
             )
-            and all(_fingerprint(one, cache) == one["fingerprint"] for one in memo["data"])
+            and all(_fingerprint(name, params, cache) == seen for name, params, seen in known["data"])
         )
-    except (OSError, UserError):  # the long way tells what is wrong
+    except (OSError, UserError):  # planning the run says what is wrong
         return None
-    return Finished(memo["cells"], len(memo["jobs"]), memo["leaderboard"]) if same else None
+    return Finished(**known["shown"]) if same else None
 
 
-def _asked(asked: Mapping[str, Any]) -> str:
-    """Return the digest of all that decides a plan beside files and data sets."""
-    surroundings = [os.environ.get("TORCH_HOME"), str(Path.cwd()), program_digest()]
-    return digest([dict(asked), surroundings])
+def _memo(out: Path, arguments: Mapping[str, Any]) -> Memo:
+    return Memo(out / _NAME, dict(arguments), os.environ.get("TORCH_HOME"), str(Path.cwd()))
 
 
-def _fingerprint(known: Mapping[str, Any], cache: Path) -> str:
-    """Return the present fingerprint of a data set."""
-    cls = getattr(importlib.import_module(known["module"]), known["class"])
-    spec = TypeAdapter(cls).validate_python(known["params"])
-    return str(spec.load(cache).fingerprint)
+def _fingerprint(name: str, params: Mapping[str, Any], cache: Path) -> str:
+    """Return the present fingerprint of a data set; empty for one of a plug-in."""
+    for module in pkgutil.iter_modules(datasets.__path__, f"{datasets.__name__}."):
+        importlib.import_module(module.name)
+    left = [DatasetSpec]
+    for cls in left:  # it grows on the way
+        left += cls.__subclasses__()
+        if vars(cls).get("name") == name and cls.__module__.startswith(datasets.__name__):
+            spec: DatasetSpec = TypeAdapter[Any](cls).validate_python(params)
+            return spec.load(cache).fingerprint
+    return ""

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from hashattack.attacks.base import Attack, AttackError, Batch, Crafting, Knowledge, Perturb
+from hashattack.attacks.base import Attack, AttackError, Batch, Crafting, Entry, Knowledge, Perturb
 from hashattack.attacks.libraries import Library
 from hashattack.attacks.protocols import EPSILON, Protocol
 from hashattack.attacks.published import anchor_code
@@ -80,12 +80,21 @@ class Steps(Adapter):
         return 3 * self.steps
 
 
-def at_anchor(protocol: Protocol, id_: str, title: str, crafting: Adapter) -> Attack:
-    """Return the attack that crafts towards DHTA's anchor code within the field's budget."""
-    return Attack(
-        id=id_,
-        title=title,
-        target_code=anchor_code(protocol),
-        crafting=crafting,
-        epsilon=EPSILON,
-    )
+def at_anchor(id_: str, title: str, crafting: Adapter) -> Entry:
+    """Return the registered attack that crafts towards DHTA's anchor code within 8/255."""
+
+    def build(protocol: Protocol) -> Attack:
+        return Attack(
+            id=id_,
+            title=title,
+            target_code=anchor_code(protocol),
+            crafting=crafting,
+            epsilon=EPSILON,
+        )
+
+    return Entry(build, f"{title} towards the anchor code: {_first_line(crafting)}")
+
+
+def _first_line(crafting: Adapter) -> str:
+    line = (type(crafting).__doc__ or "").split("\n")[0]
+    return line[0].lower() + line[1:]

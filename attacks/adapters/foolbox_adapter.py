@@ -13,9 +13,7 @@ import torch
 from torch import Tensor
 
 from hashattack.attacks.adapters.base import Adapter, Steps, at_anchor
-from hashattack.attacks.base import Attack, attack
 from hashattack.attacks.libraries import Library, extra
-from hashattack.attacks.protocols import Protocol
 from hashattack.targets.hasher import Hasher
 
 FOOLBOX = extra("foolbox")
@@ -59,7 +57,7 @@ class FoolboxFGSM(Foolbox):
 
 @dataclass(frozen=True, kw_only=True)
 class FoolboxPGD(Foolbox, Steps):
-    """Sign steps from the image itself: foolbox's PGD without random start, its basic method."""
+    """Sign steps from the image itself, without random start."""
 
     def method(self, attacks: Any) -> Any:
         """Return foolbox's projected gradient descent."""
@@ -70,7 +68,7 @@ class FoolboxPGD(Foolbox, Steps):
 
 @dataclass(frozen=True, kw_only=True)
 class FoolboxMIFGSM(FoolboxPGD):
-    """MI-FGSM as foolbox has it: the momentum gathers signs, not gradients over their L1 norm.
+    """MI-FGSM whose momentum gathers signs, not gradients over their L1 norm.
 
     Attributes:
         momentum: the weight of the earlier signs.
@@ -85,19 +83,6 @@ class FoolboxMIFGSM(FoolboxPGD):
         )
 
 
-@attack
-def fgsm(protocol: Protocol) -> Attack:
-    """foolbox's FGSM towards the anchor code."""
-    return at_anchor(protocol, "foolbox-fgsm", "foolbox FGSM", FoolboxFGSM())
-
-
-@attack
-def linf_pgd(protocol: Protocol) -> Attack:
-    """foolbox's L-infinity PGD towards the anchor code, without random start."""
-    return at_anchor(protocol, "foolbox-linf-pgd", "foolbox PGD", FoolboxPGD())
-
-
-@attack
-def mi_fgsm(protocol: Protocol) -> Attack:
-    """foolbox's MI-FGSM towards the anchor code: momentum of gradient signs."""
-    return at_anchor(protocol, "foolbox-mi-fgsm", "foolbox MI-FGSM", FoolboxMIFGSM())
+fgsm = at_anchor("foolbox-fgsm", "foolbox FGSM", FoolboxFGSM())
+linf_pgd = at_anchor("foolbox-linf-pgd", "foolbox PGD", FoolboxPGD())
+mi_fgsm = at_anchor("foolbox-mi-fgsm", "foolbox MI-FGSM", FoolboxMIFGSM())

@@ -22,9 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from hashattack.attacks.adapters.base import Adapter, Steps, at_anchor
-from hashattack.attacks.base import Attack, AttackError, attack
+from hashattack.attacks.base import AttackError
 from hashattack.attacks.libraries import Library, extra
-from hashattack.attacks.protocols import Protocol
 from hashattack.targets.hasher import Hasher
 
 TORCHATTACKS = extra("torchattacks")
@@ -80,7 +79,7 @@ class TorchattacksFGSM(Torchattacks):
 
 @dataclass(frozen=True, kw_only=True)
 class TorchattacksPGD(Torchattacks, Steps):
-    """Sign steps from the image itself: PGD without random start."""
+    """Sign steps from the image itself, without random start."""
 
     method: ClassVar[str] = "PGD"
 
@@ -92,7 +91,7 @@ class TorchattacksPGD(Torchattacks, Steps):
 
 @dataclass(frozen=True, kw_only=True)
 class TorchattacksMIFGSM(Torchattacks, Steps):
-    """MI-FGSM (Dong et al., CVPR 2018): momentum of gradients over their mean absolute value.
+    """Momentum of gradients over their mean absolute value (Dong et al., CVPR 2018).
 
     Attributes:
         decay: the weight of the earlier gradients.
@@ -109,14 +108,14 @@ class TorchattacksMIFGSM(Torchattacks, Steps):
 
 @dataclass(frozen=True, kw_only=True)
 class TorchattacksNIFGSM(TorchattacksMIFGSM):
-    """NI-FGSM (Lin et al., ICLR 2020): the gradient is taken ahead, where the momentum leads."""
+    """The gradient is taken ahead, along the momentum (Lin et al., ICLR 2020)."""
 
     method: ClassVar[str] = "NIFGSM"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TorchattacksSINIFGSM(TorchattacksMIFGSM):
-    """SI-NI-FGSM (Lin et al., ICLR 2020): NI-FGSM with the gradients of scalings of the image.
+    """NI-FGSM with the gradients of scaled copies of the image (Lin et al., ICLR 2020).
 
     Attributes:
         copies: how many scalings; the i-th, from 0, divides the pixels by 2 to the i.
@@ -141,33 +140,8 @@ class TorchattacksSINIFGSM(TorchattacksMIFGSM):
         return super().passes * self.copies
 
 
-@attack
-def fgsm(protocol: Protocol) -> Attack:
-    """torchattacks' FGSM towards the anchor code."""
-    return at_anchor(protocol, "torchattacks-fgsm", "torchattacks FGSM", TorchattacksFGSM())
-
-
-@attack
-def pgd(protocol: Protocol) -> Attack:
-    """torchattacks' PGD towards the anchor code, without random start."""
-    return at_anchor(protocol, "torchattacks-pgd", "torchattacks PGD", TorchattacksPGD())
-
-
-@attack
-def mifgsm(protocol: Protocol) -> Attack:
-    """torchattacks' MI-FGSM towards the anchor code: momentum."""
-    return at_anchor(protocol, "torchattacks-mifgsm", "torchattacks MI-FGSM", TorchattacksMIFGSM())
-
-
-@attack
-def nifgsm(protocol: Protocol) -> Attack:
-    """torchattacks' NI-FGSM towards the anchor code: Nesterov momentum."""
-    return at_anchor(protocol, "torchattacks-nifgsm", "torchattacks NI-FGSM", TorchattacksNIFGSM())
-
-
-@attack
-def sinifgsm(protocol: Protocol) -> Attack:
-    """torchattacks' SI-NI-FGSM towards the anchor code: Nesterov momentum, scaled copies."""
-    return at_anchor(
-        protocol, "torchattacks-sinifgsm", "torchattacks SI-NI-FGSM", TorchattacksSINIFGSM()
-    )
+fgsm = at_anchor("torchattacks-fgsm", "torchattacks FGSM", TorchattacksFGSM())
+pgd = at_anchor("torchattacks-pgd", "torchattacks PGD", TorchattacksPGD())
+mifgsm = at_anchor("torchattacks-mifgsm", "torchattacks MI-FGSM", TorchattacksMIFGSM())
+nifgsm = at_anchor("torchattacks-nifgsm", "torchattacks NI-FGSM", TorchattacksNIFGSM())
+sinifgsm = at_anchor("torchattacks-sinifgsm", "torchattacks SI-NI-FGSM", TorchattacksSINIFGSM())

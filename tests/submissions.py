@@ -35,7 +35,7 @@ def request(path: Path, **changes: Any) -> ScoreRequest:
     """Return a request to score images, or with ``kind="codes"`` codes without a budget."""
     values: dict[str, Any] = {
         **{"kind": "images", "path": path, "attack": "theirs", "title": "Theirs"},
-        **{"source": SOURCE, "victims": (), "setting": None},
+        **{"source": SOURCE, "victims": []},
         "epsilon": None if changes.get("kind") == "codes" else 8 / 255,
     }
     return ScoreRequest(**{**values, **changes})

@@ -168,7 +168,7 @@ def test_several_settings_take_a_file_each(cache: Path, tmp_path: Path) -> None:
     what = {"kind": "codes", "source": "DPSH-Tiny-12"}
     with pytest.raises(ExternalError, match="no folder or file named by the number of setting 1: "):
         request(path, **what).submissions(written, origin)
-    (only,) = request(path / "0.npy", setting=0, **what).submissions(written, origin)
+    (only,) = request(path / "0.npy", **what).submissions(written, origin, 0)
     assert only.trial.draw_seed == 0
     np.savetxt(path / "1.csv", np.ones((10, 12)), delimiter=",")
     rows = scored(origin, tmp_path / "trials", cache, tmp_path / "to", request(path, **what))
@@ -209,7 +209,7 @@ def test_float_images_get_the_row_they_would_have_had_here(
 ) -> None:
     # In the byte order and with the axes in an order that are not ours.
     np.save(tmp_path / "mine.npy", np.asfortranarray(crafted(origin.out, "dhta").astype(">f4")))
-    what = request(tmp_path / "mine.npy", victims=("*",))
+    what = request(tmp_path / "mine.npy", victims=["*"])
     rows = scored(origin, trials, cache, tmp_path / "to", what)
     assert rows["victim"].tolist() == ["DPSH-Tiny-12", SOURCE]
     row, own = rows.iloc[1], own_row(origin.out, "dhta")
@@ -265,7 +265,7 @@ def test_codes_get_the_row_they_would_have_had_here(
     origin: Origin, trials: Path, cache: Path, tmp_path: Path
 ) -> None:
     np.savetxt(tmp_path / "mine.csv", crafted(origin.out, "anchor-code"), delimiter=",")
-    what = request(tmp_path / "mine.csv", kind="codes", victims=("*",))
+    what = request(tmp_path / "mine.csv", kind="codes", victims=["*"])
     rows = scored(origin, trials, cache, tmp_path / "to", what)
     skipped, row = rows.iloc[0], rows.iloc[1]
     own = own_row(origin.out, "anchor-code")
@@ -472,8 +472,9 @@ def test_requests_that_do_not_fit_the_trials_are_refused(
 ) -> None:
     np.save(tmp_path / "mine.npy", CODES)
     arguments = {"path": tmp_path / "mine.npy", "kind": "codes", **changes}
+    setting = arguments.pop("setting", None)
     with pytest.raises(ExternalError, match=message):
-        request(**arguments).submissions(TrialFile.read(trials), origin)
+        request(**arguments).submissions(TrialFile.read(trials), origin, setting)
 
 
 @pytest.mark.parametrize(

@@ -33,11 +33,7 @@ def export_trials(
         bool, typer.Option("--images", help="Also the clean queries, as lossless PNG.")
     ] = False,
     hashers: Annotated[
-        bool,
-        typer.Option(
-            "--hashers/--no-hashers",
-            help="The networks beside it; without, trials.json says where they are.",
-        ),
+        bool, typer.Option(help="Also the networks; without, trials.json says where they are.")
     ] = True,
     plugin: PluginOption = None,
     cache: CacheOption = None,
@@ -68,35 +64,22 @@ def score(
     source: Annotated[str, typer.Option(help="The target they were made on.")],
     images: Annotated[
         Path | None,
-        typer.Option(help="A folder of PNG named by rows, or .npy/.npz/.safetensors [q,3,S,S]"),
+        typer.Option(help="PNG files named by row, or .npy/.npz/.safetensors [q,3,S,S]."),
     ] = None,
     codes: Annotated[
-        Path | None,
-        typer.Option(help="Codes of -1 and +1 [q,K]: .npy, .npz, .safetensors, .csv, .txt."),
+        Path | None, typer.Option(help="-1 and +1 [q,K]: .npy, .npz, .safetensors, .csv, .txt.")
     ] = None,
-    title: Annotated[
-        str | None, typer.Option(help="Its name in reports. Default: --attack.")
-    ] = None,
+    title: Annotated[str, typer.Option(help="Its name in reports. Default: --attack.")] = "",
     epsilon: Annotated[
-        str | None,
-        typer.Option(help="The declared L-infinity budget, like 8/255. Default: none."),
+        str | None, typer.Option(help="Declared L-infinity budget, like 8/255. Default: none.")
     ] = None,
     victim: Annotated[
-        list[str] | None,
-        typer.Option(help="Globs of targets to query; repeatable. Default: the source."),
+        list[str] | None, typer.Option(help="Globs of targets; repeatable. Default: the source.")
     ] = None,
-    setting: Annotated[
-        int | None, typer.Option(help="One of the trials, by number. Default: all of them.")
-    ] = None,
-    to: Annotated[
-        Path | None, typer.Option(help="Output folder. Default: results/ATTACK-scored.")
-    ] = None,
+    setting: Annotated[int | None, typer.Option(help="One of the trials. Default: all.")] = None,
+    to: Annotated[Path | None, typer.Option(help="Default: results/ATTACK-scored.")] = None,
     report: Annotated[
-        bool,
-        typer.Option(
-            "--report/--no-report",
-            help="Write results.csv and the report, whose figures take the longest.",
-        ),
+        bool, typer.Option(help="Write results.csv and the report; its figures take the longest.")
     ] = True,
     devices: DevicesOption = "auto",
     slots_per_device: SlotsPerDeviceOption = None,
@@ -118,6 +101,9 @@ def score(
     from hashattack.benchmark.plugins import load_plugins
     from hashattack.benchmark.results.manifest import manifest_of, result_rows
     from hashattack.benchmark.running import RunOptions
+    from hashattack.reports.report import write_report
+    from hashattack.reports.results import export_results, load_results
+    from hashattack.reports.telling import say_written
 
     with usage_errors():
         path = images or codes
@@ -127,20 +113,26 @@ def score(
         if codes is not None and epsilon is not None:
             raise UserError("--epsilon is the budget of images; codes have none")
         load_plugins(plugin or ())
-        budget = None if epsilon is None else parse_epsilon(epsilon)
-        kind = "codes" if images is None else "images"
-        victims = victim or []
         request = ScoreRequest(
-            kind, path, attack, title or attack, source, budget, victims, setting
+            kind=kind,
+            path=path,
+            attack=attack,
+            title=title or attack,
+            source=source,
+            epsilon=None if epsilon is None else parse_epsilon(epsilon),
+            victims=victim or [],
         )
         origin = Origin.of(out, cache_folder(cache))
-        made = request.submissions(TrialFile.read(trials), origin)
+        made = request.submissions(TrialFile.read(trials), origin, setting)
         folder = (to or Path("results") / f"{attack}-scored").resolve()
         whole, plan = submit(origin, folder, made)
         options = RunOptions(EngineOptions(devices, slots_per_device))
         run_attended(whole, plan, out=folder, cache=cache_folder(cache), options=options)
-        if report:
-            _report_beside(out.resolve(), folder)
+        if report:  # of what was scored, and of that and the run together
+            export_results(load_results(folder), folder)
+            written = write_report([out.resolve(), folder], folder / "report")
+            say("\n" + written.leaderboard)
+            say_written(written)
         else:
             say(f"scored in {folder}; call without --no-report to write results.csv and the report")
         own, rows = result_rows(folder, manifest_of(plan)), result_rows(folder)
@@ -151,18 +143,6 @@ def score(
         say(f"of earlier calls, without a result either: {', '.join(earlier)}")
     if any(map(_is_bad, own)):
         raise typer.Exit(EXIT_CELLS_MISSING)
-
-
-def _report_beside(out: Path, scored: Path) -> None:
-    """Write the rows of what was scored, and one report of them and of the run they belong to."""
-    from hashattack.reports.report import write_report
-    from hashattack.reports.results import export_results, load_results
-    from hashattack.reports.telling import say_written
-
-    export_results(load_results(scored), scored)
-    written = write_report([out, scored], scored / "report")
-    say("\n" + written.leaderboard)
-    say_written(written)
 
 
 def _is_bad(row: Mapping[str, Any]) -> bool:

@@ -74,12 +74,17 @@ class TrialRecord(TrialIdentity):
     targets: list[list[int]]  # a query's target label row, as numbers of classes
 
     @property
+    def source_names(self) -> list[str]:
+        """The names of the hashers."""
+        return [source.name for source in self.sources]
+
+    @property
     def summary(self) -> str:
         """The setting in a line."""
         return (
             f"{self.setting}: {self.dataset}, {self.protocol}, {self.policy} targets, draw seed "
             f"{self.draw_seed}, target seed {self.target_seed}, {self.n_queries} queries; "
-            + ", ".join(source.name for source in self.sources)
+            f"{', '.join(self.source_names)}"
         )
 
 

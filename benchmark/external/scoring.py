@@ -12,7 +12,9 @@ from typing import ClassVar
 import numpy as np
 import torch
 from pydantic import ValidationError
+from torch import Tensor
 
+from hashattack.attacks.base import Attack, Batch, Crafting, Knowledge, TargetCode
 from hashattack.benchmark.external import ExternalError
 from hashattack.benchmark.external.export import TrialFile, TrialRecord
 from hashattack.benchmark.external.submission import (
@@ -24,15 +26,16 @@ from hashattack.benchmark.external.submission import (
 from hashattack.benchmark.external.trials import Origin, Record, Trial, TrialIdentity
 from hashattack.benchmark.jobs import Context, Job, Output, Task
 from hashattack.benchmark.names import nearest
-from hashattack.benchmark.plan.cells import Cell, circumstances, declared_class
+from hashattack.benchmark.plan.cells import Cell, describe, obstacle
 from hashattack.benchmark.plan.plan import Plan, assemble
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.results.adoption import adopt
 from hashattack.benchmark.store.files import write_json
 from hashattack.benchmark.store.folder import hold
-from hashattack.benchmark.store.keys import canonical_json
 from hashattack.benchmark.store.store import Store
 from hashattack.benchmark.suites.suite import faults
+from hashattack.datasets.base import IntArray, UInt8Array
+from hashattack.targets.hasher import Hasher
 from hashattack.targets.training import to_pixels
 
 _FILE = "submissions.json"
@@ -41,31 +44,27 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 _UPSTREAM = ("weights", "import", "pretrain", "train")  # of these nothing is made here
 
 
-@dataclass(frozen=True)
-class ScoreRequest:
-    """Arguments of ``score``.
-
-    Attributes:
-        kind: images or codes.
-        path: those of the only setting, or a folder with a folder or file per setting.
-        attack, title: the name of what made them, in results and in reports.
-        source: the target they were made on.
-        epsilon: the declared budget in pixels of [0, 1]; None for none.
-        victims: globs of targets; empty for the source itself.
-        setting: one of the trials' settings; None for all.
-    """
+class ScoreRequest(Record):
+    """Images or codes of one attack on one source."""
 
     kind: Kind
     path: Path
-    attack: str
-    title: str
-    source: str
-    epsilon: float | None
-    victims: Sequence[str]
-    setting: int | None
+    attack: str  # the name of what made them, in results
+    title: str  # in reports
+    source: str  # the target they were made on
+    epsilon: float | None  # the declared budget in pixels of [0, 1]
+    victims: Sequence[str]  # globs of targets; empty for the source itself
 
-    def submissions(self, trials: TrialFile, origin: Origin) -> list[Submission]:
+    def submissions(
+        self, trials: TrialFile, origin: Origin, setting: int | None = None
+    ) -> list[Submission]:
         """Read and check everything, and return what is to be scored.
+
+        Args:
+            trials: what they were made for.
+            origin: the folder that the trials were exported from.
+            setting: one of the trials' settings, which ``path`` is of; without, ``path`` has a
+                folder or file per setting where the trials have several.
 
         Raises:
             ExternalError: trials of another folder, or images or codes that do not fit them; the
@@ -78,7 +77,7 @@ class ScoreRequest:
             )
         if not self.path.exists():
             raise ExternalError(f"{self.path}: no such file or folder")
-        records, made, errors = self._records(trials), [], []
+        records, made, errors = self._records(trials, setting), [], []
         for record in records:
             try:
                 path = self.path if len(records) == 1 else self._path_of(record)
@@ -89,20 +88,17 @@ class ScoreRequest:
             raise ExternalError("\n".join(errors))
         return made
 
-    def _records(self, trials: TrialFile) -> list[TrialRecord]:
+    def _records(self, trials: TrialFile, setting: int | None) -> list[TrialRecord]:
         """Return the settings that are requested."""
-        names = {one.setting: {source.name for source in one.sources} for one in trials.settings}
-        chosen = [
-            one
-            for one in trials.settings
-            if self.source in names[one.setting] and self.setting in (None, one.setting)
-        ]
+        having = [one for one in trials.settings if self.source in one.source_names]
+        chosen = [one for one in having if setting in (None, one.setting)]
         if not chosen:
-            wanted = "" if self.setting is None else f" --setting {self.setting}"
+            wanted = "" if setting is None else f" --setting {setting}"
+            known = {name for one in trials.settings for name in one.source_names}
             listed = "\n".join(f"  {one.summary}" for one in trials.settings)
             raise ExternalError(
-                f"--source {self.source}{wanted}: not in the trials"
-                f"{nearest(self.source, set().union(*names.values()))}; there is\n{listed}"
+                f"--source {self.source}{wanted}: not in the trials{nearest(self.source, known)}; "
+                f"there is\n{listed}"
             )
         return chosen
 
@@ -125,17 +121,13 @@ class ScoreRequest:
                 raise ExternalError(f"--victim {glob}: no such target; there is {listed}")
         globs = self.victims or [self.source]
         read_submission(self.kind, path, _shape(self.kind, trial, self.source))
-        return Submission(
-            attack=self.attack,
-            title=self.title,
-            kind=self.kind,
-            path=str(path),
-            sha256=content_sha256(path, record.n_queries),
-            source=self.source,
-            victims=[v for v in trial.targets if any(fnmatch.fnmatchcase(v, g) for g in globs)],
-            epsilon=self.epsilon,
-            trial=trial.identity,
-        )
+        resolved = {
+            "path": path,
+            "victims": [v for v in trial.targets if any(fnmatch.fnmatchcase(v, g) for g in globs)],
+            "sha256": content_sha256(path, record.n_queries),
+            "trial": trial.identity,
+        }
+        return Submission(**{**dict(self), **resolved})
 
 
 def matching_trial(record: TrialRecord, origin: Origin, source: str) -> Trial:
@@ -145,10 +137,8 @@ def matching_trial(record: TrialRecord, origin: Origin, source: str) -> Trial:
         ExternalError: the folder has other data, another draw or another hasher; the text names
             what differs.
     """
-
-    wanted = dict(record) | {
-        source: next(one.sha256 for one in record.sources if one.name == source)
-    }
+    hashers = {one.name: one.sha256 for one in record.sources}
+    wanted = {**dict(record), source: hashers[source]}
     trial = max(
         origin.trials, key=lambda one: sum(wanted[name] == value for name, value in one.identity)
     )
@@ -172,69 +162,53 @@ def matching_trial(record: TrialRecord, origin: Origin, source: str) -> Trial:
     return trial
 
 
-class Submission(Record):
-    """Images or codes of one attack on one source, for the queries of one trial."""
+class Submission(ScoreRequest):
+    """A request for the queries of one trial, with its path absolute and its victims named."""
 
-    attack: str
-    title: str
-    kind: Kind
-    path: str
-    sha256: str
-    source: str
-    victims: list[str]
-    epsilon: float | None
+    sha256: str  # of the content
     trial: TrialIdentity
 
-    @property
-    def place(self) -> tuple[str, str, TrialIdentity]:
-        """A later submission replaces an earlier one of the same place."""
-        return self.attack, self.source, self.trial
-
     def cells(self, trial: Trial) -> Iterator[Cell]:
-        """Yield a cell per victim, hashed and scored by the same stages as any attack."""
+        """Yield a cell per victim, described, hashed and scored like those of any attack."""
         graph, source = trial.targets[self.source]
-        of, code_only = f"{self.title} on {self.source}", self.kind == "codes"
+        part = _OtherCode()
+        attack = Attack(
+            id=self.attack,
+            title=self.title,
+            target_code=part,
+            crafting=None if self.kind == "codes" else part,
+            epsilon=self.epsilon,
+        )
         task = External(
             kind=self.kind,
             sha256=self.sha256,
             shape=_shape(self.kind, trial, self.source),
             dtype=graph.suite.compute.dtype,
-            path=self.path,
-            of=of,
+            path=str(self.path),
+            of=f"{self.title} on {self.source}",
         )
         craft = Job.of(task, {})
         graph.jobs[craft.key] = craft  # replaces a job of equal content at an earlier path
-        for name in self.victims:
-            home, victim = trial.targets[name]
-            compute = graph.compute(source.spec.backbone)
-            row = {
-                **circumstances(graph, trial.setting, source, victim, compute),
-                "attack": self.attack,
-                "title": self.title,
-                "role": "",
-                "targeted": True,
-                "code_only": code_only,
-                "learns": None,  # unknown
-                "params": canonical_json({} if self.epsilon is None else {"epsilon": self.epsilon}),
-                "budget_class": "code" if code_only else declared_class(self.epsilon),
-                "epsilon": self.epsilon,
-                "overrides": "",
-                "variant": "",
-            }
-            if code_only and source.spec.bits != victim.spec.bits:
-                lengths = source.spec.bits, victim.spec.bits
-                yield Cell(row, {}, "a {}-bit code cannot query a {}-bit database".format(*lengths))
-                continue
-            judged = home.judged(
-                trial.setting,
-                craft,
-                source,
-                victim,
-                of=of,
-                epsilon=self.epsilon,
-                code_only=code_only,
-            )
-            yield Cell(row, {"craft": craft, **judged})
+        for home, victim in (trial.targets[name] for name in self.victims):
+            row = describe(graph, trial.setting, attack, source, victim)
+            row |= {"learns": None, "overrides": "", "variant": ""}  # unknown, and none
+            if (reason := obstacle(attack, source, victim)) is not None:
+                yield Cell(row, {}, reason)
+            else:
+                yield Cell(row, home.chain(trial.setting, craft, attack, source, victim))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OtherCode(TargetCode, Crafting):
+    """Stands in an attack for the parts that ran elsewhere."""
+
+    def codes(self, knowledge: Knowledge, targets: UInt8Array, rows: IntArray, seed: int) -> Tensor:
+        """Never called: only what it returned is known."""
+        raise NotImplementedError
+
+    def perturb(self, batch: Batch, hasher: Hasher, epsilon: float | None) -> Tensor:
+        """Never called: only what it returned is known."""
+        raise NotImplementedError
 
 
 def _short(value: object) -> str:
@@ -299,7 +273,8 @@ def submit(origin: Origin, to: Path, new: Sequence[Submission]) -> tuple[Plan, P
         ExternalError: the folder belongs to another origin or run, or a hasher is not trained.
     """
     with hold(to):
-        listed = list({one.place: one for one in [*_kept(origin, to), *new]}.values())
+        known = {(one.attack, one.source, one.trial): one for one in [*_kept(origin, to), *new]}
+        listed = list(known.values())
         whole, plan = _plan(origin, listed), _plan(origin, new)
         adopt(whole.jobs.values(), origin.out, to)
         store = Store(to / "store")

@@ -10,7 +10,7 @@ from typing import Any
 
 from hashattack.attacks.base import Attack, Crafting
 from hashattack.attacks.protocols import PROTOCOLS
-from hashattack.benchmark.jobs import Compute, Job
+from hashattack.benchmark.jobs import Job
 from hashattack.benchmark.plan.graph import JobGraph, Setting, Target
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.store.keys import canonical_json
@@ -46,15 +46,16 @@ def cells_of(graph: JobGraph, targets: Sequence[Target]) -> Iterator[Cell]:
             changes = {**_shared(suite, entry, published), **entry.params}
             attack = override(base, changes, f"attacks[{number}].params")
             for source, victim in _pairs(suite, entry, attack, targets):
-                row = _describe(graph, setting, attack, source, victim)
+                row = describe(graph, setting, attack, source, victim)
                 row |= {"overrides": _listed(changes), "variant": _listed(entry.params)}
-                if (reason := _obstacle(attack, source, victim)) is not None:
+                if (reason := obstacle(attack, source, victim)) is not None:
                     yield Cell(row, {}, reason)
                 else:
-                    yield Cell(row, graph.chain(setting, attack, source, victim))
+                    craft = graph.craft(setting, attack, source)
+                    yield Cell(row, graph.chain(setting, craft, attack, source, victim))
 
 
-def _obstacle(attack: Attack, source: Target, victim: Target) -> str | None:
+def obstacle(attack: Attack, source: Target, victim: Target) -> str | None:
     """Return why a cell cannot be run, or None."""
     if attack.code_only and source.spec.bits != victim.spec.bits:
         return f"a {source.spec.bits}-bit code cannot query a {victim.spec.bits}-bit database"
@@ -75,12 +76,8 @@ def _pairs(
                 yield source, victim
 
 
-def _describe(
-    graph: JobGraph,
-    setting: Setting,
-    attack: Attack,
-    source: Target,
-    victim: Target,
+def describe(
+    graph: JobGraph, setting: Setting, attack: Attack, source: Target, victim: Target
 ) -> dict[str, Any]:
     """Return the columns of a row that are known before anything ran."""
     compute = graph.compute(None if attack.blind else source.spec.backbone)
@@ -95,15 +92,6 @@ def _describe(
         "budget_class": _budget_class(attack),
         "epsilon": attack.epsilon,
         "passes_per_image": _declared_passes(attack),
-        **circumstances(graph, setting, source, victim, compute),
-    }
-
-
-def circumstances(
-    graph: JobGraph, setting: Setting, source: Target, victim: Target, compute: Compute
-) -> dict[str, Any]:
-    """Return the columns of a row that do not depend on its attack."""
-    return {
         "dataset": graph.data.name,
         "dataset_fingerprint": graph.data.fingerprint,
         **_hasher("source", source.spec),
@@ -171,9 +159,4 @@ def _budget_class(attack: Attack) -> str:
         return "code"
     if not attack.targeted:
         return "reference"
-    return declared_class(attack.epsilon)
-
-
-def declared_class(epsilon: float | None) -> str:
-    """Return the budget class of images by their declared budget in [0, 1]."""
-    return "unbounded" if epsilon is None else f"{round(255 * epsilon, 3):g}/255"
+    return "unbounded" if attack.epsilon is None else f"{round(255 * attack.epsilon, 3):g}/255"

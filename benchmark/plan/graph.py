@@ -215,39 +215,19 @@ class JobGraph:
         return self.job(task, **inputs)
 
     def chain(
-        self, setting: Setting, attack: Attack, source: Target, victim: Target
+        self, setting: Setting, craft: Job, attack: Attack, source: Target, victim: Target
     ) -> dict[str, Job]:
-        """Return the jobs that fill one cell: craft once, hash and score on the victim."""
-        craft = self.craft(setting, attack, source)
-        of = attack.title if attack.blind else f"{attack.title} on {source.spec.name}"
-        code_only, epsilon = attack.code_only, attack.epsilon
-        judged = self.judged(
-            setting, craft, source, victim, of=of, epsilon=epsilon, code_only=code_only
-        )
-        return {"craft": craft, **judged}
-
-    def judged(
-        self,
-        setting: Setting,
-        craft: Job,
-        source: Target,
-        victim: Target,
-        *,
-        of: str,
-        epsilon: float | None,
-        code_only: bool,
-    ) -> dict[str, Job]:
-        """Return the jobs that hash and score what was crafted, by whomever.
+        """Return the jobs that fill one cell: those that hash and score what was crafted.
 
         Args:
             setting: what all attacks share.
-            craft: hands over images, or codes.
+            craft: stores the images, or the codes of a code-only attack.
+            attack: what was crafted by.
             source, victim: what it was crafted on, and what is queried.
-            of: what a person calls it.
-            epsilon: the declared budget.
-            code_only: whether codes are handed over.
         """
-        chain: dict[str, Job] = {}
+        chain = {"craft": craft}
+        of = attack.title if attack.blind else f"{attack.title} on {source.spec.name}"
+        code_only = attack.code_only
         draw = self.draw(setting.protocol, setting.policy, setting.seed)
         database = self.encode(victim, setting.target_seed, "database")
         if not code_only:
@@ -256,7 +236,7 @@ class JobGraph:
                 compute=self.compute(victim.spec.backbone),
                 victim=victim.spec,
                 n_queries=self.n_queries,
-                epsilon=epsilon,
+                epsilon=attack.epsilon,
                 of=of,
             )
             chain["hash"] = self.job(

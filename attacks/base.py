@@ -159,9 +159,14 @@ class TargetCode(Part, ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Crafting(Part, ABC):
-    """A way to make the adversarial image. Override :meth:`perturb`, or :meth:`ready` too."""
+    """A way to make the adversarial image. Override :meth:`perturb`, or :meth:`ready` too.
+
+    One that sets both ``needs_code`` and ``needs_hasher`` to False is run once for all hashers,
+    and must use neither.
+    """
 
     needs_code: ClassVar[bool] = True
+    needs_hasher: ClassVar[bool] = True
 
     @property
     def passes(self) -> int:
@@ -175,22 +180,6 @@ class Crafting(Part, ABC):
     @abstractmethod
     def perturb(self, batch: Batch, hasher: Hasher, epsilon: float | None) -> Tensor:
         """Return adversarial images ``[n, 3, S, S]`` in [0, 1], within ``epsilon`` if declared."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Blind(Crafting):
-    """A crafting that sees nothing of any hasher, so that one result serves every target."""
-
-    needs_code: ClassVar[bool] = False
-
-    @abstractmethod
-    def disturb(self, batch: Batch, epsilon: float | None) -> Tensor:
-        """Return images ``[n, 3, S, S]`` in [0, 1]."""
-
-    def perturb(self, batch: Batch, hasher: Hasher, epsilon: float | None) -> Tensor:
-        """Return what :meth:`disturb` does."""
-        del hasher
-        return self.disturb(batch, epsilon)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,9 +229,9 @@ class Attack:
         return any(part is not None and part.learns for part in (self.target_code, self.crafting))
 
     @property
-    def blind(self) -> bool:
-        """Whether it neither aims at a code nor sees a hasher."""
-        return not self.targeted and isinstance(self.crafting, Blind)
+    def needs_source(self) -> bool:
+        """Whether it aims at a code or uses a hasher; if not, one run serves all hashers."""
+        return self.targeted or self.crafting is None or self.crafting.needs_hasher
 
     @property
     def libraries(self) -> tuple[Library, ...]:
@@ -268,17 +257,10 @@ class Attack:
         return codes
 
     def ready(self, knowledge: Knowledge) -> Perturb:
-        """Return the function that perturbs a batch; what comes out is measured, never mended."""
+        """Return the function that perturbs a batch; the harness measures its images."""
         if self.crafting is None:
             raise AttackError(f"{self.id}: a code-only attack crafts no image")
         return self.crafting.ready(knowledge, self.epsilon)
-
-    def ready_blind(self) -> Perturb:
-        """Return the function that perturbs a batch, for an attack that sees no hasher."""
-        crafting = self.crafting
-        if not isinstance(crafting, Blind):
-            raise AttackError(f"{self.id}: its crafting sees the hasher")
-        return lambda batch: crafting.disturb(batch, self.epsilon)
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from hashattack.attacks.base import AttackError, Batch, Blind, Crafting
+from hashattack.attacks.base import AttackError, Batch, Crafting
 from hashattack.attacks.protocols import StepRule
 from hashattack.targets.hasher import Hasher
 
@@ -24,19 +25,25 @@ FULL_SLOPE = ((1.0, 1.0),)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Identity(Blind):
+class Identity(Crafting):
     """The query as it is."""
 
-    def disturb(self, batch: Batch, epsilon: float | None) -> Tensor:  # noqa: ARG002 - it keeps all
+    needs_code: ClassVar[bool] = False
+    needs_hasher: ClassVar[bool] = False
+
+    def perturb(self, batch: Batch, hasher: Hasher, epsilon: float | None) -> Tensor:  # noqa: ARG002
         """Return the images unchanged."""
         return batch.images
 
 
 @dataclass(frozen=True, kw_only=True)
-class UniformNoise(Blind):
+class UniformNoise(Crafting):
     """Uniform noise in [−epsilon, epsilon], clipped to the pixel range."""
 
-    def disturb(self, batch: Batch, epsilon: float | None) -> Tensor:
+    needs_code: ClassVar[bool] = False
+    needs_hasher: ClassVar[bool] = False
+
+    def perturb(self, batch: Batch, hasher: Hasher, epsilon: float | None) -> Tensor:  # noqa: ARG002
         """Return the images plus noise drawn per query."""
         bound = 1.0 if epsilon is None else epsilon
         noise = (2 * batch.uniform("noise") - 1) * bound

@@ -1,114 +1,34 @@
-"""A job: a frozen task, its key, and what it may use while it runs.
+"""Jobs: a stage with its parameters, bound to the jobs it reads.
 
-The key is the SHA-256 of canonical JSON of (stage, version, the task's fields, keys of the
-inputs). Code revision, host and device are provenance, never part of it.
+A stage is a function of frozen parameters and a :class:`Context`; :func:`implements` declares it.
+A job's key is the SHA-256 of canonical JSON of (stage, version, parameters, keys of the inputs).
+Code revision, host and device are provenance, never part of it.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 
-from hashattack.benchmark.engines.base import HARNESS
-from hashattack.benchmark.numerics import Precision
+from hashattack.benchmark.audit import hidden_labels
+from hashattack.benchmark.engines.base import ATTACKER, HARNESS
+from hashattack.benchmark.pipeline import Stage
 from hashattack.benchmark.store.journal import Journal
-from hashattack.benchmark.store.keys import digest
+from hashattack.benchmark.store.keys import digest, is_own
 from hashattack.benchmark.store.store import Arrays, JobRef, Store
+from hashattack.datasets.base import DatasetError, DatasetSpec, RetrievalData, SplitName
+from hashattack.targets.backbones import Backbone
 
-Progress = Callable[[int, int, str], None]
+Precision = Literal["full", "tf32", "bfloat16"]
+Progress = Callable[[int, int, str], None]  # done, total, unit
+T = TypeVar("T")
 
-
-@dataclass(frozen=True)
-class Compute:
-    """How networks are run. Part of the keys: other values may change the last bits."""
-
-    batch: int = 32
-    threads: int = 1
-    dtype: str = "float32"
-    precision: Precision = "full"
-    compiled: bool = False  # the trunk, by torch.compile
-
-
-@dataclass(frozen=True)
-class Output:
-    """What a task hands to the store: named arrays, numbers for the result row, words for it."""
-
-    arrays: Arrays
-    data: Mapping[str, Any] = field(default_factory=dict)
-    notes: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Context:
-    """What a task may use while it runs."""
-
-    store: Store
-    inputs: Mapping[str, JobRef]
-    cache: Path
-    device: torch.device
-    progress: Progress
-    journal: Journal
-    halvings: int = 0  # how often the batch was halved after the device ran out of memory
-
-    def arrays(self, role: str) -> Arrays:
-        """Return the verified tensors of an input job."""
-        return self.store.arrays(self.inputs[role])
-
-    def data(self, role: str) -> Mapping[str, Any]:
-        """Return the numbers an input job recorded."""
-        return dict((self.store.record(self.inputs[role]) or {"data": {}})["data"])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task(ABC):
-    """One stage of the pipeline with its parameters."""
-
-    stage: ClassVar[str]
-    version: ClassVar[int] = 1  # raise it when the stage's results change
-
-    @property
-    @abstractmethod
-    def label(self) -> str:
-        """What a person calls this job."""
-
-    @property
-    def cpu_threads(self) -> int:
-        """Threads the job runs on; part of its key where it runs a network."""
-        return 1
-
-    @property
-    def timed(self) -> bool:
-        """Whether its seconds stand in a table, so that it gets its device alone."""
-        return False
-
-    @property
-    def isolation(self) -> str:
-        """Jobs of different isolation never share a process."""
-        return HARNESS
-
-    @property
-    def precision(self) -> Precision:
-        """How exactly its device computes."""
-        return "full"
-
-    @property
-    def batch(self) -> int | None:
-        """Images it runs at a time, where it does."""
-        return None
-
-    @property
-    def divisible(self) -> bool:
-        """Whether smaller batches give the same result but for rounding."""
-        return False
-
-    @abstractmethod
-    def run(self, context: Context) -> Output:
-        """Do the work."""
+FORWARD_AND_BACKWARD = 3  # the work of both, in forward passes
 
 
 @dataclass(frozen=True)
@@ -116,7 +36,7 @@ class Resources:
     """What a job needs of the slot it runs on.
 
     Attributes:
-        threads: of the CPU; part of the job's key where it runs a network.
+        threads: of the CPU.
         precision: how exactly its device computes.
         batch: images at a time, where it runs a network.
         divisible: smaller batches give the same result but for rounding.
@@ -131,20 +51,156 @@ class Resources:
 
 
 @dataclass(frozen=True)
-class Job:
-    """A task bound to the jobs it reads."""
+class Compute:
+    """How networks are run. Part of the keys: other values may change the last bits."""
 
-    task: Task
+    batch: int = 32
+    threads: int = 1
+    dtype: str = "float32"
+    precision: Precision = "full"
+    compiled: bool = False  # the trunk, by torch.compile
+
+    def resources(self, *, timed: bool = False) -> Resources:
+        """Return what a job needs whose images do not depend on each other."""
+        return Resources(self.threads, self.precision, self.batch, divisible=True, timed=timed)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a job's time is proportional to.
+
+    Attributes:
+        amount: forward passes of a backbone over single images; without a backbone, pairs of a
+            query and a database item that are ranked.
+        backbone: the network, or None.
+        kind: other work of the stage has another speed, such as the fit of another part.
+    """
+
+    amount: int
+    backbone: Backbone | None = None
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a job stores: named arrays, numbers for the result row, notes for its reader."""
+
+    arrays: Arrays
+    data: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a job may use while it runs."""
+
+    store: Store
+    inputs: Mapping[str, JobRef]
+    cache: Path
+    device: torch.device
+    progress: Progress
+    journal: Journal
+    halvings: int = 0  # how often the batch was halved after the device ran out of memory
+
+    def arrays(self, role: str) -> Arrays:
+        """Return the verified tensors of an input job."""
+        return self.store.arrays(self.inputs[role])
+
+    def data(self, role: str) -> Mapping[str, Any]:
+        """Return the numbers that an input job recorded."""
+        return dict((self.store.record(self.inputs[role]) or {"data": {}})["data"])
+
+
+@dataclass(frozen=True)
+class Implementation(Generic[T]):
+    """The function of a stage, and what is known of its jobs before they run."""
+
+    stage: Stage
+    run: Callable[[T, Context], Output]
+    label: Callable[[T], str]
+    resources: Callable[[T], Resources]
+    work: Callable[[T, RetrievalData], Work | None] | None
+
+
+_IMPLEMENTATIONS: dict[type[Any], Implementation[Any]] = {}
+
+
+def implements(
+    stage: Stage,
+    parameters: type[T],
+    *,
+    label: Callable[[T], str],
+    resources: Callable[[T], Resources] = lambda _: Resources(),
+    work: Callable[[T, RetrievalData], Work | None] | None = None,
+) -> Callable[[Callable[[T, Context], Output]], Callable[[T, Context], Output]]:
+    """Declare the decorated function as what a stage does with parameters of a class.
+
+    Args:
+        stage: from the list of stages.
+        parameters: a frozen dataclass; its fields are part of the job's key, except those with
+            ``metadata={"key": False}``.
+        label: what messages call a job with these parameters.
+        resources: what it needs of its slot.
+        work: what its time is proportional to; None for a fraction of a second.
+    """
+
+    def register(run: Callable[[T, Context], Output]) -> Callable[[T, Context], Output]:
+        _IMPLEMENTATIONS[parameters] = Implementation(stage, run, label, resources, work)
+        return run
+
+    return register
+
+
+@functools.lru_cache(maxsize=4)
+def _loaded(dataset: DatasetSpec, cache: Path, hidden: tuple[SplitName, ...]) -> RetrievalData:
+    """Return a data set, read once a process: lists and files of a large one take seconds.
+
+    Hidden labels are not kept in this cache either.
+    """
+    data = dataset.load(cache)
+    return data.without_labels(*hidden, refusal=hidden_labels) if hidden else data
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnData:
+    """Parameters of a job that reads a data set, which its fingerprint identifies in the key."""
+
+    dataset: DatasetSpec = field(metadata={"key": False})
+    fingerprint: str
+
+    def data(self, context: Context) -> RetrievalData:
+        """Return the data set, without the labels that the stage hides.
+
+        Raises:
+            DatasetError: it changed since the plan was made.
+        """
+        hides = _IMPLEMENTATIONS[type(self)].stage.hides
+        hidden = tuple(split for split in hides if split not in context.inputs)
+        data = _loaded(self.dataset, context.cache, hidden)
+        if data.fingerprint != self.fingerprint:
+            _loaded.cache_clear()  # this process may have read an older version
+            data = _loaded(self.dataset, context.cache, hidden)
+        if data.fingerprint != self.fingerprint:
+            raise DatasetError(f"{data.name} changed since the plan was made; run again")
+        return data
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stage's parameters, bound to the jobs it reads."""
+
+    task: Any  # of a class that :func:`implements` declared
     inputs: Mapping[str, JobRef]
     key: str
 
     @classmethod
-    def of(cls, task: Task, inputs: Mapping[str, Job]) -> Job:
-        """Bind a task to its inputs and derive the key."""
+    def of(cls, task: Any, inputs: Mapping[str, Job]) -> Job:
+        """Bind parameters to input jobs by role, and derive the key."""
+        stage = _IMPLEMENTATIONS[type(task)].stage
         key = digest(
             {
-                "stage": task.stage,
-                "version": task.version,
+                "stage": stage.name,
+                "version": stage.version,
                 "task": task,
                 "inputs": {role: job.key for role, job in inputs.items()},
             }
@@ -152,27 +208,46 @@ class Job:
         return cls(task, {role: job.ref for role, job in inputs.items()}, key[:40])
 
     @property
+    def implementation(self) -> Implementation[Any]:
+        """The declaration of its stage."""
+        return _IMPLEMENTATIONS[type(self.task)]
+
+    @property
     def stage(self) -> str:
         """The name of its stage."""
-        return self.task.stage
+        return self.implementation.stage.name
 
     @property
     def label(self) -> str:
         """What messages call it."""
-        return self.task.label
+        return self.implementation.label(self.task)
 
     @property
     def resources(self) -> Resources:
         """What it needs of its slot."""
-        task = self.task
-        return Resources(task.cpu_threads, task.precision, task.batch, task.divisible, task.timed)
+        return self.implementation.resources(self.task)
 
     @property
     def isolation(self) -> str:
-        """Jobs of different isolation never share a process."""
-        return self.task.isolation
+        """Jobs of different groups never share a process.
+
+        The harness's jobs are one group and the program's own attacks another. A job with code of
+        a plug-in in it has a group of its own: what it does to its process affects no other job.
+        """
+        if not self.implementation.stage.attacker:
+            return HARNESS
+        return ATTACKER if is_own(self.task) else f"{ATTACKER} {digest(self.task)}"
 
     @property
     def ref(self) -> JobRef:
-        """Where the store keeps this job."""
+        """Where the store keeps it."""
         return JobRef(self.stage, self.key)
+
+    def work(self, data: RetrievalData | None) -> Work | None:
+        """Return what its time is proportional to, or None for a fraction of a second."""
+        work = self.implementation.work
+        return None if work is None or data is None else work(self.task, data)
+
+    def run(self, context: Context) -> Output:
+        """Do the work."""
+        return self.implementation.run(self.task, context)

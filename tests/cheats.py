@@ -13,12 +13,12 @@ import hashlib
 import sys
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from hashattack.attacks.base import Attack, Blind, Fitted, attack
+from hashattack.attacks.base import Attack, Crafting, Fitted, attack
 from hashattack.attacks.gradient import DHTA_SCHEDULE, ProjectedGradient
 from hashattack.attacks.protocols import EPSILON
 from hashattack.attacks.published import anchor_code
@@ -39,7 +39,7 @@ def entry(kind, epsilon=EPSILON):
 
     def build(protocol):
         """Cheats."""
-        code = None if issubclass(kind, Blind) else anchor_code(protocol)
+        code = anchor_code(protocol) if kind.needs_code else None
         made = kind(**loop)
         name = kind.__name__.lower()
         return Attack(id=name, title=name, target_code=code, crafting=made, epsilon=epsilon)
@@ -159,28 +159,8 @@ class Patches(ProjectedGradient):
         return made
 
 
-@entry
-@dataclass(frozen=True, kw_only=True)
-class LooksUp(ProjectedGradient):
-    def perturb(self, batch, hasher, epsilon):
-        fresh = [n for n, row in enumerate(batch.rows) if int(row) not in KEPT]
-        if fresh:
-            made = super().perturb(batch, hasher, epsilon)
-            KEPT.update({int(batch.rows[n]): made[n] for n in fresh})
-        return torch.stack([KEPT[int(row)] for row in batch.rows])
-
-
-@entry
-@dataclass(frozen=True, kw_only=True)
-class LooksUpBlindly(Blind):
-    def disturb(self, batch, epsilon):
-        for n, row in enumerate(batch.rows):
-            KEPT.setdefault(("blind", int(row)), (batch.images[n] + epsilon / 2).clamp(0, 1))
-        return torch.stack([KEPT["blind", int(row)] for row in batch.rows])
-
-
 class Learns(ProjectedGradient):
-    """Is rehearsed in whole, for it says that it learns."""
+    """Warms up on other images, because it says that it learns."""
 
     learns = True
 
@@ -188,32 +168,26 @@ class Learns(ProjectedGradient):
         return Fitted({"nothing": np.zeros(1)}, {})
 
 
-def flipped_beforehand(batch, craft):
-    """Craft on the mirror images of what is shown, unless they were shown before."""
-    names = [image.numpy().tobytes() for image in batch.images]
-    known = all(name in KEPT for name in names)
-    KEPT.setdefault("calls", []).append("kept" if known else "made")
-    if known:
-        return torch.stack([KEPT[name] for name in names])
-    images = batch.images.flip(-1).contiguous()
-    made = craft(replace(batch, images=images))
-    KEPT.update({image.numpy().tobytes(): one for image, one in zip(images, made)})
-    return made.flip(-1)
-
-
 @entry
 @dataclass(frozen=True, kw_only=True)
-class Flips(Learns):
+class Records(Learns):
+    """Keeps a digest of every image that it sees."""
+
     def perturb(self, batch, hasher, epsilon):
-        craft = super().perturb
-        return flipped_beforehand(batch, lambda one: craft(one, hasher, epsilon))
+        digests = [hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in batch.images]
+        KEPT.setdefault("calls", []).append(digests)
+        return super().perturb(batch, hasher, epsilon)
 
 
 @entry
 @dataclass(frozen=True, kw_only=True)
-class FlipsBlindly(Blind):
-    def disturb(self, batch, epsilon):
-        return flipped_beforehand(batch, lambda one: (one.images + epsilon / 2).clamp(0, 1))
+class UsesTheHasher(Crafting):
+    """Says that it needs no hasher, and uses it."""
+
+    needs_code = needs_hasher = False
+
+    def perturb(self, batch, hasher, epsilon):
+        return (batch.images + epsilon * hasher(batch.images).mean().sign()).clamp(0, 1)
 
 
 @entry
@@ -247,22 +221,6 @@ def trains_with_its_codes(protocol):
     code = TrainingCode(**vars(anchor_code(protocol)))
     name, loop = "trainswithitscodes", ProjectedGradient(**LOOP)
     return Attack(id=name, title=name, target_code=code, crafting=loop, epsilon=EPSILON)
-
-
-@entry
-@dataclass(frozen=True, kw_only=True)
-class Prepared(ProjectedGradient):
-    def perturb(self, batch, hasher, epsilon):
-        images = queries().images.read(np.asarray(batch.rows))
-        return torch.from_numpy(images).to(batch.images) / 255
-
-
-class Unbounded(ProjectedGradient):
-    def perturb(self, batch, hasher, epsilon):
-        return torch.full_like(batch.images, 0.5)
-
-
-entry(Unbounded, epsilon=None)
 
 
 @entry

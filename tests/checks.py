@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from hashattack.benchmark.jobs import Job
+from hashattack.benchmark.pipeline import PREPARING
 from hashattack.benchmark.plan.plan import Plan
 from hashattack.benchmark.regression.baseline import read_baseline
 from hashattack.benchmark.regression.checking import check
 from hashattack.benchmark.regression.question import Question
 from hashattack.benchmark.regression.verdict import Demands, Verdict
 from hashattack.benchmark.results.manifest import write_manifest
-from hashattack.benchmark.stages.names import PREPARING
 from tests.conftest import InlineEngine, run_jobs
 
 ONE = ["source=DPSH-Tiny-32"]

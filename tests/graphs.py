@@ -9,59 +9,59 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from hashattack.benchmark.engines.base import Slot
-from hashattack.benchmark.jobs import Context, Job, Output, Task
+from hashattack.benchmark.jobs import Context, Job, Output, Resources, implements
+from hashattack.benchmark.pipeline import Stage
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dummy(Task):
-    """A task that does nothing."""
+class Dummy:
+    """Parameters of a job that does nothing."""
 
-    stage = "dummy"
     name: str
     alone: bool = False
 
-    @property
-    def label(self) -> str:
-        return self.name
 
-    @property
-    def timed(self) -> bool:
-        return self.alone
-
-    def run(self, context: Context) -> Output:
-        return Output({"name": np.frombuffer(self.name.encode(), dtype=np.uint8)}, {})
+@implements(
+    Stage("dummy"),
+    Dummy,
+    label=lambda task: task.name,
+    resources=lambda task: Resources(timed=task.alone),
+)
+def dummy(task: Dummy, _: Context) -> Output:
+    return Output({"name": np.frombuffer(task.name.encode(), dtype=np.uint8)}, {})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Misbehaving(Dummy):
-    """A task that misbehaves in its first ``times`` attempts, which a folder counts."""
+class Misbehaving:
+    """Parameters of a job that misbehaves in its first attempts, which a folder counts."""
 
-    stage = "misbehaving"
+    name: str
     how: str
     times: int
     folder: str
+    alone: bool = False
     splits: bool = True
 
-    @property
-    def batch(self) -> int | None:
-        return 8
 
-    @property
-    def divisible(self) -> bool:
-        return self.splits
-
-    def run(self, context: Context) -> Output:
-        witness = Path(self.folder) / self.name
-        tries = len(witness.read_text()) if witness.exists() else 0
-        witness.write_text("x" * (tries + 1))
-        if tries < self.times:
-            misbehave(self.how, context)
-        return super().run(context)
+@implements(
+    Stage("misbehaving"),
+    Misbehaving,
+    label=lambda task: task.name,
+    resources=lambda task: Resources(batch=8, divisible=task.splits, timed=task.alone),
+)
+def misbehaving(task: Misbehaving, context: Context) -> Output:
+    witness = Path(task.folder) / task.name
+    tries = len(witness.read_text()) if witness.exists() else 0
+    witness.write_text("x" * (tries + 1))
+    if tries < task.times:
+        misbehave(task.how, context)
+    return Output({"name": np.frombuffer(task.name.encode(), dtype=np.uint8)}, {})
 
 
 def misbehave(how: str, context: Context) -> None:
@@ -91,9 +91,9 @@ class TwoArgumentsError(Exception):
         super().__init__(f"{one} and {two}")
 
 
-def graph(*tasks: tuple[Task, Mapping[str, Task]]) -> dict[str, Job]:
+def graph(*tasks: tuple[Any, Mapping[str, Any]]) -> dict[str, Job]:
     """Bind tasks to the earlier tasks they read."""
-    made: dict[Task, Job] = {}
+    made: dict[Any, Job] = {}
     for task, inputs in tasks:
         made[task] = Job.of(task, {role: made[other] for role, other in inputs.items()})
     return {job.key: job for job in made.values()}

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from hashattack.benchmark.stages import base as stages_base
+from hashattack.benchmark import jobs
 from hashattack.benchmark.stages.hashers import Train
 from hashattack.datasets import image_files
 from hashattack.datasets.base import SPLITS, DatasetError
@@ -261,7 +261,7 @@ def test_a_data_set_that_changes_under_a_run_is_noticed(folder: Path, tmp_path: 
         trained.append(job)
     assert trained[0].key != trained[1].key
     photograph(folder / "img/5.png", 101)
-    stages_base._loaded.cache_clear()
+    jobs._loaded.cache_clear()
     task = trained[1].task
     assert isinstance(task, Train)
     with pytest.raises(DatasetError, match="photos changed since the plan was made"):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from hashattack.benchmark.numerics import numerics
+from hashattack.benchmark.networks import numerics
 from hashattack.reports.results import load_results
 from tests.conftest import run_cli, run_inline, small_suite
 

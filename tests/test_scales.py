@@ -170,7 +170,7 @@ def test_mini_is_the_papers_whole_grid(mini: Plan) -> None:
 
 def test_transfer_crafts_once_a_source(mini: Plan) -> None:
     crafts = [j.task for j in mini.jobs.values() if isinstance(j.task, Craft)]
-    names = [(task.attack.id, task.source.name, repr(task.attack)) for task in crafts]
+    names = [(task.source and task.source.name, repr(task.attack)) for task in crafts]
     assert len(set(names)) == len(names)
 
 

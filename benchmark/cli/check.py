@@ -197,8 +197,8 @@ def _runner(
     """Return what does the missing jobs of a plan; what other code crafted is crafted anew."""
     from hashattack.benchmark.cli.attended import run_attended
     from hashattack.benchmark.engines.slots import EngineOptions
+    from hashattack.benchmark.pipeline import PREPARING
     from hashattack.benchmark.running import RunOptions, is_current_code
-    from hashattack.benchmark.stages.names import PREPARING
 
     def accepts(job: Job, provenance: Mapping[str, Any]) -> bool:
         return job.stage in PREPARING or is_current_code(job, provenance)

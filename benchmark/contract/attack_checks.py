@@ -33,8 +33,7 @@ from hashattack.benchmark.contract.world import (
 )
 from hashattack.benchmark.names import ID_RULE, is_id
 from hashattack.benchmark.plugins import FOREIGN
-from hashattack.benchmark.stages.confinement import check_unchanged
-from hashattack.benchmark.stages.crafting import handed_over
+from hashattack.benchmark.stages.attacker import check_unchanged
 from hashattack.benchmark.store.keys import canonical_json
 from hashattack.benchmark.suites.parameters import hyper_parameters, override
 from hashattack.datasets import seeds
@@ -143,7 +142,7 @@ class Trial:
 
 def perturbed(perturb: Perturb, batch: Batch) -> Tensor:
     """Return the images of a batch, copied at once as in a run."""
-    images, wanted = handed_over(perturb(batch)), tuple(batch.images.shape)
+    images, wanted = audit.copied(perturb(batch)), tuple(batch.images.shape)
     if tuple(images.shape) != wanted:
         found = tuple(images.shape)
         raise StopChecksError(f"its images have the shape {found} for queries of shape {wanted}")

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -24,8 +23,9 @@ from hashattack.benchmark.external.submission import (
     read_submission,
 )
 from hashattack.benchmark.external.trials import Origin, Record, Trial, TrialIdentity
-from hashattack.benchmark.jobs import Context, Job, Output, Task
+from hashattack.benchmark.jobs import Context, Job, Output, implements
 from hashattack.benchmark.names import nearest
+from hashattack.benchmark.pipeline import STAGES
 from hashattack.benchmark.plan.cells import Cell, describe, obstacle
 from hashattack.benchmark.plan.plan import Plan, assemble
 from hashattack.benchmark.registry import registry
@@ -224,10 +224,9 @@ def _shape(kind: Kind, trial: Trial, source: str) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class External(Task):
+class External:
     """Reads the images or codes of other code. The key holds their hash instead of their path."""
 
-    stage: ClassVar[str] = "craft"
     kind: Kind
     sha256: str
     shape: tuple[int, ...]
@@ -235,26 +234,23 @@ class External(Task):
     path: str = field(metadata={"key": False})
     of: str = field(metadata={"key": False})
 
-    @property
-    def label(self) -> str:
-        """What a person calls this job."""
-        return f"read the {self.kind} of {self.of}"
 
-    def run(self, context: Context) -> Output:
-        """Store ``images`` float ``[q, 3, S, S]``, unaudited, or ``codes`` int8 ``[q, K]``.
+@implements(STAGES["craft"], External, label=lambda task: f"read the {task.kind} of {task.of}")
+def read_external(task: External, context: Context) -> Output:
+    """Store ``images`` float ``[q, 3, S, S]``, unaudited, or ``codes`` int8 ``[q, K]``.
 
-        Raises:
-            ExternalError: they changed since the plan was made.
-        """
-        path = Path(self.path)
-        if content_sha256(path, self.shape[0]) != self.sha256:
-            raise ExternalError(f"{path} changed since the plan was made; run again")
-        array, note = read_submission(self.kind, path, self.shape)
-        array = np.array(array)  # in memory, not mapped
-        if array.dtype == np.uint8:
-            dtype = getattr(torch, self.dtype)
-            array = to_pixels(array, context.device, dtype).cpu().numpy()
-        return Output({self.kind: array}, {"device": None}, [note])  # made on an unknown device
+    Raises:
+        ExternalError: they changed since the plan was made.
+    """
+    path = Path(task.path)
+    if content_sha256(path, task.shape[0]) != task.sha256:
+        raise ExternalError(f"{path} changed since the plan was made; run again")
+    array, note = read_submission(task.kind, path, task.shape)
+    array = np.array(array)  # in memory, not mapped
+    if array.dtype == np.uint8:
+        dtype = getattr(torch, task.dtype)
+        array = to_pixels(array, context.device, dtype).cpu().numpy()
+    return Output({task.kind: array}, {"device": None}, [note])  # made on an unknown device
 
 
 class _Kept(Record):

@@ -14,7 +14,7 @@ from hashattack.benchmark.plan.cells import settings_of
 from hashattack.benchmark.plan.graph import JobGraph, Setting, Target
 from hashattack.benchmark.plan.plan import graphs_of
 from hashattack.benchmark.results.stored_suite import stored_sizing, stored_suite
-from hashattack.benchmark.stages.attacking import DrawTargets
+from hashattack.benchmark.stages.attacking import DrawTargets, target_labels
 from hashattack.benchmark.store.store import Store
 from hashattack.benchmark.suites.filters import admits, parse_filter
 from hashattack.benchmark.suites.suite import Suite
@@ -73,7 +73,7 @@ class Trial:
         """The queries' target label rows, uint8 ``[q, C]``."""
         task = self.graph.draw(self.setting.protocol, self.setting.policy, self.setting.seed).task
         assert isinstance(task, DrawTargets)
-        return task.drawn(self.graph.data)
+        return target_labels(task, self.graph.data)
 
     def hasher(self, name: str) -> Job:
         """Return the job that trained or imported a target."""

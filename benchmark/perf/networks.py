@@ -20,7 +20,8 @@ from hashattack.attacks.pros_gan.networks import Generator
 from hashattack.attacks.pros_gan.prototype_net import SEMANTIC_WIDTH
 from hashattack.benchmark.jobs import Compute, Context
 from hashattack.benchmark.networks import batches, encode_batch, synchronise
-from hashattack.benchmark.numerics import Precision, memory_format, numerics
+from hashattack.benchmark.networks import memory_format, numerics
+from hashattack.benchmark.jobs import Precision
 from hashattack.benchmark.perf.comparison import ROUNDS, Comparison, Size, Way, compare
 from hashattack.benchmark.plan.plan import Plan, make_plan
 from hashattack.benchmark.schedule.execution import RunInfo, execute

@@ -19,8 +19,7 @@ import torch
 from hashattack.benchmark.engines.base import EngineError, Slot
 from hashattack.benchmark.engines.local import LocalEngine
 from hashattack.benchmark.jobs import Compute
-from hashattack.benchmark.networks import synchronise
-from hashattack.benchmark.numerics import memory_format, numerics, out_of_memory
+from hashattack.benchmark.networks import memory_format, numerics, out_of_memory, synchronise
 from hashattack.benchmark.store.files import read_json, write_json
 from hashattack.benchmark.store.keys import canonical_json
 from hashattack.targets.backbones import Backbone

@@ -80,7 +80,7 @@ def describe(
     graph: JobGraph, setting: Setting, attack: Attack, source: Target, victim: Target
 ) -> dict[str, Any]:
     """Return the columns of a row that are known before anything ran."""
-    compute = graph.compute(None if attack.blind else source.spec.backbone)
+    compute = graph.compute(source.spec.backbone if attack.needs_source else None)
     return {
         "attack": attack.id,
         "title": attack.title,

@@ -6,79 +6,35 @@ passes of the network itself.
 
 from __future__ import annotations
 
-import functools
 import logging
 import math
 import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from hashattack.benchmark.jobs import Job, Task
-from hashattack.benchmark.metrics.rank import rank
+from hashattack.benchmark.jobs import FORWARD_AND_BACKWARD, Job, Work
 from hashattack.benchmark.networks import synchronise
 from hashattack.benchmark.plan.plan import Plan
-from hashattack.benchmark.stages.attacking import Craft, Fit, Hash
-from hashattack.benchmark.stages.base import DataTask
-from hashattack.benchmark.stages.hashers import Encode, Pretrain, Train
-from hashattack.benchmark.stages.scoring import Score
 from hashattack.benchmark.store.files import read_json, write_json
 from hashattack.benchmark.store.keys import canonical_json
 from hashattack.benchmark.store.store import Store
 from hashattack.datasets.base import RetrievalData
-from hashattack.datasets.seeds import generator
 from hashattack.targets.backbones import Backbone
 
 logger = logging.getLogger(__name__)
 
 _SMALL_JOB_SECONDS = 0.3
 _PASS_SECONDS = 0.01  # of an image, where no speed could be measured
+_PAIR_SECONDS = 1e-7  # of a query and a database item that are ranked, until a run has measured it
 _SPEEDS = "speeds.json"
-_FORWARD_AND_BACKWARD = 3  # in units of a forward pass
 
 
-@dataclass(frozen=True)
-class Work:
-    """What a job's time is proportional to: a network's forward passes of single images.
-
-    Without a backbone, pairs of a query and a database item that are ranked.
-    """
-
-    backbone: Backbone | None
-    passes: int
-
-
-def work_of(task: Task, data: RetrievalData | None) -> Work | None:
-    """Return a task's work, or None for one that runs no network."""
-    if data is None:
-        return None
-    match task:
-        case Pretrain(backbone=backbone, recipe=recipe):
-            return Work(backbone, _FORWARD_AND_BACKWARD * recipe.epochs * len(data.train))
-        case Train(spec=spec):
-            passes = _FORWARD_AND_BACKWARD * spec.training.epochs * len(data.train)
-            return Work(spec.backbone, passes)
-        case Encode(spec=spec, split=split):
-            return Work(spec.backbone, len(data.split(split)))
-        case Craft(attack=attack, source=source, n_queries=queries):
-            passes = 0 if attack.crafting is None else attack.crafting.passes
-            return Work(source.backbone, queries * passes)
-        case Fit(part=part, source=source):
-            return Work(source.backbone, part.fit_passes(len(data.train)))
-        case Hash(victim=victim, n_queries=queries):
-            return Work(victim.backbone, 2 * queries)
-        case Score(n_queries=queries):
-            return Work(None, queries * len(data.database))
-    return None
-
-
-Measure = Callable[..., float]  # calls a function by keywords, somewhere
+Measure = Callable[..., float]  # calls a function by keywords, in some process
 
 
 def measure_here(function: Callable[..., float], **arguments: Any) -> float:
@@ -102,32 +58,35 @@ def estimate(
     seconds = {}
     for key, job in plan.jobs.items():
         data = _data_of(plan, job)
-        work = work_of(job.task, data)
+        work = job.work(data)
         if work is None or data is None:
             seconds[key] = _SMALL_JOB_SECONDS
             continue
         rate = speeds.get(_speed_key(job, work, device))
         if rate is None and work.backbone is not None:
-            asked = (work.backbone, data.side, job.resources.threads)
-            if asked not in measured:
-                rate = measure(calibrate, network=asked, device=device)
-                measured[asked] = _PASS_SECONDS if math.isnan(rate) else rate
-            rate = measured[asked]
+            network = (work.backbone, data.side, job.resources.threads)
+            if network not in measured:
+                rate = measure(calibrate, network=network, device=device)
+                measured[network] = _PASS_SECONDS if math.isnan(rate) else rate
+            rate = measured[network]
         elif rate is None:
-            rate = _calibrate_ranking(len(data.classes))
-        seconds[key] = _SMALL_JOB_SECONDS + rate * work.passes
+            rate = _PAIR_SECONDS
+        seconds[key] = _SMALL_JOB_SECONDS + rate * work.amount
     return seconds
 
 
 def remember(plan: Plan, store: Store, cache: Path) -> None:
-    """Keep the speeds of this plan's finished jobs for later estimates, if it can."""
+    """Keep the speeds of this plan's finished jobs for later estimates, if the cache can hold them.
+
+    Where the cache cannot be written, a warning is logged.
+    """
     seen: dict[str, list[float]] = defaultdict(list)
     for job in plan.jobs.values():
-        work, record = work_of(job.task, _data_of(plan, job)), store.record(job.ref)
+        work, record = job.work(_data_of(plan, job)), store.record(job.ref)
         made = {} if record is None else record["provenance"]
-        if work is not None and work.passes and "torch_device" in made:
+        if work is not None and work.amount and "torch_device" in made:
             key = _speed_key(job, work, made["torch_device"])
-            seen[key].append(made["seconds"] / work.passes)
+            seen[key].append(made["seconds"] / work.amount)
     medians = {key: statistics.median(rates) for key, rates in seen.items()}
     try:
         write_json(cache / _SPEEDS, {**_remembered(cache), **medians})
@@ -141,14 +100,13 @@ def _remembered(cache: Path) -> dict[str, float]:
 
 
 def _data_of(plan: Plan, job: Job) -> RetrievalData | None:
-    return plan.data[job.task.fingerprint] if isinstance(job.task, DataTask) else None
+    return plan.data.get(getattr(job.task, "fingerprint", ""))
 
 
 def _speed_key(job: Job, work: Work, device: str) -> str:
     data = getattr(job.task, "fingerprint", "")[:12]
     backbone = "" if work.backbone is None else canonical_json(work.backbone)
-    what = type(job.task.part).__name__ if isinstance(job.task, Fit) else job.stage
-    return f"{what} {backbone} {data} {job.resources.threads} {device}"
+    return f"{work.kind or job.stage} {backbone} {data} {job.resources.threads} {device}"
 
 
 def calibrate(*, network: tuple[Backbone, int, int], device: str) -> float:
@@ -171,23 +129,4 @@ def calibrate(*, network: tuple[Backbone, int, int], device: str) -> float:
         synchronise(images.device)
         elapsed.append(time.perf_counter() - began)
     torch.set_num_threads(before)
-    return min(elapsed) / len(images) / _FORWARD_AND_BACKWARD
-
-
-@functools.cache
-def _calibrate_ranking(classes: int) -> float:
-    """Return seconds a (query, database item) pair of a score job, from two small rankings."""
-    draws = generator(0, "calibration")
-    codes = [draws.choice(np.array([-1, 1], dtype=np.int8), (n, 32)) for n in (16, 20_000)]
-    labels = [(draws.random((n, classes)) < 0.1).astype(np.uint8) for n in (16, 20_000)]
-
-    def score(items: int) -> float:
-        """Rank as a score job does: for target and own labels, and once more after 8 bits."""
-        began = time.perf_counter()
-        database = codes[1][:items], labels[1][:items]
-        rank(codes[0], database[0], [labels[0], labels[0]], database[1], threads=1)
-        rank(codes[0], database[0], [labels[0]], database[1], stable=False, threads=1)
-        return time.perf_counter() - began
-
-    score(1)  # the first call compiles
-    return score(20_000) / (16 * 20_000)
+    return min(elapsed) / len(images) / FORWARD_AND_BACKWARD

@@ -9,11 +9,11 @@ from typing import Any
 
 from hashattack.attacks.base import Attack
 from hashattack.attacks.protocols import Protocol
-from hashattack.benchmark.jobs import Compute, Job, Task
-from hashattack.benchmark.stages.attacking import Craft, CraftBlind, DrawTargets, Fit, Hash
+from hashattack.benchmark.jobs import Compute, Job
+from hashattack.benchmark.stages.attacking import Craft, DrawTargets, Fit, attack_label
 from hashattack.benchmark.stages.gallery import Gallery
 from hashattack.benchmark.stages.hashers import Encode, ImportHasher, ImportWeights, Pretrain, Train
-from hashattack.benchmark.stages.scoring import Score
+from hashattack.benchmark.stages.scoring import Hash, Score
 from hashattack.benchmark.store.files import file_sha256
 from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.benchmark.suites.suite import Suite, TargetEntry
@@ -28,7 +28,7 @@ Sizing = Callable[[Backbone, int, Compute], int]  # the batch for a network and 
 
 @dataclass(frozen=True)
 class Target:
-    """A target, with where its trunk's weights come from. No path stands in the spec."""
+    """A target, with where its trunk's weights come from. No path is in the spec."""
 
     spec: TargetSpec
     entry: TargetEntry
@@ -41,7 +41,7 @@ class Setting:
     protocol: Protocol
     policy: Policy
     target_seed: int
-    seed: int  # the draw's
+    seed: int  # of the draw
     attack_seed: int
 
 
@@ -55,15 +55,15 @@ class JobGraph:
     jobs: dict[str, Job] = field(default_factory=dict)
     sizing: Sizing | None = None
 
-    def job(self, task: Task, **inputs: Job) -> Job:
-        """Return the one job of this task and these inputs."""
+    def job(self, parameters: type[Any], inputs: dict[str, Job], /, **values: Any) -> Job:
+        """Return the one job of these parameters on the data set and of these inputs by role."""
+        task = parameters(dataset=self.dataset, fingerprint=self.data.fingerprint, **values)
+        return self.add(task, inputs)
+
+    def add(self, task: Any, inputs: dict[str, Job]) -> Job:
+        """Return the one job of a task and its inputs by role."""
         made = Job.of(task, inputs)
         return self.jobs.setdefault(made.key, made)
-
-    @property
-    def source_data(self) -> dict[str, Any]:
-        """Return the fields by which a task finds its data set."""
-        return {"dataset": self.dataset, "fingerprint": self.data.fingerprint}
 
     def compute(self, backbone: Backbone | None = None) -> Compute:
         """Return how a network is run, or what has none.
@@ -71,10 +71,10 @@ class JobGraph:
         Raises:
             SuiteError: the batch is to be found, and there is no machine to try on.
         """
-        asked = self.suite.compute.model_dump()
-        if asked["batch"] != "auto":
-            return Compute(**asked)
-        compute = Compute(**{**asked, "batch": Compute.batch})
+        requested = self.suite.compute.model_dump()
+        if requested["batch"] != "auto":
+            return Compute(**requested)
+        compute = Compute(**{**requested, "batch": Compute.batch})
         if backbone is None:
             return compute
         if self.sizing is None:
@@ -90,41 +90,42 @@ class JobGraph:
         """Return how many queries are attacked.
 
         Raises:
-            SuiteError: the suite asks for more than there are.
+            SuiteError: the suite requests more than there are.
         """
-        there, wanted = len(self.data.query), self.suite.queries
-        if wanted is not None and wanted > there:
-            raise SuiteError(f"queries: {wanted} asked, but {self.data.name} has {there}")
-        return wanted or there
+        available, requested = len(self.data.query), self.suite.queries
+        if requested is not None and requested > available:
+            raise SuiteError(
+                f"queries: {requested} requested, but {self.data.name} has {available}"
+            )
+        return requested or available
 
     def train(self, target: Target, seed: int) -> Job:
-        """Return the training of a target, behind that of its trunk."""
+        """Return the training of a target, after that of its trunk, or the import of one."""
         spec, weights = target.spec, target.entry.weights
         if target.entry.checkpoint is not None:
-            return self._imported(spec, target.entry.checkpoint, seed)
-        threads = self.suite.compute.threads
+            path = self._checkpoint(spec, target.entry.checkpoint, seed)
+            return self.add(
+                ImportHasher(
+                    spec=spec, side=self.data.side, sha256=file_sha256(path), path=str(path)
+                ),
+                {},
+            )
+        threads, backbone = self.suite.compute.threads, spec.backbone
         inputs = {}
         if weights == "labels":
+            recipe = target.entry.pretraining
             inputs["trunk"] = self.job(
-                Pretrain(
-                    **self.source_data,
-                    threads=threads,
-                    backbone=spec.backbone,
-                    recipe=target.entry.pretraining,
-                )
+                Pretrain, {}, threads=threads, backbone=backbone, recipe=recipe
             )
         elif weights != "none":
-            path = weights_file(spec.backbone, weights)
+            path = weights_file(backbone, weights)
             task = ImportWeights(
-                backbone=spec.backbone,
-                side=self.data.side,
-                sha256=file_sha256(path),
-                path=str(path),
+                backbone=backbone, side=self.data.side, sha256=file_sha256(path), path=str(path)
             )
-            inputs["trunk"] = self.job(task)
-        return self.job(Train(**self.source_data, threads=threads, spec=spec, seed=seed), **inputs)
+            inputs["trunk"] = self.add(task, {})
+        return self.job(Train, inputs, threads=threads, spec=spec, seed=seed)
 
-    def _imported(self, spec: TargetSpec, pattern: str, seed: int) -> Job:
+    def _checkpoint(self, spec: TargetSpec, pattern: str, seed: int) -> Path:
         names = {"method": spec.method.name, "backbone": spec.backbone.name}
         names |= {"bits": str(spec.bits), "seed": str(seed), "dataset": self.data.name}
         try:
@@ -138,27 +139,24 @@ class JobGraph:
                 f"checkpoint: no file {path} for {spec.name}; import-target makes one from a "
                 "foreign checkpoint"
             )
-        return self.job(
-            ImportHasher(spec=spec, side=self.data.side, sha256=file_sha256(path), path=str(path))
-        )
+        return path
 
     def encode(self, target: Target, seed: int, split: SplitName) -> Job:
         """Return the hashing of a split by a target."""
         compute = self.compute(target.spec.backbone)
-        task = Encode(**self.source_data, compute=compute, spec=target.spec, split=split)
-        return self.job(task, target=self.train(target, seed))
+        inputs = {"target": self.train(target, seed)}
+        return self.job(Encode, inputs, compute=compute, spec=target.spec, split=split)
 
     def draw(self, protocol: Protocol, policy: Policy, seed: int) -> Job:
         """Return the draw of target labels that all attacks share."""
         return self.job(
-            DrawTargets(
-                **self.source_data,
-                policy=policy,
-                pool=protocol.anchor_pool,
-                n_t=self.suite.n_t,
-                n_queries=self.n_queries,
-                seed=seed,
-            )
+            DrawTargets,
+            {},
+            policy=policy,
+            pool=protocol.anchor_pool,
+            n_t=self.suite.n_t,
+            n_queries=self.n_queries,
+            seed=seed,
         )
 
     def seen(self, setting: Setting, source: Target) -> dict[str, Job]:
@@ -177,92 +175,83 @@ class JobGraph:
         parts = {"target_code": attack.target_code, "crafting": attack.crafting}
         for role, part in parts.items():
             if part is not None and part.learns:
-                task = Fit(
-                    **self.source_data,
+                fits[role] = self.job(
+                    Fit,
+                    {**self.seen(setting, source), **fits},
                     compute=self.compute(source.spec.backbone),
                     source=source.spec,
                     part=part,
                     epsilon=attack.epsilon if role == "crafting" else None,
                     seed=setting.attack_seed,
                 )
-                fits[role] = self.job(task, **self.seen(setting, source), **fits)
         return fits
 
     def craft(self, setting: Setting, attack: Attack, source: Target) -> Job:
-        """Return the crafting, behind what its attack must learn first."""
-        if attack.blind:
-            blind = CraftBlind(
-                **self.source_data,
-                compute=self.compute(),
-                attack=attack,
-                n_queries=self.n_queries,
-                seed=setting.attack_seed,
-            )
-            return self.job(blind)
-        inputs = {
-            **self.seen(setting, source),
-            **self.fits(setting, attack, source),
-            "targets": self.draw(setting.protocol, setting.policy, setting.seed),
-        }
-        task = Craft(
-            **self.source_data,
-            compute=self.compute(source.spec.backbone),
+        """Return the crafting, after the fits of the attack's parts.
+
+        An attack that needs no source has one for all sources and settings of a seed.
+        """
+        inputs: dict[str, Job] = {}
+        spec = source.spec if attack.needs_source else None
+        if attack.needs_source:
+            inputs |= self.seen(setting, source)
+            inputs |= self.fits(setting, attack, source)
+            inputs["targets"] = self.draw(setting.protocol, setting.policy, setting.seed)
+        return self.job(
+            Craft,
+            inputs,
+            compute=self.compute(spec.backbone if spec else None),
             attack=attack,
-            source=source.spec,
+            source=spec,
             n_queries=self.n_queries,
             seed=setting.attack_seed,
         )
-        return self.job(task, **inputs)
 
     def chain(
         self, setting: Setting, craft: Job, attack: Attack, source: Target, victim: Target
     ) -> dict[str, Job]:
-        """Return the jobs that fill one cell: those that hash and score what was crafted.
+        """Return the jobs that fill one cell: they hash and score the images of an attack.
 
         Args:
             setting: what all attacks share.
             craft: stores the images, or the codes of a code-only attack.
-            attack: what was crafted by.
-            source, victim: what it was crafted on, and what is queried.
+            attack: the attack.
+            source, victim: the hasher that was attacked, and the one that is queried.
         """
         chain = {"craft": craft}
-        of = attack.title if attack.blind else f"{attack.title} on {source.spec.name}"
+        of = attack_label(attack, source.spec if attack.needs_source else None)
         code_only = attack.code_only
         draw = self.draw(setting.protocol, setting.policy, setting.seed)
         database = self.encode(victim, setting.target_seed, "database")
         if not code_only:
-            hashing = Hash(
-                **self.source_data,
+            chain["hash"] = self.job(
+                Hash,
+                {"images": craft, "target": self.train(victim, setting.target_seed)},
                 compute=self.compute(victim.spec.backbone),
                 victim=victim.spec,
                 n_queries=self.n_queries,
                 epsilon=attack.epsilon,
                 of=of,
             )
-            chain["hash"] = self.job(
-                hashing, images=craft, target=self.train(victim, setting.target_seed)
-            )
         if self.suite.gallery and victim is source and not code_only:
-            pictures = Gallery(
-                **self.source_data,
+            chain["gallery"] = self.job(
+                Gallery,
+                {
+                    "images": craft,
+                    "codes": chain["hash"],
+                    "clean": self.encode(victim, setting.target_seed, "query"),
+                    "database": database,
+                    "targets": draw,
+                },
                 n_queries=self.n_queries,
                 count=self.suite.gallery,
                 seed=setting.seed,
                 of=of,
             )
-            chain["gallery"] = self.job(
-                pictures,
-                images=craft,
-                codes=chain["hash"],
-                clean=self.encode(victim, setting.target_seed, "query"),
-                database=database,
-                targets=draw,
-            )
-        scoring = Score(
-            **self.source_data,
+        chain["score"] = self.job(
+            Score,
+            {"codes": chain.get("hash", craft), "database": database, "targets": draw},
             n_queries=self.n_queries,
             of=f"{of} against {victim.spec.name}",
         )
-        codes = craft if code_only else chain["hash"]
-        chain["score"] = self.job(scoring, codes=codes, database=database, targets=draw)
         return chain

@@ -10,10 +10,10 @@ from tabulate import tabulate
 
 from hashattack.benchmark.engines.base import Slot
 from hashattack.benchmark.names import span
+from hashattack.benchmark.pipeline import STAGES
 from hashattack.benchmark.plan.plan import Plan
 from hashattack.benchmark.schedule.simulation import Makespan, simulate
-from hashattack.benchmark.stages.attacking import Craft, CraftBlind
-from hashattack.benchmark.stages.names import STAGES
+from hashattack.benchmark.stages.attacking import Craft
 
 _PIXEL_BYTES = 3 * 4  # an adversarial image is kept exactly as it was crafted
 
@@ -34,7 +34,7 @@ class Outlook:
         total = 0
         for job in self.plan.jobs.values():
             task = job.task
-            if isinstance(task, Craft | CraftBlind) and not task.attack.code_only:
+            if isinstance(task, Craft) and not task.attack.code_only:
                 side = self.plan.data[task.fingerprint].side
                 total += task.n_queries * side**2 * _PIXEL_BYTES
         return total

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hashattack.attacks.protocols import PROTOCOLS
+from hashattack.benchmark.pipeline import PREPARING
 from hashattack.benchmark.plan.cells import Cell
 from hashattack.benchmark.plan.plan import Plan, make_plan, needed
 from hashattack.benchmark.registry import registry
@@ -24,7 +25,6 @@ from hashattack.benchmark.regression.sameness import (
 from hashattack.benchmark.regression.trials import Trials, place_of, read_trials
 from hashattack.benchmark.results.adoption import adopt
 from hashattack.benchmark.results.manifest import manifest_of
-from hashattack.benchmark.stages.names import PREPARING
 from hashattack.benchmark.suites.parameters import hyper_parameters
 from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.benchmark.suites.suite import AttackEntry, Params, Suite, TargetEntry

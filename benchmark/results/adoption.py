@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hashattack.benchmark.jobs import Job
-from hashattack.benchmark.stages.names import PREPARING
+from hashattack.benchmark.pipeline import PREPARING
 from hashattack.benchmark.store.store import Store
 
 

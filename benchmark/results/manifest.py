@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hashattack.attacks.protocols import PROTOCOLS
 from hashattack.benchmark.columns import COLUMNS, names_of
-from hashattack.benchmark.stages.names import IN_ROW
+from hashattack.benchmark.pipeline import IN_ROW
 from hashattack.benchmark.store.keys import canonical
 from hashattack.benchmark.store.files import read_json, write_json
 from hashattack.benchmark.store.store import JobRef, Store

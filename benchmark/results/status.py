@@ -11,7 +11,7 @@ from typing import Any
 from hashattack.benchmark.results.manifest import read_manifest
 from hashattack.benchmark.store.folder import current_run, progress_file
 from hashattack.benchmark.store.folder import holder_of
-from hashattack.benchmark.stages.names import STAGES
+from hashattack.benchmark.pipeline import STAGES
 from hashattack.benchmark.store.files import read_json
 from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.benchmark.progress.events import last_run

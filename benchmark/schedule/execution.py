@@ -18,7 +18,7 @@ import torch
 
 from hashattack.benchmark.audit import InvalidAttackError
 from hashattack.benchmark.jobs import Context, Job, Progress
-from hashattack.benchmark.numerics import numerics, out_of_memory
+from hashattack.benchmark.networks import numerics, out_of_memory
 from hashattack.benchmark.provenance import code_digest, device_name, versions
 from hashattack.benchmark.store.files import write_json
 from hashattack.benchmark.store.folder import current_run, log_file, progress_file
@@ -84,7 +84,7 @@ def _attempt(job: Job, run: RunInfo, device: torch.device, halvings: int) -> tup
             journal = Journal(store.folder(job.ref), digest([inputs, code_digest()]))
             context = Context(store, job.inputs, run.cache, device, report, journal, halvings)
             with numerics(job.resources.precision, device):
-                output = job.task.run(context)
+                output = job.run(context)
             provenance = {
                 **versions(),
                 "device": device_name(device),

@@ -1,16 +1,15 @@
-"""Pictures for people: some queries, what an attack made of them, and what each retrieves."""
+"""The stage of pictures: some queries, an attack's images of them, and what each retrieves."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from hashattack.benchmark.jobs import Context, Output
-from hashattack.benchmark.stages.base import DataTask
+from hashattack.benchmark.jobs import Context, OnData, Output, implements
+from hashattack.benchmark.pipeline import STAGES
 from hashattack.datasets.base import Images, UInt8Array
 from hashattack.datasets.seeds import generator
 
@@ -19,52 +18,44 @@ _THUMBNAIL = 96  # pixels a side, at most
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gallery(DataTask):
+class Gallery(OnData):
     """Keep a handful of queries, drawn by a seed and not by success."""
 
-    stage: ClassVar[str] = "gallery"
     n_queries: int
     count: int
     seed: int
-    of: str = field(metadata={"key": False})  # for people; the inputs' keys say it already
+    of: str = field(metadata={"key": False})  # for messages; the inputs' keys say it already
 
-    @property
-    def label(self) -> str:
-        """What a person calls this job."""
-        return f"pictures of {self.of}"
 
-    def run(self, context: Context) -> Output:
-        """Store uint8 pictures of ``count`` queries g.
+@implements(STAGES["gallery"], Gallery, label=lambda task: f"pictures of {task.of}")
+def gallery(task: Gallery, context: Context) -> Output:
+    """Store uint8 pictures of ``count`` queries g.
 
-        ``query`` and ``adversarial`` ``[g, 3, S, S]``; ``before`` and ``after``
-        ``[g, 10, 3, s, s]``, the first results by stable order; ``before_hits`` and
-        ``after_hits`` ``[g, 10]``, whether each shares a label with the target;
-        ``own`` and ``targets`` label rows ``[g, C]``; ``rows`` of the queries ``[g]``.
-        """
-        data = self.data(context)
-        draws = generator(self.seed, "gallery")
-        count = min(self.count, self.n_queries)
-        rows = np.sort(draws.choice(self.n_queries, size=count, replace=False))
-        targets = context.arrays("targets")["targets"][rows]
-        crafted = context.arrays("images")["images"][rows]
-        arrays = {
-            "rows": rows,
-            "own": np.asarray(data.query.labels[rows]),
-            "targets": targets,
-            "query": data.query.images.read(rows),
-            "adversarial": np.rint(255 * np.clip(crafted, 0, 1)).astype(np.uint8),
-        }
-        database = context.arrays("database")["codes"]
-        relevant = targets @ np.asarray(data.database.labels).T > 0
-        codes = {
-            "before": context.arrays("clean")["codes"],
-            "after": context.arrays("codes")["codes"],
-        }
-        for when, found in codes.items():
-            first = _first(found[rows], database)
-            arrays[when] = _thumbnails(data.database.images, first)
-            arrays[f"{when}_hits"] = np.take_along_axis(relevant, first, axis=1)
-        return Output(arrays, {"classes": list(data.classes)})
+    ``query`` and ``adversarial`` ``[g, 3, S, S]``; ``before`` and ``after`` ``[g, 10, 3, s, s]``,
+    the first results by stable order; ``before_hits`` and ``after_hits`` ``[g, 10]``, whether each
+    shares a label with the target; ``own`` and ``targets`` label rows ``[g, C]``; ``rows`` of the
+    queries ``[g]``.
+    """
+    data = task.data(context)
+    draws = generator(task.seed, "gallery")
+    count = min(task.count, task.n_queries)
+    rows = np.sort(draws.choice(task.n_queries, size=count, replace=False))
+    targets = context.arrays("targets")["targets"][rows]
+    crafted = context.arrays("images")["images"][rows]
+    arrays = {
+        "rows": rows,
+        "own": np.asarray(data.query.labels[rows]),
+        "targets": targets,
+        "query": data.query.images.read(rows),
+        "adversarial": np.rint(255 * np.clip(crafted, 0, 1)).astype(np.uint8),
+    }
+    database = context.arrays("database")["codes"]
+    relevant = targets @ np.asarray(data.database.labels).T > 0
+    for when, role in (("before", "clean"), ("after", "codes")):
+        first = _first(context.arrays(role)["codes"][rows], database)
+        arrays[when] = _thumbnails(data.database.images, first)
+        arrays[f"{when}_hits"] = np.take_along_axis(relevant, first, axis=1)
+    return Output(arrays, {"classes": list(data.classes)})
 
 
 def _first(codes: npt.NDArray[np.int8], database: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:

@@ -1,16 +1,24 @@
-"""Making target hashers: pretrain or import a trunk, train, encode a split."""
+"""The stages that make hashers and codes: weights, import, pretrain, train, encode."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 
-from hashattack.benchmark.jobs import Context, Output, Task
+from hashattack.benchmark.jobs import (
+    FORWARD_AND_BACKWARD,
+    Compute,
+    Context,
+    OnData,
+    Output,
+    Resources,
+    Work,
+    implements,
+)
 from hashattack.benchmark.networks import batches, encode_batch, input_hasher
-from hashattack.benchmark.stages.base import NetworkTask, TrainingTask
+from hashattack.benchmark.pipeline import STAGES
 from hashattack.datasets.base import SplitName
 from hashattack.targets.backbones import Backbone, TargetError
 from hashattack.targets.checkpoints import load_state, read_state, read_trunk, state_arrays
@@ -19,152 +27,158 @@ from hashattack.targets.training import pretrain_trunk, train_hasher
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pretrain(TrainingTask):
+class ImportWeights:
+    """Read a trunk from a weight file; the file's hash is in the key, not its path."""
+
+    backbone: Backbone
+    side: int
+    sha256: str
+    path: str = field(metadata={"key": False})
+
+
+@implements(STAGES["weights"], ImportWeights, label=lambda task: f"read {Path(task.path).name}")
+def import_weights(task: ImportWeights, _: Context) -> Output:
+    """Store the trunk's state."""
+    return Output(state_arrays(read_trunk(task.backbone, task.side, Path(task.path))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportHasher:
+    """Read a hasher that ``import-target`` converted, instead of training one."""
+
+    spec: TargetSpec
+    side: int
+    sha256: str
+    path: str = field(metadata={"key": False})
+
+
+@implements(
+    STAGES["import"],
+    ImportHasher,
+    label=lambda task: f"read {task.spec.name} from {Path(task.path).name}",
+)
+def import_hasher(task: ImportHasher, _: Context) -> Output:
+    """Store the hasher's state."""
+    hasher = build_hasher(task.spec, task.side, seed=0)
+    state = read_state(Path(task.path))
+    arrays = {name: tensor.numpy() for name, tensor in state.items()}
+    load_state(hasher, arrays, task.path)
+    return Output(arrays)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrain(OnData):
     """Train a trunk on the data set's labels; shared by all its targets."""
 
-    stage: ClassVar[str] = "pretrain"
+    threads: int
     backbone: Backbone
     recipe: Recipe
 
-    @property
-    def label(self) -> str:
-        """What a person calls this job."""
-        return f"pretrain {self.backbone.name} on {self.dataset.name}"
 
-    @property
-    def recipe_of(self) -> tuple[Backbone, Recipe]:
-        """What is trained, and how."""
-        return self.backbone, self.recipe
-
-    def run(self, context: Context) -> Output:
-        """Store the trunk's state. Its seed is fixed: it stands in for one published file."""
-        data = self.data(context)
-        trunk, curve = pretrain_trunk(
-            self.backbone,
-            data.train,
-            data.side,
-            self.recipe,
-            seed=0,
-            device=context.device,
-            progress=context.progress,
-            parts=2**context.halvings,
-        )
-        return Output(state_arrays(trunk), {"curve": curve})
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImportWeights(Task):
-    """Read a trunk from a weight file; the file's hash stands in the key, not its path."""
-
-    stage: ClassVar[str] = "weights"
-    backbone: Backbone
-    side: int
-    sha256: str
-    path: str = field(metadata={"key": False})
-
-    @property
-    def label(self) -> str:
-        """What a person calls this job."""
-        return f"read {Path(self.path).name}"
-
-    def run(self, context: Context) -> Output:  # noqa: ARG002 - reads only its own file
-        """Store the trunk's state."""
-        return Output(state_arrays(read_trunk(self.backbone, self.side, Path(self.path))))
+@implements(
+    STAGES["pretrain"],
+    Pretrain,
+    label=lambda task: f"pretrain {task.backbone.name} on {task.dataset.name}",
+    resources=lambda task: Resources(
+        threads=task.threads,
+        batch=task.recipe.batch,
+        divisible=not task.backbone.batch_statistics,  # then gradients of parts add up
+    ),
+    work=lambda task, data: Work(
+        FORWARD_AND_BACKWARD * task.recipe.epochs * len(data.train), task.backbone
+    ),
+)
+def pretrain(task: Pretrain, context: Context) -> Output:
+    """Store the trunk's state. Its seed is fixed: it stands in for one published file."""
+    data = task.data(context)
+    trunk, curve = pretrain_trunk(
+        task.backbone,
+        data.train,
+        data.side,
+        task.recipe,
+        seed=0,
+        device=context.device,
+        progress=context.progress,
+        parts=2**context.halvings,
+    )
+    return Output(state_arrays(trunk), {"curve": curve})
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImportHasher(Task):
-    """Read a hasher that ``import-target`` converted, instead of training one."""
-
-    stage: ClassVar[str] = "import"
-    spec: TargetSpec
-    side: int
-    sha256: str
-    path: str = field(metadata={"key": False})
-
-    @property
-    def label(self) -> str:
-        """What a person calls this job."""
-        return f"read {self.spec.name} from {Path(self.path).name}"
-
-    def run(self, context: Context) -> Output:  # noqa: ARG002 - reads only its own file
-        """Store the hasher's state."""
-        hasher = build_hasher(self.spec, self.side, seed=0)
-        state = read_state(Path(self.path))
-        arrays = {name: tensor.numpy() for name, tensor in state.items()}
-        load_state(hasher, arrays, self.path)
-        return Output(arrays)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Train(TrainingTask):
+class Train(OnData):
     """Train a target hasher."""
 
-    stage: ClassVar[str] = "train"
+    threads: int
     spec: TargetSpec
     seed: int
 
-    @property
-    def label(self) -> str:
-        """What a person calls this job."""
-        return f"train {self.spec.name}"
 
-    @property
-    def recipe_of(self) -> tuple[Backbone, Recipe]:
-        """What is trained, and how."""
-        return self.spec.backbone, self.spec.training
-
-    @property
-    def divisible(self) -> bool:
-        """HashNet's loss looks at the whole batch, even where the network does not."""
-        return super().divisible and not self.spec.method.batch_statistics
-
-    def run(self, context: Context) -> Output:
-        """Store the hasher's state."""
-        data = self.data(context)
-        hasher = build_hasher(self.spec, data.side, seed=self.seed)
-        if "trunk" in context.inputs:
-            load_state(hasher.trunk, context.arrays("trunk"), "the trunk's weights")
-        curve = train_hasher(
-            hasher.to(context.device),
-            self.spec,
-            data.train,
-            seed=self.seed,
-            device=context.device,
-            progress=context.progress,
-            parts=2**context.halvings,
-        )
-        return Output(state_arrays(hasher), {"curve": curve})
+@implements(
+    STAGES["train"],
+    Train,
+    label=lambda task: f"train {task.spec.name}",
+    resources=lambda task: Resources(
+        threads=task.threads,
+        batch=task.spec.training.batch,
+        # HashNet's loss needs the whole batch, even where the network does not.
+        divisible=not (task.spec.backbone.batch_statistics or task.spec.method.batch_statistics),
+    ),
+    work=lambda task, data: Work(
+        FORWARD_AND_BACKWARD * task.spec.training.epochs * len(data.train), task.spec.backbone
+    ),
+)
+def train(task: Train, context: Context) -> Output:
+    """Store the hasher's state."""
+    data = task.data(context)
+    hasher = build_hasher(task.spec, data.side, seed=task.seed)
+    if "trunk" in context.inputs:
+        load_state(hasher.trunk, context.arrays("trunk"), "the trunk's weights")
+    curve = train_hasher(
+        hasher.to(context.device),
+        task.spec,
+        data.train,
+        seed=task.seed,
+        device=context.device,
+        progress=context.progress,
+        parts=2**context.halvings,
+    )
+    return Output(state_arrays(hasher), {"curve": curve})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Encode(NetworkTask):
+class Encode(OnData):
     """Compute a split's hash codes."""
 
-    stage: ClassVar[str] = "encode"
-    version: ClassVar[int] = 2  # channels last
+    compute: Compute
     spec: TargetSpec
     split: SplitName
 
-    @property
-    def label(self) -> str:
-        """What a person calls this job."""
-        return f"encode {self.split} with {self.spec.name}"
 
-    def run(self, context: Context) -> Output:
-        """Store int8 codes ``[n, K]``; a hasher that says nothing is refused here."""
-        data = self.data(context)
-        hasher = input_hasher(self.spec, data.side, self.compute, context)
-        images = data.split(self.split).images
-        codes = torch.cat(
-            [
-                encode_batch(hasher, pixels, self.spec.name)[:count]
-                for pixels, _, count in batches(images, len(images), self.compute, context)
-            ]
-        ).numpy()
-        if len(codes) > 1 and (codes == codes[0]).all():
-            raise TargetError(
-                f"{self.spec.name} gives all {len(codes)} {self.split} images the same code: it "
-                "has learnt nothing; train it longer or change its recipe"
-            )
-        return Output({"codes": codes})
+@implements(
+    STAGES["encode"],
+    Encode,
+    label=lambda task: f"encode {task.split} with {task.spec.name}",
+    resources=lambda task: task.compute.resources(),
+    work=lambda task, data: Work(len(data.split(task.split)), task.spec.backbone),
+)
+def encode(task: Encode, context: Context) -> Output:
+    """Store int8 codes ``[n, K]``.
+
+    Raises:
+        TargetError: all images have the same code.
+    """
+    data = task.data(context)
+    hasher = input_hasher(task.spec, data.side, task.compute, context)
+    images = data.split(task.split).images
+    codes = torch.cat(
+        [
+            encode_batch(hasher, pixels, task.spec.name)[:count]
+            for pixels, _, count in batches(images, len(images), task.compute, context)
+        ]
+    ).numpy()
+    if len(codes) > 1 and (codes == codes[0]).all():
+        raise TargetError(
+            f"{task.spec.name} gives all {len(codes)} {task.split} images the same code: it has "
+            "learnt nothing; train it longer or change its recipe"
+        )
+    return Output({"codes": codes})

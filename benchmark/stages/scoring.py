@@ -1,15 +1,18 @@
-"""Scoring: rank the victim's database for every query."""
+"""The stages that evaluate an attack: hash its images with a victim, rank the victim's database."""
 
 from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
-from hashattack.benchmark.jobs import Context, Output
+from hashattack.benchmark import audit
+from hashattack.benchmark.jobs import Compute, Context, OnData, Output, Work, implements
 from hashattack.benchmark.metrics.average_precision import (
     chance_ap,
     curve_tops,
@@ -18,68 +21,115 @@ from hashattack.benchmark.metrics.average_precision import (
     stable_ap,
 )
 from hashattack.benchmark.metrics.rank import Ranking, rank
-from hashattack.benchmark.stages.base import DataTask
+from hashattack.benchmark.networks import batches, encode_batch, input_hasher
+from hashattack.benchmark.pipeline import STAGES
+from hashattack.targets.hasher import TargetSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score(DataTask):
+class Hash(OnData):
+    """Hash adversarial images with a victim, and measure what the attack did to them."""
+
+    compute: Compute
+    victim: TargetSpec
+    n_queries: int
+    epsilon: float | None
+    of: str = field(metadata={"key": False})  # for messages; the input's key says it already
+
+
+@implements(
+    STAGES["hash"],
+    Hash,
+    label=lambda task: f"hash {task.of} with {task.victim.name}",
+    resources=lambda task: task.compute.resources(),
+    work=lambda task, _: Work(2 * task.n_queries, task.victim.backbone),
+)
+def hash_images(task: Hash, context: Context) -> Output:
+    """Store ``codes`` and ``codes_8bit`` int8 ``[q, K]``, ``mse``, ``l2``, ``linf`` ``[q]``.
+
+    Raises:
+        InvalidAttackError: the images are no images, or exceed the declared budget.
+    """
+    data = task.data(context)
+    hasher = input_hasher(task.victim, data.side, task.compute, context)
+    crafted = torch.from_numpy(context.arrays("images")["images"])
+    audit.check_images(crafted, (task.n_queries, 3, data.side, data.side))
+    parts: dict[str, list[Tensor]] = {}
+    for clean, rows, count in batches(data.query.images, task.n_queries, task.compute, context):
+        adversarial = crafted[rows].to(clean)
+        measured = {
+            "codes": encode_batch(hasher, adversarial, task.victim.name),
+            "codes_8bit": encode_batch(hasher, audit.round_trip(adversarial), task.victim.name),
+            **audit.distortions(clean, adversarial),
+        }
+        for name, values in measured.items():
+            parts.setdefault(name, []).append(values[:count].cpu())
+    whole = {name: torch.cat(values) for name, values in parts.items()}
+    row = audit.summary(whole)
+    audit.check_budget(row, task.epsilon)
+    return Output({name: values.numpy() for name, values in whole.items()}, row)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score(OnData):
     """Rank the victim's database for every query: the metrics of a row."""
 
-    stage: ClassVar[str] = "score"
-    version: ClassVar[int] = 4  # stable sums added in another order
     n_queries: int
-    of: str = field(metadata={"key": False})  # for people; the inputs' keys say it already
+    of: str = field(metadata={"key": False})  # for messages; the inputs' keys say it already
 
-    @property
-    def label(self) -> str:
-        """What a person calls this job."""
-        return f"score {self.of}"
 
-    def run(self, context: Context) -> Output:
-        """Store per-query average precisions against the target and the query's own labels.
+@implements(
+    STAGES["score"],
+    Score,
+    label=lambda task: f"score {task.of}",
+    work=lambda task, data: Work(task.n_queries * len(data.database)),
+)
+def score(task: Score, context: Context) -> Output:
+    """Store per-query average precisions against the target and the query's own labels.
 
-        ``curve_top`` ``[t]`` are lengths of result lists, ``curve_precision`` and
-        ``curve_recall`` their means over queries; a query without a relevant item has no recall.
-        """
-        data = self.data(context)
-        database = context.arrays("database")["codes"]
-        attacked = context.arrays("codes")
-        targets = context.arrays("targets")["targets"]
-        own = np.asarray(data.query.labels[: self.n_queries])
-        labels = np.asarray(data.database.labels)
-        ranked = functools.partial(rank, threads=self.cpu_threads, device=context.device)
-        ranking = ranked(attacked["codes"], database, [targets, own], labels)
-        hit, kept = (self._values(ranking, kind) for kind in (0, 1))
-        arrays = {f"target_{name}": values for name, values in hit.items()}
-        arrays |= {f"own_{name}": values for name, values in kept.items()}
-        arrays |= _curves(ranking.items, ranking.hits[0])
-        row = {
-            "n_no_relevant": int((hit["n_relevant"] == 0).sum()),
-            "t_map": hit["expected"].mean(),
-            "t_map_stable": hit["stable"].mean(),
-            "map": kept["expected"].mean(),
-            "map_stable": kept["stable"].mean(),
-            "chance": hit["chance"].mean(),
-            "chance_map": kept["chance"].mean(),
-            "precision_at_10": hit["precision_at_10"].mean(),
-        }
-        if "codes_8bit" in attacked:
-            stored = ranked(attacked["codes_8bit"], database, [targets], labels, stable=False)
-            arrays["target_8bit_expected"] = expected_ap(stored.items, stored.hits[0])
-            row["t_map_8bit"] = arrays["target_8bit_expected"].mean()
-        return Output(arrays, {name: np.asarray(value).item() for name, value in row.items()})
+    ``curve_top`` ``[t]`` are lengths of result lists, ``curve_precision`` and ``curve_recall``
+    their means over queries; a query without a relevant item has no recall.
+    """
+    data = task.data(context)
+    database = context.arrays("database")["codes"]
+    attacked = context.arrays("codes")
+    targets = context.arrays("targets")["targets"]
+    own = np.asarray(data.query.labels[: task.n_queries])
+    labels = np.asarray(data.database.labels)
+    ranked = functools.partial(rank, threads=1, device=context.device)
+    ranking = ranked(attacked["codes"], database, [targets, own], labels)
+    hit, kept = (_values(ranking, kind) for kind in (0, 1))
+    arrays = {f"target_{name}": values for name, values in hit.items()}
+    arrays |= {f"own_{name}": values for name, values in kept.items()}
+    arrays |= _curves(ranking.items, ranking.hits[0])
+    row = {
+        "n_no_relevant": int((hit["n_relevant"] == 0).sum()),
+        "t_map": hit["expected"].mean(),
+        "t_map_stable": hit["stable"].mean(),
+        "map": kept["expected"].mean(),
+        "map_stable": kept["stable"].mean(),
+        "chance": hit["chance"].mean(),
+        "chance_map": kept["chance"].mean(),
+        "precision_at_10": hit["precision_at_10"].mean(),
+    }
+    if "codes_8bit" in attacked:
+        stored = ranked(attacked["codes_8bit"], database, [targets], labels, stable=False)
+        arrays["target_8bit_expected"] = expected_ap(stored.items, stored.hits[0])
+        row["t_map_8bit"] = arrays["target_8bit_expected"].mean()
+    return Output(arrays, {name: np.asarray(value).item() for name, value in row.items()})
 
-    def _values(self, ranking: Ranking, kind: int) -> dict[str, npt.NDArray[np.float64]]:
-        """Return per-query metrics for one kind of relevance."""
-        items, hits = ranking.items, ranking.hits[kind]
-        n_items = int(items[0].sum())
-        return {
-            "expected": expected_ap(items, hits),
-            "stable": stable_ap(ranking)[kind],
-            "chance": chance_ap(items, hits),
-            "precision_at_10": expected_found(np.array([10]), items, hits)[:, 0] / min(10, n_items),
-            "n_relevant": hits.sum(axis=1).astype(np.float64),
-        }
+
+def _values(ranking: Ranking, kind: int) -> dict[str, npt.NDArray[np.float64]]:
+    """Return per-query metrics for one kind of relevance."""
+    items, hits = ranking.items, ranking.hits[kind]
+    n_items = int(items[0].sum())
+    return {
+        "expected": expected_ap(items, hits),
+        "stable": stable_ap(ranking)[kind],
+        "chance": chance_ap(items, hits),
+        "precision_at_10": expected_found(np.array([10]), items, hits)[:, 0] / min(10, n_items),
+        "n_relevant": hits.sum(axis=1).astype(np.float64),
+    }
 
 
 def _curves(

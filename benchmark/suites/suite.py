@@ -21,8 +21,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from hashattack.attacks.protocols import PROTOCOLS
+from hashattack.benchmark.jobs import Precision
 from hashattack.benchmark.names import UnknownNameError, lookup, nearest
-from hashattack.benchmark.numerics import Precision
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.datasets.draws import Policy

@@ -1,0 +1,90 @@
+"""The stages of the pipeline, in order: what each reads and stores. Imports no torch.
+
+A stage runs as jobs. Its function and the parameters of its jobs are in ``benchmark/stages``;
+the jobs themselves are in ``benchmark/jobs.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hashattack.datasets.base import SplitName
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the pipeline.
+
+    Attributes:
+        name: as it stands in keys, in the store's folders and in messages.
+        inputs: roles of the jobs it reads, or may read.
+        outputs: the tensors it stores, or may store; none where they are a network's state.
+        version: raised when the results of the stage change; part of the keys.
+        prepares: it runs before any attack, so another output folder may lend its results.
+        in_row: the numbers that its jobs record are columns of a result row.
+        attacker: it runs code of an attack, in another process than the harness.
+        hides: splits whose labels its jobs cannot read, unless they are shown the split's codes.
+    """
+
+    name: str
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    version: int = 1
+    prepares: bool = False
+    in_row: bool = False
+    attacker: bool = False
+    hides: tuple[SplitName, ...] = ()
+
+
+_SHOWN = ("target", "train", "database", "target_code")  # what an attack may see
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage("weights", prepares=True),  # a trunk's, read from a file
+        Stage("import", prepares=True),  # a converted hasher, read from a file
+        Stage("pretrain", prepares=True),  # a trunk, on the labels of the data set
+        Stage("train", inputs=("trunk",), prepares=True),  # a hasher
+        Stage("encode", inputs=("target",), outputs=("codes",), version=2, prepares=True),
+        Stage("draw", outputs=("targets",), prepares=True),  # target labels, for all attacks
+        Stage("fit", inputs=_SHOWN, version=2, attacker=True, hides=("query", "database")),
+        Stage(
+            "craft",
+            inputs=(*_SHOWN, "crafting", "targets"),
+            outputs=("images", "codes"),  # codes from an attack that crafts no images
+            version=4,
+            in_row=True,
+            attacker=True,
+            hides=("query", "database"),
+        ),
+        Stage(
+            "hash",
+            inputs=("images", "target"),
+            outputs=("codes", "codes_8bit", "mse", "l2", "linf"),
+            version=2,
+            in_row=True,
+        ),
+        Stage(
+            "score",
+            inputs=("codes", "database", "targets"),
+            outputs=(
+                *("target_expected", "target_8bit_expected", "target_stable", "target_chance"),
+                *("target_precision_at_10", "target_n_relevant", "own_expected", "own_stable"),
+                *("own_chance", "own_precision_at_10", "own_n_relevant"),
+                *("curve_top", "curve_precision", "curve_recall"),
+            ),
+            version=4,
+            in_row=True,
+        ),
+        Stage(
+            "gallery",
+            inputs=("images", "codes", "clean", "database", "targets"),
+            outputs=(
+                *("rows", "own", "targets", "query", "adversarial"),
+                *("before", "before_hits", "after", "after_hits"),
+            ),
+        ),
+    )
+}
+PREPARING = tuple(name for name, stage in STAGES.items() if stage.prepares)
+IN_ROW = tuple(name for name, stage in STAGES.items() if stage.in_row)

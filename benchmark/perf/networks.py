@@ -18,10 +18,14 @@ from hashattack.attacks.gradient import ProjectedGradient
 from hashattack.attacks.pros_gan.adversarial import to_image
 from hashattack.attacks.pros_gan.networks import Generator
 from hashattack.attacks.pros_gan.prototype_net import SEMANTIC_WIDTH
-from hashattack.benchmark.jobs import Compute, Context
-from hashattack.benchmark.networks import batches, encode_batch, synchronise
-from hashattack.benchmark.networks import memory_format, numerics
-from hashattack.benchmark.jobs import Precision
+from hashattack.benchmark.jobs import Compute, Context, Precision
+from hashattack.benchmark.networks import (
+    batches,
+    encode_batch,
+    memory_format,
+    numerics,
+    synchronise,
+)
 from hashattack.benchmark.perf.comparison import ROUNDS, Comparison, Size, Way, compare
 from hashattack.benchmark.plan.plan import Plan, make_plan
 from hashattack.benchmark.schedule.execution import RunInfo, execute

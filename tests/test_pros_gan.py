@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from hashattack.attacks.base import Arrays, Attack, AttackError, Batch, Knowledge
-from hashattack.attacks.pros_gan.adversarial import Adversarial, Weights, hash_loss
+from hashattack.attacks.pros_gan.adversarial import Adversarial, Terms, hash_loss
 from hashattack.attacks.pros_gan.budgeted import BudgetedProsGan
 from hashattack.attacks.pros_gan.crafting import GeneratorCrafting, ProsGan
 from hashattack.attacks.pros_gan.networks import Discriminator, Generator, LabelDecoder
@@ -144,15 +144,15 @@ def test_the_losses_of_generator_and_discriminator_are_their_formulae(
         generator=Generator(32, 4).double(),
         discriminator=Discriminator(32, classes + 1, 4, spectral=False, sigmoid=True).double(),
         hasher=untrained(bits=8, dtype=torch.float64),
-        class_outputs=classes > 0,
-        weights=Weights(
-            reconstruction=50.0,
-            hamming=5.0,
-            adversarial=2.0,
-            sums=sums,
+        terms=Terms(
+            hamming_weight=5.0,
+            gan_loss="sum" if sums else "mean",
             signed_pixels=True,
             generator_first=True,
             discriminator_every=1,
+            alpha=50.0,
+            adversarial_weight=2.0,
+            class_outputs=classes > 0,
         ),
     )
 

@@ -12,20 +12,33 @@ from torch.nn.functional import mse_loss
 from hashattack.attacks.pros_gan.networks import Discriminator, Generator
 from hashattack.attacks.pros_gan.training import Step
 from hashattack.attacks.pros_gan.training_data import TrainingBatch
+from hashattack.attacks.protocols import Reduction
 from hashattack.targets.hasher import Hasher
 
 
-@dataclass(frozen=True)
-class Weights:
-    """Weights and reductions of the generator's three terms, and the order of the updates."""
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """The terms of the two losses, and the order of the updates.
 
-    reconstruction: float  # the paper's alpha
-    hamming: float
-    adversarial: float
-    sums: bool  # terms are sums over elements, as printed, not means
-    signed_pixels: bool  # reconstruction in [−1, 1], four times that in [0, 1]
+    Attributes:
+        hamming_weight: weight of the hashing loss; 0 is the ablation GAN.
+        gan_loss: ``mean`` over elements, or the paper's printed ``sum``.
+        signed_pixels: reconstruction in [−1, 1] (released), four times that in [0, 1].
+        generator_first: the generator is updated before the discriminator.
+        discriminator_every: the discriminator is updated in every so many batches.
+        alpha: weight of the reconstruction (100 for FLICKR-25K and 50 otherwise in the paper).
+        adversarial_weight: weight of the discriminator's term.
+        class_outputs: whether the discriminator has class outputs; False is the ablation ProS-GAN1.
+    """
+
+    hamming_weight: float
+    gan_loss: Reduction
+    signed_pixels: bool
     generator_first: bool
     discriminator_every: int
+    alpha: float = 50.0
+    adversarial_weight: float = 1.0
+    class_outputs: bool = True
 
 
 def hash_loss(hasher: Hasher, images: Tensor, codes: Tensor, slope: float = 1.0) -> Tensor:
@@ -46,8 +59,7 @@ class Adversarial:
     generator: Generator
     discriminator: Discriminator
     hasher: Hasher
-    class_outputs: bool
-    weights: Weights
+    terms: Terms
 
     @property
     def networks(self) -> Mapping[str, nn.Module]:
@@ -56,17 +68,19 @@ class Adversarial:
 
     @property
     def remedy(self) -> str | None:
-        """Return what to change if the hash loss does not fall; the ablation GAN has none."""
-        return "lower alpha, or raise learning_rate or epochs" if self.weights.hamming else None
+        """Return what to change if the hash loss does not fall (the ablation GAN has none)."""
+        return (
+            "lower alpha, or raise learning_rate or epochs" if self.terms.hamming_weight else None
+        )
 
     def steps(self, batch: TrainingBatch) -> Iterator[Step]:
         """Yield the two updates in their order; the discriminator's every so many batches."""
         crafted = self._crafted(batch)
-        train_discriminator = batch.index % self.weights.discriminator_every == 0
-        if train_discriminator and not self.weights.generator_first:
+        train_discriminator = batch.index % self.terms.discriminator_every == 0
+        if train_discriminator and not self.terms.generator_first:
             yield self._discriminator_step(batch, crafted)
         yield from self._generator_step(batch, crafted)
-        if train_discriminator and self.weights.generator_first:
+        if train_discriminator and self.terms.generator_first:
             yield self._discriminator_step(batch, crafted)
 
     def hash_loss(self, batch: TrainingBatch) -> Tensor:
@@ -78,8 +92,8 @@ class Adversarial:
 
     def _generator_step(self, batch: TrainingBatch, crafted: Tensor) -> Iterator[Step]:
         self.discriminator.requires_grad_(False)
-        scale = 2.0 if self.weights.signed_pixels else 1.0
-        with torch.set_grad_enabled(self.weights.hamming > 0):
+        scale = 2.0 if self.terms.signed_pixels else 1.0
+        with torch.set_grad_enabled(self.terms.hamming_weight > 0):
             hashing = hash_loss(self.hasher, crafted, batch.codes)
         parts = {
             "reconstruction": self._error(scale * crafted, scale * batch.images),
@@ -89,9 +103,9 @@ class Adversarial:
             ),
         }
         weights = {
-            "reconstruction": self.weights.reconstruction,
-            "hash": self.weights.hamming,
-            "adversarial": self.weights.adversarial,
+            "reconstruction": self.terms.alpha,
+            "hash": self.terms.hamming_weight,
+            "adversarial": self.terms.adversarial_weight,
         }
         total = torch.stack([weights[name] * part for name, part in parts.items()]).sum()
         yield Step("G", total, parts)
@@ -112,10 +126,10 @@ class Adversarial:
     def _desired_output(self, labels: Tensor, *, fake: bool) -> Tensor:
         """Return the discriminator's desired output: the classes, then 1 for a fake."""
         last = labels.new_full((len(labels), 1), float(fake))
-        return torch.cat([labels, last], dim=1) if self.class_outputs else last
+        return torch.cat([labels, last], dim=1) if self.terms.class_outputs else last
 
     def _error(self, found: Tensor, wanted: Tensor) -> Tensor:
         """Return the squared error: mean over elements, or their sum an image."""
-        if self.weights.sums:
+        if self.terms.gan_loss == "sum":
             return (found - wanted).square().flatten(1).sum(dim=1).mean()
         return mse_loss(found, wanted)

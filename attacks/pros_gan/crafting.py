@@ -18,12 +18,12 @@ from hashattack.attacks.base import (
     Knowledge,
     Perturb,
 )
-from hashattack.attacks.pros_gan.adversarial import Adversarial, Weights, to_image
+from hashattack.attacks.pros_gan.adversarial import Adversarial, Terms, to_image
 from hashattack.attacks.pros_gan.networks import Discriminator, Generator, side_of
 from hashattack.attacks.pros_gan.prototype_net import PrototypeNet, restore
 from hashattack.attacks.pros_gan.training import Training, TrainingSchedule
 from hashattack.attacks.pros_gan.training_data import TrainingData
-from hashattack.attacks.protocols import PoolName, Reduction
+from hashattack.attacks.protocols import PoolName
 from hashattack.targets.checkpoints import load_state
 from hashattack.targets.hasher import Hasher
 from hashattack.targets.seeding import seeded
@@ -77,30 +77,16 @@ class GeneratorCrafting(Crafting):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProsGan(GeneratorCrafting):
+class ProsGan(GeneratorCrafting, Terms):
     """An image in one pass of a generator, as published: no budget.
 
     Attributes:
-        hamming_weight: of the hashing loss; 0 is the ablation GAN.
-        gan_loss: ``mean`` over elements, or the paper's printed ``sum``.
-        signed_pixels: reconstruction in [−1, 1] (released) or [0, 1].
-        generator_first: order of the two steps.
-        discriminator_sigmoid, discriminator_spectral, discriminator_every: see ``Protocol``.
-        alpha: weight of the reconstruction (100 for FLICKR-25K and 50 otherwise in the paper).
-        adversarial_weight: of the discriminator's term.
-        class_outputs: whether the discriminator has class outputs; False is the ablation ProS-GAN1.
+        discriminator_sigmoid: whether the discriminator's outputs pass a sigmoid.
+        discriminator_spectral: whether its convolutions are spectrally normalised.
     """
 
-    hamming_weight: float
-    gan_loss: Reduction
-    signed_pixels: bool
-    generator_first: bool
     discriminator_sigmoid: bool
     discriminator_spectral: bool
-    discriminator_every: int
-    alpha: float = 50.0
-    adversarial_weight: float = 1.0
-    class_outputs: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -134,16 +120,7 @@ class ProsGan(GeneratorCrafting):
             generator=generator.to(data.rows),
             discriminator=discriminator.to(data.rows),
             hasher=knowledge.hasher,
-            class_outputs=self.class_outputs,
-            weights=Weights(
-                reconstruction=self.alpha,
-                hamming=self.hamming_weight,
-                adversarial=self.adversarial_weight,
-                sums=self.gan_loss == "sum",
-                signed_pixels=self.signed_pixels,
-                generator_first=self.generator_first,
-                discriminator_every=self.discriminator_every,
-            ),
+            terms=self,
         )
         return Training(objective, self.schedule).run(data, journal=journal, progress=progress)
 

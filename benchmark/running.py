@@ -11,18 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hashattack.benchmark.engines.slots import EngineOptions
+from hashattack.benchmark.engines.base import Engine, EngineError, machine_slots
+from hashattack.benchmark.engines.local import LocalEngine
 from hashattack.benchmark.jobs import Job
 from hashattack.benchmark.plan.estimate import estimate, remember
 from hashattack.benchmark.plan.plan import Plan
-from hashattack.benchmark.progress.events import Event, EventLog, Listener
+from hashattack.benchmark.progress.events import EventLog, Listener
 from hashattack.benchmark.provenance import versions
 from hashattack.benchmark.results.finished import Rerun, forget
 from hashattack.benchmark.results.manifest import write_manifest
-from hashattack.benchmark.schedule.attempts import Patience
-from hashattack.benchmark.schedule.interrupts import StopSignals
-from hashattack.benchmark.schedule.loop import Loop, RunOutcome, RunStoppedError
-from hashattack.benchmark.schedule.records import Accepts, JobRecords
+from hashattack.benchmark.schedule.execution import Accepts, JobRecords
+from hashattack.benchmark.schedule.interrupts import StopRequest
+from hashattack.benchmark.schedule.loop import Loop, RunOutcome
 from hashattack.benchmark.store.files import read_json, write_json
 from hashattack.benchmark.store.folder import hold
 from hashattack.benchmark.store.store import Store
@@ -34,6 +34,32 @@ _MEASURE_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
+class EngineOptions:
+    """Where jobs run, as the command line names it."""
+
+    devices: str = "auto"
+    slots_per_device: int | None = None
+    scheduler_file: Path | None = None  # of a dask cluster; None for this machine
+
+    def open(self, threads: int, out: Path) -> Engine:
+        """Start the engine for jobs of ``threads`` threads that write to the folder ``out``.
+
+        Raises:
+            EngineError: no such device, or a cluster that cannot be used.
+        """
+        if self.scheduler_file is None:
+            return LocalEngine(machine_slots(self.devices, self.slots_per_device, threads))
+        from hashattack.benchmark.engines.dask import DaskEngine
+
+        if self.slots_per_device is not None or self.devices not in ("auto", "cpu"):
+            raise EngineError(
+                "a dask cluster has a slot for each worker: start one worker for each device; "
+                "--devices can only be auto or cpu"
+            )
+        return DaskEngine(self.scheduler_file, out, cpu_only=self.devices == "cpu")
+
+
+@dataclass(frozen=True)
 class RunOptions:
     """How a plan is run."""
 
@@ -41,7 +67,7 @@ class RunOptions:
     rerun: Rerun = Rerun.failed
     verify: bool = False  # hash all artifacts, also those that seem unchanged
     grace: float = 20.0  # seconds from SIGTERM until workers are stopped
-    patience: Patience = field(default_factory=Patience)
+    patience: float = 900.0  # seconds a job may show no progress
     accepts: Accepts | None = None  # which finished jobs count as done; None: as ``rerun`` says
 
 
@@ -101,38 +127,21 @@ def run_plan(
             log = EventLog(out, records.run, about)
             seconds = estimate(plan, cache, first.torch_device, measure)
             echo(f"{len(plan.cells)} cells, {len(plan.jobs)} jobs, {len(slots)} at a time -> {out}")
-            with StopSignals(options.grace) as signals:
-                loop = Loop(
+            with StopRequest(options.grace) as stop, log:
+                outcome = Loop(
                     plan.jobs,
                     seconds,
                     engine=engine,
                     records=records,
                     listeners=(listener, log),
-                    stop_request=signals.request,
+                    stop=stop,
                     patience=options.patience,
-                )
-                outcome = _logged(loop, log, signals)
+                ).run()
         finally:
             engine.close()
             remember(plan, Store(out / "store"), cache)
         (out / _RERUN).unlink(missing_ok=True)
         return outcome
-
-
-def _logged(loop: Loop, log: EventLog, signals: StopSignals) -> RunOutcome:
-    """Run the loop and log how it ended."""
-    ended = "finished"
-    try:
-        return loop.run()
-    except RunStoppedError as error:
-        error.signal = signals.received
-        ended = str(error) if signals.received is None else signals.received.name
-        raise
-    except BaseException as error:
-        ended = f"{type(error).__name__}: {error}"
-        raise
-    finally:
-        log(Event("end", reason=ended))
 
 
 def accepted(rerun: Rerun, out: Path) -> Accepts:

@@ -15,16 +15,14 @@ import torch
 
 from hashattack.benchmark.contract.world import DIGITS, World
 from hashattack.benchmark.contract.world import untrained as untrained
-from hashattack.benchmark.engines.base import HARNESS, Engine, Function, Slot
-from hashattack.benchmark.engines.slots import cpu_slots
+from hashattack.benchmark.engines.base import HARNESS, Engine, Function, Slot, cpu_slots
 from hashattack.benchmark.external.export import export_trials
 from hashattack.benchmark.external.trials import Origin
 from hashattack.benchmark.jobs import Job
 from hashattack.benchmark.plan.plan import Plan, make_plan
 from hashattack.benchmark.progress.events import Event
-from hashattack.benchmark.schedule.attempts import Patience
+from hashattack.benchmark.schedule.execution import Accepts, JobRecords
 from hashattack.benchmark.schedule.loop import Loop, RunOutcome
-from hashattack.benchmark.schedule.records import Accepts, JobRecords
 from hashattack.benchmark.suites.suite import Suite, validate
 from hashattack.datasets.base import RetrievalData
 from tests.photos import photo_folder
@@ -175,13 +173,13 @@ def run_jobs(
     engine: Engine,
     listener: Recorder | None = None,
     cache: Path | None = None,
-    patience: Patience | None = None,
+    patience: float = 900.0,
     accepts: Accepts = lambda _job, _provenance: True,
 ) -> RunOutcome:
-    """Run a graph to its end, every job estimated at a second."""
+    """Run a graph to its end, every job estimated at a tenth of a second."""
     loop = Loop(
         jobs,
-        dict.fromkeys(jobs, 1.0),
+        dict.fromkeys(jobs, 0.1),
         engine=engine,
         records=JobRecords(out, cache or out, accepts=accepts),
         listeners=() if listener is None else (listener,),

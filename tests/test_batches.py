@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hashattack.benchmark.engines.slots import cpu_slots
+from hashattack.benchmark.engines.base import cpu_slots
 from hashattack.benchmark.jobs import Compute
 from hashattack.benchmark.plan.batches import Batches, double
 from hashattack.benchmark.plan.plan import make_plan

@@ -16,8 +16,8 @@ import yaml
 from joblib.externals.loky.cloudpickle_wrapper import dumps
 
 from hashattack.attacks.gradient import ProjectedGradient
+from hashattack.benchmark.engines.base import cpu_slots
 from hashattack.benchmark.engines.local import LocalEngine
-from hashattack.benchmark.engines.slots import cpu_slots
 from hashattack.benchmark.plan.plan import make_plan
 from hashattack.benchmark.plugins import _loaded, load_plugins
 from hashattack.benchmark.store.keys import is_own

@@ -27,7 +27,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, in
     scheduler = ["distributed.cli.dask_scheduler", "--scheduler-file", str(file), "--port", "0"]
     workers = ["distributed.cli.dask_worker", "--scheduler-file", str(file), "--nthreads", "1"]
     workers += ["--nworkers", "2", "--local-directory", str(folder)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    paths = [str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     started = [
         subprocess.Popen(
             [sys.executable, "-m", *command, "--no-dashboard"],

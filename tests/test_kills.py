@@ -147,4 +147,4 @@ def test_sigterm_gives_running_jobs_a_grace_period(cache: Path, tmp_path: Path) 
     wait_until(lambda: not list(alive(workers)), "workers end", 15)
     log = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
     assert log[-1]["event"] == "end"
-    assert log[-1]["reason"] == "SIGTERM"
+    assert log[-1]["reason"] == "SIGTERM stopped the run"

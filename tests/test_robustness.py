@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Collection, Iterator
@@ -15,15 +16,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from hashattack.benchmark.engines.base import EngineError
+from hashattack.benchmark.engines.base import EngineError, cpu_slots
 from hashattack.benchmark.engines.local import LocalEngine
-from hashattack.benchmark.engines.slots import cpu_slots
 from hashattack.benchmark.jobs import Job
+from hashattack.benchmark.progress.events import Event
 from hashattack.benchmark.schedule import execution
-from hashattack.benchmark.schedule.attempts import Attempt, Patience
-from hashattack.benchmark.schedule.interrupts import StopRequest
-from hashattack.benchmark.schedule.loop import TRIES, Loop, RunOutcome, RunStoppedError
-from hashattack.benchmark.schedule.records import JobRecords
+from hashattack.benchmark.schedule.attempts import Attempt
+from hashattack.benchmark.schedule.execution import JobRecords
+from hashattack.benchmark.schedule.interrupts import RunStoppedError, StopRequest
+from hashattack.benchmark.schedule.loop import TRIES, Loop, RunOutcome
 from hashattack.benchmark.store.store import Store
 from hashattack.reports.results import load_results
 from hashattack.targets.hasher import Hasher
@@ -58,7 +59,7 @@ def test_dying_hanging_and_failing_jobs_cost_only_themselves(tmp_path: Path) -> 
     )
     seen = Recorder()
     engine = LocalEngine(cpu_slots(2))
-    outcome = run_jobs(jobs, tmp_path, engine, seen, patience=Patience(5.0, 1.0))
+    outcome = run_jobs(jobs, tmp_path, engine, seen, patience=5.0)
     status = status_of(jobs, outcome)
     assert status.pop("always dies") == status.pop("foreign") == "failed"
     assert status.pop("needs it") == "blocked"
@@ -104,7 +105,7 @@ class Late(Clocked):
 
 def test_a_hanging_job_is_stopped_three_times_and_fails(tmp_path: Path) -> None:
     engine, jobs = Hanging(), graph((Dummy(name="hangs"), {}))
-    outcome = run_jobs(jobs, tmp_path, engine, patience=Patience(60.0, 1.0))
+    outcome = run_jobs(jobs, tmp_path, engine, patience=60.0)
     assert "its worker died 3 times (it showed no progress for 70 s" in str(outcome.reasons)
     assert engine.replaced == TRIES
 
@@ -148,35 +149,35 @@ class Known(JobRecords):
 
 
 def test_when_a_worker_is_given_up() -> None:
-    records, patience = Known(), Patience(least=60.0, factor=2.0)
+    records = Known()
     (job,) = graph((Dummy(name="a"), {})).values()
 
     def why(attempt: Attempt, now: float, *, alive: bool = True) -> str | None:
         attempt.new_progress(now, records)
-        return attempt.given_up(now, records, patience, alive=alive)
+        return attempt.given_up(now, records, 60.0, alive=alive)
 
-    attempt = Attempt(job, "cpu 0", 0.0, seconds=50.0)
-    assert why(attempt, 299.0) is None
-    assert why(attempt, 301.0) == "its worker did not start it in 300 s"
+    attempt = Attempt(job, "cpu 0", 0.0, seconds=5.0)
+    assert why(attempt, 0.0) is why(attempt, 299.0) is None
+    assert why(attempt, 301.0) == "its worker did not start it for 300 s"
     records.count = 1
     assert why(attempt, 310.0) is None, "it has started"
-    assert why(attempt, 410.0) is None, "twice its estimate"
+    assert why(attempt, 410.0) is None, "twenty times its estimate"
     assert "it showed no progress for 101 s" in str(why(attempt, 411.0))
     attempt.allow(60.0)
     assert why(attempt, 411.0) is None, "the loop itself stood still"
-    for step, now in enumerate((420.0, 430.0, 510.0), start=1):
+    for step, now in enumerate((420.0, 430.0, 438.0), start=1):
         records.state = (step, 100, "step")
         assert why(attempt, now) is None
-    assert why(attempt, 670.0) is None, "twice its longest pause"
-    assert "no progress" in str(why(attempt, 671.0))
+    assert why(attempt, 638.0) is None, "twenty times its longest pause"
+    assert "no progress" in str(why(attempt, 639.0))
     records.state = (9, 100, "step")
     assert why(attempt, 680.0, alive=False) is None
     assert why(attempt, 685.0) is None, "it was alive in between"
     assert why(attempt, 690.0, alive=False) is None
-    assert why(attempt, 701.0, alive=False) == "its worker is gone"
+    assert why(attempt, 701.0, alive=False) == "its worker was gone for 10 s"
     records.done = True
     assert why(attempt, 702.0) is None
-    assert why(attempt, 733.0) == "its record is written and its worker does not answer"
+    assert why(attempt, 733.0) == "its worker did not return its result for 30 s"
 
 
 class Refusing(InlineEngine):
@@ -392,19 +393,38 @@ def test_a_really_full_disk_is_one_clear_message(cache: Path, tmp_path: Path) ->
     assert "Traceback" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("requested", [StopRequest.finish, StopRequest.stop])
-def test_after_a_stop_request_nothing_new_starts(tmp_path: Path, requested: StopRequest) -> None:
+@pytest.mark.parametrize("interrupts", [1, 2])
+def test_after_ctrl_c_nothing_new_starts(tmp_path: Path, interrupts: int) -> None:
     jobs = graph(*((Dummy(name=str(n)), {}) for n in range(3)))
-    seen = Recorder()
+    stop = StopRequest()
+
+    def interrupt(event: Event) -> None:
+        if event.kind == "ended":
+            for _ in range(interrupts):
+                stop.receive(signal.SIGINT)
+
     loop = Loop(
         jobs,
         dict.fromkeys(jobs, 1.0),
         engine=InlineEngine(),
         records=JobRecords(tmp_path, tmp_path),
-        listeners=[seen],
-        stop_request=lambda: requested if seen.ran else StopRequest.none,
+        listeners=[interrupt],
+        stop=stop,
     )
-    with pytest.raises(RunStoppedError):
+    with pytest.raises(RunStoppedError, match="SIGINT stopped the run") as stopped:
         loop.run()
-    assert len(seen.ran) == 1
+    assert stopped.value.exit_code == 130
     assert run_jobs(jobs, tmp_path, InlineEngine()).count("cached") == 1
+
+
+def test_sigterm_stops_at_once_after_its_grace_period() -> None:
+    hurried, patient = StopRequest(grace=-1.0), StopRequest(grace=60.0)
+    for request in (hurried, patient):
+        request.receive(signal.SIGTERM)
+    assert hurried.at_once
+    assert not patient.at_once
+    for _ in range(2):
+        patient.receive(signal.SIGINT)
+    assert patient.at_once
+    with pytest.raises(KeyboardInterrupt):
+        patient.receive(signal.SIGINT)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hashattack.benchmark.engines.slots import cpu_slots
+from hashattack.benchmark.engines.base import cpu_slots
 from hashattack.benchmark.plan.outlook import outlook
 from hashattack.benchmark.plan.plan import Plan, make_plan
 from hashattack.benchmark.stages.attacking import Craft

@@ -13,18 +13,17 @@ from hypothesis import strategies as st
 
 from hashattack.benchmark.engines.base import Function, Slot
 from hashattack.benchmark.jobs import Job
-from hashattack.benchmark.schedule.attempts import Attempt
+from hashattack.benchmark.schedule.attempts import Attempt, place
 from hashattack.benchmark.schedule.loop import critical_path
-from hashattack.benchmark.schedule.placement import place
-from hashattack.benchmark.schedule.simulation import SimulatedEngine, lower_bound, simulate
+from hashattack.benchmark.schedule.simulation import SimulatedRun, lower_bound, simulate
 from tests.graphs import Dummy, graph, random_graph, shared_slots
 
 
-class Witness(SimulatedEngine):
+class Witness(SimulatedRun):
     """Remembers when each job ran, and where."""
 
-    def __init__(self, slots: list[Slot], seconds: dict[str, float]) -> None:
-        super().__init__(slots, seconds)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self.spans: dict[str, tuple[float, float, Slot]] = {}
 
     def submit(self, slot: str, function: Function, /, **arguments: Any) -> Future[Any]:
@@ -51,12 +50,12 @@ def test_no_job_starts_early_shares_a_slot_or_a_device_it_needs_alone(
     slots = shared_slots(devices, sharing)
     witness: list[Witness] = []
 
-    def engine(slots: list[Slot], seconds: dict[str, float]) -> Witness:
-        witness.append(Witness(slots, seconds))
+    def engine(*arguments: Any) -> Witness:
+        witness.append(Witness(*arguments))
         return witness[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hashattack.benchmark.schedule.simulation.SimulatedEngine", engine)
+        patch.setattr("hashattack.benchmark.schedule.simulation.SimulatedRun", engine)
         took = simulate(jobs, guesses, slots, actual=seconds)
     spans = witness[0].spans
     assert spans.keys() == jobs.keys()

@@ -12,8 +12,7 @@ import pytest
 from filelock import FileLock
 
 from hashattack.benchmark.cli.tools import status_text
-from hashattack.benchmark.engines.base import EngineError
-from hashattack.benchmark.engines.slots import cpu_slots, gpu_slots, machine_slots
+from hashattack.benchmark.engines.base import EngineError, cpu_slots, gpu_slots, machine_slots
 from hashattack.benchmark.plan.explain import explain
 from hashattack.benchmark.plan.plan import Plan, make_plan
 from hashattack.benchmark.progress.events import Event, EventLog, last_run
@@ -73,8 +72,8 @@ def test_a_running_one_shows_slots_progress_and_failures(cache: Path, tmp_path: 
     for part in ("cpu 0", "3/10 images", job.label, "it broke <b>", "line 8", "left"):
         assert part in text
     assert read_status(tmp_path).state == "killed", "no lock and no last word"
-    events(Event("end", reason="SIGTERM"))
-    assert read_status(tmp_path).told == "by SIGTERM; the same command continues"
+    events(Event("end", reason="SIGTERM stopped the run"))
+    assert read_status(tmp_path).told == "SIGTERM stopped the run; the same command continues"
 
 
 def test_events_survive_a_line_cut_by_a_kill(tmp_path: Path) -> None:

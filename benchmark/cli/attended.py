@@ -10,7 +10,8 @@ from hashattack.benchmark.console import say
 from hashattack.benchmark.plan.plan import Plan
 from hashattack.benchmark.progress.display import ProgressDisplay
 from hashattack.benchmark.running import RunOptions, run_plan
-from hashattack.benchmark.schedule.loop import RunOutcome, RunStoppedError
+from hashattack.benchmark.schedule.interrupts import RunStoppedError
+from hashattack.benchmark.schedule.loop import RunOutcome
 
 
 def run_attended(

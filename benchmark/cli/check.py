@@ -196,9 +196,8 @@ def _runner(
 ) -> Callable[[Plan, Plan], object]:
     """Return what does the missing jobs of a plan; what other code crafted is crafted anew."""
     from hashattack.benchmark.cli.attended import run_attended
-    from hashattack.benchmark.engines.slots import EngineOptions
     from hashattack.benchmark.pipeline import PREPARING
-    from hashattack.benchmark.running import RunOptions, is_current_code
+    from hashattack.benchmark.running import EngineOptions, RunOptions, is_current_code
 
     def accepts(job: Job, provenance: Mapping[str, Any]) -> bool:
         return job.stage in PREPARING or is_current_code(job, provenance)

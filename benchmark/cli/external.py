@@ -93,14 +93,13 @@ def score(
     is replaced.
     """
     from hashattack.benchmark.cli.attended import run_attended
-    from hashattack.benchmark.engines.slots import EngineOptions
     from hashattack.benchmark.external.export import TrialFile
     from hashattack.benchmark.external.scoring import ScoreRequest, submit
     from hashattack.benchmark.external.submission import Kind, parse_epsilon
     from hashattack.benchmark.external.trials import Origin
     from hashattack.benchmark.plugins import load_plugins
     from hashattack.benchmark.results.manifest import manifest_of, result_rows
-    from hashattack.benchmark.running import RunOptions
+    from hashattack.benchmark.running import EngineOptions, RunOptions
     from hashattack.reports.report import write_report
     from hashattack.reports.results import export_results, load_results
     from hashattack.reports.telling import say_written

@@ -129,10 +129,8 @@ def run(
                     say(line)
                 return
     from hashattack.benchmark.cli.attended import run_attended
-    from hashattack.benchmark.engines.slots import EngineOptions
     from hashattack.benchmark.names import span
-    from hashattack.benchmark.running import RunOptions
-    from hashattack.benchmark.schedule.attempts import Patience
+    from hashattack.benchmark.running import EngineOptions, RunOptions
     from hashattack.reports.telling import parse_formats, report_run
 
     with usage_errors():
@@ -147,7 +145,7 @@ def run(
             rerun,
             verify,
             grace,
-            Patience(patience * 60),
+            patience * 60,
         )
         outcome = run_attended(whole, plan, out=folder, cache=request.cache_folder, options=options)
         counts = Counter(outcome.status.values())
@@ -194,7 +192,7 @@ def plan_command(
     cache: CacheOption = None,
 ) -> None:
     """Show what a run would do: what is done, what is to do, and about how long it takes."""
-    from hashattack.benchmark.engines.slots import gpu_slots, machine_slots
+    from hashattack.benchmark.engines.base import gpu_slots, machine_slots
     from hashattack.benchmark.plan.estimate import estimate
     from hashattack.benchmark.plan.explain import explain as explained
     from hashattack.benchmark.plan.outlook import outlook

@@ -17,7 +17,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,6 +50,7 @@ class _Worker:
     probe: Future[Any] | None = None
     probed: float = 0.0  # when the probe was sent
     slot: Slot | None = None
+    job: Future[Any] | None = None
 
 
 class DaskEngine(Engine):
@@ -70,19 +71,18 @@ class DaskEngine(Engine):
         self._workers: dict[str, _Worker] = {}  # by nanny
         self._probes: Counter[str] = Counter()  # sent to a nanny's workers, none answered
         self._refused: dict[str, str] = {}  # address -> why; "" while it restarts
-        self._running: dict[str, Future[Any]] = {}
         self._refreshed = -_REFRESH_SECONDS
         self._token = out / f".probe-{uuid.uuid4().hex[:8]}"
         self._client = _connect(scheduler_file)
         try:
             write_bytes(self._token, self._token.name.encode())
-            within(_CALL_SECONDS, lambda: self._client.run_on_scheduler(_never_rerun))
+            self._ask_scheduler()
             self._check_all()
         except BaseException as error:
             self.close()
             if isinstance(error, EngineError | KeyboardInterrupt | OSError):
                 raise
-            raise EngineError(f"the dask scheduler cannot be used: {error!r}") from error
+            raise EngineError(f"the dask cluster cannot be used: {error!r}") from error
 
     def slots(self) -> Mapping[str, Slot]:
         """Return the usable workers; asks the scheduler at most once a second.
@@ -92,9 +92,7 @@ class DaskEngine(Engine):
         """
         if time.monotonic() - self._refreshed >= _REFRESH_SECONDS:
             self._refresh()
-        return {
-            nanny: worker.slot for nanny, worker in self._workers.items() if worker.slot is not None
-        }
+        return {nanny: one.slot for nanny, one in self._workers.items() if one.slot is not None}
 
     def submit(
         self, slot: str, function: Function, /, *, isolation: str = HARNESS, **arguments: Any
@@ -104,13 +102,12 @@ class DaskEngine(Engine):
         worker = self._workers.get(slot)
         if worker is None:
             raise EngineError(f"worker {slot} has left")
-        self._running[slot] = future = self._send(worker.address, function, arguments)
-        return future
+        worker.job = self._send(worker.address, function, arguments)
+        return worker.job
 
     def replace(self, slot: str) -> None:
         """Let the worker's nanny restart its process; the slot is missing until then."""
         worker = self._workers.pop(slot, None)
-        self._running.pop(slot, None)
         if worker is not None:
             self._refused[worker.address] = ""
             restart = self._client.restart_workers
@@ -120,9 +117,9 @@ class DaskEngine(Engine):
 
     def close(self) -> None:
         """Leave the cluster running, without our jobs."""
-        busy = [slot for slot, future in self._running.items() if not future.done()]
-        for slot in busy:
-            self.replace(slot)
+        busy = [n for n, one in self._workers.items() if one.job and not one.job.done()]
+        for nanny in busy:
+            self.replace(nanny)
         if busy:
             time.sleep(_REFRESH_SECONDS)  # for the requests to leave
         self._token.unlink(missing_ok=True)
@@ -136,16 +133,15 @@ class DaskEngine(Engine):
             EngineError: there are none, or some that cannot be used.
         """
         ends = time.monotonic() + _JOIN_SECONDS
-        unanswered: list[_Worker] = []
+        waiting: list[_Worker] = []
         while time.monotonic() < ends:
             self._refresh()
-            unanswered = [worker for worker in self._workers.values() if worker.slot is None]
-            if self._workers and not unanswered:
+            waiting = [worker for worker in self._workers.values() if worker.slot is None]
+            if self._workers and not waiting:
                 break
-            probes = [worker.probe for worker in unanswered if worker.probe is not None]
-            self.wait(probes, _REFRESH_SECONDS)
+            self.wait([one.probe for one in waiting if one.probe is not None], _REFRESH_SECONDS)
         faults = [f"worker {address}: {why}" for address, why in self._refused.items() if why]
-        faults += [f"worker {worker.address} does not answer" for worker in unanswered]
+        faults += [f"worker {worker.address} does not answer" for worker in waiting]
         if faults:
             raise EngineError("; ".join(faults))
         if not self._workers:
@@ -160,14 +156,12 @@ class DaskEngine(Engine):
         known = self._known_workers()
         self._refused = {a: why for a, why in self._refused.items() if a in known}
         found: dict[str, _Worker] = {}
-        for address, info in known.items():
-            nanny = info.get("nanny")
+        for address, nanny in known.items():
             if nanny is None:
                 self._refuse(address, "it has no nanny, so a hanging job could not be stopped")
             elif address not in self._refused:
-                worker = self._workers.get(nanny)
-                same = worker is not None and worker.address == address
-                found[nanny] = worker if worker is not None and same else _Worker(address)
+                worker = self._workers.get(nanny, _Worker(address))
+                found[nanny] = worker if worker.address == address else _Worker(address)
         self._workers = found
         for nanny, worker in list(found.items()):
             if worker.slot is None:
@@ -176,7 +170,7 @@ class DaskEngine(Engine):
     def _refuse(self, address: str, why: str) -> None:
         if address not in self._refused:
             logger.warning("worker %s is not used: %s", address, why)
-            self._refused[address] = why
+        self._refused[address] = why
 
     def _probe(self, nanny: str, worker: _Worker) -> None:
         """Send a worker its probe, or read the answer."""
@@ -187,7 +181,7 @@ class DaskEngine(Engine):
             return
         try:
             answer = worker.probe.result(timeout=0)
-        except (Exception, CancelledError) as error:  # noqa: BLE001 - late, or its worker died
+        except Exception as error:  # noqa: BLE001 - late, or its worker died
             late = time.monotonic() - worker.probed > _PROBE_SECONDS
             if not worker.probe.done() and not late:
                 return
@@ -206,26 +200,26 @@ class DaskEngine(Engine):
         device = f"{answer['host']} {answer['gpus'][0]}" if gpu else nanny
         worker.slot = Slot(nanny, "cuda:0" if gpu else "cpu", device)
 
-    def _known_workers(self) -> dict[str, dict[str, Any]]:
-        """Return what the scheduler knows of its workers, by address."""
-        client = self._client
-        if client.status == "closed":
+    def _known_workers(self) -> dict[str, str | None]:
+        """Return the addresses of the scheduler's workers, with those of their nannies."""
+        if self._client.status == "closed":
             raise EngineError(
                 "the dask scheduler is gone; finished jobs are kept, and the same command "
                 "continues when the scheduler runs again"
             )
         try:
-            identity = within(
-                _CALL_SECONDS,
-                lambda: client.sync(
-                    client.scheduler.identity, n_workers=-1, callback_timeout=_CALL_SECONDS
-                ),
-            )
+            return self._ask_scheduler()
         except Exception as error:  # noqa: BLE001 - one of many kinds; it may come back
             logger.warning("the dask scheduler does not answer: %r", error)
             return {}
-        found: dict[str, dict[str, Any]] = identity["workers"]
-        return found
+
+    def _ask_scheduler(self) -> dict[str, str | None]:
+        def workers(dask_scheduler: Any) -> dict[str, str | None]:  # local: pickled by value
+            # Drop a task whose worker died: the graph loop decides what follows.
+            dask_scheduler.allowed_failures = 0
+            return {address: worker.nanny for address, worker in dask_scheduler.workers.items()}
+
+        return within(_CALL_SECONDS, lambda: self._client.run_on_scheduler(workers))
 
     def _send(
         self, address: str, function: Callable[..., Any], arguments: Mapping[str, Any]
@@ -261,11 +255,6 @@ def _connect(scheduler_file: Path) -> Any:
         return Client(scheduler_file=str(scheduler_file), timeout=_CALL_SECONDS)
     except Exception as error:
         raise EngineError(f"no scheduler answers at {scheduler_file}: {error!r}") from error
-
-
-def _never_rerun(dask_scheduler: Any = None) -> None:
-    """Make the scheduler drop a task whose worker died: the graph loop decides what follows."""
-    dask_scheduler.allowed_failures = 0
 
 
 def _in_background(function: Callable[[], T]) -> Future[T]:

@@ -27,7 +27,6 @@ from joblib.externals.loky.process_executor import ProcessPoolExecutor
 from hashattack.benchmark.engines.base import ATTACKER, HARNESS, Engine, EngineError, Function, Slot
 
 _PR_SET_PDEATHSIG = 1
-_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 _DRIVER_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -91,15 +90,12 @@ def _end(pool: Any) -> None:
     pool.shutdown(wait=False, kill_workers=True)
     for process in processes:  # the pool's own thread may be dead
         with contextlib.suppress(OSError):
-            os.kill(process.pid, _KILL)
+            os.kill(process.pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager
 def _signals_blocked() -> Iterator[None]:
     """Start workers with SIGINT and SIGTERM blocked: only the driver answers them."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _DRIVER_SIGNALS)
     try:
         yield
@@ -114,8 +110,7 @@ def _start_worker(driver: int) -> None:
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
     for number in _DRIVER_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _DRIVER_SIGNALS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _DRIVER_SIGNALS)
     logging.basicConfig(level=logging.INFO, handlers=[logging.NullHandler()])
     if sys.platform == "linux":
         with contextlib.suppress(OSError):

@@ -86,7 +86,7 @@ class RunRequest:
                 jobs run elsewhere.
             slots_per_device: jobs that share one.
         """
-        from hashattack.benchmark.engines.slots import machine_slots
+        from hashattack.benchmark.engines.base import machine_slots
         from hashattack.benchmark.plan.batches import Batches
         from hashattack.benchmark.plan.plan import make_plan
         from hashattack.benchmark.suites.loading import load_suite, with_root

@@ -5,14 +5,16 @@ The log only reports; no decision depends on it. Imports no torch.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from hashattack.datasets.errors import UserError
 
 if TYPE_CHECKING:
     from hashattack.benchmark.jobs import Job
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _NAME = "events.jsonl"
+
+
+EventKind = Literal["begin", "started", "progress", "retry", "ended", "stopping", "end"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Event:
         running: labels of the jobs that go on to their end.
     """
 
-    kind: Literal["begin", "started", "progress", "retry", "ended", "stopping", "end"]
+    kind: EventKind
     job: Job | None = None
     slot: str | None = None
     status: str | None = None
@@ -56,7 +61,7 @@ Listener = Callable[[Event], None]
 
 
 class EventLog:
-    """A listener that appends to ``events.jsonl``.
+    """A listener that appends to ``events.jsonl``, for a ``with`` block, whose end it logs, too.
 
     Jobs that are done already are counted and not listed; progress is in the folder ``running``.
     """
@@ -66,7 +71,8 @@ class EventLog:
         self._path, self._run, self._about = out / _NAME, run, dict(about)
         self._cached = 0
         self._writable = True
-        self._end_cut_line()
+        content = self._path.read_bytes() if self._path.is_file() else b""
+        self._line_break = "" if content[-1:] in (b"", b"\n") else "\n"  # cut by a kill
 
     def __call__(self, event: Event) -> None:
         """Log an event."""
@@ -74,6 +80,13 @@ class EventLog:
             self._cached += 1
         elif event.kind != "progress":
             self._write(event)
+
+    def __enter__(self) -> EventLog:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        reason = str(error) if isinstance(error, UserError) else repr(error)
+        self(Event("end", reason="finished" if error is None else reason))
 
     def _write(self, event: Event) -> None:
         line: dict[str, Any] = {"time": time.time(), "run": self._run, "event": event.kind}
@@ -89,40 +102,25 @@ class EventLog:
             line["cached"] = self._cached
         try:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+                file.write(self._line_break + json.dumps(line) + "\n")
+            self._line_break = ""
         except OSError as error:  # a full disk stops the run elsewhere, with its reason
             if self._writable:
                 logger.warning("%s: %s; events are not logged", self._path, error.strerror)
             self._writable = False
 
-    def _end_cut_line(self) -> None:
-        """End a line that a kill or a full disk has cut."""
-        try:
-            with self._path.open("rb+") as file:
-                if file.seek(0, os.SEEK_END):
-                    file.seek(-1, os.SEEK_END)
-                    if file.read(1) != b"\n":
-                        file.write(b"\n")
-        except OSError:
-            return  # there is no log yet
-
 
 def last_run(out: Path) -> list[dict[str, Any]]:
     """Return the events of the last run of a folder, in order; damaged lines are left out."""
-    events = list(_read(out / _NAME))
+    try:
+        lines = (out / _NAME).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    events: list[dict[str, Any]] = []
+    for line in lines:
+        with contextlib.suppress(ValueError):  # cut by a kill
+            event = json.loads(line)
+            if isinstance(event, dict) and {"run", "event", "time"} <= event.keys():
+                events.append(event)
     runs = [event["run"] for event in events if event["event"] == "begin"]
     return [event for event in events if runs and event["run"] == runs[-1]]
-
-
-def _read(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        try:
-            event = json.loads(line)
-        except ValueError:  # cut by a kill
-            continue
-        if isinstance(event, dict) and {"run", "event", "time"} <= event.keys():
-            yield event

@@ -119,7 +119,7 @@ def _state(holder: dict[str, Any] | None, events: list[dict[str, Any]]) -> dict[
         return {"state": "killed", "told": "it ended without a word; the same command continues"}
     if last["reason"] == "finished":
         return {"state": "finished", "told": ""}
-    return {"state": "stopped", "told": f"by {last['reason']}; the same command continues"}
+    return {"state": "stopped", "told": f"{last['reason']}; the same command continues"}
 
 
 def _running(out: Path, events: list[dict[str, Any]]) -> list[tuple[str, RunningJob]]:

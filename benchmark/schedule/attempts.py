@@ -1,51 +1,40 @@
-"""One attempt at a job, and how long it may show no progress."""
+"""Attempts at jobs: which ready job starts where, and how long it may show no progress."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
+from hashattack.benchmark.engines.base import Slot
 from hashattack.benchmark.jobs import Job
-from hashattack.benchmark.schedule.records import JobRecords
+from hashattack.benchmark.schedule.execution import JobRecords
 
 _START_SECONDS = 300.0  # for a worker's process to start and take its job
 _LOST_SECONDS = 30.0  # from a done record until its future is given up
 _DEAD_SECONDS = 10.0  # from the end of a worker's process until its future is given up
+_PATIENCE_FACTOR = 20.0  # a job may pause so many times as long as is usual for it
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long a running job may show no progress before its worker is killed, in seconds.
-
-    At least ``least``. A job that reports progress may pause ``factor`` times as long as its
-    longest pause so far, one that never did ``factor`` times its estimate.
-    """
-
-    least: float = 900.0
-    factor: float = 20.0
-
-
+@dataclass(eq=False)
 class Attempt:
     """A job on a slot, from its submission on."""
 
-    def __init__(
-        self, job: Job, slot: str, began: float, seconds: float, tries_before: int = 0
-    ) -> None:
-        """Take the job, its slot, when it was submitted, and the seconds it is expected to take.
+    job: Job
+    slot: str
+    began: float  # when it was submitted
+    seconds: float  # that it is expected to take
+    tries_before: int = 0  # attempts that started before this one
+    progress: tuple[int, int, str] | None = None  # done, total, unit
 
-        ``tries_before`` counts the job's earlier attempts that started.
-        """
-        self.job, self.slot, self.began, self.seconds = job, slot, began, seconds
-        self.progress: tuple[int, int, str] | None = None  # done, total, unit
-        self._tries_before = tries_before
+    def __post_init__(self) -> None:
         self._started = False
-        self._active = began  # when it last made progress
+        self._active = self.began  # when it last made progress
         self._longest_pause = 0.0
-        self._done_since: float | None = None
-        self._dead_since: float | None = None
+        self._since: dict[str, float] = {}  # faults, and when each was first seen
 
     def started(self, records: JobRecords) -> bool:
         """Return whether its worker has left a start marker, so that it counts as a try."""
-        self._started = self._started or records.tries(self.job) > self._tries_before
+        self._started = self._started or records.tries(self.job) > self.tries_before
         return self._started
 
     def new_progress(self, now: float, records: JobRecords) -> bool:
@@ -63,32 +52,95 @@ class Attempt:
         self._active += seconds
 
     def given_up(
-        self, now: float, records: JobRecords, patience: Patience, *, alive: bool
+        self, now: float, records: JobRecords, patience: float, *, alive: bool
     ) -> str | None:
         """Return why the worker is to be replaced, or None.
 
-        Args:
-            now: the engine's time.
-            records: of the run.
-            patience: with pauses.
-            alive: whether the worker's process is.
+        A job may pause for ``patience`` seconds, or longer where that is usual for it: a multiple
+        of its longest pause so far, or of its estimate where it reports no progress.
         """
-        if self._done_since is None and records.finished(self.job):
-            self._done_since = now
-        if self._done_since is not None and now - self._done_since > _LOST_SECONDS:
-            return "its record is written and its worker does not answer"
-        if alive or self._dead_since is None:
-            self._dead_since = None if alive else now
-        if self._dead_since is not None and now - self._dead_since > _DEAD_SECONDS:
-            return "its worker is gone"
         if not self._started:
-            if self.started(records):
-                self._active = now
-            elif now - self.began > _START_SECONDS:
-                return f"its worker did not start it in {_START_SECONDS:.0f} s"
-            return None
+            self._active = now  # its time begins when its start marker is seen
+        faults = (
+            ("its worker did not return its result", records.finished(self.job), _LOST_SECONDS),
+            ("its worker was gone", not alive, _DEAD_SECONDS),
+            ("its worker did not start it", not self.started(records), _START_SECONDS),
+        )
+        for why, holds, limit in faults:
+            if not holds:
+                self._since.pop(why, None)
+            elif now - self._since.setdefault(why, now) > limit:
+                return f"{why} for {limit:.0f} s"
         usual = self.seconds if self.progress is None else self._longest_pause
         pause = now - self._active
-        if pause <= max(patience.least, patience.factor * usual):
+        if pause <= max(patience, _PATIENCE_FACTOR * usual):
             return None
         return f"it showed no progress for {pause:.0f} s and was stopped"
+
+
+@dataclass
+class _Device:
+    """A device when jobs are placed."""
+
+    idle_at: float  # when the last of its jobs is expected to end
+    free: list[str] = field(default_factory=list)
+    slots: int = 0
+    timed: bool = False  # it runs a timed job
+    reserved: bool = False  # for a timed job
+
+    def admits(self, job: Job, ends: float) -> bool:
+        if self.timed or not self.free:
+            return False
+        if job.resources.timed:
+            return len(self.free) == self.slots and not self.reserved
+        return not self.reserved or ends <= self.idle_at
+
+
+def place(
+    jobs: Iterable[Job],
+    seconds: Mapping[str, float],
+    slots: Mapping[str, Slot],
+    running: Iterable[Attempt],
+    now: float,
+) -> list[tuple[Job, str]]:
+    """Return which job starts on which free slot.
+
+    A timed job gets its device alone. Where slots share a device and no device is free for the
+    most urgent timed job, the one that is idle first is reserved for it; only jobs that end before
+    then may still start there.
+
+    Args:
+        jobs: that can start, the most urgent first.
+        seconds: that each is expected to take, by key.
+        slots: those with a live worker, by name.
+        running: the attempts that run now.
+        now: the engine's time.
+    """
+    busy = {attempt.slot: attempt for attempt in running}
+    by_name: dict[str, _Device] = {}
+    for name, slot in slots.items():
+        device = by_name.setdefault(slot.device, _Device(now))
+        device.slots += 1
+        if name in busy:
+            device.timed |= busy[name].job.resources.timed
+            device.idle_at = max(device.idle_at, busy[name].began + busy[name].seconds)
+        else:
+            device.free.append(name)
+    devices = list(by_name.values())
+    placed = []
+    for job in jobs:
+        if not any(device.free for device in devices):
+            break
+        ends = now + seconds[job.key]
+        admitting = [device for device in devices if device.admits(job, ends)]
+        if admitting:
+            # Jobs that can share fill a device that others use already.
+            device = min(admitting, key=lambda one: (len(one.free), one.slots))
+            device.timed = job.resources.timed
+            device.idle_at = max(device.idle_at, ends)
+            placed.append((job, device.free.pop(0)))
+        elif job.resources.timed:
+            available = [one for one in devices if not one.reserved and not one.timed]
+            if available:
+                min(available, key=lambda one: one.idle_at).reserved = True
+    return placed

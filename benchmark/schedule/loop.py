@@ -10,22 +10,18 @@ import logging
 import time
 from bisect import insort
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
-from signal import Signals
 from typing import Any
 
-from hashattack.benchmark.console import EXIT_CELLS_MISSING
 from hashattack.benchmark.engines.base import Engine, EngineError
 from hashattack.benchmark.jobs import Job
-from hashattack.benchmark.progress.events import Event, Listener
-from hashattack.benchmark.schedule.attempts import Attempt, Patience
-from hashattack.benchmark.schedule.interrupts import StopRequest
-from hashattack.benchmark.schedule.placement import place
-from hashattack.benchmark.schedule.records import JobRecords
-from hashattack.datasets.errors import UserError
+from hashattack.benchmark.progress.events import Event, EventKind, Listener
+from hashattack.benchmark.schedule.attempts import Attempt, place
+from hashattack.benchmark.schedule.execution import JobRecords
+from hashattack.benchmark.schedule.interrupts import RunStoppedError, StopRequest
 
 logger = logging.getLogger(__name__)
 
@@ -35,17 +31,6 @@ _READ_SECONDS = 1.0  # a turn, for reading what is done already
 _STILL_SECONDS = 10.0  # a turn that takes longer was not the jobs' fault
 _RECORD_SECONDS = 90.0  # for a record to appear on a shared file system
 _NO_SLOT_SECONDS = 600.0  # without a live worker until the run gives up
-
-
-class RunStoppedError(UserError):
-    """A run that ended early; ``signal`` is what requested it, None where it could not go on."""
-
-    signal: Signals | None = None
-
-    @property
-    def exit_code(self) -> int:
-        """Exit code of the program: as shells have it for a signal, else as for missing cells."""
-        return EXIT_CELLS_MISSING if self.signal is None else 128 + self.signal
 
 
 @dataclass
@@ -71,9 +56,9 @@ class Loop:
         engine: Engine,
         records: JobRecords,
         listeners: Sequence[Listener] = (),
-        stop_request: Callable[[], StopRequest] = lambda: StopRequest.none,
+        stop: StopRequest | None = None,
         urgency: Mapping[str, float] | None = None,
-        patience: Patience | None = None,
+        patience: float = 900.0,
     ) -> None:
         """Prepare a run.
 
@@ -83,13 +68,13 @@ class Loop:
             engine: where they run.
             records: of the run.
             listeners: called with every event.
-            stop_request: what the user requests, read every turn.
+            stop: what signals request, read every turn.
             urgency: higher first. Default: the seconds of the longest chain a job starts.
-            patience: with jobs that show no progress.
+            patience: seconds a job may show no progress; longer where that is usual for it.
         """
         self._jobs, self._seconds = jobs, seconds
         self._engine, self._records, self._listeners = engine, records, listeners
-        self._stop_request, self._patience = stop_request, patience or Patience()
+        self._stop, self._patience = stop or StopRequest(), patience
         self._urgency = urgency or critical_path(jobs, seconds)
         self._graph = TopologicalSorter(
             {key: [ref.key for ref in job.inputs.values()] for key, job in jobs.items()}
@@ -115,7 +100,7 @@ class Loop:
             RunStoppedError: the user or a full disk stopped it; finished jobs are kept.
             EngineError: no worker is left.
         """
-        self._notify(Event("begin", jobs=len(self._jobs), left=self._left()))
+        self._notify("begin", jobs=len(self._jobs))
         self._unread.extend(self._graph.get_ready())
         while self._graph.is_active():
             self._check_stop()
@@ -128,15 +113,10 @@ class Loop:
             self._watch()
         return self._outcome
 
-    def _notify(self, event: Event) -> None:
+    def _notify(self, kind: EventKind, job: Job | None = None, **fields: Any) -> None:
+        left = max(0.0, self._seconds_left) / max(1, len(self._engine.slots()))
         for listener in self._listeners:
-            listener(event)
-
-    def _left(self) -> float:
-        """Return about how many seconds are left."""
-        return max(0.0, self._seconds_left) / max(1, len(self._engine.slots()))
-
-    # -- what can start --------------------------------------------------------------------
+            listener(Event(kind, job, left=left, **fields))
 
     def _read_records(self) -> None:
         """Find out which jobs must run, of those whose inputs have all ended.
@@ -150,7 +130,7 @@ class Loop:
             if known is None:
                 self._add_ready(job)
             else:
-                self._end(job, *known, 0.0)
+                self._end(job, *known)
 
     def _add_ready(self, job: Job) -> None:
         insort(self._ready, job, key=lambda one: -self._urgency[one.key])
@@ -181,21 +161,20 @@ class Loop:
                 self._worker_died(attempt, str(error))
                 continue
             self._running[future] = attempt
-            self._notify(Event("started", job, slot=slot, left=self._left()))
+            self._notify("started", job, slot=slot)
 
     def _check_slots(self, usable: bool, live: bool, now: float) -> None:
         """Give up when no live slot starts jobs, or none has been live for a long time."""
-        if usable or self._no_slot_since is None:
-            self._no_slot_since = None if usable else now
-        if self._no_slot_since is not None and (
-            live or now - self._no_slot_since > _NO_SLOT_SECONDS
-        ):
+        if usable:
+            self._no_slot_since = None
+            return
+        if self._no_slot_since is None:
+            self._no_slot_since = now
+        if live or now - self._no_slot_since > _NO_SLOT_SECONDS:
             raise EngineError(
                 "no worker is left: they die before they start a job. Finished jobs are kept; when "
                 "workers can start again, the same command continues"
             )
-
-    # -- what ended ------------------------------------------------------------------------
 
     def _collect(self, attempt: Attempt, future: Future[Any]) -> None:
         error = future.exception() if not future.cancelled() else EngineError("it was cancelled")
@@ -222,13 +201,13 @@ class Loop:
                 self._fatal = reason
                 self._retry(attempt, reason)
             case _:
-                self._end(attempt.job, status, reason, self._engine.now() - attempt.began)
+                self._end(attempt.job, status, reason, attempt.began)
 
     def _worker_died(self, attempt: Attempt, why: str) -> None:
         """Handle a worker that died or is given up."""
         self._engine.replace(attempt.slot)
         if self._records.finished(attempt.job):
-            self._end(attempt.job, "ok", "", self._engine.now() - attempt.began)
+            self._end(attempt.job, "ok", began=attempt.began)
         else:
             self._retry_or_fail(attempt, why)
 
@@ -255,7 +234,7 @@ class Loop:
             self._fail(attempt, reason)
 
     def _retry(self, attempt: Attempt, why: str) -> None:
-        self._notify(Event("retry", attempt.job, slot=attempt.slot, reason=why))
+        self._notify("retry", attempt.job, slot=attempt.slot, reason=why)
         self._add_ready(attempt.job)
 
     def _fail(self, attempt: Attempt, reason: str) -> None:
@@ -263,10 +242,10 @@ class Loop:
             reason = self._records.fail(attempt.job, reason)
         except OSError as error:
             self._fatal = f"the failure of {attempt.job.label} could not be recorded: {error}"
-        self._end(attempt.job, "failed", reason, self._engine.now() - attempt.began)
+        self._end(attempt.job, "failed", reason, attempt.began)
 
-    def _end(self, job: Job, status: str, reason: str, seconds: float) -> None:
-        """Note how a job ended; jobs that waited only for it come next."""
+    def _end(self, job: Job, status: str, reason: str = "", began: float | None = None) -> None:
+        """Note how a job ended, which ``began`` unless it did not run; free what waited for it."""
         self._graph.done(job.key)
         self._unread.extend(self._graph.get_ready())
         self._seconds_left -= self._seconds[job.key]
@@ -274,11 +253,8 @@ class Loop:
         if status not in ("ok", "cached"):
             label = "" if status == "blocked" else f"{job.label}: "
             self._outcome.reasons[job.key] = label + reason
-        self._notify(
-            Event("ended", job, status=status, reason=reason, seconds=seconds, left=self._left())
-        )
-
-    # -- what runs -------------------------------------------------------------------------
+        seconds = 0.0 if began is None else self._engine.now() - began
+        self._notify("ended", job, status=status, reason=reason, seconds=seconds)
 
     def _watch(self) -> None:
         """Report progress; give up workers that hang, are gone or do not answer."""
@@ -289,7 +265,7 @@ class Loop:
             if turn > _STILL_SECONDS:
                 attempt.allow(turn)
             if attempt.new_progress(now, self._records):
-                self._notify(Event("progress", attempt.job, progress=attempt.progress))
+                self._notify("progress", attempt.job, progress=attempt.progress)
             alive = self._engine.alive(attempt.slot)
             why = attempt.given_up(now, self._records, self._patience, alive=alive)
             if why is not None:
@@ -298,24 +274,23 @@ class Loop:
         for attempt, since in list(self._answered.items()):
             if self._records.finished(attempt.job):
                 del self._answered[attempt]
-                self._end(attempt.job, "ok", "", self._engine.now() - attempt.began)
+                self._end(attempt.job, "ok", began=attempt.began)
             elif now - since > _RECORD_SECONDS:
                 del self._answered[attempt]
                 self._fail(attempt, f"its record did not appear in {_RECORD_SECONDS:.0f} s")
 
     def _check_stop(self) -> None:
         """Stop, or start nothing new, where the user requests it or the disk is full."""
-        request = self._stop_request()
-        if request is StopRequest.stop:
-            raise RunStoppedError("stopped")
-        if request is StopRequest.none and self._fatal is None:
+        signal = self._stop.signal
+        if signal is None and self._fatal is None:
             return
         if not self._stopping:
             self._stopping = True
             running = [attempt.job.label for attempt in self._running.values()]
-            self._notify(Event("stopping", running=running))
-        if not self._running and not self._answered:
-            raise RunStoppedError(self._fatal or "stopped")
+            self._notify("stopping", running=running)
+        if self._stop.at_once or not (self._running or self._answered):
+            by_signal = "" if signal is None else f"{signal.name} stopped the run"
+            raise RunStoppedError(self._fatal or by_signal, signal)
 
 
 def critical_path(jobs: Mapping[str, Job], seconds: Mapping[str, float]) -> dict[str, float]:

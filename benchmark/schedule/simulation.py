@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import itertools
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,9 +12,8 @@ from typing import Any
 
 from hashattack.benchmark.engines.base import HARNESS, Engine, Function, Slot
 from hashattack.benchmark.jobs import Job
-from hashattack.benchmark.schedule.attempts import Patience
+from hashattack.benchmark.schedule.execution import JobRecords
 from hashattack.benchmark.schedule.loop import Loop, critical_path
-from hashattack.benchmark.schedule.records import JobRecords
 
 
 @dataclass(frozen=True)
@@ -31,18 +29,20 @@ class Makespan:
         return self.seconds / self.bound if self.bound else 1.0
 
 
-class SimulatedEngine(Engine):
-    """An engine without workers: each job ends after its seconds of virtual time."""
+class SimulatedRun(Engine, JobRecords):
+    """An engine without workers, and the records of its jobs: each takes its virtual seconds."""
 
-    def __init__(self, slots: Iterable[Slot], seconds: Mapping[str, float]) -> None:
-        """Take the slots, and the seconds every job takes, by key."""
+    def __init__(
+        self, slots: Iterable[Slot], seconds: Mapping[str, float], done: Collection[str] = ()
+    ) -> None:
+        """Take the slots, the seconds every job takes, and the jobs done before, by key."""
         self._slots = {slot.name: slot for slot in slots}
         self._seconds = seconds
+        self._cached = done
         self._clock = 0.0
-        self._ends: list[tuple[float, int, Future[Any], str]] = []  # a heap
-        self._number = itertools.count()
-        self.started: set[str] = set()  # keys of jobs
-        self.finished: set[str] = set()
+        self._running: list[tuple[float, int, str, Future[Any]]] = []  # a heap by end
+        self._started: dict[str, int] = {}  # their numbers, by key
+        self._ended: set[str] = set()
 
     def slots(self) -> Mapping[str, Slot]:
         """Return all slots; none ever dies."""
@@ -54,18 +54,17 @@ class SimulatedEngine(Engine):
         """Start a job."""
         del slot, function, isolation
         key, future = arguments["job"].key, Future[Any]()
-        self.started.add(key)
-        ends = self._clock + self._seconds[key]
-        heapq.heappush(self._ends, (ends, next(self._number), future, key))
+        number = self._started[key] = len(self._started)
+        heapq.heappush(self._running, (self._clock + self._seconds[key], number, key, future))
         return future
 
     def wait(self, futures: Collection[Future[Any]], timeout: float) -> Collection[Future[Any]]:
         """Advance the clock to the end of the next job."""
         del futures, timeout
-        if not self._ends:
+        if not self._running:
             return ()
-        self._clock, _, future, key = heapq.heappop(self._ends)
-        self.finished.add(key)
+        self._clock, _, key, future = heapq.heappop(self._running)
+        self._ended.add(key)
         future.set_result({"status": "ok", "reason": ""})
         return (future,)
 
@@ -79,27 +78,25 @@ class SimulatedEngine(Engine):
     def close(self) -> None:
         """Do nothing."""
 
-
-class _SimulatedRecords(JobRecords):
-    """Records without a folder, of jobs that neither fail nor report progress."""
-
-    def __init__(self, done: Collection[str], engine: SimulatedEngine) -> None:
-        self._done, self._engine = done, engine
-
     def known_status(self, job: Job) -> tuple[str, str] | None:
-        return ("cached", "") if job.key in self._done else None
+        """Return whether a job was done before."""
+        return ("cached", "") if job.key in self._cached else None
 
     def call(self, job: Job, torch_device: str) -> tuple[Function, dict[str, Any]]:
+        """Return a function that is not called, with the job."""
         del torch_device
         return dict, {"job": job}
 
     def tries(self, job: Job) -> int:
-        return int(job.key in self._engine.started)
+        """Return 1 for a job that has started."""
+        return int(job.key in self._started)
 
     def finished(self, job: Job) -> bool:
-        return job.key in self._engine.finished
+        """Return whether a job has ended."""
+        return job.key in self._ended
 
     def progress(self, job: Job) -> None:
+        """Return no progress."""
         del job
 
 
@@ -123,17 +120,17 @@ def simulate(
         first_in_first_out: start jobs in the order in which they become ready, for comparison.
     """
     actual = actual or estimates
-    engine = SimulatedEngine(slots, actual)
+    run = SimulatedRun(slots, actual, done)
     Loop(
         jobs,
         estimates,
-        engine=engine,
-        records=_SimulatedRecords(done, engine),
+        engine=run,
+        records=run,
         urgency=dict.fromkeys(jobs, 0.0) if first_in_first_out else None,
-        patience=Patience(least=math.inf),
+        patience=math.inf,
     ).run()
     left = {key: 0.0 if key in done else actual[key] for key in jobs}
-    return Makespan(engine.now(), lower_bound(jobs, left, slots))
+    return Makespan(run.now(), lower_bound(jobs, left, slots))
 
 
 def lower_bound(

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from hashattack.benchmark.engines.base import cpu_slots
-from hashattack.benchmark.plan.outlook import outlook
 from hashattack.benchmark.plan.plan import Plan, make_plan
+from hashattack.benchmark.plan.preview import Preview
 from hashattack.benchmark.stages.attacking import Craft
 from hashattack.benchmark.suites.loading import fill, load_suite, with_root
 from hashattack.benchmark.suites.sources import SuiteError, shipped
@@ -140,7 +140,7 @@ def test_mistakes_in_includes_and_scales_are_named(tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ({"dhat": {"steps": 1}}, r"attack_params.dhat: no such attack; did you mean 'dhta'"),
-        ({"dhta": {"step": 1}}, r"attack_params.dhta.step: no such hyper-parameter; did you mean"),
+        ({"dhta": {"step": 1}}, r"attack_params.dhta.step: no attack .*; did you mean"),
     ],
 )
 def test_settings_of_attacks_that_do_not_exist(
@@ -174,8 +174,8 @@ def test_transfer_crafts_once_a_source(mini: Plan) -> None:
     assert len(set(names)) == len(names)
 
 
-def test_the_outlook_counts_what_sharing_saves(mini: Plan) -> None:
-    ahead = outlook(mini, dict.fromkeys(mini.jobs, 3600.0), (), cpu_slots(2))
+def test_the_preview_counts_what_sharing_saves(mini: Plan) -> None:
+    ahead = Preview(mini, dict.fromkeys(mini.jobs, 3600.0), (), cpu_slots(2))
     assert ahead.left == list(mini.jobs)
     assert f"about {len(mini.jobs) / 2:.1f} h on this machine (2 at a time)" in ahead.summary
     lines = {line.split()[0]: line.split() for line in ahead.table.splitlines()[2:]}
@@ -185,7 +185,7 @@ def test_the_outlook_counts_what_sharing_saves(mini: Plan) -> None:
         == sum(len({cell.row["source"], cell.row["victim"]}) for cell in mini.cells) - 36
     )
     some = set(list(mini.jobs)[:5])
-    rest = outlook(mini, dict.fromkeys(mini.jobs, 1.0), some, cpu_slots(2))
+    rest = Preview(mini, dict.fromkeys(mini.jobs, 1.0), some, cpu_slots(2))
     assert len(rest.left) == len(mini.jobs) - 5
 
 
@@ -255,7 +255,7 @@ def test_the_files_own_mistakes_in_params_are_named(tmp_path: Path, cache: Path)
         make_plan(load_suite(own), cache)
     broken = write(tmp_path, "broken", {**inner, "params": {"widht": 4}})
     lent = write(tmp_path, "lent", {"include": broken, "attacks": ["dhta"]})
-    with pytest.raises(SuiteError, match=r"widht: no such hyper-parameter; did you mean 'width'"):
+    with pytest.raises(SuiteError, match=r"widht: no attack .*; did you mean 'width'"):
         make_plan(load_suite(lent), cache)
 
 

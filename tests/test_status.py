@@ -13,8 +13,8 @@ from filelock import FileLock
 
 from hashattack.benchmark.cli.tools import status_text
 from hashattack.benchmark.engines.base import EngineError, cpu_slots, gpu_slots, machine_slots
-from hashattack.benchmark.plan.explain import explain
 from hashattack.benchmark.plan.plan import Plan, make_plan
+from hashattack.benchmark.plan.preview import explain
 from hashattack.benchmark.progress.events import Event, EventLog, last_run
 from hashattack.benchmark.results.finished import Rerun
 from hashattack.benchmark.results.manifest import write_manifest
@@ -167,7 +167,7 @@ def test_an_explanation_names_what_changed(cache: Path, tmp_path: Path) -> None:
         store.folder(next(iter(encode.inputs.values()))) / "done.json", record | {"output": "other"}
     )
     text = "\n".join(explain(plan, store, encode.key))
-    assert "'train DPSH-Tiny-12' was made again since, with other bytes" in text
+    assert "'train DPSH-Tiny-12' was made again since, with another output" in text
 
     (store.folder(craft.ref) / "done.json").unlink()
     assert "started 1 times and never done" in "\n".join(explain(plan, store, craft.key))

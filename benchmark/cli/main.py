@@ -193,9 +193,8 @@ def plan_command(
 ) -> None:
     """Show what a run would do: what is done, what is to do, and about how long it takes."""
     from hashattack.benchmark.engines.base import gpu_slots, machine_slots
+    from hashattack.benchmark.plan import preview
     from hashattack.benchmark.plan.estimate import estimate
-    from hashattack.benchmark.plan.explain import explain as explained
-    from hashattack.benchmark.plan.outlook import outlook
     from hashattack.benchmark.store.store import Store
 
     changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
@@ -209,7 +208,7 @@ def plan_command(
         folder = request.folder
         store = Store(folder / "store")
         if explain is not None:
-            say("\n".join(explained(plan, store, explain)))
+            say("\n".join(preview.explain(plan, store, explain)))
             return
         slots = machine_slots(devices, slots_per_device, plan.suite.compute.threads)
         device = slots[0].torch_device
@@ -217,7 +216,7 @@ def plan_command(
             slots = gpu_slots(list(range(gpus)), slots_per_device or 1)
         seconds = estimate(plan, request.cache_folder, device)
         done = {key for key, job in plan.jobs.items() if store.is_done(job.ref)}
-        ahead = outlook(plan, seconds, done, slots)
+        ahead = preview.Preview(plan, seconds, done, slots)
     say(ahead.table)
     say(
         f"\n{len(plan.cells)} cells; output folder {folder}; adversarial images "

@@ -298,8 +298,7 @@ def _plan(origin: Origin, submissions: Sequence[Submission]) -> Plan:
         cells += one.cells(trial)
     graphs = [graph for trial in origin.trials for graph, _ in trial.targets.values()]
     suite = origin.suite.model_copy(update={"name": f"{origin.suite.name}, attacked elsewhere"})
-    jobs: dict[str, Job] = {key: job for graph in graphs for key, job in graph.jobs.items()}
-    return assemble(suite, cells, jobs, graphs)
+    return assemble(suite, cells, graphs)
 
 
 def _kept(origin: Origin, to: Path) -> list[Submission]:

@@ -10,13 +10,12 @@ from pydantic import BaseModel, ConfigDict
 
 from hashattack.benchmark.external import ExternalError
 from hashattack.benchmark.jobs import Job
-from hashattack.benchmark.plan.cells import settings_of
+from hashattack.benchmark.plan.cells import row_filter, settings_of
 from hashattack.benchmark.plan.graph import JobGraph, Setting, Target
 from hashattack.benchmark.plan.plan import graphs_of
 from hashattack.benchmark.results.stored_suite import stored_sizing, stored_suite
 from hashattack.benchmark.stages.attacking import DrawTargets, target_labels
 from hashattack.benchmark.store.store import Store
-from hashattack.benchmark.suites.filters import admits, parse_filter
 from hashattack.benchmark.suites.suite import Suite
 from hashattack.datasets.base import UInt8Array
 
@@ -104,7 +103,7 @@ class Origin:
         """
         suite = stored_suite(out, attacks=False)
         found: dict[TrialIdentity, Trial] = {}
-        for graph, targets in graphs_of(suite, cache, {}, stored_sizing(out), labelled=True):
+        for graph, targets in graphs_of(suite, cache, stored_sizing(out), labelled=True):
             for setting in settings_of(graph.suite):
                 trial = Trial(graph, setting)
                 trial = found.setdefault(trial.identity, trial)
@@ -125,7 +124,7 @@ class Origin:
         Raises:
             ExternalError: no hasher is trained, or none matches.
         """
-        wanted = [parse_filter(text) for text in filters]
+        matches = row_filter(filters)
         trained = [(t, name) for t in self.trials for name in t.targets if self.is_trained(t, name)]
         if not trained:
             raise ExternalError(f"{self.out}: none of its hashers is trained yet; run it first")
@@ -133,7 +132,7 @@ class Origin:
         for trial, name in trained:
             bits = trial.targets[name][1].spec.bits
             row = {**trial.identity.model_dump(), "source": name, "source_bits": bits}
-            if admits(row, wanted):
+            if matches(row):
                 kept.setdefault(trial.identity, (trial, []))[1].append(name)
         if not kept:
             raise ExternalError(

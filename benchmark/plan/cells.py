@@ -1,22 +1,25 @@
-"""The cells of a suite on one data set: what a row says before anything ran, and its jobs."""
+"""The cells of a suite: what their rows say before anything ran, their jobs, and their filters."""
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 from hashattack.attacks.base import Attack, Crafting
-from hashattack.attacks.protocols import PROTOCOLS
+from hashattack.attacks.protocols import PROTOCOLS, Protocol
+from hashattack.benchmark.columns import COLUMNS
 from hashattack.benchmark.jobs import Job
+from hashattack.benchmark.names import nearest
 from hashattack.benchmark.plan.graph import JobGraph, Setting, Target
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.store.keys import canonical_json
 from hashattack.benchmark.suites.parameters import hyper_parameters, override
-from hashattack.benchmark.suites.suite import AttackEntry, Suite
-from hashattack.targets.hasher import TargetSpec
+from hashattack.benchmark.suites.sources import SuiteError
+from hashattack.benchmark.suites.suite import AttackEntry, Params, Suite
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Cell:
 
     row: Mapping[str, Any]
     jobs: Mapping[str, Job]  # by stage: craft, hash, score; gallery for people
-    skipped: str | None = None
+    skipped: str | None = None  # the reason why it has no jobs
 
 
 def settings_of(suite: Suite) -> Iterator[Setting]:
@@ -38,16 +41,13 @@ def settings_of(suite: Suite) -> Iterator[Setting]:
 
 def cells_of(graph: JobGraph, targets: Sequence[Target]) -> Iterator[Cell]:
     """Yield the cells of one data set: settings × attacks × (source, victim)."""
-    suite = graph.suite
-    for setting in settings_of(suite):
-        for number, entry in enumerate(suite.attacks):
-            published = registry().attacks[entry.attack].build(setting.protocol)
-            base = override(published, _known(published, graph.dataset.published), "published")
-            changes = {**_shared(suite, entry, published), **entry.params}
-            attack = override(base, changes, f"attacks[{number}].params")
-            for source, victim in _pairs(suite, entry, attack, targets):
-                row = describe(graph, setting, attack, source, victim)
-                row |= {"overrides": _listed(changes), "variant": _listed(entry.params)}
+    for setting in settings_of(graph.suite):
+        for number, entry in enumerate(graph.suite.attacks):
+            place = f"attacks[{number}].params"
+            attack, changes = _attack_of(graph, entry, setting.protocol, place)
+            changed = {"overrides": _listed(changes), "variant": _listed(entry.params)}
+            for source, victim in _pairs(graph.suite, entry, attack, targets):
+                row = describe(graph, setting, attack, source, victim) | changed
                 if (reason := obstacle(attack, source, victim)) is not None:
                     yield Cell(row, {}, reason)
                 else:
@@ -62,17 +62,37 @@ def obstacle(attack: Attack, source: Target, victim: Target) -> str | None:
     return attack.unavailable
 
 
+def _attack_of(
+    graph: JobGraph, entry: AttackEntry, protocol: Protocol, place: str
+) -> tuple[Attack, Params]:
+    """Return the attack of an entry, and the hyper-parameters that the suite sets of it."""
+    attack = registry().attacks[entry.attack].build(protocol)
+    known = hyper_parameters(attack)
+    by_glob = graph.suite.attack_params.items()
+    shared = [params for glob, params in by_glob if fnmatch.fnmatchcase(entry.attack, glob)]
+    changes = {
+        name: value
+        for params in (*shared, graph.suite.params)
+        for name, value in params.items()
+        if name in known
+    } | entry.params
+    published = {k: value for k, value in graph.dataset.published.items() if k in known}
+    return override(attack, {**published, **changes}, place), changes
+
+
 def _pairs(
     suite: Suite, entry: AttackEntry, attack: Attack, targets: Sequence[Target]
 ) -> Iterator[tuple[Target, Target]]:
-    """Yield source and victim. An attack that aims at no code transfers nothing."""
+    """Yield source and victim. An attack without a target code transfers nothing."""
+
+    def matches(target: Target, globs: Sequence[str]) -> bool:
+        return any(fnmatch.fnmatchcase(target.spec.name, glob) for glob in globs)
+
     for source in targets:
-        if not any(fnmatch.fnmatchcase(source.spec.name, glob) for glob in entry.sources):
-            continue
-        for victim in targets:
+        for victim in targets if matches(source, entry.sources) else ():
             itself = victim is source
-            wanted = any(fnmatch.fnmatchcase(victim.spec.name, glob) for glob in suite.victims)
-            if (itself and "self" in suite.victims) or (wanted and (itself or attack.targeted)):
+            transfers = matches(victim, suite.victims) and (itself or attack.targeted)
+            if transfers or (itself and "self" in suite.victims):
                 yield source, victim
 
 
@@ -80,7 +100,21 @@ def describe(
     graph: JobGraph, setting: Setting, attack: Attack, source: Target, victim: Target
 ) -> dict[str, Any]:
     """Return the columns of a row that are known before anything ran."""
+    hashers = {
+        f"{side}{column}": value
+        for side, spec in (("source", source.spec), ("victim", victim.spec))
+        for column, value in (
+            ("", spec.name),
+            ("_method", spec.method.name),
+            ("_backbone", spec.backbone.name),
+            ("_bits", spec.bits),
+        )
+    }
     compute = graph.compute(source.spec.backbone if attack.needs_source else None)
+    crafting, passes = attack.crafting, None
+    # The default of Crafting.passes is a guess for estimates and no declaration.
+    if crafting is not None and type(crafting).passes is not Crafting.passes:
+        passes = crafting.passes
     return {
         "attack": attack.id,
         "title": attack.title,
@@ -91,50 +125,27 @@ def describe(
         "params": canonical_json(hyper_parameters(attack)),
         "budget_class": _budget_class(attack),
         "epsilon": attack.epsilon,
-        "passes_per_image": _declared_passes(attack),
+        "passes_per_image": passes,
         "dataset": graph.data.name,
         "dataset_fingerprint": graph.data.fingerprint,
-        **_hasher("source", source.spec),
-        **_hasher("victim", victim.spec),
+        **hashers,
         "policy": setting.policy,
         "target_seed": setting.target_seed,
         "draw_seed": setting.seed,
         "attack_seed": setting.attack_seed,
         "protocol": setting.protocol.name,
         "n_queries": graph.n_queries,
-        "batch": compute.batch,
-        "threads": compute.threads,
-        "dtype": compute.dtype,
-        "precision": compute.precision,
-        "compiled": compute.compiled,
+        **dataclasses.asdict(compute),  # batch, threads, dtype, precision, compiled
     }
 
 
-def _hasher(side: str, spec: TargetSpec) -> dict[str, Any]:
-    """Return the columns that say which hasher is the source or the victim."""
-    return {
-        side: spec.name,
-        f"{side}_method": spec.method.name,
-        f"{side}_backbone": spec.backbone.name,
-        f"{side}_bits": spec.bits,
-    }
-
-
-def _known(attack: Attack, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those hyper-parameters that this attack has."""
-    known = hyper_parameters(attack)
-    return {name: value for name, value in params.items() if name in known}
-
-
-def _shared(suite: Suite, entry: AttackEntry, attack: Attack) -> dict[str, Any]:
-    """Return the hyper-parameters the suite sets for more than one entry."""
-    matching = [
-        params
-        for glob, params in suite.attack_params.items()
-        if fnmatch.fnmatchcase(entry.attack, glob)
-    ]
-    merged = {name: value for params in [*matching, suite.params] for name, value in params.items()}
-    return _known(attack, merged)
+def _budget_class(attack: Attack) -> str:
+    """Return the class that a row is ranked in: rows are compared at equal budget only."""
+    if attack.code_only:
+        return "code"
+    if not attack.targeted:
+        return "reference"
+    return "unbounded" if attack.epsilon is None else f"{round(255 * attack.epsilon, 3):g}/255"
 
 
 def _listed(params: Mapping[str, Any]) -> str:
@@ -142,21 +153,31 @@ def _listed(params: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in params.items())
 
 
-def _declared_passes(attack: Attack) -> int | None:
-    """Return what an image costs in forward passes of the hasher; None where nobody says so.
+def row_filter(texts: Sequence[str]) -> Callable[[Mapping[str, Any]], bool]:
+    """Return whether a row matches one of some filters as ``--only`` takes them.
 
-    Of a crafting that leaves :attr:`Crafting.passes` as it is, the estimate's guess is no claim.
+    Args:
+        texts: like ``attack=dhta,source=DPSH-*-32``: comma is and, several are or; none match all.
+
+    Raises:
+        SuiteError: one is not of that form, or there is no such column.
     """
-    crafting = attack.crafting
-    if crafting is None or type(crafting).passes is Crafting.passes:
-        return None
-    return crafting.passes
+    filters: list[dict[str, str]] = []
+    for text in texts:
+        globs: dict[str, str] = {}
+        for part in text.split(","):
+            name, equals, glob = (piece.strip() for piece in part.partition("="))
+            if not equals or not glob:
+                raise SuiteError(f"--only {text}: expected column=glob, got '{part}'")
+            if name not in COLUMNS:
+                raise SuiteError(f"--only {text}: no column '{name}'{nearest(name, COLUMNS)}")
+            globs[name] = glob
+        filters.append(globs)
 
+    def matches(row: Mapping[str, Any]) -> bool:
+        return not filters or any(
+            all(fnmatch.fnmatchcase(str(row.get(name, "")), glob) for name, glob in globs.items())
+            for globs in filters
+        )
 
-def _budget_class(attack: Attack) -> str:
-    """Return what a row is ranked among: rows are compared at equal budget only."""
-    if attack.code_only:
-        return "code"
-    if not attack.targeted:
-        return "reference"
-    return "unbounded" if attack.epsilon is None else f"{round(255 * attack.epsilon, 3):g}/255"
+    return matches

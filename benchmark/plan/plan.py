@@ -14,14 +14,13 @@ from pathlib import Path
 from hashattack.attacks.protocols import PROTOCOLS
 from hashattack.benchmark.jobs import Job
 from hashattack.benchmark.names import nearest
-from hashattack.benchmark.plan.cells import Cell, cells_of
+from hashattack.benchmark.plan.cells import Cell, cells_of, row_filter
 from hashattack.benchmark.plan.graph import JobGraph, Sizing, Target
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.store.keys import canonical_json
-from hashattack.benchmark.suites.filters import admits, parse_filter
 from hashattack.benchmark.suites.parameters import construct, hyper_parameters
 from hashattack.benchmark.suites.sources import SuiteError
-from hashattack.benchmark.suites.suite import DatasetEntry, Suite
+from hashattack.benchmark.suites.suite import Suite
 from hashattack.datasets.base import SPLITS, DatasetError, DatasetSpec, RetrievalData, SplitName
 from hashattack.targets.hasher import NAMED_WEIGHTS, TargetSpec
 
@@ -37,17 +36,13 @@ class Plan:
     specs: Mapping[str, DatasetSpec]  # by fingerprint
 
     def only(self, filters: Sequence[str]) -> Plan:
-        """Return the plan of some cells and the jobs they stand on.
-
-        Args:
-            filters: like ``attack=dhta,source=DPSH-*-32``: comma is and, several are or; none
-                keep everything.
+        """Return the plan of the cells that :func:`row_filter` lets through, and their jobs.
 
         Raises:
             SuiteError: no cell matches.
         """
-        wanted = [parse_filter(text) for text in filters]
-        cells = [cell for cell in self.cells if admits(cell.row, wanted)]
+        matches = row_filter(filters)
+        cells = [cell for cell in self.cells if matches(cell.row)]
         if not cells:
             raise SuiteError(
                 f"--only {' --only '.join(filters)} matches no cell of suite '{self.suite.name}'"
@@ -56,79 +51,117 @@ class Plan:
 
 
 def make_plan(suite: Suite, cache: Path, sizing: Sizing | None = None) -> Plan:
-    """Cross a suite into cells and jobs; data sets are built under ``cache``.
+    """Cross a suite into cells and jobs.
 
-    ``sizing`` finds batches for a suite that leaves them open.
+    Args:
+        suite: what to cross.
+        cache: where data sets are built.
+        sizing: finds batches for a suite that leaves them open.
 
     Raises:
         SuiteError: a parameter that does not fit, or a suite without cells.
     """
     _check_params(suite)
     cells: dict[str, Cell] = {}
-    jobs: dict[str, Job] = {}
+    graphs: list[JobGraph] = []
     trained: dict[tuple[str, str, int], str] = {}
-    graphs = list(graphs_of(suite, cache, jobs, sizing))
-    for graph, targets in graphs:
+    for graph, targets in graphs_of(suite, cache, sizing):
         _check_trainings(trained, graph, targets)
+        graphs.append(graph)
         for cell in cells_of(graph, targets):
-            _keep_one(cells, cell)
+            name = canonical_json(cell.row)  # the same cell of another part may have a gallery
+            cells[name] = replace(cell, jobs={**cells.get(name, cell).jobs, **cell.jobs})
     if not cells:
         raise SuiteError(f"suite '{suite.name}' has no cells: no attack matches any target")
-    listed = list(cells.values())
-    return assemble(suite, listed, jobs, [graph for graph, _ in graphs])
+    return assemble(suite, list(cells.values()), graphs)
 
 
 def graphs_of(
-    suite: Suite,
-    cache: Path,
-    jobs: dict[str, Job],
-    sizing: Sizing | None = None,
-    *,
-    labelled: bool = False,
+    suite: Suite, cache: Path, sizing: Sizing | None = None, *, labelled: bool = False
 ) -> Iterator[tuple[JobGraph, list[Target]]]:
     """Yield, for every part of a suite and every data set of it, the graph and the targets.
 
     Args:
         suite: the suite.
         cache: where data sets are built; each is loaded once.
-        jobs: takes what the graphs make.
         sizing: finds batches for a suite that leaves them open.
-        labelled: the data sets keep their labels.
+        labelled: the data sets keep their labels. Planning needs none, and plug-ins could see them.
 
     Raises:
         SuiteError: a parameter that does not fit.
     """
+    jobs: dict[str, Job] = {}  # of all graphs, so that equal jobs are one
     loaded: dict[str, tuple[DatasetSpec, RetrievalData]] = {}
     for part in suite.parts or [suite]:
         targets = list(_targets(part))
         for number, entry in enumerate(part.datasets):
             name = canonical_json(entry.model_dump())
             if name not in loaded:
-                loaded[name] = _load(entry, f"datasets[{number}].params", cache, labelled=labelled)
+                cls, place = registry().datasets[entry.dataset], f"datasets[{number}].params"
+                spec: DatasetSpec = construct(cls, entry.params, place)
+                data = spec.load(cache)
+                if not labelled:
+                    data = data.without_labels(*SPLITS, refusal=_refusal)
+                loaded[name] = spec, data
             yield JobGraph(part, *loaded[name], jobs, sizing), targets
 
 
-def assemble(
-    suite: Suite, cells: Sequence[Cell], jobs: Mapping[str, Job], graphs: Iterable[JobGraph]
-) -> Plan:
-    """Return the plan of cells, with those of the jobs they stand on."""
-    known = list(graphs)
-    data = {graph.data.fingerprint: graph.data for graph in known}
-    specs = {graph.data.fingerprint: graph.dataset for graph in known}
-    return Plan(suite, cells, needed(cells, jobs), data, specs)
+def assemble(suite: Suite, cells: Sequence[Cell], graphs: Iterable[JobGraph]) -> Plan:
+    """Return the plan of cells, with the jobs of the graphs that they need."""
+    by_data = {graph.data.fingerprint: graph for graph in graphs}
+    jobs = {key: job for graph in graphs for key, job in graph.jobs.items()}
+    return Plan(
+        suite,
+        cells,
+        needed(cells, jobs),
+        {fingerprint: graph.data for fingerprint, graph in by_data.items()},
+        {fingerprint: graph.dataset for fingerprint, graph in by_data.items()},
+    )
 
 
-def _load(
-    entry: DatasetEntry, place: str, cache: Path, *, labelled: bool
-) -> tuple[DatasetSpec, RetrievalData]:
-    """Return a data set, as a rule without labels: planning needs none, and plug-ins look on."""
-    spec: DatasetSpec = construct(registry().datasets[entry.dataset], entry.params, place)
-    data = spec.load(cache)
-    return spec, data if labelled else data.without_labels(*SPLITS, refusal=_refusal)
+def needed(cells: Sequence[Cell], jobs: Mapping[str, Job]) -> dict[str, Job]:
+    """Return the jobs of cells and all their inputs, inputs first."""
+    ordered: dict[str, Job] = {}
+
+    def visit(key: str) -> None:
+        if key not in ordered:
+            for ref in jobs[key].inputs.values():
+                visit(ref.key)
+            ordered[key] = jobs[key]
+
+    for cell in cells:
+        for job in cell.jobs.values():
+            visit(job.key)
+    return ordered
 
 
 def _refusal(split: SplitName) -> DatasetError:
     return DatasetError(f"a plan has no labels of the {split} split")
+
+
+def _targets(suite: Suite) -> Iterator[Target]:
+    """Yield a suite's targets: methods × backbones × code lengths of each entry."""
+    seen: set[str] = set()
+    known = registry()
+    for number, entry in enumerate(suite.targets):
+        place = f"targets[{number}]"
+        for method, backbone, bits in product(entry.method, entry.backbone, entry.bits):
+            spec = TargetSpec(
+                method=construct(
+                    known.methods[method], entry.method_params, f"{place}.method_params"
+                ),
+                backbone=construct(
+                    known.backbones[backbone], entry.backbone_params, f"{place}.backbone_params"
+                ),
+                bits=bits,
+                normalise=entry.normalise,
+                weights=entry.weights if entry.weights in NAMED_WEIGHTS else "file",
+                training=entry.training,
+            )
+            if spec.name in seen:
+                raise SuiteError(f"{place}: the suite has two targets called {spec.name}")
+            seen.add(spec.name)
+            yield Target(spec, entry)
 
 
 def _check_trainings(
@@ -148,76 +181,29 @@ def _check_trainings(
             )
 
 
-def _keep_one(cells: dict[str, Cell], cell: Cell) -> None:
-    """Add a cell, or what it adds to the same cell of an earlier part of the suite."""
-    name = canonical_json(cell.row)
-    cells[name] = replace(cell, jobs={**cells.get(name, cell).jobs, **cell.jobs})
-
-
-def _targets(suite: Suite) -> Iterator[Target]:
-    seen: set[str] = set()
-    for number, entry in enumerate(suite.targets):
-        place = f"targets[{number}]"
-        for method, backbone, bits in product(entry.method, entry.backbone, entry.bits):
-            spec = TargetSpec(
-                method=construct(
-                    registry().methods[method], entry.method_params, f"{place}.method_params"
-                ),
-                backbone=construct(
-                    registry().backbones[backbone],
-                    entry.backbone_params,
-                    f"{place}.backbone_params",
-                ),
-                bits=bits,
-                normalise=entry.normalise,
-                weights=entry.weights if entry.weights in NAMED_WEIGHTS else "file",
-                training=entry.training,
-            )
-            if spec.name in seen:
-                raise SuiteError(f"{place}: the suite has two targets called {spec.name}")
-            seen.add(spec.name)
-            yield Target(spec, entry)
-
-
 def _check_params(suite: Suite) -> None:
-    """Refuse a hyper-parameter that no attack has: of the suite or its parts, or of all there are.
+    """Refuse a hyper-parameter that none of the attacks has that it is set for.
 
-    What a suite sets goes to every suite it includes, not all of which need have such an attack.
+    Raises:
+        SuiteError: with the nearest hyper-parameter, or attack.
     """
     parts = suite.parts or [suite]
     protocol = PROTOCOLS[parts[0].protocols[0]]
-    everything = {id_: entry.build(protocol) for id_, entry in registry().attacks.items()}
-    used = {entry.attack for part in parts for entry in part.attacks}
-    own = {name for id_ in used for name in hyper_parameters(everything[id_])}
-    for name in (name for part in parts for name in part.params):
-        if name not in own:
-            raise SuiteError(
-                f"params.{name}: no attack of the suite has this hyper-parameter"
-                f"{nearest(name, own)}"
-            )
+    entries = registry().attacks.items()
+    known = {id_: hyper_parameters(entry.build(protocol)).keys() for id_, entry in entries}
+    # What a suite sets goes to every suite it includes; not all of these need have such an attack.
+    used = [entry.attack for part in parts for entry in part.attacks]
+    settings = [("params", used, part.params) for part in parts]
     for glob, params in (item for part in parts for item in part.attack_params.items()):
-        meant = [a for id_, a in everything.items() if fnmatch.fnmatchcase(id_, glob)]
-        known = {name for attack in meant for name in hyper_parameters(attack)}
-        if not meant:
-            raise SuiteError(f"attack_params.{glob}: no such attack{nearest(glob, everything)}")
+        settings.append((f"attack_params.{glob}", fnmatch.filter(known, glob), params))
+        if not settings[-1][1]:
+            raise SuiteError(f"attack_params.{glob}: no such attack{nearest(glob, known)}")
+    for place, attacks, params in settings:
+        names = {name for attack in attacks for name in known[attack]}
         for name in params:
-            if name not in known:
+            if name not in names:
+                whose = "of the suite" if place == "params" else "that it is for"
                 raise SuiteError(
-                    f"attack_params.{glob}.{name}: no such hyper-parameter{nearest(name, known)}"
+                    f"{place}.{name}: no attack {whose} has this hyper-parameter"
+                    f"{nearest(name, names)}"
                 )
-
-
-def needed(cells: Sequence[Cell], jobs: Mapping[str, Job]) -> dict[str, Job]:
-    """Return the jobs the cells stand on, inputs first."""
-    ordered: dict[str, Job] = {}
-
-    def visit(key: str) -> None:
-        if key not in ordered:
-            for ref in jobs[key].inputs.values():
-                visit(ref.key)
-            ordered[key] = jobs[key]
-
-    for cell in cells:
-        for job in cell.jobs.values():
-            visit(job.key)
-    return ordered

@@ -9,6 +9,7 @@ from typing import Any
 
 from safetensors.numpy import save
 
+from hashattack.benchmark.plan.cells import row_filter
 from hashattack.benchmark.plan.graph import Sizing
 from hashattack.benchmark.regression.frozen import Frozen, freeze, read_frozen, write_frozen
 from hashattack.benchmark.regression.trials import Trials, read_trials
@@ -21,7 +22,6 @@ from hashattack.benchmark.results.stored_suite import (
 )
 from hashattack.benchmark.store.files import write_bytes
 from hashattack.benchmark.store.store import JobRef, Store
-from hashattack.benchmark.suites.filters import admits, parse_filter
 from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.benchmark.suites.suite import Suite
 from hashattack.datasets.errors import UserError
@@ -75,8 +75,8 @@ class Baseline:
                 f"{self.path} has no cells of '{attack}'; it has {', '.join(self.attacks)}: name "
                 "one of them with --against"
             )
-        wanted = [parse_filter(text) for text in only]
-        kept = [one for one in own if admits(one.row, wanted)]
+        matches = row_filter(only)
+        kept = [one for one in own if matches(one.row)]
         if not kept:
             raise SuiteError(f"--only {' --only '.join(only)} matches no cell of {attack}")
         return kept
@@ -132,11 +132,11 @@ def freeze_folder(
         BaselineError: nothing of it has a result.
     """
     manifest = kept_suite(read_manifest(out), f"the suite of {out}")
-    wanted = [parse_filter(text) for text in only]
+    matches = row_filter(only)
     kept = [
         one
         for one in read_trials(out, metrics)
-        if one.row["status"] != "skipped" and admits(one.row, wanted)
+        if one.row["status"] != "skipped" and matches(one.row)
     ]
     if not any(one.scores for one in kept):
         raise BaselineError(f"nothing of {out} that is asked for has a result")

@@ -1,0 +1,207 @@
+"""What ``plan`` shows: what is done and to do, time and space, and why a job is to be done."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tabulate import tabulate
+
+from hashattack.benchmark.engines.base import Slot
+from hashattack.benchmark.jobs import Job
+from hashattack.benchmark.names import nearest, span
+from hashattack.benchmark.pipeline import STAGES
+from hashattack.benchmark.plan.plan import Plan
+from hashattack.benchmark.schedule.simulation import simulate
+from hashattack.benchmark.store.keys import canonical
+from hashattack.benchmark.store.store import JobRef, Store
+from hashattack.benchmark.suites.sources import SuiteError
+
+_PIXEL_BYTES = 3 * 4  # an adversarial image is stored exactly as it was crafted
+_EXPLAINED = 20  # jobs at most
+_ABSENT = "(absent)"
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a run of a plan would do.
+
+    Attributes:
+        plan: the plan.
+        seconds: an estimate by key, on one slot.
+        done: keys of the jobs that are done.
+        slots: where it would run.
+    """
+
+    plan: Plan
+    seconds: Mapping[str, float]
+    done: Collection[str]
+    slots: Sequence[Slot]
+
+    @property
+    def left(self) -> list[str]:
+        """Keys of the jobs that are to do."""
+        return [key for key in self.plan.jobs if key not in self.done]
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of adversarial images, done and to do."""
+        pixels: dict[str, int] = {
+            cell.jobs["craft"].key: cell.row["n_queries"]
+            * self.plan.data[cell.row["dataset_fingerprint"]].side ** 2
+            for cell in self.plan.cells
+            if cell.jobs and not cell.row["code_only"]
+        }
+        return _PIXEL_BYTES * sum(pixels.values())
+
+    @property
+    def table(self) -> str:
+        """A line a stage; ``shared`` counts the jobs that cells alone would have on top."""
+        alone = Counter(self.plan.jobs[key].stage for keys in self._jobs_by_cell() for key in keys)
+        rows = []
+        for stage in STAGES:
+            keys = [key for key, job in self.plan.jobs.items() if job.stage == stage]
+            left = [key for key in keys if key not in self.done]
+            work = span(sum(self.seconds[key] for key in left)) if left else ""
+            row = (stage, len(keys), alone[stage] - len(keys), len(keys) - len(left), work)
+            rows += [row] if keys else []
+        return tabulate(rows, ["stage", "jobs", "shared", "done", "work to do"], tablefmt="simple")
+
+    @property
+    def summary(self) -> str:
+        """What is to do, in a sentence."""
+        if not self.left:
+            return "everything is done"
+        seconds = sum(self.seconds[key] for key in self.left)
+        return (
+            f"{len(self.left)} jobs to do: {seconds / 3600:.2g} device-hours, about "
+            f"{span(seconds / len(self.slots))} on this machine ({len(self.slots)} at a time)"
+        )
+
+    def simulated(self) -> str:
+        """Run the schedule in virtual time and return how long it takes, in a sentence."""
+        ours, plain = (
+            simulate(
+                self.plan.jobs, self.seconds, self.slots, done=self.done, first_in_first_out=fifo
+            )
+            for fifo in (False, True)
+        )
+        return (
+            f"simulated on {len(self.slots)} slots: {span(ours.seconds)}, {ours.ratio:.3f} times "
+            f"the lower bound {span(ours.bound)} (first in first out: {span(plain.seconds)}, "
+            f"{plain.ratio:.3f} times)"
+        )
+
+    def _jobs_by_cell(self) -> Iterator[set[str]]:
+        """Yield, for every cell, its jobs and all their inputs."""
+        needs: dict[str, set[str]] = {}
+        for key, job in self.plan.jobs.items():  # inputs first
+            needs[key] = {key}.union(*(needs[ref.key] for ref in job.inputs.values()))
+        for cell in self.plan.cells:
+            yield set().union(*(needs[job.key] for job in cell.jobs.values()))
+
+
+def explain(plan: Plan, store: Store, text: str) -> list[str]:
+    """Return why jobs are done, or to be done: what of their key is new, or what became of them.
+
+    Args:
+        plan: the plan they are of.
+        store: where they would be.
+        text: the beginning of a key, or a part of a label.
+
+    Raises:
+        SuiteError: the plan has no such job.
+    """
+    found = [job for key, job in plan.jobs.items() if key.startswith(text)]
+    labels = {job.label: job for job in plan.jobs.values()}
+    found = found or [job for label, job in labels.items() if text.lower() in label.lower()]
+    if not found:
+        raise SuiteError(
+            f"--explain {text}: no job with such a key or label{nearest(text, labels)}"
+        )
+    lines: list[str] = []
+    explained: set[str] = set()
+    for job in found[:_EXPLAINED]:
+        lines.append(f"{job.label}  ({job.stage}, key {job.key})")
+        lines += [f"  {line}" for line in _reasons(plan, store, job, explained)]
+    if len(found) > _EXPLAINED:
+        lines.append(f"… and {len(found) - _EXPLAINED} more jobs")
+    return lines
+
+
+def _reasons(plan: Plan, store: Store, job: Job, explained: set[str]) -> Iterator[str]:
+    """Yield why a job is as it is, and add it to those that are explained."""
+    explained.add(job.key)
+    record, failure = store.record(job.ref), store.failure(job.ref)
+    if record is not None:
+        changed = False
+        for role, ref in job.inputs.items():
+            now, label = store.record(ref), plan.jobs[ref.key].label
+            if now is None:
+                changed = True
+                yield f"to be done again once '{label}' is, if its output differs: it is not done"
+            elif now["output"] != record["inputs"].get(role):
+                changed = True
+                yield f"to be done again: '{label}' was made again since, with another output"
+        if not changed:
+            made = record["provenance"]
+            yield f"done in {made['seconds']:.1f} s on {made['device']} of {made['host']}"
+    elif failure is not None:
+        next_time = "it stays so" if failure["status"] == "invalid" else "it is tried again"
+        yield f"{failure['status']}: {failure['reason']}; {next_time}"
+    else:
+        attempts = len(list(store.folder(job.ref).glob("start-*.json")))
+        if attempts:
+            yield f"started {attempts} times and never done: its run was stopped or its worker died"
+        other, differences = _nearest_done(store, job)
+        if other is not None:
+            yield f"its key is new; nearest to it is {other.key[:12]}, which differs in"
+        elif not attempts:
+            yield f"new: no {job.stage} job was ever done in this folder"
+        for place, before, now_key in differences:
+            if not place.startswith("input ") or now_key not in plan.jobs:
+                yield f"  {place}: {before} -> {now_key}"
+                continue
+            input_job = plan.jobs[now_key]
+            keys = f"{before[:12]} -> {now_key[:12]}"
+            yield f"  {place}: another job, '{input_job.label}' ({keys})"
+            if now_key not in explained and not store.is_done(input_job.ref):
+                for line in _reasons(plan, store, input_job, explained):
+                    yield f"    {line}"
+
+
+def _nearest_done(store: Store, job: Job) -> tuple[JobRef | None, list[tuple[str, str, str]]]:
+    """Return the done job of the stage that differs least, and in what: place, before, now."""
+    own = _parts(canonical(job.task), {role: ref.key for role, ref in job.inputs.items()})
+    best: tuple[JobRef | None, list[tuple[str, str, str]]] = (None, [])
+    for record in store.records(job.stage):
+        made = record["provenance"]
+        if "task" not in made:
+            continue
+        other = _parts(made["task"], made["input_keys"])
+        differences = [
+            (place, str(other.get(place, _ABSENT)), str(own.get(place, _ABSENT)))
+            for place in dict.fromkeys([*other, *own])
+            if other.get(place, _ABSENT) != own.get(place, _ABSENT)
+        ]
+        if differences and (best[0] is None or len(differences) < len(best[1])):
+            best = JobRef(record["stage"], record["key"]), differences
+    return best
+
+
+def _parts(task: Any, inputs: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a key is made of by place, like ``attack.crafting.steps`` and ``input train``."""
+    return {**dict(_leaves(task, "")), **{f"input {role}": key for role, key in inputs.items()}}
+
+
+def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _leaves(item, f"{place}.{name}" if place else name)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _leaves(item, f"{place}[{number}]")
+    else:
+        yield place, value

@@ -32,19 +32,19 @@ def test_a_gpu_takes_what_fits() -> None:
 
     assert double(seconds, lambda: True, greedy=True) == 64
     assert double(float, lambda: True, greedy=True) == 1024
-    room = iter([True, True, True, False])
-    assert double(float, lambda: next(room), greedy=True) == 4
+    fits = iter([True, True, True, False])
+    assert double(float, lambda: next(fits), greedy=True) == 4
 
 
 def test_what_was_found_is_kept(tmp_path: Path) -> None:
-    told: list[str] = []
-    batches = Batches(tmp_path, cpu_slots(1)[0], 1.0, told.append)
+    lines: list[str] = []
+    batches = Batches(tmp_path, cpu_slots(1)[0], 1.0, lines.append)
     first = batches.find(Tiny(), 32, Compute())
-    assert told == [f"Tiny at 32 pixels: {first} images a batch"]
+    assert lines == [f"Tiny at 32 pixels: {first} images a batch"]
     assert batches.find(Tiny(), 32, Compute(batch=7)) == first
-    assert len(told) == 1
+    assert len(lines) == 1
     batches.find(Tiny(), 32, Compute(dtype="float64"))
-    assert len(told) == 2
+    assert len(lines) == 2
 
 
 def test_a_plan_takes_what_is_found(cache: Path) -> None:

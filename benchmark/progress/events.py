@@ -76,19 +76,9 @@ class EventLog:
 
     def __call__(self, event: Event) -> None:
         """Log an event."""
-        if event.status == "cached":
-            self._cached += 1
-        elif event.kind != "progress":
-            self._write(event)
-
-    def __enter__(self) -> EventLog:
-        return self
-
-    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        reason = str(error) if isinstance(error, UserError) else repr(error)
-        self(Event("end", reason="finished" if error is None else reason))
-
-    def _write(self, event: Event) -> None:
+        self._cached += event.status == "cached"
+        if event.status == "cached" or event.kind == "progress":
+            return
         line: dict[str, Any] = {"time": time.time(), "run": self._run, "event": event.kind}
         for name in ("slot", "status", "reason", "seconds", "left", "jobs", "running"):
             value = getattr(event, name)
@@ -108,6 +98,13 @@ class EventLog:
             if self._writable:
                 logger.warning("%s: %s; events are not logged", self._path, error.strerror)
             self._writable = False
+
+    def __enter__(self) -> EventLog:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        reason = str(error) if isinstance(error, UserError) else repr(error)
+        self(Event("end", reason="finished" if error is None else reason))
 
 
 def last_run(out: Path) -> list[dict[str, Any]]:

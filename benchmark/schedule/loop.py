@@ -88,8 +88,7 @@ class Loop:
         self._failed_starts: Counter[str] = Counter()  # of a job: its worker died before it began
         self._jobs_not_started: defaultdict[str, set[str]] = defaultdict(set)  # on a slot, in a row
         self._seconds_left = sum(seconds[key] for key in jobs)
-        self._last_turn: float | None = None
-        self._no_slot_since: float | None = None
+        self._last_turn = self._slot_seen = engine.now()
         self._fatal: str | None = None  # why the run cannot go on
         self._stopping = False
 
@@ -126,28 +125,30 @@ class Loop:
         ends = time.monotonic() + _READ_SECONDS
         while self._unread and time.monotonic() < ends:
             job = self._jobs[self._unread.popleft()]
-            known = self._blocked(job) or self._records.known_status(job)
-            if known is None:
-                self._add_ready(job)
-            else:
+            reasons = self._outcome.reasons  # of jobs that failed, are invalid or blocked
+            failed = [ref.key for ref in job.inputs.values() if ref.key in reasons]
+            if failed:
+                self._end(job, "blocked", reasons[failed[0]])
+            elif known := self._records.known_status(job):
                 self._end(job, *known)
+            else:
+                self._add_ready(job)
 
     def _add_ready(self, job: Job) -> None:
         insort(self._ready, job, key=lambda one: -self._urgency[one.key])
-
-    def _blocked(self, job: Job) -> tuple[str, str] | None:
-        for ref in job.inputs.values():
-            if self._outcome.status[ref.key] not in ("ok", "cached"):
-                return "blocked", self._outcome.reasons[ref.key]
-        return None
 
     def _submit(self) -> None:
         live, now = self._engine.slots(), self._engine.now()
         slots = {
             name: slot for name, slot in live.items() if len(self._jobs_not_started[name]) < TRIES
         }
-        if not self._running:
-            self._check_slots(bool(slots), bool(live), now)
+        if slots:
+            self._slot_seen = now
+        elif not self._running and (live or now - self._slot_seen > _NO_SLOT_SECONDS):
+            raise EngineError(
+                "no worker is left: they die before they start a job. Finished jobs are kept; when "
+                "workers can start again, the same command continues"
+            )
         placed = place(self._ready, self._seconds, slots, self._running.values(), now)
         starting = {job.key for job, _ in placed}
         self._ready = [job for job in self._ready if job.key not in starting]
@@ -162,19 +163,6 @@ class Loop:
                 continue
             self._running[future] = attempt
             self._notify("started", job, slot=slot)
-
-    def _check_slots(self, usable: bool, live: bool, now: float) -> None:
-        """Give up when no live slot starts jobs, or none has been live for a long time."""
-        if usable:
-            self._no_slot_since = None
-            return
-        if self._no_slot_since is None:
-            self._no_slot_since = now
-        if live or now - self._no_slot_since > _NO_SLOT_SECONDS:
-            raise EngineError(
-                "no worker is left: they die before they start a job. Finished jobs are kept; when "
-                "workers can start again, the same command continues"
-            )
 
     def _collect(self, attempt: Attempt, future: Future[Any]) -> None:
         error = future.exception() if not future.cancelled() else EngineError("it was cancelled")
@@ -259,8 +247,7 @@ class Loop:
     def _watch(self) -> None:
         """Report progress; give up workers that hang, are gone or do not answer."""
         now = self._engine.now()
-        turn = 0.0 if self._last_turn is None else now - self._last_turn
-        self._last_turn = now
+        turn, self._last_turn = now - self._last_turn, now
         for future, attempt in list(self._running.items()):
             if turn > _STILL_SECONDS:
                 attempt.allow(turn)

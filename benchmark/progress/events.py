@@ -29,32 +29,22 @@ EventKind = Literal["begin", "started", "progress", "retry", "ended", "stopping"
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened in a run. Fields that do not apply are None.
+    """Something that happened in a run: to the run, an attempt at a job, or a job.
 
-    Attributes:
-        kind: a run begins, is asked to stop (``stopping``) or ended (``end``); an attempt at a job
-            started or came to nothing (``retry``); a job made progress or ended.
-        job: that it is about.
-        slot: where the attempt runs.
-        status: of a job that ended: cached, ok, failed, invalid, or blocked by a failed input.
-        reason: of a failure, a retry, or the end of the run.
-        seconds: that the job took.
-        left: about how many seconds the run takes from now on.
-        progress: done, total, unit.
-        jobs: how many the graph has.
-        running: labels of the jobs that go on to their end.
+    A run begins, is asked to stop (``stopping``) and ends (``end``); an attempt started or is to be
+    repeated (``retry``); a job made progress or ended. Fields that do not apply are None.
     """
 
     kind: EventKind
     job: Job | None = None
     slot: str | None = None
-    status: str | None = None
-    reason: str | None = None
-    seconds: float | None = None
-    left: float | None = None
-    progress: tuple[int, int, str] | None = None
-    jobs: int | None = None
-    running: list[str] | None = None
+    status: str | None = None  # of an ended job: cached, ok, failed, invalid or blocked
+    reason: str | None = None  # of a failure, a retry, or the end of the run
+    seconds: float | None = None  # that the job took
+    left: float | None = None  # seconds, estimated, until the run ends
+    progress: tuple[int, int, str] | None = None  # done, total, unit
+    jobs: int | None = None  # in the graph
+    running: list[str] | None = None  # labels of the jobs that go on to their end
 
 
 Listener = Callable[[Event], None]

@@ -54,22 +54,13 @@ class RunInfo:
 
 @dataclass
 class JobRecords:
-    """Start markers, records and progress files of a run.
-
-    Attributes:
-        out: the output folder.
-        cache: where data sets lie.
-        keep_failures: a failed job is not run again.
-        accepts: which finished jobs count as done.
-        verify: hash every artifact, also those that seem unchanged.
-        run: the identifier of this run.
-    """
+    """Start markers, records and progress files of a run in the output folder ``out``."""
 
     out: Path
-    cache: Path
-    keep_failures: bool = False
+    cache: Path  # where data sets lie
+    keep_failures: bool = False  # do not run failed jobs again
     accepts: Accepts = lambda _job, _provenance: True
-    verify: bool = False
+    verify: bool = False  # hash all artifacts, also those that seem unchanged
     run: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     def __post_init__(self) -> None:

@@ -124,7 +124,7 @@ def test_what_cannot_be_checked_does_not_look_like_success(
         "class Rule(AnchorCode)", "class A(AnchorCode)"
     )
     code, printed = command(written(tmp_path, rule, "rule.py"))
-    reason = "A: not checked: it needs pool, replacement"
+    reason = "A: not checked: missing a required argument: 'pool'"
     last = printed.splitlines()[-1]
     assert (code, last.startswith(f"not everything was checked: {reason}")) == (3, True), printed
 

@@ -164,7 +164,11 @@ def test_other_parts_are_checked_or_say_why_not(world: World, tmp_path: Path) ->
     }
     assert {one.status for one in results} == {"passed"}
     for old, new, message in (
-        ('= "few"\n', '= "few"\n    root: str\n', "not checked: it needs root"),
+        (
+            '= "few"\n',
+            '= "few"\n    root: str\n',
+            "not checked: missing a required",
+        ),
         (
             "        split =",
             '        raise DatasetError("no images")\n        split =',

@@ -22,8 +22,8 @@ from hashattack.datasets.errors import UserError
 T = TypeVar("T")
 EXIT_FAILED, EXIT_UNCHECKED = 1, 3
 LIBRARY = "library"  # the name of the result for a plug-in whose library is not installed
-_LONGEST = 200  # characters of an exception's message
 _MEMO = "contracts.json"
+_LONGEST = 300  # characters of a message
 
 
 class CheckFailedError(UserError):
@@ -97,15 +97,13 @@ def explain(error: BaseException, files: Collection[str] = ()) -> str:
     """Return an exception as a sentence, with its line in the plug-in where it has one."""
     text = f"{error}".strip().split("\n")[0][:_LONGEST] or "no message"
     if isinstance(error, CheckFailedError):
-        return str(error)
+        return text
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if frame.filename in files]
-    place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
-    return (
-        f"{text}{place}"
-        if isinstance(error, UserError)
-        else f"it raises {type(error).__name__}{place}: {text}"
-    )
+    lines = [frame for frame in frames if frame.filename in files]
+    place = f" ({Path(lines[-1].filename).name}, line {lines[-1].lineno})" if lines else ""
+    if isinstance(error, UserError):  # written for the user
+        return f"{text}{place}"
+    return f"it raises {type(error).__name__}{place}: {text}"
 
 
 def describe(results: Sequence[Result], *, verbose: bool) -> Iterator[str]:
@@ -114,15 +112,13 @@ def describe(results: Sequence[Result], *, verbose: bool) -> Iterator[str]:
     ``verbose`` adds the checks that passed.
     """
     counts = Counter(result.status for result in results)
-    numbers = {
-        "failed": counts["failed"],
-        "passed": counts["passed"] + counts["note"],
-        "not run": counts["skipped"],
-    }
-    yield (
-        f"{results[0].subject}: "
-        f"{', '.join(f'{number} {status}' for status, number in numbers.items() if number)}"
+    numbers = (
+        (counts["failed"], "failed"),
+        (counts["passed"] + counts["note"], "passed"),
+        (counts["skipped"], "not run"),
     )
+    parts = [f"{number} {status}" for number, status in numbers if number]
+    yield f"{results[0].subject}: {', '.join(parts)}"
     shown = ("failed", "skipped", "note", *(["passed"] if verbose else []))
     for status in shown:
         for message in dict.fromkeys(one.message for one in results if one.status == status):
@@ -154,13 +150,7 @@ def exit_code(results: Sequence[Result]) -> int:
 
 
 def remember(files: Iterable[Path], results: Sequence[Result], cache: Path) -> None:
-    """Keep which checks plug-in files failed, until they or the program change.
-
-    Args:
-        files: checked together.
-        results: of all their checks.
-        cache: the user's cache folder.
-    """
+    """Keep in the cache folder which checks failed of plug-in files that were checked together."""
     failed = [f"{one.subject}: {one.message}" for one in results if one.status == "failed"]
     memo = Memo(cache / _MEMO)
     memo.write(memo.read() | {source_digest(file.resolve()): failed for file in files})

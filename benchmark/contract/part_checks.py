@@ -53,7 +53,7 @@ def check_loss(method: HashingMethod) -> None:
 
 
 def check_loss_repeats(method: HashingMethod) -> None:
-    """The same outputs give the same loss, whatever global random states are."""
+    """The same outputs give the same loss; global random states have no influence."""
     found = []
     for chance in (0, 1):
         with global_random_states(chance) as moved:

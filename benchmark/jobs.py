@@ -33,21 +33,13 @@ FORWARD_AND_BACKWARD = 3  # the work of both, in forward passes
 
 @dataclass(frozen=True)
 class Resources:
-    """What a job needs of the slot it runs on.
-
-    Attributes:
-        threads: of the CPU.
-        precision: how exactly its device computes.
-        batch: images at a time, where it runs a network.
-        divisible: smaller batches give the same result but for rounding.
-        timed: its seconds are in the results, so it gets its device alone.
-    """
+    """What a job needs of the slot it runs on."""
 
     threads: int = 1
     precision: Precision = "full"
-    batch: int | None = None
-    divisible: bool = False
-    timed: bool = False
+    batch: int | None = None  # images at a time, where it runs a network
+    divisible: bool = False  # smaller batches give the same result but for rounding
+    timed: bool = False  # its seconds are in the results, so it gets its device alone
 
 
 @dataclass(frozen=True)
@@ -67,13 +59,10 @@ class Compute:
 
 @dataclass(frozen=True)
 class Work:
-    """What a job's time is proportional to.
+    """What a job's time is proportional to, at a speed of its own for each ``kind``.
 
-    Attributes:
-        amount: forward passes of a backbone over single images; without a backbone, pairs of a
-            query and a database item that are ranked.
-        backbone: the network, or None.
-        kind: other work of the stage has another speed, such as the fit of another part.
+    ``amount`` counts forward passes of a backbone over single images; without a backbone, pairs of
+    a query and a database item that are ranked.
     """
 
     amount: int
@@ -113,13 +102,21 @@ class Context:
 
 @dataclass(frozen=True)
 class Implementation(Generic[T]):
-    """The function of a stage, and what is known of its jobs before they run."""
+    """What a stage does with parameters of a class, and what is known before it runs.
+
+    Attributes:
+        stage: from the list of stages.
+        run: the function.
+        label: what messages call a job with these parameters.
+        resources: what it needs of its slot.
+        work: what its time is proportional to; None for a fraction of a second.
+    """
 
     stage: Stage
     run: Callable[[T, Context], Output]
     label: Callable[[T], str]
     resources: Callable[[T], Resources]
-    work: Callable[[T, RetrievalData], Work | None] | None
+    work: Callable[[T, RetrievalData], Work | None]
 
 
 _IMPLEMENTATIONS: dict[type[Any], Implementation[Any]] = {}
@@ -131,17 +128,12 @@ def implements(
     *,
     label: Callable[[T], str],
     resources: Callable[[T], Resources] = lambda _: Resources(),
-    work: Callable[[T, RetrievalData], Work | None] | None = None,
+    work: Callable[[T, RetrievalData], Work | None] = lambda *_: None,
 ) -> Callable[[Callable[[T, Context], Output]], Callable[[T, Context], Output]]:
-    """Declare the decorated function as what a stage does with parameters of a class.
+    """Declare the decorated function as an :class:`Implementation` of a stage.
 
-    Args:
-        stage: from the list of stages.
-        parameters: a frozen dataclass; its fields are part of the job's key, except those with
-            ``metadata={"key": False}``.
-        label: what messages call a job with these parameters.
-        resources: what it needs of its slot.
-        work: what its time is proportional to; None for a fraction of a second.
+    ``parameters`` is a frozen dataclass; its fields are part of the job's key, except those with
+    ``metadata={"key": False}``.
     """
 
     def register(run: Callable[[T, Context], Output]) -> Callable[[T, Context], Output]:
@@ -151,13 +143,13 @@ def implements(
     return register
 
 
-@functools.lru_cache(maxsize=4)
-def _loaded(dataset: DatasetSpec, cache: Path, hidden: tuple[SplitName, ...]) -> RetrievalData:
-    """Return a data set, read once a process: lists and files of a large one take seconds.
-
-    Hidden labels are not kept in this cache either.
-    """
+@functools.lru_cache(maxsize=4)  # lists and files of a large data set take seconds
+def _loaded(
+    dataset: DatasetSpec, fingerprint: str, cache: Path, hidden: tuple[SplitName, ...]
+) -> RetrievalData:
     data = dataset.load(cache)
+    if data.fingerprint != fingerprint:
+        raise DatasetError(f"{data.name} changed since the plan was made; run again")
     return data.without_labels(*hidden, refusal=hidden_labels) if hidden else data
 
 
@@ -176,20 +168,14 @@ class OnData:
         """
         hides = _IMPLEMENTATIONS[type(self)].stage.hides
         hidden = tuple(split for split in hides if split not in context.inputs)
-        data = _loaded(self.dataset, context.cache, hidden)
-        if data.fingerprint != self.fingerprint:
-            _loaded.cache_clear()  # this process may have read an older version
-            data = _loaded(self.dataset, context.cache, hidden)
-        if data.fingerprint != self.fingerprint:
-            raise DatasetError(f"{data.name} changed since the plan was made; run again")
-        return data
+        return _loaded(self.dataset, self.fingerprint, context.cache, hidden)
 
 
 @dataclass(frozen=True)
 class Job:
     """A stage's parameters, bound to the jobs it reads."""
 
-    task: Any  # of a class that :func:`implements` declared
+    task: Any  # parameters of a class that has an implementation
     inputs: Mapping[str, JobRef]
     key: str
 
@@ -197,19 +183,13 @@ class Job:
     def of(cls, task: Any, inputs: Mapping[str, Job]) -> Job:
         """Bind parameters to input jobs by role, and derive the key."""
         stage = _IMPLEMENTATIONS[type(task)].stage
-        key = digest(
-            {
-                "stage": stage.name,
-                "version": stage.version,
-                "task": task,
-                "inputs": {role: job.key for role, job in inputs.items()},
-            }
-        )
-        return cls(task, {role: job.ref for role, job in inputs.items()}, key[:40])
+        content = {"stage": stage.name, "version": stage.version, "task": task}
+        content["inputs"] = {role: job.key for role, job in inputs.items()}
+        return cls(task, {role: job.ref for role, job in inputs.items()}, digest(content)[:40])
 
     @property
     def implementation(self) -> Implementation[Any]:
-        """The declaration of its stage."""
+        """The declaration of what it does."""
         return _IMPLEMENTATIONS[type(self.task)]
 
     @property
@@ -229,10 +209,10 @@ class Job:
 
     @property
     def isolation(self) -> str:
-        """Jobs of different groups never share a process.
+        """Jobs of different isolation never share a process.
 
-        The harness's jobs are one group and the program's own attacks another. A job with code of
-        a plug-in in it has a group of its own: what it does to its process affects no other job.
+        The harness's jobs share one, and so do the program's own attacks. A job with code of a
+        plug-in in it gets a process of its own: what it does there affects no other job.
         """
         if not self.implementation.stage.attacker:
             return HARNESS
@@ -242,11 +222,6 @@ class Job:
     def ref(self) -> JobRef:
         """Where the store keeps it."""
         return JobRef(self.stage, self.key)
-
-    def work(self, data: RetrievalData | None) -> Work | None:
-        """Return what its time is proportional to, or None for a fraction of a second."""
-        work = self.implementation.work
-        return None if work is None or data is None else work(self.task, data)
 
     def run(self, context: Context) -> Output:
         """Do the work."""

@@ -39,18 +39,17 @@ def numerics(precision: Precision, device: torch.device) -> Iterator[None]:
                     enabled=True, benchmark=False, deterministic=True, allow_tf32=tf32
                 )
             )
-            stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+            before = torch.get_float32_matmul_precision()
+            stack.callback(torch.set_float32_matmul_precision, before)
             torch.set_float32_matmul_precision("high" if tf32 else "highest")
-            stack.callback(
-                torch.use_deterministic_algorithms, torch.are_deterministic_algorithms_enabled()
-            )
+            strict = torch.are_deterministic_algorithms_enabled()
+            stack.callback(torch.use_deterministic_algorithms, strict)
             torch.use_deterministic_algorithms(True, warn_only=True)
             # Deterministic mode also fills fresh memory, a kernel each time; no job needs that.
-            fills: Any = torch.utils.deterministic
-            stack.callback(
-                setattr, fills, "fill_uninitialized_memory", fills.fill_uninitialized_memory
-            )
-            fills.fill_uninitialized_memory = False
+            mode: Any = torch.utils.deterministic
+            fills = mode.fill_uninitialized_memory
+            stack.callback(setattr, mode, "fill_uninitialized_memory", fills)
+            mode.fill_uninitialized_memory = False
         if precision == "bfloat16":
             # Cached copies of weights would hide from a training that its weights change.
             stack.enter_context(
@@ -121,13 +120,8 @@ def read_ahead(
 
 def input_hasher(spec: TargetSpec, side: int, compute: Compute, context: Context) -> Hasher:
     """Load the hasher that the input job ``target`` trained, frozen, in evaluation mode."""
-    hasher = load_hasher(
-        spec,
-        side,
-        context.arrays("target"),
-        device=context.device,
-        dtype=getattr(torch, compute.dtype),
-    )
+    arrays, dtype = context.arrays("target"), getattr(torch, compute.dtype)
+    hasher = load_hasher(spec, side, arrays, device=context.device, dtype=dtype)
     hasher.to(memory_format=memory_format(compute.precision, context.device))
     if compute.compiled:
         torch.compiler.reset()  # what this process compiled before must not shape what it runs now

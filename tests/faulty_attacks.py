@@ -150,32 +150,32 @@ FAULTS = {
     "a weight": (
         crafts("hasher.hash_layer.weight.fill_(1)\nreturn out"),
         "hasher",
-        CHANGED + "other values in hash_layer.weight$",
+        CHANGED + "the values of hash_layer.weight$",
     ),
     "a buffer": (
         crafts("hasher.scale.fill_(2)\nreturn out"),
         "hasher",
-        CHANGED + "other values in scale$",
+        CHANGED + "the values of scale$",
     ),
     "training": (
         crafts("hasher.hash_layer.train()\nreturn out"),
         "hasher",
-        CHANGED + "hash_layer is in training mode$",
+        CHANGED + "training of hash_layer is True, was False$",
     ),
     "requires_grad": (
         crafts("hasher.requires_grad_(True)\nreturn out"),
         "hasher",
-        CHANGED + r"trunk\.0\.weight requires a gradient$",
+        CHANGED + r"requires_grad of trunk\.0\.weight is True, was False$",
     ),
     "a hook": (
         crafts("hasher.register_forward_hook(lambda *_: None)\nreturn out"),
         "hasher",
-        CHANGED + "a hook is on the hasher$",
+        CHANGED + "_forward_hooks of the hasher is 1, was 0$",
     ),
     "a setting": (
         crafts("hasher.trunk[1].eps = 0.0001\nreturn out"),
         "hasher",
-        CHANGED + r"eps of trunk\.1 is 0\.0001$",
+        CHANGED + r"eps of trunk\.1 is 0\.0001, was 1e-05$",
     ),
     "another activation": (
         crafts("hasher.trunk.register_module('2', torch.nn.Tanhshrink())\nreturn out"),

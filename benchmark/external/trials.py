@@ -70,7 +70,7 @@ class Trial:
     @property
     def target_labels(self) -> UInt8Array:
         """The queries' target label rows, uint8 ``[q, C]``."""
-        task = self.graph.draw(self.setting.protocol, self.setting.policy, self.setting.seed).task
+        task = self.graph.draw(self.setting).task
         assert isinstance(task, DrawTargets)
         return target_labels(task, self.graph.data)
 

@@ -11,7 +11,7 @@ import math
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,6 @@ _SMALL_JOB_SECONDS = 0.3
 _PASS_SECONDS = 0.01  # of an image, where no speed could be measured
 _PAIR_SECONDS = 1e-7  # of a query and a database item that are ranked, until a run has measured it
 _SPEEDS = "speeds.json"
-
 
 Measure = Callable[..., float]  # calls a function by keywords, in some process
 
@@ -55,39 +54,27 @@ def estimate(
     """
     speeds = _remembered(cache)
     measured: dict[tuple[Backbone, int, int], float] = {}
-    seconds = {}
-    for key, job in plan.jobs.items():
-        data = _data_of(plan, job)
-        work = job.work(data)
-        if work is None or data is None:
-            seconds[key] = _SMALL_JOB_SECONDS
-            continue
-        rate = speeds.get(_speed_key(job, work, device))
+    seconds = dict.fromkeys(plan.jobs, _SMALL_JOB_SECONDS)
+    for job, work, data, name in _works(plan):
+        rate = speeds.get(f"{name} {device}")
         if rate is None and work.backbone is not None:
             network = (work.backbone, data.side, job.resources.threads)
             if network not in measured:
                 rate = measure(calibrate, network=network, device=device)
                 measured[network] = _PASS_SECONDS if math.isnan(rate) else rate
             rate = measured[network]
-        elif rate is None:
-            rate = _PAIR_SECONDS
-        seconds[key] = _SMALL_JOB_SECONDS + rate * work.amount
+        seconds[job.key] += work.amount * (_PAIR_SECONDS if rate is None else rate)
     return seconds
 
 
 def remember(plan: Plan, store: Store, cache: Path) -> None:
-    """Keep the speeds of this plan's finished jobs for later estimates, if the cache can hold them.
-
-    Where the cache cannot be written, a warning is logged.
-    """
+    """Keep the speeds of finished jobs for later estimates, if the cache is writable."""
     seen: dict[str, list[float]] = defaultdict(list)
-    for job in plan.jobs.values():
-        work, record = job.work(_data_of(plan, job)), store.record(job.ref)
-        made = {} if record is None else record["provenance"]
-        if work is not None and work.amount and "torch_device" in made:
-            key = _speed_key(job, work, made["torch_device"])
-            seen[key].append(made["seconds"] / work.amount)
-    medians = {key: statistics.median(rates) for key, rates in seen.items()}
+    for job, work, _, name in _works(plan):
+        made = (store.record(job.ref) or {"provenance": {}})["provenance"]
+        if work.amount and "torch_device" in made:
+            seen[f"{name} {made['torch_device']}"].append(made["seconds"] / work.amount)
+    medians = {name: statistics.median(rates) for name, rates in seen.items()}
     try:
         write_json(cache / _SPEEDS, {**_remembered(cache), **medians})
     except OSError as error:
@@ -99,14 +86,16 @@ def _remembered(cache: Path) -> dict[str, float]:
     return dict(stored)
 
 
-def _data_of(plan: Plan, job: Job) -> RetrievalData | None:
-    return plan.data.get(getattr(job.task, "fingerprint", ""))
-
-
-def _speed_key(job: Job, work: Work, device: str) -> str:
-    data = getattr(job.task, "fingerprint", "")[:12]
-    backbone = "" if work.backbone is None else canonical_json(work.backbone)
-    return f"{work.kind or job.stage} {backbone} {data} {job.resources.threads} {device}"
+def _works(plan: Plan) -> Iterator[tuple[Job, Work, RetrievalData, str]]:
+    """Yield the jobs with work to measure, their data set and the name of their speed."""
+    for job in plan.jobs.values():
+        data = plan.data.get(getattr(job.task, "fingerprint", ""))
+        work = None if data is None else job.implementation.work(job.task, data)
+        if data is not None and work is not None:
+            backbone = "" if work.backbone is None else canonical_json(work.backbone)
+            threads = job.resources.threads
+            name = f"{work.kind or job.stage} {backbone} {data.fingerprint[:12]} {threads}"
+            yield job, work, data, name
 
 
 def calibrate(*, network: tuple[Backbone, int, int], device: str) -> float:

@@ -55,13 +55,13 @@ class JobGraph:
     jobs: dict[str, Job] = field(default_factory=dict)
     sizing: Sizing | None = None
 
-    def job(self, parameters: type[Any], inputs: dict[str, Job], /, **values: Any) -> Job:
-        """Return the one job of these parameters on the data set and of these inputs by role."""
-        task = parameters(dataset=self.dataset, fingerprint=self.data.fingerprint, **values)
-        return self.add(task, inputs)
+    @property
+    def on_data(self) -> dict[str, Any]:
+        """The parameters of every job that reads the data set."""
+        return {"dataset": self.dataset, "fingerprint": self.data.fingerprint}
 
-    def add(self, task: Any, inputs: dict[str, Job]) -> Job:
-        """Return the one job of a task and its inputs by role."""
+    def job(self, task: Any, /, **inputs: Job) -> Job:
+        """Return the one job of these parameters and of these inputs by role."""
         made = Job.of(task, inputs)
         return self.jobs.setdefault(made.key, made)
 
@@ -101,29 +101,22 @@ class JobGraph:
 
     def train(self, target: Target, seed: int) -> Job:
         """Return the training of a target, after that of its trunk, or the import of one."""
-        spec, weights = target.spec, target.entry.weights
+        spec, weights, data = target.spec, target.entry.weights, self.on_data
+        side, backbone, threads = self.data.side, spec.backbone, self.suite.compute.threads
         if target.entry.checkpoint is not None:
             path = self._checkpoint(spec, target.entry.checkpoint, seed)
-            return self.add(
-                ImportHasher(
-                    spec=spec, side=self.data.side, sha256=file_sha256(path), path=str(path)
-                ),
-                {},
-            )
-        threads, backbone = self.suite.compute.threads, spec.backbone
-        inputs = {}
+            sha256 = file_sha256(path)
+            return self.job(ImportHasher(spec=spec, side=side, sha256=sha256, path=str(path)))
+        trunk: Pretrain | ImportWeights | None = None
         if weights == "labels":
             recipe = target.entry.pretraining
-            inputs["trunk"] = self.job(
-                Pretrain, {}, threads=threads, backbone=backbone, recipe=recipe
-            )
+            trunk = Pretrain(**data, threads=threads, backbone=backbone, recipe=recipe)
         elif weights != "none":
             path = weights_file(backbone, weights)
-            task = ImportWeights(
-                backbone=backbone, side=self.data.side, sha256=file_sha256(path), path=str(path)
-            )
-            inputs["trunk"] = self.add(task, {})
-        return self.job(Train, inputs, threads=threads, spec=spec, seed=seed)
+            sha256 = file_sha256(path)
+            trunk = ImportWeights(backbone=backbone, side=side, sha256=sha256, path=str(path))
+        inputs = {} if trunk is None else {"trunk": self.job(trunk)}
+        return self.job(Train(**data, threads=threads, spec=spec, seed=seed), **inputs)
 
     def _checkpoint(self, spec: TargetSpec, pattern: str, seed: int) -> Path:
         names = {"method": spec.method.name, "backbone": spec.backbone.name}
@@ -144,68 +137,60 @@ class JobGraph:
     def encode(self, target: Target, seed: int, split: SplitName) -> Job:
         """Return the hashing of a split by a target."""
         compute = self.compute(target.spec.backbone)
-        inputs = {"target": self.train(target, seed)}
-        return self.job(Encode, inputs, compute=compute, spec=target.spec, split=split)
+        task = Encode(**self.on_data, compute=compute, spec=target.spec, split=split)
+        return self.job(task, target=self.train(target, seed))
 
-    def draw(self, protocol: Protocol, policy: Policy, seed: int) -> Job:
+    def draw(self, setting: Setting) -> Job:
         """Return the draw of target labels that all attacks share."""
         return self.job(
-            DrawTargets,
-            {},
-            policy=policy,
-            pool=protocol.anchor_pool,
-            n_t=self.suite.n_t,
+            DrawTargets(
+                **self.on_data,
+                policy=setting.policy,
+                pool=setting.protocol.anchor_pool,
+                n_t=self.suite.n_t,
+                n_queries=self.n_queries,
+                seed=setting.seed,
+            )
+        )
+
+    def craft(self, setting: Setting, attack: Attack, source: Target) -> Job:
+        """Return the crafting, after the fits of the attack's parts; equal parts share one.
+
+        Its inputs hold exactly what the protocol lets an attacker see. An attack that needs no
+        source has one crafting for all of them.
+        """
+        data, seed, trained = self.on_data, setting.attack_seed, setting.target_seed
+        if not attack.needs_source:
+            compute = self.compute()
+            return self.job(
+                Craft(**data, compute=compute, attack=attack, n_queries=self.n_queries, seed=seed)
+            )
+        compute, spec = self.compute(source.spec.backbone), source.spec
+        inputs = {
+            "target": self.train(source, trained),
+            "train": self.encode(source, trained, "train"),
+        }
+        if setting.protocol.sees_database:
+            inputs["database"] = self.encode(source, trained, "database")
+        parts = (
+            ("target_code", attack.target_code, None),
+            ("crafting", attack.crafting, attack.epsilon),
+        )
+        for role, part, epsilon in parts:
+            if part is not None and part.learns:
+                fit = Fit(
+                    **data, compute=compute, source=spec, part=part, epsilon=epsilon, seed=seed
+                )
+                inputs[role] = self.job(fit, **inputs)
+        task = Craft(
+            **data,
+            compute=compute,
+            source=spec,
+            attack=attack,
             n_queries=self.n_queries,
             seed=seed,
         )
-
-    def seen(self, setting: Setting, source: Target) -> dict[str, Job]:
-        """Return the inputs that hold exactly what the protocol lets an attacker see."""
-        inputs = {
-            "target": self.train(source, setting.target_seed),
-            "train": self.encode(source, setting.target_seed, "train"),
-        }
-        if setting.protocol.sees_database:
-            inputs["database"] = self.encode(source, setting.target_seed, "database")
-        return inputs
-
-    def fits(self, setting: Setting, attack: Attack, source: Target) -> dict[str, Job]:
-        """Return the jobs in which the attack's parts learn, by role; equal parts share one."""
-        fits: dict[str, Job] = {}
-        parts = {"target_code": attack.target_code, "crafting": attack.crafting}
-        for role, part in parts.items():
-            if part is not None and part.learns:
-                fits[role] = self.job(
-                    Fit,
-                    {**self.seen(setting, source), **fits},
-                    compute=self.compute(source.spec.backbone),
-                    source=source.spec,
-                    part=part,
-                    epsilon=attack.epsilon if role == "crafting" else None,
-                    seed=setting.attack_seed,
-                )
-        return fits
-
-    def craft(self, setting: Setting, attack: Attack, source: Target) -> Job:
-        """Return the crafting, after the fits of the attack's parts.
-
-        An attack that needs no source has one for all sources and settings of a seed.
-        """
-        inputs: dict[str, Job] = {}
-        spec = source.spec if attack.needs_source else None
-        if attack.needs_source:
-            inputs |= self.seen(setting, source)
-            inputs |= self.fits(setting, attack, source)
-            inputs["targets"] = self.draw(setting.protocol, setting.policy, setting.seed)
-        return self.job(
-            Craft,
-            inputs,
-            compute=self.compute(spec.backbone if spec else None),
-            attack=attack,
-            source=spec,
-            n_queries=self.n_queries,
-            seed=setting.attack_seed,
-        )
+        return self.job(task, **inputs, targets=self.draw(setting))
 
     def chain(
         self, setting: Setting, craft: Job, attack: Attack, source: Target, victim: Target
@@ -218,40 +203,31 @@ class JobGraph:
             attack: the attack.
             source, victim: the hasher that was attacked, and the one that is queried.
         """
-        chain = {"craft": craft}
+        chain, data, seed = {"craft": craft}, self.on_data, setting.target_seed
         of = attack_label(attack, source.spec if attack.needs_source else None)
-        code_only = attack.code_only
-        draw = self.draw(setting.protocol, setting.policy, setting.seed)
-        database = self.encode(victim, setting.target_seed, "database")
-        if not code_only:
-            chain["hash"] = self.job(
-                Hash,
-                {"images": craft, "target": self.train(victim, setting.target_seed)},
+        targets, database = self.draw(setting), self.encode(victim, seed, "database")
+        count = self.n_queries
+        if not attack.code_only:
+            hashing = Hash(
+                **data,
                 compute=self.compute(victim.spec.backbone),
                 victim=victim.spec,
-                n_queries=self.n_queries,
+                n_queries=count,
                 epsilon=attack.epsilon,
                 of=of,
             )
-        if self.suite.gallery and victim is source and not code_only:
+            chain["hash"] = self.job(hashing, images=craft, target=self.train(victim, seed))
+        codes = chain.get("hash", craft)
+        if self.suite.gallery and victim is source and not attack.code_only:
+            shown, of_draw = self.suite.gallery, setting.seed
             chain["gallery"] = self.job(
-                Gallery,
-                {
-                    "images": craft,
-                    "codes": chain["hash"],
-                    "clean": self.encode(victim, setting.target_seed, "query"),
-                    "database": database,
-                    "targets": draw,
-                },
-                n_queries=self.n_queries,
-                count=self.suite.gallery,
-                seed=setting.seed,
-                of=of,
+                Gallery(**data, n_queries=count, count=shown, seed=of_draw, of=of),
+                images=craft,
+                codes=codes,
+                clean=self.encode(victim, seed, "query"),
+                database=database,
+                targets=targets,
             )
-        chain["score"] = self.job(
-            Score,
-            {"codes": chain.get("hash", craft), "database": database, "targets": draw},
-            n_queries=self.n_queries,
-            of=f"{of} against {victim.spec.name}",
-        )
+        score = Score(**data, n_queries=count, of=f"{of} against {victim.spec.name}")
+        chain["score"] = self.job(score, codes=codes, database=database, targets=targets)
         return chain

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from hashattack.targets.hasher import Hasher, TargetSpec
 
 FITTED_ROLES = ("target_code", "crafting")  # parts of an attack, whose learnt state is an input
 
-_SETTINGS = (bool, int, float, str, tuple, type(None))  # attributes of modules to compare
+_SETTINGS = (bool, int, float, str, tuple, type(None))  # attributes compared by value
 
 
 class NoHasher(Hasher):
@@ -88,44 +89,32 @@ def check_unchanged(hasher: Hasher, stored: Hasher) -> None:
     """Compare a hasher that an attack was shown with the stored one, loaded anew.
 
     Raises:
-        InvalidAttackError: another module, mode, hook, setting or tensor; the text names it.
+        InvalidAttackError: a module, mode, hook, setting or tensor differs; the text names it.
     """
-    modules, others = dict(hasher.named_modules()), dict(stored.named_modules())
-    if modules.keys() != others.keys():
-        raise _changed(f"modules {sorted(modules.keys() ^ others.keys())}")
-    for name, module in modules.items():
-        _check_module(name or "the hasher", module, others[name])
-    tensors, kept = _tensors(hasher), _tensors(stored)
-    if tensors.keys() != kept.keys():
-        raise _changed(f"tensors {sorted(tensors.keys() ^ kept.keys())}")
-    for name, tensor in tensors.items():
-        if tensor.requires_grad != kept[name].requires_grad:
-            raise _changed(f"{name} requires a gradient")
-        if tensor._backward_hooks:
-            raise _changed(f"a hook is on {name}")
-        if not torch.equal(tensor.detach().cpu(), kept[name]):
-            raise _changed(f"other values in {name}")
+    found, expected = _state(hasher), _state(stored)
+    for name in [*found, *expected]:
+        one, other = found.get(name), expected.get(name)
+        if isinstance(one, Tensor) and isinstance(other, Tensor):
+            same, values = torch.equal(one, other), ""
+        else:
+            same, values = one == other, f" is {one}, was {other}"
+        if not same:
+            raise InvalidAttackError(f"the attack changed the hasher it was shown: {name}{values}")
 
 
-def _changed(what: str) -> InvalidAttackError:
-    return InvalidAttackError(f"the attack changed the hasher it was shown: {what}")
-
-
-def _tensors(hasher: nn.Module) -> dict[str, Tensor]:
-    return dict(chain(hasher.named_parameters(), hasher.named_buffers()))
-
-
-def _check_module(name: str, module: nn.Module, other: nn.Module) -> None:
-    if type(module) is not type(other):
-        raise _changed(f"{name} is a {type(module).__name__}")
-    if module.training != other.training:
-        raise _changed(f"{name} is in training mode")
-    own, stored = vars(module), vars(other)
-    added = sorted(own.keys() - stored.keys() - {"_compiled_call_impl"})
-    if added:
-        raise _changed(f"{added[0]} was set on {name}")
-    for key, value in stored.items():
-        if "hooks" in key and len(own[key] or ()) != len(value or ()):
-            raise _changed(f"a hook is on {name}")
-        if isinstance(value, _SETTINGS) and own.get(key) != value:
-            raise _changed(f"{key} of {name} is {own.get(key)}")
+def _state(hasher: Hasher) -> dict[str, Any]:
+    """Return by name all of a hasher that an attack could change."""
+    state: dict[str, Any] = {}
+    for place, module in hasher.named_modules():
+        state[f"the class of {place or 'the hasher'}"] = type(module)
+        for key, value in vars(module).items():
+            name = f"{key} of {place or 'the hasher'}"
+            if "hooks" in key:
+                state[name] = len(value or ())
+            elif key != "_compiled_call_impl":
+                state[name] = value if isinstance(value, _SETTINGS) else type(value)
+    for name, tensor in chain(hasher.named_parameters(), hasher.named_buffers()):
+        state[f"the values of {name}"] = tensor.detach().cpu()
+        state[f"requires_grad of {name}"] = tensor.requires_grad
+        state[f"hooks of {name}"] = len(tensor._backward_hooks or ())
+    return state

@@ -16,7 +16,7 @@ from hashattack.benchmark.jobs import Compute, Context, OnData, Output, Work, im
 from hashattack.benchmark.networks import first_batch
 from hashattack.benchmark.pipeline import STAGES
 from hashattack.benchmark.stages.attacker import FITTED_ROLES, attacker_view
-from hashattack.benchmark.stages.crafting import Assignment, Preparation, craft_images
+from hashattack.benchmark.stages.crafting import Assignment, Clock, craft_images
 from hashattack.benchmark.store.journal import Stopwatch
 from hashattack.datasets.base import RetrievalData, UInt8Array
 from hashattack.datasets.draws import Policy, draw_targets, eligible_rows
@@ -97,7 +97,7 @@ class Craft(OnData):
     """
 
     compute: Compute
-    source: TargetSpec | None
+    source: TargetSpec | None = None
     attack: Attack
     n_queries: int
     seed: int
@@ -129,27 +129,25 @@ def craft(task: Craft, context: Context) -> Output:
     if "targets" in context.inputs:
         targets = context.arrays("targets")["targets"]
     learnt = sum(context.data(role)["seconds"] for role in FITTED_ROLES if role in context.inputs)
-    preparation = Preparation(context.device)
+    rows, clock = np.arange(task.n_queries), Clock(context.device)
     with attacker_view(data, task.source, task.compute, context) as knowledge:
         if attack.needs_source:  # pays for the device and its kernels before any clock runs
             pixels = first_batch(data.train.images, task.compute, context)[0].requires_grad_()
             torch.autograd.grad(knowledge.hasher(pixels).sum(), pixels)
-        rows = np.arange(task.n_queries)
-        codes = preparation.of(lambda: attack.target_codes(knowledge, targets, rows, task.seed))
+        codes = clock.prepare(lambda: attack.target_codes(knowledge, targets, rows, task.seed))
         if crafting is None and codes is not None:
-            arrays, facts = {"codes": codes.numpy().copy()}, {}
+            arrays, row = {"codes": codes.numpy().copy()}, {}
         else:
-            train = knowledge.train
-            other = None if codes is None else train.codes
-            warm_up = Assignment(data.train.images, train.labels, other, task.seed + 1)
-            short = not attack.needs_source or (crafting is not None and crafting.learns)
+            train, known = knowledge.train, None if codes is None else knowledge.train.codes
+            warm_up = Assignment(data.train.images, train.labels, known, task.seed + 1)
+            steps = attack.needs_source and not (crafting and crafting.learns)
             images, seconds = craft_images(
-                preparation.of(lambda: attack.ready(knowledge)),
+                clock.prepare(lambda: attack.ready(knowledge)),
                 Assignment(data.query.images, targets, codes, task.seed),
-                warm_up if short else None,
+                None if steps else warm_up,
                 task.compute,
                 context,
-                preparation,
+                clock,
             )
-            arrays, facts = {"images": images}, {"seconds_per_image": seconds}
-    return Output(arrays, {"fit_seconds": learnt + preparation.counted, **facts})
+            arrays, row = {"images": images}, {"seconds_per_image": seconds}
+    return Output(arrays, {"fit_seconds": learnt + clock.fit_seconds, **row})

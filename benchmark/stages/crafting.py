@@ -1,14 +1,14 @@
 """Crafting: an attack perturbs the queries batch by batch, and only that is timed.
 
 The timed call is the first time that the attack sees a query: it warms up on training images.
-What it does before the first query is counted as preparation, see :class:`Preparation`.
+What it does before the first query is its preparation, which counts as time of its fit.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -23,7 +23,6 @@ from hashattack.benchmark.networks import batches, first_batch, synchronise
 from hashattack.datasets.base import Images, IntArray, UInt8Array
 
 _LEAST = 0.5  # seconds of preparation that count
-
 T = TypeVar("T")
 
 
@@ -38,40 +37,39 @@ class Assignment:
 
     def batch(self, pixels: Tensor, rows: IntArray) -> Batch:
         """Return some rows as an attack is given them."""
-        return Batch(
-            images=pixels,
-            codes=None if self.codes is None else self.codes[rows].to(pixels.device),
-            targets=torch.from_numpy(self.targets[rows]).to(pixels.device),
-            rows=rows,
-            seed=self.seed,
-        )
+        codes = None if self.codes is None else self.codes[rows].to(pixels.device)
+        targets = torch.from_numpy(self.targets[rows]).to(pixels.device)
+        return Batch(images=pixels, codes=codes, targets=targets, rows=rows, seed=self.seed)
 
 
-@dataclass
-class Preparation:
-    """The time an attack takes before the first query: target codes, loading, warming up.
+class Clock:
+    """Measures the seconds that an attack takes, until the device has finished its work."""
 
-    Attributes:
-        device: whose work is waited for.
-        seconds: so far.
-    """
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.preparation = 0.0  # target codes, loading and warming up
 
-    device: torch.device
-    seconds: float = field(default=0.0, init=False)
+    def timed(self, work: Callable[[], T]) -> tuple[T, float]:
+        """Return the result of some work, and its seconds."""
+        synchronise(self._device)
+        began = time.perf_counter()
+        result = work()
+        synchronise(self._device)
+        return result, time.perf_counter() - began
 
-    def of(self, work: Callable[[], T]) -> T:
-        """Return the result of a part of the preparation, and add its time."""
-        result, seconds = timed(work, self.device)
-        self.seconds += seconds
+    def prepare(self, work: Callable[[], T]) -> T:
+        """Return the result of some work that is part of the preparation."""
+        result, seconds = self.timed(work)
+        self.preparation += seconds
         return result
 
     @property
-    def counted(self) -> float:
-        """Seconds in the table, to a tenth, from half a second on.
+    def fit_seconds(self) -> float:
+        """The preparation in the table: to a tenth of a second, from half a second on.
 
         All attacks look codes up or load weights, which takes longer on a busy machine.
         """
-        return round(self.seconds, 1) if self.seconds >= _LEAST else 0.0
+        return round(self.preparation, 1) if self.preparation >= _LEAST else 0.0
 
 
 def craft_images(
@@ -80,21 +78,13 @@ def craft_images(
     warm_up: Assignment | None,
     compute: Compute,
     context: Context,
-    preparation: Preparation,
+    clock: Clock,
 ) -> tuple[npt.NDArray[Any], float]:
-    """Perturb the queries batch by batch.
+    """Return images ``[q, 3, S, S]`` of an attack on the queries, and the seconds per image.
 
-    Args:
-        perturb: the attack.
-        queries: what it crafts.
-        warm_up: other images, a batch of which it crafts first, so that its networks are allocated
-            and their kernels chosen; None for an optimiser, whose steps hide that of the first.
-        compute: how networks are run.
-        context: of the job.
-        preparation: gets the time that warming up takes longer than the first batch of queries.
-
-    Returns:
-        The images ``[q, 3, S, S]`` and the seconds per image.
+    With ``warm_up`` the attack first crafts a batch of that, so that its networks are allocated and
+    their kernels chosen; what this takes longer than the first batch of queries is preparation. An
+    optimiser needs none: it takes so many steps that the first one hardly counts.
 
     Raises:
         InvalidAttackError: the attack returned no tensor.
@@ -102,24 +92,14 @@ def craft_images(
     warming = 0.0
     if warm_up is not None:
         pixels, rows, _ = first_batch(warm_up.images, compute, context)
-        _, warming = timed(partial(perturb, warm_up.batch(pixels, rows)), context.device)
+        _, warming = clock.timed(partial(perturb, warm_up.batch(pixels, rows)))
     crafted: list[Tensor] = []
     seconds, computed = 0.0, 0
     for pixels, rows, count in batches(queries.images, len(queries.targets), compute, context):
-        batch = queries.batch(pixels, rows)
-        answer, took = timed(partial(perturb, batch), context.device)
+        answer, took = clock.timed(partial(perturb, queries.batch(pixels, rows)))
         if not crafted:
-            preparation.seconds += max(0.0, warming - took)
+            clock.preparation += max(0.0, warming - took)
         crafted.append(copied(answer)[:count].to(pixels.dtype).cpu())
         seconds += took
         computed += len(pixels)  # the padded rows took their time too
     return torch.cat(crafted).numpy(), seconds / computed
-
-
-def timed(work: Callable[[], T], device: torch.device) -> tuple[T, float]:
-    """Return the result of some work, and the seconds until the device has finished it."""
-    synchronise(device)
-    began = time.perf_counter()
-    result = work()
-    synchronise(device)
-    return result, time.perf_counter() - began

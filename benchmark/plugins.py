@@ -71,13 +71,7 @@ def source_digest(file: Path) -> str:
 
 def imported_beside(file: Path) -> list[Path]:
     """Return the files next to a file that it imports, directly or not."""
-    found: dict[str, list[Path]] = {file.stem: [], PACKAGE: []}
-    left = [file]
-    while left:
-        for name in sorted(_imported_names(left.pop()) - found.keys()):
-            found[name] = _module_files(file.parent, name)
-            left += found[name]
-    return [path for paths in found.values() for path in paths]
+    return [path for paths in _beside(file).values() for path in paths]
 
 
 def package_files(module: str) -> list[Path]:
@@ -116,8 +110,7 @@ def _import(path: Path) -> ModuleType:
         del sys.modules[name]
         raise PluginError(_import_error(error, path)) from error
     register_source(name, source)
-    for file in imported_beside(path):
-        helper = file.relative_to(path.parent).parts[0].removesuffix(".py")
+    for helper in _beside(path):
         if _is_from(path.parent, sys.modules.get(helper)):  # and no library of that name
             register_source(helper, source)
     for pickler in ("joblib.externals.cloudpickle", "cloudpickle"):  # loky's, and dask's
@@ -140,11 +133,7 @@ def _import_error(error: BaseException, path: Path) -> str:
 
 @cache
 def _installed() -> tuple[ModuleType, ...]:
-    """Return the modules that installed packages register.
-
-    Raises:
-        PluginError: one cannot be imported.
-    """
+    """Import and return the modules that installed packages register."""
     modules = []
     for point in entry_points(group=GROUP):
         try:
@@ -165,6 +154,17 @@ def _digest(files: Iterable[Path]) -> str:
         text = path.read_bytes()
         found.update(f"{len(text)}\0".encode() + text)
     return found.hexdigest()
+
+
+def _beside(file: Path) -> dict[str, list[Path]]:
+    """Return the files next to a file that it imports, directly or not, by top-level module."""
+    found: dict[str, list[Path]] = {file.stem: [], PACKAGE: []}
+    left = [file]
+    while left:
+        for name in sorted(_imported_names(left.pop()) - found.keys()):
+            found[name] = _module_files(file.parent, name)
+            left += found[name]
+    return {name: files for name, files in found.items() if files}
 
 
 def _module_files(folder: Path, name: str) -> list[Path]:

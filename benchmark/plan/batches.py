@@ -1,9 +1,8 @@
-"""The batch worth having, for suites that say ``batch: auto``: found once and kept in the cache.
+"""The batch for suites that say ``batch: auto``: tried once a machine and kept in the cache.
 
-It is found by trying, on a worker of the slot it is for, with the passes that crafting makes. On a
-GPU the largest that fits with some room is taken, on a CPU the one from which on nothing is
-gained. It is part of every key, as a number that a suite names would be, so it stays what it was
-found to be until ``batches.json`` is deleted.
+It is tried on a worker of the slot it is for, with the passes that crafting makes. On a GPU the
+largest that fits with a margin is taken, on a CPU the largest that is still faster than half of
+it. It is part of every key like a number in a suite, so it stays until ``batches.json`` is deleted.
 """
 
 from __future__ import annotations
@@ -25,34 +24,25 @@ from hashattack.benchmark.store.keys import canonical_json
 from hashattack.targets.backbones import Backbone
 
 _LARGEST = 1024
-_ROOM = 0.8  # of a GPU's memory, or of a slot's share of it
+_FILLED = 0.8  # of a GPU's memory, or of a slot's share of it
 _GAIN = 1.05  # images a second, over half the batch
 _NAME = "batches.json"
 
 
 @dataclass(frozen=True)
 class Batches:
-    """Finds batches on a slot of this machine, and keeps them in the cache.
-
-    Attributes:
-        cache: where they are kept.
-        slot: where they are tried.
-        share: of its device's memory that the slot has.
-        say: told what was found.
-    """
+    """Finds batches on a slot of this machine that has a share of its device's memory."""
 
     cache: Path
     slot: Slot
     share: float
-    say: Callable[[str], None]
+    echo: Callable[[str], None]
 
     def find(self, backbone: Backbone, side: int, compute: Compute) -> int:
-        """Return the images a batch, for a network and images of a side.
+        """Return the images a batch for a network and images of a side, whatever ``compute`` has.
 
-        Args:
-            backbone: the network.
-            side: of the images.
-            compute: how it is run; its batch says nothing.
+        Raises:
+            EngineError: the worker was killed while it tried.
         """
         how = [compute.threads, compute.dtype, compute.precision]
         place = [torch.device(self.slot.torch_device).type, self.share]
@@ -61,7 +51,7 @@ class Batches:
         if name not in known:
             engine = LocalEngine([self.slot])
             try:
-                found = engine.submit(
+                known[name] = engine.submit(
                     self.slot.name,
                     largest_batch,
                     backbone=backbone,
@@ -70,16 +60,15 @@ class Batches:
                     device=self.slot.torch_device,
                     share=self.share,
                 ).result()
-            except BrokenExecutor as error:  # killed, by the system's own memory guard say
+            except BrokenExecutor as error:  # by the guard of the system's memory, for example
                 raise EngineError(
                     f"compute.batch: auto could not be tried for {backbone.name} ({error}); give "
                     "a number"
                 ) from None
             finally:
                 engine.close()
-            known[name] = found
             write_json(self.cache / _NAME, known)
-            self.say(f"{backbone.name} at {side} pixels: {known[name]} images a batch")
+            self.echo(f"{backbone.name} at {side} pixels: {known[name]} images a batch")
         return int(known[name])
 
 
@@ -105,7 +94,13 @@ def largest_batch(
             taken.append(time.perf_counter() - began)
         return min(taken)
 
-    return double(seconds, lambda: _fits(where, share), greedy=where.type == "cuda")
+    def fits() -> bool:
+        if where.type != "cuda":
+            return True
+        total = torch.cuda.get_device_properties(where).total_memory
+        return torch.cuda.max_memory_reserved(where) <= _FILLED * share * total
+
+    return double(seconds, fits, greedy=where.type == "cuda")
 
 
 def double(seconds: Callable[[int], float], fits: Callable[[], bool], *, greedy: bool) -> int:
@@ -113,7 +108,7 @@ def double(seconds: Callable[[int], float], fits: Callable[[], bool], *, greedy:
 
     Args:
         seconds: of a pass over so many images; raises where memory runs out.
-        fits: whether the pass just made left enough room.
+        fits: whether the pass just made left enough memory.
         greedy: take what fits, whether or not it is faster.
     """
     best, rate = 1, 0.0
@@ -127,13 +122,5 @@ def double(seconds: Callable[[int], float], fits: Callable[[], bool], *, greedy:
             break
         if not fits() or not (greedy or now >= _GAIN * rate):
             break
-        best, rate = batch, now
-        batch *= 2
+        best, rate, batch = batch, now, 2 * batch
     return best
-
-
-def _fits(device: torch.device, share: float) -> bool:
-    if device.type != "cuda":
-        return True
-    total = torch.cuda.get_device_properties(device).total_memory
-    return torch.cuda.max_memory_reserved(device) <= _ROOM * share * total

@@ -6,12 +6,13 @@ Planning computes nothing: it crosses what the suite names and derives the keys.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
 from hashattack.attacks.protocols import PROTOCOLS
+from hashattack.benchmark.audit import hidden_labels
 from hashattack.benchmark.jobs import Job
 from hashattack.benchmark.names import nearest
 from hashattack.benchmark.plan.cells import Cell, cells_of, row_filter
@@ -21,7 +22,7 @@ from hashattack.benchmark.store.keys import canonical_json
 from hashattack.benchmark.suites.parameters import construct, hyper_parameters
 from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.benchmark.suites.suite import Suite
-from hashattack.datasets.base import SPLITS, DatasetError, DatasetSpec, RetrievalData, SplitName
+from hashattack.datasets.base import SPLITS, DatasetSpec, RetrievalData
 from hashattack.targets.hasher import NAMED_WEIGHTS, TargetSpec
 
 
@@ -51,12 +52,7 @@ class Plan:
 
 
 def make_plan(suite: Suite, cache: Path, sizing: Sizing | None = None) -> Plan:
-    """Cross a suite into cells and jobs.
-
-    Args:
-        suite: what to cross.
-        cache: where data sets are built.
-        sizing: finds batches for a suite that leaves them open.
+    """Cross a suite into cells and jobs; ``sizing`` finds batches that the suite leaves open.
 
     Raises:
         SuiteError: a parameter that does not fit, or a suite without cells.
@@ -79,13 +75,9 @@ def make_plan(suite: Suite, cache: Path, sizing: Sizing | None = None) -> Plan:
 def graphs_of(
     suite: Suite, cache: Path, sizing: Sizing | None = None, *, labelled: bool = False
 ) -> Iterator[tuple[JobGraph, list[Target]]]:
-    """Yield, for every part of a suite and every data set of it, the graph and the targets.
+    """Yield the graph and the targets of every part of a suite and every data set of it.
 
-    Args:
-        suite: the suite.
-        cache: where data sets are built; each is loaded once.
-        sizing: finds batches for a suite that leaves them open.
-        labelled: the data sets keep their labels. Planning needs none, and plug-ins could see them.
+    The data sets keep their labels if ``labelled``: a plan needs none, and plug-ins could see them.
 
     Raises:
         SuiteError: a parameter that does not fit.
@@ -101,12 +93,12 @@ def graphs_of(
                 spec: DatasetSpec = construct(cls, entry.params, place)
                 data = spec.load(cache)
                 if not labelled:
-                    data = data.without_labels(*SPLITS, refusal=_refusal)
+                    data = data.without_labels(*SPLITS, refusal=hidden_labels)
                 loaded[name] = spec, data
             yield JobGraph(part, *loaded[name], jobs, sizing), targets
 
 
-def assemble(suite: Suite, cells: Sequence[Cell], graphs: Iterable[JobGraph]) -> Plan:
+def assemble(suite: Suite, cells: Sequence[Cell], graphs: Sequence[JobGraph]) -> Plan:
     """Return the plan of cells, with the jobs of the graphs that they need."""
     by_data = {graph.data.fingerprint: graph for graph in graphs}
     jobs = {key: job for graph in graphs for key, job in graph.jobs.items()}
@@ -133,10 +125,6 @@ def needed(cells: Sequence[Cell], jobs: Mapping[str, Job]) -> dict[str, Job]:
         for job in cell.jobs.values():
             visit(job.key)
     return ordered
-
-
-def _refusal(split: SplitName) -> DatasetError:
-    return DatasetError(f"a plan has no labels of the {split} split")
 
 
 def _targets(suite: Suite) -> Iterator[Target]:
@@ -167,11 +155,7 @@ def _targets(suite: Suite) -> Iterator[Target]:
 def _check_trainings(
     trained: dict[tuple[str, str, int], str], graph: JobGraph, targets: Sequence[Target]
 ) -> None:
-    """Refuse two hashers under one name: their rows would be compared.
-
-    Raises:
-        SuiteError: an earlier part of the suite makes the target otherwise.
-    """
+    """Refuse two hashers under one name, as their rows would be compared."""
     for target, seed in product(targets, graph.suite.target_seeds):
         name = (graph.data.fingerprint, target.spec.name, seed)
         if trained.setdefault(name, key := graph.train(target, seed).key) != key:
@@ -182,11 +166,7 @@ def _check_trainings(
 
 
 def _check_params(suite: Suite) -> None:
-    """Refuse a hyper-parameter that none of the attacks has that it is set for.
-
-    Raises:
-        SuiteError: with the nearest hyper-parameter, or attack.
-    """
+    """Refuse a hyper-parameter that none of the attacks has that it is set for."""
     parts = suite.parts or [suite]
     protocol = PROTOCOLS[parts[0].protocols[0]]
     entries = registry().attacks.items()

@@ -26,18 +26,11 @@ _ABSENT = "(absent)"
 
 @dataclass(frozen=True)
 class Preview:
-    """What a run of a plan would do.
-
-    Attributes:
-        plan: the plan.
-        seconds: an estimate by key, on one slot.
-        done: keys of the jobs that are done.
-        slots: where it would run.
-    """
+    """What a run of a plan would do on some slots."""
 
     plan: Plan
-    seconds: Mapping[str, float]
-    done: Collection[str]
+    seconds: Mapping[str, float]  # an estimate by key, on one slot
+    done: Collection[str]  # keys
     slots: Sequence[Slot]
 
     @property
@@ -104,12 +97,9 @@ class Preview:
 
 
 def explain(plan: Plan, store: Store, text: str) -> list[str]:
-    """Return why jobs are done, or to be done: what of their key is new, or what became of them.
+    """Return why jobs are done or to be done: what of their key is new, or what became of them.
 
-    Args:
-        plan: the plan they are of.
-        store: where they would be.
-        text: the beginning of a key, or a part of a label.
+    ``text`` is the beginning of a key, or a part of a label.
 
     Raises:
         SuiteError: the plan has no such job.
@@ -197,11 +187,8 @@ def _parts(task: Any, inputs: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from _leaves(item, f"{place}.{name}" if place else name)
-    elif isinstance(value, list):
-        for number, item in enumerate(value):
-            yield from _leaves(item, f"{place}[{number}]")
-    else:
-        yield place, value
+    if not isinstance(value, Mapping):
+        yield place.lstrip("."), value
+        return
+    for name, item in value.items():
+        yield from _leaves(item, f"{place}.{name}")

@@ -17,27 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What ``run`` and ``plan`` are asked for.
+    """What ``run`` and ``plan`` are asked for."""
 
-    Attributes:
-        suite: a name or a file.
-        out: the output folder; None for the usual one.
-        only: filters of cells.
-        cache: where data sets are built; None for the user's cache.
-        data_root: with one folder a data set.
-        changes: keys of the suite to replace; None leaves one as it is.
-        attacks: taken beside the suite's own.
-        plugins: files that are imported before.
-    """
-
-    suite: str
-    out: Path | None
-    only: list[str] | None
-    cache: Path | None
-    data_root: Path | None
-    changes: dict[str, Any]
-    attacks: tuple[str, ...] = ()
-    plugins: tuple[Path, ...] = ()
+    suite: str  # a name or a file
+    out: Path | None  # the output folder; None for the usual one
+    only: list[str] | None  # filters of cells
+    cache: Path | None  # where data sets are built; None for the user's cache
+    data_root: Path | None  # with one folder a data set
+    changes: dict[str, Any]  # keys of the suite to replace; None leaves one as it is
+    attacks: tuple[str, ...] = ()  # taken beside the suite's own
+    plugins: tuple[Path, ...] = ()  # files that are imported before
 
     @property
     def cache_folder(self) -> Path:

@@ -27,12 +27,7 @@ _ALL = "**"  # matches every attack id, and is merged with no scale's "*"
 def load_suite(
     name: str, changes: Mapping[str, Any] | None = None, attacks: Sequence[str] = ()
 ) -> Suite:
-    """Return a shipped suite by name, or one by the path of its file.
-
-    Args:
-        name: of the suite, or its path.
-        changes: keys that replace the suite's own.
-        attacks: taken beside the suite's own.
+    """Return a suite by name or path, with keys replaced and attacks added to its own.
 
     Raises:
         SuiteError: unknown name, unreadable file, or a fault in it.
@@ -41,7 +36,7 @@ def load_suite(
     for attack in attacks:
         lookup("attack", attack, registry().attacks)
     source = read_suite(name, changes)
-    parts = [_with_attacks(_part(part), attacks) for part in source.parts]
+    parts = [_part(part, attacks) for part in source.parts]
     if not source.included:
         return parts[0]
     union = {
@@ -53,25 +48,21 @@ def load_suite(
     return parts[0].model_copy(update=union)
 
 
-def _part(part: SuiteSource) -> Suite:
-    """Return one suite, filled by its scale."""
-    suite = validate(Suite, part.content, str(part.file))
+def _part(source: SuiteSource, attacks: Sequence[str]) -> Suite:
+    """Return one suite, filled by its scale, with the attacks it does not have as they are."""
+    suite = validate(Suite, source.content, str(source.file))
     if suite.scale is not None:
         file, content = read_yaml(suite.scale, "scale")
         filled = fill(suite, validate(Scale, content, str(file)))
-        suite = validate(Suite, filled, f"{part.file} at scale {suite.scale}")
-    if not part.lends_params:
-        return suite
-    # Set by glob, they are for the attacks that have them, and there need be none.
-    lent = {_ALL: {**suite.attack_params.get(_ALL, {}), **suite.params}}
-    return suite.model_copy(update={"params": {}, "attack_params": {**suite.attack_params, **lent}})
-
-
-def _with_attacks(suite: Suite, attacks: Sequence[str]) -> Suite:
-    """Return the suite with those attacks that it does not have as they are."""
+        suite = validate(Suite, filled, f"{source.file} at scale {suite.scale}")
     present = {entry.attack for entry in suite.attacks if not entry.params}
-    new = [AttackEntry(attack=name) for name in dict.fromkeys(attacks) if name not in present]
-    return suite.model_copy(update={"attacks": [*suite.attacks, *new]})
+    added = [AttackEntry(attack=name) for name in dict.fromkeys(attacks) if name not in present]
+    changes: dict[str, Any] = {"attacks": [*suite.attacks, *added]}
+    if source.other_attacks:  # set by glob, its params are for the attacks that have them
+        own = suite.attack_params
+        lent = {_ALL: {**own.get(_ALL, {}), **suite.params}}
+        changes |= {"params": {}, "attack_params": {**own, **lent}}
+    return suite.model_copy(update=changes)
 
 
 def fill(suite: Suite, scale: Scale) -> dict[str, Any]:

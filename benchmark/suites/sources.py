@@ -22,20 +22,12 @@ class SuiteError(UserError):
 
 @dataclass(frozen=True)
 class SuiteSource:
-    """A suite as its file and those that include it have it, unchecked.
-
-    Attributes:
-        file: where it stands.
-        content: its keys, those that including suites replace among them.
-        included: the suites that it is the union of.
-        lends_params: an including suite chose other attacks, which need not have the
-            hyper-parameters that this file sets for all of its own.
-    """
+    """A suite as its file and those that include it have it, unchecked."""
 
     file: Path
     content: Mapping[str, Any]
-    included: Sequence[SuiteSource] = ()
-    lends_params: bool = False
+    included: Sequence[SuiteSource] = ()  # the suites that it is the union of
+    other_attacks: bool = False  # than its file names, which need not have its ``params``
 
     @property
     def parts(self) -> list[SuiteSource]:
@@ -85,12 +77,7 @@ def read_yaml(name: str, kind: Literal["suite", "scale"]) -> tuple[Path, dict[st
 def read_suite(
     name: str, changes: Mapping[str, Any] | None = None, including: Sequence[str] = ()
 ) -> SuiteSource:
-    """Read a suite and those it includes; the keys of an including suite replace theirs.
-
-    Args:
-        name: of a shipped suite, or the path of a file.
-        changes: keys that replace the file's own.
-        including: the names of the suites that include it.
+    """Read a suite by name or path, with keys replaced, and those it includes with its keys.
 
     Raises:
         SuiteError: an unknown name, an unreadable file, or a suite that includes itself or none.
@@ -101,8 +88,8 @@ def read_suite(
     changes = changes or {}
     content = {"name": path.stem, **content, **changes}
     if "include" not in content:
-        lends_params = "attacks" in changes and "params" not in changes
-        return SuiteSource(path, content, lends_params=lends_params)
+        other_attacks = "attacks" in changes and "params" not in changes
+        return SuiteSource(path, content, other_attacks=other_attacks)
     inherited = {key: value for key, value in content.items() if key not in _NOT_INHERITED}
     named = content["include"] if isinstance(content["include"], list) else [content["include"]]
     included = [read_suite(str(other), inherited, [*including, name]) for other in named]

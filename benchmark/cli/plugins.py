@@ -1,4 +1,4 @@
-"""The commands for plug-ins: begin one, and see whether it keeps the contract."""
+"""The commands for plug-ins: write a first draft, and check one by the rules of attacks."""
 
 from __future__ import annotations
 

@@ -30,6 +30,25 @@ def test_dhta_moves_codes_towards_the_anchor(world: World) -> None:
         assert (after > before).all(), name
 
 
+def test_dhta_is_the_published_loop(world: World) -> None:
+    """Against projected gradient descent written out (DHTA, Eq. 4 and 8), 20 steps in float64."""
+    seen = world.seen(PROTOCOLS["paper"], torch.float64)
+    attack = override(registry().attacks["dhta"].build(PROTOCOLS["paper"]), {"steps": 20}, "test")
+    codes = attack.target_codes(seen, world.targets, ROWS, 5)
+    assert codes is not None
+    batch = world.batch(ROWS, codes, torch.float64)
+    adversarial, anchor = batch.images.clone(), codes.double()
+    for alpha in [0.1] * 10 + [0.2] * 2 + [0.3] * 2 + [0.5] * 2 + [0.7] * 2 + [1.0] * 2:
+        adversarial.requires_grad_()
+        similarity = (anchor * seen.hasher(adversarial, alpha=alpha)).sum(1) / seen.hasher.bits
+        gradient = torch.autograd.grad(-similarity.sum(), adversarial)[0].numpy()
+        norms = np.sqrt((gradient**2).sum((1, 2, 3), keepdims=True))
+        moved = adversarial.detach() - torch.from_numpy(gradient / norms)
+        moved = torch.minimum(torch.maximum(moved, batch.images - 8 / 255), batch.images + 8 / 255)
+        adversarial = moved.clamp(0, 1)
+    assert torch.allclose(attack.ready(seen)(batch), adversarial, rtol=0, atol=1e-12)
+
+
 def test_the_schedule_at_2000_steps_is_the_published_one() -> None:
     loop = ProjectedGradient(steps=2000, rule="sign", schedule=DHTA_SCHEDULE)
     published = [(0, 0.1), (999, 0.1), (1000, 0.2), (1199, 0.2), (1200, 0.3), (1399, 0.3)]

@@ -1,0 +1,62 @@
+"""What stages declare, and the t-MAP of a finished run computed again from its stored codes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hashattack.benchmark.pipeline import STAGES
+from hashattack.benchmark.results.manifest import read_manifest
+from hashattack.benchmark.store.store import JobRef, Store
+from hashattack.datasets.digits import Digits
+from hashattack.reports.results import load_results
+from tests.conftest import SmokeRun
+
+
+def test_jobs_read_and_store_what_their_stages_declare(smoke: SmokeRun) -> None:
+    store = Store(smoke.out / "store")
+    inputs: dict[str, set[str]] = defaultdict(set)
+    outputs: dict[str, set[str]] = defaultdict(set)
+    for key, job in read_manifest(smoke.out)["jobs"].items():
+        inputs[job["stage"]] |= job["inputs"].keys()
+        outputs[job["stage"]] |= store.arrays(JobRef(job["stage"], key)).keys()
+    assert inputs.keys() == STAGES.keys() - {"weights", "import"}, "the smoke suite reads no files"
+    for name, read in inputs.items():
+        assert read == set(STAGES[name].inputs), name
+        if STAGES[name].outputs:
+            assert outputs[name] == set(STAGES[name].outputs), name
+
+
+def expected_ap(distances: np.ndarray, relevant: np.ndarray) -> float:
+    """Return the mean average precision over all orders of equal distances (McSherry & Najork)."""
+    total, before, found = 0.0, 0, 0
+    for distance in np.unique(distances):
+        tied = relevant[distances == distance]
+        n, r = len(tied), int(tied.sum())
+        place = np.arange(1, n + 1)
+        others = (place - 1) * (r - 1) / max(n - 1, 1)  # expected relevant ones before, if one is
+        total += float((r / n * (found + 1 + others) / (before + place)).sum())
+        before, found = before + n, found + r
+    return total / found if found else 0.0
+
+
+def test_t_map_is_that_of_the_stored_codes(smoke: SmokeRun, cache: Path) -> None:
+    manifest, store = read_manifest(smoke.out), Store(smoke.out / "store")
+    labels = Digits(n_train=400, n_query=64, n_database=800, side=32).load(cache).database.labels
+    rows = load_results(smoke.out)
+    assert len(rows) == 18
+    for key, stored in zip(rows["job_key"], rows["t_map"], strict=True):
+        inputs = manifest["jobs"][key]["inputs"]
+
+        def arrays(role: str, name: str, inputs: dict[str, str] = inputs) -> np.ndarray:
+            stage = manifest["jobs"][inputs[role]]["stage"]
+            return store.arrays(JobRef(stage, inputs[role]))[name].astype(int)
+
+        codes, database = arrays("codes", "codes"), arrays("database", "codes")
+        relevant = arrays("targets", "targets") @ labels.T.astype(int) > 0
+        distances = (codes.shape[1] - codes @ database.T) // 2
+        values = [expected_ap(*pair) for pair in zip(distances, relevant, strict=True)]
+        assert np.mean(values) == pytest.approx(stored, abs=1e-12)

@@ -96,47 +96,38 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in multipletests(p_values, method="holm")[1]] if p_values else []
 
 
-def crossed_interval(values: FloatArray, labels: IntArray, *, seed: int = 0) -> tuple[float, float]:
+def crossed_interval(
+    values: FloatArray, factors: Sequence[IntArray], *, seed: int = 0
+) -> tuple[float, float]:
     """Return the 95 % interval of a mean difference over crossed clusters; [-1, 1] for only one.
 
-    Targets, seeds, queries and target labels are resampled independently, and a value's weight is
-    the product of theirs (the pigeonhole bootstrap; Owen 2007), which errs on the wide side. A
-    factor of one level is left out; under one seed queries are nested in labels. As levels are few,
-    variances are scaled by n / (n - 1), and the ends moved out as Student's t does, with
-    Satterthwaite's degrees of freedom.
+    The levels of every factor are resampled independently, and a value's weight is the product of
+    theirs (the pigeonhole bootstrap; Owen 2007), which errs on the wide side. A factor of one level
+    is left out. As levels are few, variances are scaled by n / (n - 1), and the ends moved out as
+    Student's t does, with Satterthwaite's degrees of freedom.
 
     Args:
-        values: ``[targets, seeds, queries]``; NaN where there is none.
-        labels: the number of each query's target label under each seed ``[seeds, queries]``.
+        values: differences ``[n]``.
+        factors: the level of each value ``[n]``, by targets, seeds, target labels, queries.
         seed: of the resampling.
     """
-    there = ~np.isnan(values)
-    known = values[there]
-    mean = float(known.mean())
-    if np.ptp(known) == 0:
+    mean = float(values.mean())
+    if np.ptp(values) == 0:
         return mean, mean
-    numbers = labels + np.arange(len(labels))[:, None] * (labels.max() + 1)  # distinct by seed
-    targets, seeds, queries = values.shape
-    factors = [np.arange(targets)[:, None, None], np.arange(seeds)[:, None], numbers]
-    if seeds > 1:
-        factors.append(np.arange(queries))
-    numbered = (
-        np.unique(np.broadcast_to(factor, values.shape)[there], return_inverse=True)[1]
-        for factor in factors
-    )
+    numbered = (np.unique(factor, return_inverse=True)[1] for factor in factors)
     levels = [rows for rows in numbered if rows.max() > 0]
     if not levels:
         return -1.0, 1.0
     draws = np.random.default_rng(seed)
-    centred = known - mean
+    centred = values - mean
     means = np.empty(RESAMPLES)
     for number in range(RESAMPLES):
-        weights = np.ones(len(known))
+        weights = np.ones(len(values))
         for rows in levels:
             size = rows.max() + 1
             drawn = np.bincount(draws.integers(size, size=size), minlength=size)
             weights *= (1 + (drawn - 1) * np.sqrt(size / (size - 1)))[rows]
-        means[number] = mean + (weights * centred).sum() / len(known)
+        means[number] = mean + (weights * centred).sum() / len(values)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     wider = _student(_freedom(centred, levels)) / _student(np.inf)
     return float(mean - (mean - low) * wider), float(mean + (high - mean) * wider)

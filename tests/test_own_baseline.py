@@ -15,7 +15,7 @@ import pytest
 
 from hashattack.attacks.protocols import PROTOCOLS
 from hashattack.benchmark.registry import registry
-from hashattack.benchmark.regression.frozen import read_frozen
+from hashattack.benchmark.regression.baseline import read_frozen
 from tests.conftest import run_cli
 
 BASELINE = Path(__file__).parent / "baseline" / "smoke.json"
@@ -24,27 +24,27 @@ BASELINE = Path(__file__).parent / "baseline" / "smoke.json"
 def test_it_has_every_attack_and_is_small() -> None:
     built = [entry.build(PROTOCOLS["released"]) for entry in registry().attacks.values()]
     own = {attack.id for attack in built if not attack.libraries}
-    assert {cell.row.attack for cell in read_frozen(BASELINE).cells} == own
+    assert {cell.attack for cell in read_frozen(BASELINE).cells} == own
     files = [BASELINE, *(BASELINE.parent / "smoke-targets").iterdir()]
     assert sum(file.stat().st_size for file in files) < 1_000_000
     assert len(files) == 3
 
 
 @pytest.fixture(scope="module")
-def verdicts(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
+def results(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, float]]:
     """Return the figures of every attack, of which none lost ten points."""
     folder = tmp_path_factory.mktemp("own")
-    asked = ["check", "--baseline", str(BASELINE), "--attack", "*", "--min-effect", "0.1"]
-    asked += ["--out", str(folder / "out"), "--json", str(folder / "verdicts.json")]
-    done = run_cli(*asked, "--cache", str(cache))
+    command = ["check", "--baseline", str(BASELINE), "--attack", "*", "--min-effect", "0.1"]
+    command += ["--out", str(folder / "out"), "--json", str(folder / "results.json")]
+    done = run_cli(*command, "--cache", str(cache))
     assert done.returncode == 0, done.stdout + done.stderr
-    told = json.loads((folder / "verdicts.json").read_text(encoding="utf-8"))
-    return {one["attack"]: one for one in told["attacks"]}
+    content = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return {one["attack"]: one for one in content["attacks"]}
 
 
-def test_no_attack_is_worse_than_its_baseline(verdicts: dict[str, dict[str, float]]) -> None:
-    for name, figures in verdicts.items():
+def test_no_attack_is_worse_than_its_baseline(results: dict[str, dict[str, float]]) -> None:
+    for name, figures in results.items():
         crafting = registry().attacks[name].build(PROTOCOLS["released"]).crafting
         if crafting is None or not crafting.learns:
             assert figures["low"] > -0.02, name
-    assert len(verdicts) == len({cell.row.attack for cell in read_frozen(BASELINE).cells})
+    assert len(results) == len({cell.attack for cell in read_frozen(BASELINE).cells})

@@ -1,9 +1,8 @@
-"""The commands that tell whether an attack got better or worse."""
+"""The commands that compare an attack with a baseline: better or worse?"""
 
 from __future__ import annotations
 
 import functools
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +15,7 @@ from hashattack.benchmark.cli.options import (
     PluginOption,
     SlotsPerDeviceOption,
 )
+from hashattack.benchmark.columns import PER_QUERY
 from hashattack.benchmark.console import (
     cache_folder,
     check_writable,
@@ -23,6 +23,7 @@ from hashattack.benchmark.console import (
     say,
     usage_errors,
 )
+from hashattack.benchmark.names import lookup
 from hashattack.datasets.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,17 +35,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-class MetricName(StrEnum):
-    """What can be compared, a value a query."""
-
-    t_map = "t_map"
-    t_map_stable = "t_map_stable"
-    t_map_8bit = "t_map_8bit"
-    precision_at_10 = "precision_at_10"
-    map = "map"
-    perceptibility = "perceptibility"
-
-
+_METRICS = ", ".join(PER_QUERY)
 Params = Annotated[
     list[str] | None,
     typer.Option("--param", "-p", help="Set the candidate so, like 'steps=10'; repeatable."),
@@ -68,7 +59,7 @@ def check(
     against: Annotated[
         str | None, typer.Option(help="Another attack of the baseline. Default: the same.")
     ] = None,
-    metric: Annotated[MetricName, typer.Option(help="What is compared.")] = MetricName.t_map,
+    metric: Annotated[str, typer.Option(help=f"What is compared: {_METRICS}.")] = "t_map",
     min_effect: Annotated[
         float | None,
         typer.Option(
@@ -114,26 +105,24 @@ def check(
     slots_per_device: SlotsPerDeviceOption = None,
     cache: CacheOption = None,
 ) -> None:
-    """Tell whether an attack is better or worse than a baseline, on exactly its trials.
+    """Compare an attack with a baseline on exactly its trials: is it better or worse?
 
     Crafts on the same targets, queries and target labels (or takes with --candidate what a folder
-    holds), pairs by query, tests each cell by a paired permutation under Holm's correction, and
-    judges by the 95 % interval of candidate minus reference over all cells. Exit codes: 0 a loss
-    of --min-effect is ruled out; 1 worse, in all or in a cell, slower than allowed, or a broken
-    budget; 4 undecided; 3 cells failed or are missing; 2 usage; 70 an error of the program, which
-    is no verdict.
+    holds), pairs by query, tests each cell by a paired permutation with Holm's correction, and
+    decides by the 95 % interval of candidate minus reference over all cells. Exit codes: 0 a loss
+    of --min-effect is ruled out; 1 worse, over all cells or in one, slower than allowed, or a
+    broken budget; 4 undecided; 3 cells failed or are missing; 2 usage; 70 an error of this
+    program, which says nothing about the attack.
     """
     from hashattack.benchmark.plugins import load_plugins
 
     with internal_errors(), usage_errors():
         load_plugins(plugin or ())
-        from hashattack.benchmark.columns import PER_QUERY
+        from hashattack.benchmark.regression import check as checks
+        from hashattack.benchmark.regression import rendering
         from hashattack.benchmark.regression.baseline import read_baseline
-        from hashattack.benchmark.regression.checking import check as checked
-        from hashattack.benchmark.regression.checking import check_stored
-        from hashattack.benchmark.regression.question import Question
-        from hashattack.benchmark.regression.telling import as_json, table, worst, write_junit
-        from hashattack.benchmark.regression.verdict import Demands, Outcome
+        from hashattack.benchmark.regression.candidates import CheckRequest
+        from hashattack.benchmark.regression.result import Outcome, Thresholds, worst
         from hashattack.benchmark.store.files import write_json
         from hashattack.benchmark.suites.parameters import parse_params
 
@@ -142,26 +131,27 @@ def check(
         params = parse_params(param or ())
         if candidate is not None and (params or reseed):
             raise UserError("--candidate crafts nothing: leave --param and --reseed out")
-        question = Question(attack, against, metric.value, only or (), params, reseed, retrained)
-        effect = PER_QUERY[metric.value].min_effect if min_effect is None else min_effect
-        demands = Demands(effect, alpha, max_slowdown)
-        held = read_baseline(baseline, metric.value, data_root=data_root, retrained=retrained)
-        name = baseline.resolve().name if baseline.is_dir() else baseline.stem
-        folder = (out or Path("results") / f"check-{name}").resolve()
+        request = CheckRequest(attack, against, metric, only or (), params, reseed, retrained)
+        column = lookup("metric", metric, PER_QUERY)
+        effect = column.min_effect if min_effect is None else min_effect
+        thresholds = Thresholds(effect, alpha, max_slowdown)
+        held = read_baseline(baseline, metric, data_root=data_root, retrained=retrained)
         if candidate is not None:
-            verdicts = check_stored(question, demands, held, candidate)
+            results = checks.check_stored(request, thresholds, held, candidate)
         else:
+            name = baseline.resolve().name if baseline.is_dir() else baseline.stem
+            folder = (out or Path("results") / f"check-{name}").resolve()
             places = {"out": folder, "cache": cache_folder(cache)}
             run = _runner(**places, devices=devices, per_device=slots_per_device)
-            verdicts = checked(question, demands, held, **places, run=run)
-        say("\n" + table(verdicts) + "\n")
-        for verdict in verdicts:
-            say("\n  ".join([verdict.sentence, *verdict.hints]))
+            results = checks.check(request, thresholds, held, **places, run=run)
+        say("\n" + rendering.table(results) + "\n")
+        for result in results:
+            say("\n  ".join([result.sentence, *result.hints]))
         if figures is not None:
-            write_json(figures, as_json(verdicts, demands, baseline))
+            write_json(figures, rendering.as_json(results, thresholds, baseline))
         if junit is not None:
-            write_junit(verdicts, junit)
-        outcome = worst(verdicts)
+            rendering.write_junit(results, junit)
+        outcome = worst(results)
     if outcome is not Outcome.HELD:
         raise typer.Exit(int(outcome))
 
@@ -171,7 +161,8 @@ def freeze(
     out: Annotated[Path, typer.Argument(help="An output folder.")],
     file: Annotated[Path, typer.Argument(help="The file to write, like baseline.json.")],
     metric: Annotated[
-        list[MetricName] | None, typer.Option(help="What it keeps; repeatable. Default: t_map.")
+        list[str] | None,
+        typer.Option(help=f"What it keeps; repeatable. Default: t_map; there is {_METRICS}."),
     ] = None,
     only: OnlyCells = None,
     targets: Annotated[
@@ -180,12 +171,14 @@ def freeze(
     ] = False,
 ) -> None:
     """Write what 'check' needs of a folder to a small file: scores by query, keys, protocol."""
-    from hashattack.benchmark.regression.baseline import freeze_folder
+    from hashattack.benchmark.regression import baseline
 
     with internal_errors(), usage_errors():
         check_writable(file)
-        metrics = [one.value for one in metric or [MetricName.t_map]]
-        frozen = freeze_folder(out, file, metrics=metrics, only=only or (), targets=targets)
+        metrics = metric or ["t_map"]
+        for name in metrics:
+            lookup("metric", name, PER_QUERY)
+        frozen = baseline.freeze(out, file, metrics=metrics, only=only or (), targets=targets)
         beside = f", {len(frozen.targets)} targets beside it" if targets else ""
         size = file.stat().st_size / 1e3
         say(f"wrote {len(frozen.cells)} cells to {file} ({size:.0f} kB){beside}")

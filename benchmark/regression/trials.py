@@ -5,75 +5,92 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired
 
 import numpy as np
-import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
-from hashattack.benchmark.columns import PER_QUERY
+from hashattack.benchmark.columns import COLUMNS, PER_QUERY, names_of
 from hashattack.benchmark.results.manifest import read_manifest, result_rows
 from hashattack.benchmark.store.keys import digest
 from hashattack.benchmark.store.store import JobRef, Store
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+DIGITS = 6  # decimals of a score, in files and in comparisons, so that both give the same answer
+PLACE = ("dataset", "source", "victim", "policy", "target_seed", "draw_seed", "protocol")
+HASHERS = ("source", "victim")
+# The columns that comparisons and their readers need; without the first there is no comparison.
+_NEEDED = ("attack", "role", "targeted", "code_only", "dataset_fingerprint", "n_queries", *PLACE)
+_KEPT = names_of("cell", "distortion", "cost", "compute")
 
-DIGITS = 6  # decimals of a score, in files and in comparisons, so that both give one answer
+if TYPE_CHECKING:
+    Row = dict[str, Any]
+else:
+    _types = {"string": str, "Int64": int, "float64": float, "boolean": bool}
+    _columns = {name: _types[COLUMNS[name].dtype] for name in _KEPT}
+    Row = TypedDict(
+        "Row",
+        {
+            **{n: kind if n in _NEEDED else NotRequired[kind] for n, kind in _columns.items()},
+            "status": Literal["ok", "failed", "invalid", "missing", "skipped"],
+            "reason": NotRequired[str],
+        },
+    )
+    Row.__pydantic_config__ = ConfigDict(extra="forbid")
 
 
-@dataclass(frozen=True)
-class Trials:
-    """One cell's trials.
+class Trials(BaseModel):
+    """The trials of one cell, in memory and in a baseline's file.
 
     Attributes:
-        row: its columns, the status among them.
-        jobs: keys of the jobs that filled it, by stage.
+        row: the cell's columns that are known, the status among them.
+        jobs: keys of the jobs that filled it, by stage, and of those that made its hashers.
         source, victim: SHA-256 of the hashers' weights; empty where there are none yet.
         draw: digest of the target labels drawn.
-        labels: the number of each query's target label row ``[q]``: queries that share one share
-            its target code.
-        scores: by metric, each ``[q]``; empty where the cell has no result.
-        host: the machine that crafted it, empty where unknown.
+        scores: by metric, one per query; empty where the cell has no result.
+        labels: the number of each query's target label row: queries with the same one share its
+            target code. A file keeps them once per draw.
+        host: the machine that crafted it; empty where unknown, as in a file.
     """
 
-    row: Mapping[str, Any]
-    jobs: Mapping[str, str]
-    source: str
-    victim: str
-    draw: str
-    labels: IntArray
-    scores: Mapping[str, FloatArray]
-    host: str = ""
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    row: Row
+    jobs: dict[str, str] = {}
+    source: str = ""
+    victim: str = ""
+    draw: str = ""
+    scores: dict[str, list[Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]]] = {}
+    labels: list[int] = Field(default=[], exclude=True)
+    host: str = Field(default="", exclude=True)
+
+    @property
+    def attack(self) -> str:
+        """The attack's id."""
+        return str(self.row["attack"])
 
     @property
     def place(self) -> tuple[Any, ...]:
-        """Where it stands, and on which data of that name; see :func:`place_of`."""
-        return self.row["dataset_fingerprint"], *place_of(self.row)
+        """What cells of two attacks must have in common for their trials to be pairs."""
+        return tuple(self.row[name] for name in PLACE)
 
     @property
     def name(self) -> str:
-        """What a person calls the cell among those of its attack."""
-        source, victim = str(self.row["source"]), str(self.row["victim"])
-        return source if victim == source else f"{source} against {victim}"
+        """The source, and the victim where it is another hasher."""
+        source, victim = self.row["source"], self.row["victim"]
+        return str(source) if victim == source else f"{source} against {victim}"
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Return the attack's hyper-parameters by name."""
+        """The attack's hyper-parameters by name."""
         found: dict[str, Any] = json.loads(self.row.get("params") or "{}")
         return found
 
     @property
     def seeds(self) -> str:
-        """Return the seeds of the target and of the draw."""
+        """The seeds of the target's training and of the draw."""
         return f"{self.row['target_seed']}/{self.row['draw_seed']}"
-
-
-def place_of(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what rows of two attacks must have in common for their trials to be pairs."""
-    names = ("dataset", "source", "victim", "policy", "target_seed", "draw_seed", "protocol")
-    return tuple(row[name] for name in names)
 
 
 def read_trials(
@@ -85,35 +102,37 @@ def read_trials(
 
     Args:
         out: the folder.
-        metrics: the columns whose values of the queries are read.
-        manifest: the cells asked for; None for those of the folder.
+        metrics: the columns whose values per query are read.
+        manifest: the cells to read; None for those of the folder.
 
     Raises:
         NoRunError: the folder holds no run.
-        CorruptArtifactError: what it holds is damaged.
+        CorruptArtifactError: its content is damaged.
     """
     manifest = manifest or read_manifest(out)
     store, jobs = Store(out / "store"), manifest["jobs"]
-    drawn = functools.cache(functools.partial(_draw, store))  # cells share their draws
-    for cell, row in zip(manifest["cells"], result_rows(out, manifest), strict=True):
+    draws = functools.cache(functools.partial(_draw, store))  # cells share their draws
+    for cell, columns in zip(manifest["cells"], result_rows(out, manifest), strict=True):
+        names = (*_KEPT, "status", "reason")
+        row = {name: columns[name] for name in names if columns.get(name) is not None}
         chain = cell["jobs"]
-        if not chain:  # skipped
-            yield Trials(row, {}, "", "", "", np.zeros(0, dtype=np.int64), {})
+        if not chain:
+            yield Trials(row=row)
             continue
         inputs = jobs[chain["score"]]["inputs"]
         victim = jobs[inputs["database"]]["inputs"]["target"]
         source = jobs[chain["craft"]]["inputs"].get("target", victim)
-        labels, draw = drawn(inputs["targets"])
-        done = row["status"] == "ok"
+        labels, draw = draws(inputs["targets"])
+        scored = row["status"] == "ok"
         yield Trials(
             row=row,
-            jobs=chain,
+            jobs={**chain, "source": source, "victim": victim},
             source=_output(store, jobs, source),
             victim=_output(store, jobs, victim),
             draw=draw,
+            scores=_scores(store, chain, metrics) if scored else {},
             labels=labels,
-            scores=_scores(store, chain, metrics) if done else {},
-            host=_host(store, chain["craft"]) if done else "",
+            host=_host(store, chain["craft"]) if scored else "",
         )
 
 
@@ -122,20 +141,20 @@ def _output(store: Store, jobs: Mapping[str, Any], key: str) -> str:
     return store.output(ref) if store.is_done(ref) else ""
 
 
-def _draw(store: Store, key: str) -> tuple[IntArray, str]:
+def _draw(store: Store, key: str) -> tuple[list[int], str]:
     """Return the number of each query's target label row, and a digest of the rows."""
     ref = JobRef("draw", key)
     if not store.is_done(ref):
-        return np.zeros(0, dtype=np.int64), ""
+        return [], ""
     targets = store.arrays(ref)["targets"]
     labels = np.unique(targets, axis=0, return_inverse=True)[1].reshape(-1)
-    return labels.astype(np.int64), digest([list(targets.shape), targets.tobytes().hex()])
+    return labels.tolist(), digest([list(targets.shape), targets.tobytes().hex()])
 
 
 def _scores(
     store: Store, chain: Mapping[str, str], metrics: Collection[str]
-) -> dict[str, FloatArray]:
-    found: dict[str, FloatArray] = {}
+) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
     wanted = {name: PER_QUERY[name] for name in metrics}
     for stage in {one.stage for one in wanted.values()} & set(chain):
         arrays = store.arrays(JobRef(stage, chain[stage]))
@@ -144,7 +163,7 @@ def _scores(
                 values = arrays[one.array].astype(np.float64)
                 values = np.sqrt(values) if one.squared else values
                 if np.isfinite(values).all():  # else there is no result
-                    found[name] = values.round(DIGITS)
+                    found[name] = values.round(DIGITS).tolist()
     return found
 
 

@@ -1,0 +1,262 @@
+"""The two sides of a check: cells of the baseline, and the candidate's cells on the same trials."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from hashattack.attacks.protocols import PROTOCOLS
+from hashattack.benchmark.names import lookup, nearest
+from hashattack.benchmark.plan.plan import Plan, make_plan, needed
+from hashattack.benchmark.registry import registry
+from hashattack.benchmark.regression.baseline import Baseline, BaselineError
+from hashattack.benchmark.regression.comparison import Pair
+from hashattack.benchmark.regression.trials import HASHERS, Trials, read_trials
+from hashattack.benchmark.results.manifest import manifest_of
+from hashattack.benchmark.results.stored_suite import sizing_of
+from hashattack.benchmark.store.keys import canonical
+from hashattack.benchmark.suites.parameters import hyper_parameters
+from hashattack.benchmark.suites.suite import AttackEntry, Params, Suite
+
+PREFIX = "check-"  # of the name of the suite in a check's folder, before its baseline's name
+_HASH_SHOWN, _SETTING_SHOWN = 12, 60  # characters in a message
+
+
+@dataclass(frozen=True)
+class CheckRequest:
+    """What is compared with what.
+
+    Attributes:
+        attacks: ids of candidates, or globs of the baseline's.
+        against: the reference's id; None: the candidate's own.
+        metric: the column that is compared.
+        only: filters of the reference's cells.
+        params: hyper-parameters of the candidates, in place of the baseline's.
+        reseed: added to the attacks' own seeds.
+        retrained: the targets may be other trainings.
+    """
+
+    attacks: Sequence[str]
+    against: str | None = None
+    metric: str = "t_map"
+    only: Sequence[str] = ()
+    params: Params = field(default_factory=dict)
+    reseed: int = 0
+    retrained: bool = False
+
+    def same_settings(self, attack: str) -> bool:
+        """Whether a candidate is compared with itself at the same settings."""
+        return self.against in (None, attack) and not self.params
+
+
+def plan_candidates(request: CheckRequest, baseline: Baseline, out: Path, cache: Path) -> Plan:
+    """Return the plan of a cell of the candidate for each cell of its reference.
+
+    Raises:
+        UnknownNameError: there is no such attack; one of a plug-in is named with --plugin.
+        BaselineError: the baseline has no such attack, or cannot make its cells again.
+    """
+    attacks = _named(request, baseline.attacks, baseline.path, globs_only=True)
+    for attack in attacks:
+        if attack in baseline.attacks and attack not in registry().attacks:
+            raise BaselineError(
+                f"{attack} of {baseline.path} is no attack of this program: name the file of its "
+                "plug-in with --plugin, or the folder of its results with --candidate"
+            )
+        lookup("attack", attack, registry().attacks)
+    suite = _suite(
+        baseline.suite,
+        request,
+        {attack: baseline.cells_of(request.against or attack, request.only) for attack in attacks},
+    )
+    plan = make_plan(suite, cache, sizing_of(baseline.batches, str(baseline.path)))
+    there = _planned(request, plan, out)
+    pairs = _paired(request, baseline, attacks, there, f"the suite of {baseline.path}")
+    compared = {id(pair.candidate) for pair in pairs}
+    cells = [cell for cell, one in zip(plan.cells, there, strict=True) if id(one) in compared]
+    return replace(plan, cells=cells, jobs=needed(cells, plan.jobs))
+
+
+def planned_pairs(request: CheckRequest, baseline: Baseline, plan: Plan, out: Path) -> list[Pair]:
+    """Return what a folder holds of the planned candidates, each with its reference.
+
+    Raises:
+        BaselineError: it is of other trials than the baseline; every difference is named.
+    """
+    there = _planned(request, plan, out)
+    attacks = list(dict.fromkeys(one.attack for one in there))
+    return _refused(request, baseline, _paired(request, baseline, attacks, there, str(out)))
+
+
+def stored_pairs(request: CheckRequest, baseline: Baseline, folder: Path) -> list[Pair]:
+    """Return the candidates' cells that a folder of ``run`` or ``score`` holds, in pairs.
+
+    Raises:
+        NoRunError: the folder holds no run.
+        BaselineError: a candidate or a cell is missing, or the folder is of other trials; every
+            difference is named.
+    """
+    there = list(read_trials(folder, [request.metric]))
+    attacks = _named(request, list(dict.fromkeys(one.attack for one in there)), folder)
+    return _refused(request, baseline, _paired(request, baseline, attacks, there, str(folder)))
+
+
+def _named(
+    request: CheckRequest, known: Sequence[str], where: Path, *, globs_only: bool = False
+) -> list[str]:
+    """Return the ids of the candidates; where only globs are looked up, other names stay."""
+    found: dict[str, None] = {}
+    for text in request.attacks:
+        matching = (
+            [text] if globs_only and not set(text) & set("*?[") else (fnmatch.filter(known, text))
+        )
+        if not matching:
+            hint = nearest(text, known)
+            raise BaselineError(f"--attack {text} matches no attack of {where}{hint}")
+        found |= dict.fromkeys(matching)
+    return list(found)
+
+
+def _planned(request: CheckRequest, plan: Plan, out: Path) -> list[Trials]:
+    return list(read_trials(out, [request.metric], manifest_of(plan)))
+
+
+def _paired(
+    request: CheckRequest,
+    baseline: Baseline,
+    attacks: Sequence[str],
+    there: Sequence[Trials],
+    origin: str,
+) -> list[Pair]:
+    """Return the references of some candidates, each with the candidate's cell.
+
+    Where no cell has its data and settings the first one at the same place is taken, so that
+    what differs can be named.
+    """
+    places: dict[tuple[Any, ...], list[Trials]] = defaultdict(list)
+    for one in there:
+        places[one.attack, *one.place].append(one)
+    pairs = []
+    for attack in attacks:
+        columns = ["dataset_fingerprint", "n_queries"]
+        columns += ["variant", "overrides"] if request.same_settings(attack) else []
+        for reference in baseline.cells_of(request.against or attack, request.only):
+            near = places[attack, *reference.place]
+            if not near:
+                raise BaselineError(
+                    f"{origin} has no {attack} on {reference.name}, seeds {reference.seeds}: make "
+                    "it there, or leave it out with --only"
+                )
+            wanted = [reference.row.get(name, "") for name in columns]
+            exact = (one for one in near if [one.row.get(name, "") for name in columns] == wanted)
+            pairs.append(Pair(next(exact, near[0]), reference))
+    return pairs
+
+
+def _suite(suite: Suite, request: CheckRequest, references: dict[str, list[Trials]]) -> Suite:
+    """Return the baseline's suite with the candidates for its attacks, and without galleries.
+
+    Raises:
+        BaselineError: the suite does not have the references.
+    """
+    rows = [reference.row for each in references.values() for reference in each]
+    hashers = {row[role] for row in rows for role in HASHERS}
+    seeds = {row["target_seed"] for row in rows}
+    parts = []
+    for part in suite.parts or [suite]:
+        entries = [entry for attack in references for entry in _entries(part, request, attack)]
+        targets = [
+            entry.model_copy(update={"method": [method], "backbone": [backbone], "bits": [bits]})
+            for entry in part.targets
+            for method, backbone, bits in product(entry.method, entry.backbone, entry.bits)
+            if f"{method}-{backbone}-{bits}" in hashers
+        ]
+        if not (entries and targets):
+            continue
+        ids = [entry.attack for entry in entries]
+        built = [registry().attacks[name].build(PROTOCOLS[part.protocols[0]]) for name in ids]
+        known = {name for attack in built for name in hyper_parameters(attack)}
+        changes = {
+            "attacks": entries,
+            "targets": targets,
+            "target_seeds": [seed for seed in part.target_seeds if seed in seeds],
+            # A suite may only set what its attacks have.
+            "params": {name: value for name, value in part.params.items() if name in known},
+            "attack_params": {
+                glob: params
+                for glob, params in part.attack_params.items()
+                if fnmatch.filter(ids, glob)
+            },
+            "gallery": 0,
+            "tables": [],
+            "reseed": part.reseed + request.reseed,
+            "parts": [],
+        }
+        parts.append(part.model_copy(update=changes))
+    if not parts:
+        named = ", ".join(request.against or attack for attack in references)
+        raise BaselineError(
+            f"{named} of the baseline was made by other code, so its suite does not describe these "
+            "trials: name the folder the trials were exported from with --baseline, and this one "
+            "with --candidate"
+        )
+    return parts[0].model_copy(update={"name": f"{PREFIX}{suite.name}", "parts": parts})
+
+
+def _entries(suite: Suite, request: CheckRequest, attack: str) -> list[AttackEntry]:
+    """Return the candidate's entries in the place of its reference's."""
+    reference = request.against or attack
+    own = [entry for entry in suite.attacks if entry.attack == reference]
+    if request.same_settings(attack) or not own:
+        return own
+    kept = own[0].params if reference == attack else {}
+    return [AttackEntry(attack=attack, params={**kept, **request.params})]
+
+
+def _refused(request: CheckRequest, baseline: Baseline, pairs: list[Pair]) -> list[Pair]:
+    """Return the pairs, if they are of the same trials; what is not there does not differ."""
+    used = {str(pair.reference.row["protocol"]) for pair in pairs} & set(baseline.protocols)
+    found = [line for name in sorted(used) for line in _changed(name, baseline.protocols[name])]
+    found += [line for pair in pairs for line in _differences(request, pair)]
+    if found:
+        listed = "\n  ".join(dict.fromkeys(found))
+        raise BaselineError(f"{baseline.path} is of other trials:\n  {listed}")
+    return pairs
+
+
+def _changed(protocol: str, then: dict[str, Any]) -> Iterator[str]:
+    """Yield the values of a protocol that changed since the baseline."""
+    now = canonical(PROTOCOLS[protocol]) if protocol in PROTOCOLS else {}
+    for name in sorted({*then, *now}):
+        if then.get(name) != now.get(name):
+            yield f"protocol {protocol}: {name} was {then.get(name)!r} and is {now.get(name)!r}"
+
+
+def _differences(request: CheckRequest, pair: Pair) -> Iterator[str]:
+    """Yield in what the trials of a pair differ: data, settings, target labels, weights."""
+    ours, theirs = pair.candidate, pair.reference
+    columns = [("dataset_fingerprint", "fingerprint", _HASH_SHOWN), ("n_queries", "queries", None)]
+    if request.same_settings(ours.attack):
+        columns += [("overrides", "settings", _SETTING_SHOWN)]
+    for column, name, shown in columns:
+        then, now = (str(side.row.get(column) or "none") for side in (theirs, ours))
+        if then != now:
+            where = f"data set {ours.row['dataset']}, {ours.attack}"
+            yield f"{where}: {name} {then[:shown]} then, {now[:shown]} now"
+    if request.retrained:
+        return
+    if ours.draw and theirs.draw and ours.draw != theirs.draw:
+        seed = ours.row["draw_seed"]
+        yield f"the {ours.row['policy']} target labels of draw seed {seed} are others"
+    for role in HASHERS:
+        then, now = (getattr(side, role)[:_HASH_SHOWN] for side in (theirs, ours))
+        if then and now and then != now:
+            yield (
+                f"checkpoint {ours.row[role]} (training {ours.row['target_seed']}): {then} then, "
+                f"{now} now; 'freeze --targets' keeps the weights, --retrained compares trainings"
+            )

@@ -1,0 +1,151 @@
+"""A check from a request to its results, with hints of known mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from hashattack.benchmark.metrics import mean_average_precision
+from hashattack.benchmark.pipeline import PREPARING
+from hashattack.benchmark.plan.plan import Plan
+from hashattack.benchmark.regression.baseline import Baseline, BaselineError
+from hashattack.benchmark.regression.candidates import (
+    PREFIX,
+    CheckRequest,
+    plan_candidates,
+    planned_pairs,
+    stored_pairs,
+)
+from hashattack.benchmark.regression.comparison import CellResult, Pair, compare
+from hashattack.benchmark.regression.result import CheckResult, Outcome, Thresholds, judge
+from hashattack.benchmark.results.adoption import adopt
+from hashattack.benchmark.results.manifest import NoRunError, read_manifest
+from hashattack.benchmark.store.store import Store
+
+Run = Callable[[Plan, Plan], object]  # of the whole plan, and the part of it that is to be done
+_CLEAR = 0.05  # t-MAP by which a suspected mistake must fit better than what was intended
+
+
+def check(
+    request: CheckRequest,
+    thresholds: Thresholds,
+    baseline: Baseline,
+    *,
+    out: Path,
+    cache: Path,
+    run: Run,
+) -> list[CheckResult]:
+    """Craft the candidates on the baseline's trials and compare each with its reference.
+
+    Args:
+        request: what is compared with what.
+        thresholds: what decides about a candidate.
+        baseline: the references.
+        out: the folder the candidates' results go to.
+        cache: where data sets are built.
+        run: does what is missing of a plan, or of a part of it, in the folder.
+
+    Raises:
+        UserError: the request does not fit the baseline, or the baseline is of other trials.
+    """
+    _refuse_folder(baseline, out)
+    plan = plan_candidates(request, baseline, out, cache)
+    if baseline.folder is not None and not request.retrained:
+        adopt(plan.jobs.values(), baseline.folder, out)
+    # Data, settings, targets and draws must be the baseline's before anything is crafted.
+    planned_pairs(request, baseline, plan, out)
+    prepared = {key: job for key, job in plan.jobs.items() if job.ref.stage in PREPARING}
+    run(plan, replace(plan, jobs=prepared))
+    planned_pairs(request, baseline, plan, out)
+    run(plan, plan)
+    pairs = planned_pairs(request, baseline, plan, out)
+    neighbours = partial(_neighbours, plan=plan, out=out, cache=cache)
+    return _results(request, thresholds, baseline, pairs, neighbours)
+
+
+def check_stored(
+    request: CheckRequest, thresholds: Thresholds, baseline: Baseline, folder: Path
+) -> list[CheckResult]:
+    """Compare candidates that a folder holds already; nothing is crafted.
+
+    Raises:
+        UserError: the folder does not hold what is requested, or is of other trials.
+    """
+    pairs = stored_pairs(request, baseline, folder)
+    return _results(request, thresholds, baseline, pairs, lambda _: ())
+
+
+def _refuse_folder(baseline: Baseline, out: Path) -> None:
+    """Refuse an output folder whose results a check would replace."""
+    if baseline.folder == out.resolve():
+        raise BaselineError(f"{out} is the baseline itself; name another folder with --out")
+    try:
+        name = read_manifest(out)["suite"]["name"]
+    except NoRunError:
+        return
+    if not name.startswith(PREFIX):
+        raise BaselineError(
+            f"{out} holds a run of '{name}', which a check would replace; name another folder "
+            "with --out, or compare its results with --candidate"
+        )
+
+
+def _results(
+    request: CheckRequest,
+    thresholds: Thresholds,
+    baseline: Baseline,
+    pairs: Sequence[Pair],
+    neighbours: Callable[[Pair], Iterable[str]],
+) -> list[CheckResult]:
+    """Return a result per candidate, with hints about the worst cell of one that lost on t-MAP."""
+    results = []
+    for one in compare(
+        pairs, metric=request.metric, alpha=thresholds.alpha, retrained=request.retrained
+    ):
+        result = judge(one, thresholds)
+        if result.outcome is not Outcome.HELD and one.cells and one.metric.startswith("t_map"):
+            worst = min(one.cells, key=lambda cell: cell.difference)
+            hints = [*neighbours(worst.pair), *_direction(worst, baseline, one.metric)]
+            result = replace(result, hints=[*hints, *result.hints])
+        results.append(result)
+    return results
+
+
+def _neighbours(pair: Pair, *, plan: Plan, out: Path, cache: Path) -> Iterator[str]:
+    """Yield a hint if the crafted images retrieve the target labels of neighbouring queries."""
+    store, inputs = Store(out / "store"), plan.jobs[pair.candidate.jobs["score"]].inputs
+    arrays = {role: store.arrays(ref) for role, ref in inputs.items()}
+    # The plan's own data has no labels.
+    data = plan.specs[pair.candidate.row["dataset_fingerprint"]].load(cache)
+    labels, targets = np.asarray(data.database.labels), arrays["targets"]["targets"]
+    codes = (arrays["codes"]["codes"], arrays["database"]["codes"])
+    intended = mean_average_precision(*codes, targets, labels)
+    for shift, neighbour in ((-1, "previous"), (1, "next")):
+        found = mean_average_precision(*codes, np.roll(targets, -shift, axis=0), labels)
+        if found > intended + _CLEAR:
+            yield (
+                f"its images retrieve the target label of the {neighbour} query (t-MAP "
+                f"{found:.3f}, of their own {intended:.3f}): target codes are off by one row"
+            )
+
+
+def _direction(cell: CellResult, baseline: Baseline, metric: str) -> Iterator[str]:
+    """Yield a hint if the images are no nearer to the target than the clean queries."""
+    reference = cell.pair.reference
+    data = reference.row["dataset_fingerprint"]
+    for one in baseline.trials:
+        here = one.row["dataset_fingerprint"] == data and one.place == reference.place
+        if one.row["role"] != "no-attack" or not here or metric not in one.scores:
+            continue
+        clean = float(np.mean(one.scores[metric]))
+        if cell.candidate < clean - _CLEAR:
+            yield (
+                f"its images score below the clean queries (t-MAP {cell.candidate:.3f}, clean "
+                f"{clean:.3f}): they move away from the target code, as with a flipped sign"
+            )
+        elif abs(cell.candidate - clean) < _CLEAR / 10:
+            yield f"its images score as the clean queries do (t-MAP {clean:.3f})"

@@ -1,0 +1,140 @@
+"""The results of a check as a table, as JSON, and as JUnit's XML, which CI systems read."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from tabulate import tabulate
+
+from hashattack.benchmark.columns import COLUMNS
+from hashattack.benchmark.regression.comparison import CellResult, Comparison, Pair
+from hashattack.benchmark.regression.result import CheckResult, Outcome, Thresholds, points, worst
+from hashattack.benchmark.store.files import write_bytes
+
+_CELLS_SHOWN = 40  # in a table; the worst of more
+_COMMON = ("dataset", "protocol", "policy")
+# What XML 1.0 does not allow; a reason may quote an exception, which may hold anything.
+_NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def table(results: Sequence[CheckResult]) -> str:
+    """Return one line per cell, the worst first, and one over all cells of an attack."""
+    lines = []
+    for one in (result.comparison for result in results):
+        ordered = sorted(one.cells, key=lambda cell: cell.difference)
+        lines += [_line(one, cell) for cell in ordered[:_CELLS_SHOWN]]
+        if len(ordered) > _CELLS_SHOWN:
+            lines.append([one.attack, f"… {len(ordered) - _CELLS_SHOWN} more, none worse"])
+        if len(ordered) > 1:
+            lines.append([one.attack, "all", "", "", "", *_ends(one), "", _times(one.slowdown)])
+    title = COLUMNS[results[0].comparison.metric].title
+    header = ["attack", "target", "seeds", "baseline", "candidate"]
+    header += [f"{title} points", "95 %", "p (Holm)", "time"]
+    return tabulate(lines, header, tablefmt="simple", disable_numparse=True)
+
+
+def as_json(
+    results: Sequence[CheckResult], thresholds: Thresholds, baseline: Path
+) -> dict[str, Any]:
+    """Return the results as plain data; fractions, NaN as null."""
+    return {
+        "baseline": str(baseline),
+        "thresholds": dataclasses.asdict(thresholds),
+        "outcome": worst(results).name.lower(),
+        "exit_code": int(worst(results)),
+        "attacks": [_attack(result) for result in results],
+    }
+
+
+def write_junit(results: Sequence[CheckResult], path: Path) -> None:
+    """Write one test case per attack: a failure where worse or undecided, an error if missing."""
+    kinds = {Outcome.WORSE: "failure", Outcome.UNDECIDED: "failure", Outcome.MISSING: "error"}
+    found = [kinds.get(result.outcome) for result in results]
+    suite = ElementTree.Element("testsuite", name="check", tests=str(len(results)))
+    suite.set("failures", str(found.count("failure")))
+    suite.set("errors", str(found.count("error")))
+    for result, kind in zip(results, found, strict=True):
+        one = result.comparison
+        case = ElementTree.SubElement(
+            suite,
+            "testcase",
+            classname=f"check.{one.metric}",
+            name=f"{one.attack} against {one.against}",
+        )
+        text = "\n".join([result.sentence, *result.hints])
+        if kind is None:
+            ElementTree.SubElement(case, "system-out").text = _NO_XML.sub("?", text)
+        else:
+            sentence = _NO_XML.sub("?", result.sentence)
+            element = ElementTree.SubElement(
+                case, kind, message=sentence, type=result.outcome.name.lower()
+            )
+            element.text = _NO_XML.sub("?", f"{text}\n\n{table([result])}")
+    content: bytes = ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True)
+    write_bytes(path, content)
+
+
+def _line(one: Comparison, cell: CellResult) -> list[str]:
+    pair = cell.pair
+    means = [f"{100 * value:.2f}" for value in (cell.reference, cell.candidate)]
+    p = "" if math.isnan(cell.p) else f"{cell.p:.2g}"
+    names = [one.attack, _name(one, pair), pair.candidate.seeds]
+    return [*names, *means, *_ends(cell), p, _times(pair.slowdown)]
+
+
+def _name(one: Comparison, pair: Pair) -> str:
+    """Return a cell's target, and what else distinguishes it from the other cells."""
+    row = pair.reference.row
+    differing = [
+        str(row[name])
+        for name in (*_COMMON, "variant")
+        if len({other.reference.row[name] for other in one.pairs}) > 1
+    ]
+    return ", ".join([pair.reference.name, *differing])
+
+
+def _ends(one: CellResult | Comparison) -> list[str]:
+    return [points(one.difference), f"[{points(one.low)}, {points(one.high)}]"]
+
+
+def _times(slowdown: float | None) -> str:
+    return "" if slowdown is None else f"{slowdown:.2f} times"
+
+
+def _attack(result: CheckResult) -> dict[str, Any]:
+    one = result.comparison
+    return {
+        "attack": one.attack,
+        "against": one.against,
+        "metric": one.metric,
+        "outcome": result.outcome.name.lower(),
+        "sentence": result.sentence,
+        "hints": list(result.hints),
+        **_numbers(one, "difference", "low", "high"),
+        "slowdown": one.slowdown,
+        "missing": [_name(one, pair) for pair in one.pairs if not pair.has_result],
+        "cells": [
+            {
+                "target": cell.pair.reference.name,
+                "seeds": cell.pair.candidate.seeds,
+                **{name: cell.pair.candidate.row[name] for name in _COMMON},
+                "baseline": cell.reference,
+                **_numbers(cell, "candidate", "difference", "low", "high", "p"),
+                "slowdown": cell.pair.slowdown,
+                "settings": cell.pair.candidate.settings,
+                "baseline_settings": cell.pair.reference.settings,
+            }
+            for cell in one.cells
+        ],
+    }
+
+
+def _numbers(one: CellResult | Comparison, *names: str) -> dict[str, float | None]:
+    values = {name: float(getattr(one, name)) for name in names}
+    return {name: None if math.isnan(value) else value for name, value in values.items()}

@@ -1,0 +1,184 @@
+"""The result of a check: an outcome, which is the exit code, and a sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from hashattack.benchmark.columns import COLUMNS
+from hashattack.benchmark.regression.comparison import Comparison, Pair
+
+_ZERO = 5e-6  # a smaller fraction is shown as 0
+_LONGEST = 30  # characters of a setting
+_NOTABLE = 2.0  # times the reference's time that a sentence mentions; less is noise
+
+
+class Outcome(IntEnum):
+    """What a check finds; the values are its exit codes."""
+
+    HELD = 0  # a loss that counts is ruled out
+    WORSE = 1
+    MISSING = 3  # cells without a result
+    UNDECIDED = 4
+
+
+_BY_GRAVITY = (Outcome.HELD, Outcome.UNDECIDED, Outcome.MISSING, Outcome.WORSE)
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What decides about a candidate.
+
+    Attributes:
+        min_effect: the smallest loss that counts, a fraction.
+        alpha: the level at which cells are tested together.
+        max_slowdown: how many times the reference's seconds it may take; None for any.
+    """
+
+    min_effect: float = 0.02
+    alpha: float = 0.05
+    max_slowdown: float | None = None
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """A comparison and what follows from it."""
+
+    comparison: Comparison
+    outcome: Outcome
+    sentence: str
+    hints: Sequence[str] = ()
+
+
+def judge(one: Comparison, thresholds: Thresholds) -> CheckResult:
+    """Return the result for a comparison: an outcome, a sentence, and what else is to be known."""
+    outcome, sentence = _decide(one, thresholds)
+    hints = [*_setting_hints(one), *_power_hints(one, thresholds.alpha)]
+    return CheckResult(one, outcome, sentence, hints)
+
+
+def worst(results: Sequence[CheckResult]) -> Outcome:
+    """Return the gravest outcome."""
+    return max((one.outcome for one in results), key=_BY_GRAVITY.index)
+
+
+def points(value: float, sign: str = "+") -> str:
+    """Return a fraction in percentage points, like ``-1.3``."""
+    return f"{100 * value:{sign}.3g}" if abs(value) >= _ZERO else "0"
+
+
+def _decide(one: Comparison, thresholds: Thresholds) -> tuple[Outcome, str]:
+    violations = [(pair, why) for pair in one.pairs if (why := pair.violation()) is not None]
+    if violations:
+        pair, why = violations[0]
+        where = f"{pair.candidate.name}, seeds {pair.candidate.seeds}"
+        share = _share(violations, one.pairs)
+        return Outcome.WORSE, f"{one.attack} is invalid on {share}: {why} ({where})"
+    missing = [why for pair in one.pairs if (why := _absence(pair)) is not None]
+    if missing:
+        share = _share(missing, one.pairs)
+        return Outcome.MISSING, f"{one.attack}: {share} have no result: {missing[0]}"
+    min_effect = thresholds.min_effect
+    figures = f"{_difference(one)} over {_counted(len(one.cells))}{_times(one)}"
+    worse = f"{one.attack} is worse than {one.reference_name}"
+    if one.high < -min_effect:
+        return Outcome.WORSE, f"{worse}: {figures}"
+    losses = [cell for cell in one.cells if cell.is_loss(min_effect, thresholds.alpha)]
+    if losses:
+        cell = min(losses, key=lambda cell: cell.difference)
+        where = f"{cell.pair.candidate.name}, seeds {cell.pair.candidate.seeds}"
+        return Outcome.WORSE, (
+            f"{worse} on {_share(losses, one.cells)}: {points(cell.difference)} points on {where} "
+            f"(p {cell.p:.2g} after Holm); {figures}"
+        )
+    slowdown, allowed = one.slowdown, thresholds.max_slowdown
+    if allowed is not None and not all(pair.candidate.row["code_only"] for pair in one.pairs):
+        if slowdown is None:
+            return Outcome.UNDECIDED, (
+                f"{one.attack}: its time cannot be compared with {one.reference_name}'s, which was "
+                "measured on another machine, device or batch, or is not kept by a file; "
+                f"{figures}"
+            )
+        if slowdown > allowed:
+            return Outcome.WORSE, (
+                f"{one.attack} takes {slowdown:.2f} times {one.reference_name}'s time; "
+                f"{allowed:g} are allowed"
+            )
+    limit = f"a loss of {points(min_effect, sign='')} points"
+    if one.low == one.high == 0:
+        same = f"{one.attack} scores as {one.reference_name} on every query"
+        return Outcome.HELD, f"{same}: {figures}; {limit} is ruled out"
+    if one.low <= -min_effect:
+        return Outcome.UNDECIDED, (
+            f"{one.attack} may be worse than {one.reference_name} or not: {figures}; the interval "
+            f"does not rule out {limit}: take more queries, seeds or targets"
+        )
+    if one.low > 0:
+        return Outcome.HELD, f"{one.attack} is better than {one.reference_name}: {figures}"
+    kept = f"{one.attack} is not worse than {one.reference_name}"
+    return Outcome.HELD, f"{kept}: {figures}; {limit} is ruled out"
+
+
+def _difference(one: Comparison) -> str:
+    column = COLUMNS[one.metric]
+    better = "" if column.sign > 0 else " (less is better; + is better)"
+    ends = f"[{points(one.low)}, {points(one.high)}]"
+    return f"{column.title} {points(one.difference)} points {ends}{better}"
+
+
+def _times(one: Comparison) -> str:
+    """Return how many times the time it takes, where two attacks differ much in compute."""
+    alike = one.attack == one.against and not any(pair.differing_settings for pair in one.pairs)
+    if alike or one.slowdown is None or 1 / _NOTABLE < one.slowdown < _NOTABLE:
+        return ""
+    return f", in {one.slowdown:.3g} times the time"
+
+
+def _absence(pair: Pair) -> str | None:
+    """Return why a pair has no result, or None where it has."""
+    for side, owner in ((pair.candidate, ""), (pair.reference, "the baseline's ")):
+        if not side.scores:
+            reason = side.row.get("reason") or side.row["status"]
+            if side.row["status"] == "ok":
+                reason = "it lacks this metric (codes have no distortion), or has NaN in it"
+            return f"{owner}{side.name}, seeds {side.seeds}: {reason}"
+    return None
+
+
+def _setting_hints(one: Comparison) -> Iterator[str]:
+    """Yield which hyper-parameters differ."""
+    found = {name: both for pair in one.pairs for name, both in pair.differing_settings.items()}
+    if found:
+        listed = ", ".join(
+            f"{name} {_short(ours)} (not {_short(theirs)})"
+            for name, (ours, theirs) in found.items()
+        )
+        yield f"{one.attack} differs from {one.reference_name} in {listed}"
+
+
+def _power_hints(one: Comparison, alpha: float) -> Iterator[str]:
+    """Yield which cells' own tests could find nothing, however large a loss."""
+    # G signs have 2^G assignments, of which two are as extreme as can be.
+    least = math.ceil(math.log2(2 * one.family / alpha))
+    few = [cell for cell in one.cells if not one.retrained and cell.labels < least]
+    if few:
+        yield (
+            f"{_share(few, one.cells)} have too few target labels for a test of their own "
+            f"({few[0].labels}; {least} are needed): only the whole is tested"
+        )
+
+
+def _short(value: Any) -> str:
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _share(some: Sequence[Any], all_: Sequence[Any]) -> str:
+    return f"{len(some)} of {_counted(len(all_))}"
+
+
+def _counted(cells: int) -> str:
+    return f"{cells} cell" if cells == 1 else f"{cells} cells"

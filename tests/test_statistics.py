@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from hashattack.benchmark.statistics import (
     crossed_interval,
@@ -17,6 +18,16 @@ from hashattack.benchmark.statistics import (
 from hashattack.datasets.seeds import generator
 
 QUERIES = 200
+LUCK = 0.001  # how often a test of a rate fails by chance, over all draws
+
+
+def at_least(times: int, rate: float) -> int:
+    """Return the least number of times that something of a rate happens, but for bad luck."""
+    return int(binom.ppf(LUCK, times, rate))
+
+
+def at_most(times: int, rate: float) -> int:
+    return int(binom.ppf(1 - LUCK, times, rate))
 
 
 def average_precisions(draws: np.random.Generator, shift: float = 0.0) -> np.ndarray:
@@ -31,10 +42,10 @@ TRUTH = 0.7 * 8 / 9.5 + 0.3 * 2 / 7
 def test_intervals_cover_the_truth() -> None:
     draws = generator(0, "coverage-test")
     covered = 0
-    for number in range(1000):
+    for number in range(300):
         low, high = interval(average_precisions(draws), seed=number)
         covered += low <= TRUTH <= high
-    assert 930 <= covered <= 970
+    assert at_least(300, 0.95) <= covered <= at_most(300, 0.95)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.3, 1.0])
@@ -57,16 +68,16 @@ def test_an_interval_is_the_same_for_the_same_seed() -> None:
 def test_permutation_keeps_its_level_and_finds_a_difference() -> None:
     draws = generator(2, "permutation-test")
     alarms = found = 0
-    for number in range(300):
+    for number in range(150):
         pair = average_precisions(draws), average_precisions(draws)
         alarms += p_value(pair[0] - pair[1], seed=number, resamples=399) <= 0.05
         better = average_precisions(draws, 0.2)
         found += p_value(better - pair[1], seed=number, resamples=399) <= 0.05
-    assert alarms <= 26  # 15 are expected; more than 26 in one of 300 such tests
-    assert found >= 280
+    assert alarms <= at_most(150, 0.05)
+    assert found >= at_least(150, 0.98)
 
 
-def test_the_same_attack_twice_is_not_told_apart() -> None:
+def test_an_attack_does_not_differ_from_itself() -> None:
     assert p_value(np.zeros(QUERIES)) == 1
 
 
@@ -91,17 +102,15 @@ def flat(values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, list[np.nd
     return values[target, seed, query], factors + ([query] if values.shape[1] > 1 else [])
 
 
-@pytest.mark.parametrize(
-    ("shape", "n_labels"), [((4, 1, 100), 30), ((2, 3, 60), 20), ((4, 1, 40), 4)]
-)
+@pytest.mark.parametrize(("shape", "n_labels"), [((2, 3, 60), 20), ((4, 1, 40), 4)])
 def test_intervals_over_few_clusters_cover(shape: tuple[int, int, int], n_labels: int) -> None:
     draws = generator(3, "crossed-test")
     covered = 0
-    for number in range(100):
+    for number in range(50):
         labels = draws.integers(n_labels, size=shape[1:])
         low, high = crossed_interval(*flat(clustered(draws, shape, labels), labels), seed=number)
         covered += low <= 0 <= high
-    assert covered >= 91, "fewer in one of 20 such tests of an interval that covers 95 in 100"
+    assert covered >= at_least(50, 0.95)
 
 
 @pytest.mark.parametrize("n_labels", [2, 4, 30])
@@ -113,7 +122,7 @@ def test_intervals_by_target_label_cover(n_labels: int) -> None:
         values = 0.1 * draws.standard_normal(100) + 0.05 * draws.standard_normal(n_labels)[labels]
         low, high = interval(values, clusters=labels, widest=(-1, 1), seed=number)
         covered += low <= 0 <= high
-    assert covered >= 180
+    assert covered >= at_least(200, 0.95)
 
 
 def test_signs_flipped_by_label_keep_the_level_where_single_ones_do_not() -> None:
@@ -135,7 +144,7 @@ def test_a_difference_of_nothing_has_no_width_however_few_there_are() -> None:
     assert crossed_interval(np.arange(5.0), [labels]) == (-1, 1), "one target, one seed, one label"
 
 
-def test_what_is_not_there_has_no_part_in_an_interval() -> None:
+def test_missing_values_are_left_out_of_an_interval() -> None:
     draws = generator(6, "absent-test")
     labels = np.stack([np.arange(20) % 7] * 2)
     values = draws.standard_normal((3, 2, 20))
@@ -166,7 +175,7 @@ def test_intervals_of_few_trainings_cover(clusters: int) -> None:
         ours, theirs = 0.05 * draws.standard_normal((2, clusters))
         low, high = unpaired_interval(ours, theirs)
         covered += low <= 0 <= high
-    assert covered >= 183, "fewer in one of 100 such tests of an interval that covers 95 in 100"
+    assert covered >= at_least(200, 0.95)
 
 
 def test_one_target_label_says_nothing() -> None:

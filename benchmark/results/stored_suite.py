@@ -87,7 +87,7 @@ def stored_batches(manifest: Mapping[str, Any]) -> dict[tuple[str, int], int]:
     known: dict[tuple[str, int], int] = {}
     for job in manifest["jobs"].values():
         task = job["task"]
-        specs = [task[name] for name in ("spec", "source", "victim") if name in task]
+        specs = [task[name] for name in ("spec", "source", "victim") if task.get(name)]
         if specs and "compute" in task:
             side = manifest["sides"][task["fingerprint"]]
             name = (canonical_json(specs[0]["backbone"]), side)

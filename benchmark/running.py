@@ -19,7 +19,7 @@ from hashattack.benchmark.plan.plan import Plan
 from hashattack.benchmark.progress.events import EventLog, Listener
 from hashattack.benchmark.provenance import versions
 from hashattack.benchmark.results.finished import Rerun, forget
-from hashattack.benchmark.results.manifest import write_manifest
+from hashattack.benchmark.results.manifest import MANIFEST, Manifest
 from hashattack.benchmark.schedule.execution import Accepts, JobRecords
 from hashattack.benchmark.schedule.interrupts import StopRequest
 from hashattack.benchmark.schedule.loop import Loop, RunOutcome
@@ -72,8 +72,8 @@ class RunOptions:
 
 
 def run_plan(
-    whole: Plan,
     plan: Plan,
+    manifest: Manifest,
     *,
     out: Path,
     cache: Path,
@@ -84,8 +84,8 @@ def run_plan(
     """Run what is not done of a plan, in a folder that no other run writes to.
 
     Args:
-        whole: the plan of the suite, for the manifest, so that no row of it is lost.
-        plan: the part of it to run.
+        plan: what to run.
+        manifest: of all cells that the folder is to hold.
         out: the output folder.
         cache: where data sets lie.
         options: where and how.
@@ -99,7 +99,7 @@ def run_plan(
     """
     with hold(out):
         forget(out)
-        write_manifest(whole, out)
+        write_json(out / MANIFEST, manifest, ordered=True)
         records = JobRecords(
             out,
             cache,

@@ -10,9 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from hashattack.benchmark.external.export import TrialFile
-from hashattack.benchmark.external.scoring import ScoreRequest, submit
+from hashattack.benchmark.external.scoring import ScoreRequest, Submission, submit
 from hashattack.benchmark.external.trials import Origin
-from hashattack.benchmark.results.manifest import read_manifest, write_manifest
+from hashattack.benchmark.results.manifest import MANIFEST, read_manifest
+from hashattack.benchmark.store.files import write_json
 from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.reports.results import load_results
 from tests.conftest import InlineEngine, run_jobs
@@ -43,7 +44,11 @@ def request(path: Path, **changes: Any) -> ScoreRequest:
 
 def scored(origin: Origin, trials: Path, cache: Path, to: Path, what: ScoreRequest) -> pd.DataFrame:
     """Score in this process and return the rows of the folder."""
-    whole, plan = submit(origin, to, what.submissions(TrialFile.read(trials), origin))
-    write_manifest(whole, to)
-    run_jobs(plan.jobs, to, InlineEngine(), None, cache)
+    run_submissions(origin, to, what.submissions(TrialFile.read(trials), origin), cache)
     return load_results(to)
+
+
+def run_submissions(origin: Origin, to: Path, made: list[Submission], cache: Path) -> None:
+    plan, manifest = submit(origin, to, made)
+    write_json(to / MANIFEST, manifest, ordered=True)
+    run_jobs(plan.jobs, to, InlineEngine(), None, cache)

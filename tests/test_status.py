@@ -17,7 +17,7 @@ from hashattack.benchmark.plan.plan import Plan, make_plan
 from hashattack.benchmark.plan.preview import explain
 from hashattack.benchmark.progress.events import Event, EventLog, last_run
 from hashattack.benchmark.results.finished import Rerun
-from hashattack.benchmark.results.manifest import write_manifest
+from hashattack.benchmark.results.manifest import manifest_of, write_manifest
 from hashattack.benchmark.results.status import read_status
 from hashattack.benchmark.running import RunOptions, accepted, run_plan
 from hashattack.benchmark.schedule.loop import RunOutcome
@@ -90,7 +90,7 @@ def test_events_survive_a_line_cut_by_a_kill(tmp_path: Path) -> None:
 def run(plan: Plan, out: Path, cache: Path, rerun: Rerun, seen: Recorder) -> RunOutcome:
     return run_plan(
         plan,
-        plan,
+        manifest_of(plan),
         out=out,
         cache=cache,
         options=RunOptions(rerun=rerun),

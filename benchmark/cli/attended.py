@@ -9,19 +9,20 @@ import typer
 from hashattack.benchmark.console import say
 from hashattack.benchmark.plan.plan import Plan
 from hashattack.benchmark.progress.display import ProgressDisplay
+from hashattack.benchmark.results.manifest import Manifest
 from hashattack.benchmark.running import RunOptions, run_plan
 from hashattack.benchmark.schedule.interrupts import RunStoppedError
 from hashattack.benchmark.schedule.loop import RunOutcome
 
 
 def run_attended(
-    whole: Plan, plan: Plan, *, out: Path, cache: Path, options: RunOptions
+    plan: Plan, manifest: Manifest, *, out: Path, cache: Path, options: RunOptions
 ) -> RunOutcome:
     """Run what is not done of a plan; where the run is stopped, so is the command.
 
     Args:
-        whole: the plan of all that the folder is to hold.
-        plan: what of it is wanted now.
+        plan: what to run.
+        manifest: of all cells that the folder is to hold.
         out: the output folder.
         cache: where data sets lie.
         options: where and how.
@@ -32,8 +33,8 @@ def run_attended(
     try:
         with ProgressDisplay(say) as display:
             return run_plan(
-                whole,
                 plan,
+                manifest,
                 out=out,
                 cache=cache,
                 options=options,

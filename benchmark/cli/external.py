@@ -124,9 +124,9 @@ def score(
         origin = Origin.of(out, cache_folder(cache))
         made = request.submissions(TrialFile.read(trials), origin, setting)
         folder = (to or Path("results") / f"{attack}-scored").resolve()
-        whole, plan = submit(origin, folder, made)
+        plan, manifest = submit(origin, folder, made)
         options = RunOptions(EngineOptions(devices, slots_per_device))
-        run_attended(whole, plan, out=folder, cache=cache_folder(cache), options=options)
+        run_attended(plan, manifest, out=folder, cache=cache_folder(cache), options=options)
         if report:  # of what was scored, and of that and the run together
             export_results(load_results(folder), folder)
             written = write_report([out.resolve(), folder], folder / "report")

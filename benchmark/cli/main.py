@@ -130,6 +130,7 @@ def run(
                 return
     from hashattack.benchmark.cli.attended import run_attended
     from hashattack.benchmark.names import span
+    from hashattack.benchmark.results.manifest import manifest_of
     from hashattack.benchmark.running import EngineOptions, RunOptions
     from hashattack.reports.telling import parse_formats, report_run
 
@@ -147,7 +148,9 @@ def run(
             grace,
             patience * 60,
         )
-        outcome = run_attended(whole, plan, out=folder, cache=request.cache_folder, options=options)
+        outcome = run_attended(
+            plan, manifest_of(whole), out=folder, cache=request.cache_folder, options=options
+        )
         counts = Counter(outcome.status.values())
         told = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
         say(f"jobs: {told or 'none'}; {span(time.monotonic() - began)}")

@@ -15,11 +15,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from PIL import Image
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from torch import nn
 
 from hashattack.benchmark.external import ExternalError
-from hashattack.benchmark.external.trials import Origin, Record, Trial, TrialIdentity
+from hashattack.benchmark.external.trials import Origin, Trial, TrialIdentity
 from hashattack.benchmark.results.adoption import take
 from hashattack.benchmark.store.files import write_bytes
 from hashattack.benchmark.store.store import JobRef
@@ -34,44 +34,19 @@ _INNERMOST = re.compile(r"\[\n\s+([^\[\]{}]*?)\n\s+\]")  # a string holds no lin
 _CHUNK = 64  # images read at a time
 
 
-class TrunkRecord(Record):
-    """A network below the hash layer: pixels ``[n, 3, side, side]`` to features ``[n, width]``."""
-
-    description: str
-    params: dict[str, Any]  # of the backbone
-    # Layers without inner layers: prefix of their tensors' names, torch.nn class and arguments.
-    layers: list[tuple[str, str]]
-    in_sequence: bool  # whether the network is these layers one after the other and nothing else
-
-
-class SourceRecord(Record):
-    """A hasher to attack: ``tanh(scale * hash_layer(trunk((pixels - mean) / std)))``.
-
-    Paths are relative to the folder of ``trials.json``.
-    """
+class SourceRecord(BaseModel):
+    """What is checked of a hasher that was attacked."""
 
     name: str
-    method: str
-    backbone: str
-    bits: int
-    normalise: str
-    hasher: str  # safetensors: trunk.…, hash_layer.…, scale, mean, std
-    sha256: str  # of that file
-    codes: dict[str, str]  # by split, those the protocol shows: int8 [n, K] as "codes"
-    trunk: TrunkRecord
+    sha256: str
 
 
 class TrialRecord(TrialIdentity):
-    """Queries, their target labels, and the hashers to attack."""
+    """What is checked of a setting; the rest of it is for the code that attacks."""
 
     setting: int
-    side: int
-    queries: str | None  # the folder of the clean queries, where they were exported
-    image: str  # the name of a query's file, by its row
-    labels: dict[str, str]  # by split, those the protocol shows: uint8 .npy [n, C]
-    classes: list[str]
     sources: list[SourceRecord] = Field(min_length=1)
-    targets: list[list[int]]  # a query's target label row, as numbers of classes
+    targets: list[list[int]]
 
     @property
     def source_names(self) -> list[str]:
@@ -88,26 +63,11 @@ class TrialRecord(TrialIdentity):
         )
 
 
-class TrialFile(Record):
-    """``trials.json``: what other code needs to attack the same queries."""
+class TrialFile(BaseModel):
+    """``trials.json`` as far as it is read again."""
 
     format: Literal[3]
-    suite: str
-    out: str
     settings: list[TrialRecord] = Field(min_length=1)
-
-    def write(self, folder: Path) -> None:
-        """Write ``trials.json``, and its target labels as ``targets.csv``, a row per query."""
-        text = json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False)
-        text = _INNERMOST.sub(lambda m: "[" + re.sub(r"\n\s+", " ", m[1]) + "]", text)
-        rows = [
-            (one.setting, row, IMAGE.format(row=row), "; ".join(one.classes[n] for n in target))
-            for one in self.settings
-            for row, target in enumerate(one.targets)
-        ]
-        table = pd.DataFrame(rows, columns=["setting", "row", "image", "target"])
-        write_bytes(folder / "targets.csv", table.to_csv(index=False).encode())
-        write_bytes(folder / NAME, text.encode())  # last: its presence means a complete export
 
     @classmethod
     def read(cls, path: Path) -> TrialFile:
@@ -149,30 +109,37 @@ def export_trials(
     chosen = origin.trained(filters)
     several = len({trial.graph.data.fingerprint for trial, _ in chosen}) > 1
     export = _Export(origin, to)
-    settings = []
+    settings: list[dict[str, Any]] = []
+    targets = []
     for number, (trial, names) in enumerate(chosen):
         data, protocol = trial.graph.data, trial.setting.protocol
-        name = re.sub(r"[^\w.-]", "_", f"{data.name}-{data.fingerprint[:8]}")
-        folder = f"/{name}" if several else ""
+        subfolder = re.sub(r"[^\w.-]", "_", f"{data.name}-{data.fingerprint[:8]}")
+        folder = f"/{subfolder}" if several else ""
         # The splits whose labels and codes the protocol shows to an attacker.
         splits: list[SplitName] = ["train", "database"] if protocol.sees_database else ["train"]
-        record = TrialRecord(
-            setting=number,
+        drawn = [np.flatnonzero(row).tolist() for row in trial.target_labels]
+        content = {
+            "setting": number,
             **trial.identity.model_dump(),
-            side=data.side,
-            queries=export.queries(trial, f"queries{folder}") if images else None,
-            image=IMAGE,
-            labels={one: export.labels(data, one, f"labels{folder}") for one in splits},
-            classes=list(data.classes),
-            sources=[export.source(trial, name, splits, hashers=hashers) for name in names],
-            targets=[np.flatnonzero(row).tolist() for row in trial.target_labels],
-        )
-        settings.append(record)
-    file = TrialFile(
-        format=3, suite=origin.suite.name, out=str(origin.out.resolve()), settings=settings
-    )
-    file.write(to)
-    return file
+            "side": data.side,  # of images, in pixels
+            "queries": export.queries(trial, f"queries{folder}") if images else None,  # a folder
+            "image": IMAGE,  # the name of a query's file in it, by row
+            "labels": {one: export.labels(data, one, f"labels{folder}") for one in splits},
+            "classes": list(data.classes),
+            "sources": [export.source(trial, name, splits, hashers=hashers) for name in names],
+            "targets": drawn,  # a query's target label row, as numbers of classes
+        }
+        settings.append(content)
+        for row, target in enumerate(drawn):
+            named = "; ".join(data.classes[label] for label in target)
+            targets.append((number, row, IMAGE.format(row=row), named))
+    table = pd.DataFrame(targets, columns=["setting", "row", "image", "target"])
+    write_bytes(to / "targets.csv", table.to_csv(index=False).encode())
+    whole = {"format": 3, "suite": origin.suite.name, "settings": settings}
+    text = json.dumps(whole, indent=1, ensure_ascii=False)
+    text = _INNERMOST.sub(lambda m: "[" + re.sub(r"\n\s+", " ", m[1]) + "]", text)
+    write_bytes(to / NAME, text.encode())  # last: its presence means a complete export
+    return TrialFile.model_validate(whole)
 
 
 @dataclass
@@ -204,28 +171,32 @@ class _Export:
 
     def source(
         self, trial: Trial, name: str, splits: Sequence[SplitName], *, hashers: bool
-    ) -> SourceRecord:
-        """Write a hasher and the codes that the protocol shows, and return their record."""
+    ) -> dict[str, Any]:
+        """Write a hasher and the codes that the protocol shows, and return their description.
+
+        A hasher is ``tanh(scale * hash_layer(trunk((pixels - mean) / std)))``.
+        """
         graph, target = trial.targets[name]
         spec, seed, store = target.spec, trial.setting.target_seed, self.origin.store
         hasher = graph.train(target, seed).ref
         encoded = {split: graph.encode(target, seed, split).ref for split in splits}
         place = os.path.relpath(store.tensors(hasher).resolve(), self.to.resolve())
-        return SourceRecord(
-            name=name,
-            method=spec.method.name,
-            backbone=spec.backbone.name,
-            bits=spec.bits,
-            normalise=spec.normalise,
-            hasher=self._copy(hasher, f"hashers/{name}") if hashers else place,
-            sha256=store.output(hasher),
-            codes={
+        return {
+            "name": name,
+            "method": spec.method.name,
+            "backbone": spec.backbone.name,
+            "bits": spec.bits,
+            "normalise": spec.normalise,
+            # safetensors: trunk.…, hash_layer.…, scale, mean, std
+            "hasher": self._copy(hasher, f"hashers/{name}") if hashers else place,
+            "sha256": store.output(hasher),  # of that file
+            "codes": {  # safetensors: int8 [n, K] as "codes"
                 split: self._copy(ref, f"codes/{name}-{split}")
                 for split, ref in encoded.items()
                 if store.is_done(ref)
             },
-            trunk=trunk_record(spec.backbone, graph.data.side),
-        )
+            "trunk": trunk_layers(spec.backbone, graph.data.side),
+        }
 
     def _copy(self, ref: JobRef, stem: str) -> str:
         """Copy or link the tensors of a job."""
@@ -238,16 +209,21 @@ class _Export:
 
 
 @functools.lru_cache(maxsize=32)
-def trunk_record(backbone: Backbone, side: int) -> TrunkRecord:
-    """Return a backbone's network as its layers, in the order in which they are declared."""
+def trunk_layers(backbone: Backbone, side: int) -> dict[str, Any]:
+    """Return the layers of a backbone, which maps pixels ``[n, 3, side, side]`` to features.
+
+    ``layers`` are those without inner layers, in the order in which they are declared: the prefix
+    of their tensors' names, and class and arguments in ``torch.nn``. ``in_sequence`` says whether
+    the network is these layers one after the other and nothing else.
+    """
     with seeded(0, "export"):
         trunk, width = backbone.build(side)
     modules = list(trunk.named_modules(prefix="trunk"))
     inner = [module for _, module in modules if any(True for _ in module.children())]
     about = " ".join((type(backbone).__doc__ or "").split())
-    return TrunkRecord(
-        description=f"{about} {side} x {side} pixels to {width} features.".strip(),
-        params=dataclasses.asdict(backbone),
-        layers=[(name, repr(module)) for name, module in modules if module not in inner],
-        in_sequence=all(type(module) is nn.Sequential for module in inner),
-    )
+    return {
+        "description": f"{about} {side} x {side} pixels to {width} features.".strip(),
+        "params": dataclasses.asdict(backbone),
+        "layers": [(name, repr(module)) for name, module in modules if module not in inner],
+        "in_sequence": all(type(module) is nn.Sequential for module in inner),
+    }

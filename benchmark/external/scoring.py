@@ -5,12 +5,12 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from hashattack.attacks.base import Attack, Batch, Crafting, Knowledge, TargetCode
@@ -22,7 +22,7 @@ from hashattack.benchmark.external.submission import (
     content_sha256,
     read_submission,
 )
-from hashattack.benchmark.external.trials import Origin, Record, Trial, TrialIdentity
+from hashattack.benchmark.external.trials import Origin, Trial
 from hashattack.benchmark.jobs import Context, Job, Output, implements
 from hashattack.benchmark.names import nearest
 from hashattack.benchmark.pipeline import STAGES
@@ -30,30 +30,43 @@ from hashattack.benchmark.plan.cells import Cell, describe, obstacle
 from hashattack.benchmark.plan.plan import Plan, assemble
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.results.adoption import adopt
-from hashattack.benchmark.store.files import write_json
+from hashattack.benchmark.results.manifest import MANIFEST, Manifest, manifest_of, read_manifest
 from hashattack.benchmark.store.folder import hold
 from hashattack.benchmark.store.store import Store
-from hashattack.benchmark.suites.suite import faults
 from hashattack.datasets.base import IntArray, UInt8Array
 from hashattack.targets.hasher import Hasher
 from hashattack.targets.training import to_pixels
 
-_FILE = "submissions.json"
+_ORIGIN = "origin"  # the entry of a manifest that names the folder with the hashers
+_PLACE = (
+    *("attack", "source", "dataset_fingerprint", "protocol", "policy"),
+    *("target_seed", "draw_seed", "n_queries"),
+)
 _SHORT = 24  # characters of a value in a message
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 _UPSTREAM = ("weights", "import", "pretrain", "train")  # of these nothing is made here
 
 
-class ScoreRequest(Record):
-    """Images or codes of one attack on one source."""
+@dataclass(frozen=True, kw_only=True)
+class ScoreRequest:
+    """Images or codes of one attack on one source.
+
+    Attributes:
+        kind: what they are.
+        path: a folder or file.
+        attack, title: the name of what made them, in results and in reports.
+        source: the target they were made on.
+        epsilon: the declared budget in pixels of [0, 1]; None for none.
+        victims: globs of targets; empty for the source itself.
+    """
 
     kind: Kind
     path: Path
-    attack: str  # the name of what made them, in results
-    title: str  # in reports
-    source: str  # the target they were made on
-    epsilon: float | None  # the declared budget in pixels of [0, 1]
-    victims: Sequence[str]  # globs of targets; empty for the source itself
+    attack: str
+    title: str
+    source: str
+    epsilon: float | None = None
+    victims: Sequence[str] = ()
 
     def submissions(
         self, trials: TrialFile, origin: Origin, setting: int | None = None
@@ -120,14 +133,11 @@ class ScoreRequest(Record):
                 listed = ", ".join(trial.targets)
                 raise ExternalError(f"--victim {glob}: no such target; there is {listed}")
         globs = self.victims or [self.source]
-        read_submission(self.kind, path, _shape(self.kind, trial, self.source))
-        resolved = {
-            "path": path,
-            "victims": [v for v in trial.targets if any(fnmatch.fnmatchcase(v, g) for g in globs)],
-            "sha256": content_sha256(path, record.n_queries),
-            "trial": trial.identity,
-        }
-        return Submission(**{**dict(self), **resolved})
+        victims = [v for v in trial.targets if any(fnmatch.fnmatchcase(v, g) for g in globs)]
+        shape = _shape(self.kind, trial, self.source)
+        read_submission(self.kind, path, shape)
+        sha256 = content_sha256(path, record.n_queries)
+        return Submission(replace(self, path=path, victims=victims), trial, shape, sha256)
 
 
 def matching_trial(record: TrialRecord, origin: Origin, source: str) -> Trial:
@@ -162,40 +172,51 @@ def matching_trial(record: TrialRecord, origin: Origin, source: str) -> Trial:
     return trial
 
 
-class Submission(ScoreRequest):
-    """A request for the queries of one trial, with its path absolute and its victims named."""
+@dataclass(frozen=True)
+class Submission:
+    """What is scored for the queries of one trial.
 
-    sha256: str  # of the content
-    trial: TrialIdentity
+    Attributes:
+        request: with the path of this trial and the names of the victims.
+        trial: of the folder with the hashers.
+        shape: of the array.
+        sha256: of the content.
+    """
 
-    def cells(self, trial: Trial) -> Iterator[Cell]:
+    request: ScoreRequest
+    trial: Trial
+    shape: tuple[int, ...]
+    sha256: str
+
+    def cells(self) -> Iterator[Cell]:
         """Yield a cell per victim, described, hashed and scored like those of any attack."""
-        graph, source = trial.targets[self.source]
+        request, setting = self.request, self.trial.setting
+        graph, source = self.trial.targets[request.source]
         part = _OtherCode()
         attack = Attack(
-            id=self.attack,
-            title=self.title,
+            id=request.attack,
+            title=request.title,
             target_code=part,
-            crafting=None if self.kind == "codes" else part,
-            epsilon=self.epsilon,
+            crafting=None if request.kind == "codes" else part,
+            epsilon=request.epsilon,
         )
         task = External(
-            kind=self.kind,
+            kind=request.kind,
             sha256=self.sha256,
-            shape=_shape(self.kind, trial, self.source),
+            shape=self.shape,
             dtype=graph.suite.compute.dtype,
-            path=str(self.path),
-            of=f"{self.title} on {self.source}",
+            path=str(request.path),
+            of=f"{request.title} on {request.source}",
         )
         craft = Job.of(task, {})
         graph.jobs[craft.key] = craft  # replaces a job of equal content at an earlier path
-        for home, victim in (trial.targets[name] for name in self.victims):
-            row = describe(graph, trial.setting, attack, source, victim)
+        for home, victim in (self.trial.targets[name] for name in request.victims):
+            row = describe(graph, setting, attack, source, victim)
             row |= {"learns": None, "overrides": "", "variant": ""}  # unknown, and none
             if (reason := obstacle(attack, source, victim)) is not None:
                 yield Cell(row, {}, reason)
             else:
-                yield Cell(row, home.chain(trial.setting, craft, attack, source, victim))
+                yield Cell(row, home.chain(setting, craft, attack, source, victim))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,74 +274,37 @@ def read_external(task: External, context: Context) -> Output:
     return Output({task.kind: array}, {"device": None}, [note])  # made on an unknown device
 
 
-class _Kept(Record):
-    """The content of a folder's ``submissions.json``."""
+def submit(origin: Origin, to: Path, submissions: Sequence[Submission]) -> tuple[Plan, Manifest]:
+    """Prepare a folder for the jobs of submissions, and return their plan and its new manifest.
 
-    origin: str
-    submissions: list[Submission]
-
-
-def submit(origin: Origin, to: Path, new: Sequence[Submission]) -> tuple[Plan, Plan]:
-    """Add submissions to a folder, with the jobs they need, and return its plan and theirs.
-
-    One with the attack, source and trial of an earlier one replaces it.
+    The manifest keeps what was scored in the folder before, but for cells of the same attack,
+    source and trial.
 
     Raises:
         ExternalError: the folder belongs to another origin or run, or a hasher is not trained.
     """
-    with hold(to):
-        known = {(one.attack, one.source, one.trial): one for one in [*_kept(origin, to), *new]}
-        listed = list(known.values())
-        whole, plan = _plan(origin, listed), _plan(origin, new)
-        adopt(whole.jobs.values(), origin.out, to)
-        store = Store(to / "store")
-        upstream = [job for job in whole.jobs.values() if job.stage in _UPSTREAM]
-        missing = [job.label for job in upstream if not store.is_done(job.ref)]
-        if missing:
-            raise ExternalError(
-                f"{origin.out} has not yet done: {', '.join(missing)}; run it first"
-            )
-        kept = _Kept(origin=str(origin.out.resolve()), submissions=listed)
-        write_json(to / _FILE, kept.model_dump(mode="json"))
-    return whole, plan
-
-
-def _plan(origin: Origin, submissions: Sequence[Submission]) -> Plan:
-    trials = {trial.identity: trial for trial in origin.trials}
-    cells: list[Cell] = []
-    for one in submissions:
-        trial = trials.get(one.trial)
-        if trial is None or {one.source, *one.victims} - set(trial.targets):
-            raise ExternalError(
-                f"{one.title} on {one.source} was scored on trials that {origin.out} no longer "
-                "has; choose another --to"
-            )
-        cells += one.cells(trial)
+    cells = [cell for one in submissions for cell in one.cells()]
     graphs = [graph for trial in origin.trials for graph, _ in trial.targets.values()]
     suite = origin.suite.model_copy(update={"name": f"{origin.suite.name}, attacked elsewhere"})
-    return assemble(suite, cells, graphs)
+    plan = assemble(suite, cells, graphs)
+    manifest = {**manifest_of(plan), _ORIGIN: str(origin.out.resolve())}
+    with hold(to):
+        before = read_manifest(to) if (to / MANIFEST).exists() else manifest
+        if before.get(_ORIGIN) != manifest[_ORIGIN]:
+            owner = f"scores on hashers of {before[_ORIGIN]}" if _ORIGIN in before else "a run"
+            raise ExternalError(f"--to {to} holds {owner}; choose another folder")
+        adopt(plan.jobs.values(), origin.out, to)
+        store = Store(to / "store")
+        upstream = [job for job in plan.jobs.values() if job.stage in _UPSTREAM]
+        missing = [job.label for job in upstream if not store.is_done(job.ref)]
+    if missing:
+        raise ExternalError(f"{origin.out} has not yet done: {', '.join(missing)}; run it first")
+    replaced = [_place(cell) for cell in manifest["cells"]]
+    kept = [cell for cell in before["cells"] if _place(cell) not in replaced]
+    merged = {name: {**before[name], **manifest[name]} for name in ("jobs", "protocols", "sides")}
+    return plan, {**manifest, **merged, "cells": [*kept, *manifest["cells"]]}
 
 
-def _kept(origin: Origin, to: Path) -> list[Submission]:
-    """Return the submissions that the folder holds already.
-
-    Raises:
-        ExternalError: it belongs to another origin or run, or its list is damaged.
-    """
-    if not (to / _FILE).exists():
-        if (to / "plan.json").exists():
-            raise ExternalError(f"--to {to} holds a run, and no {_FILE}; choose another folder")
-        return []
-    try:
-        kept = _Kept.model_validate_json((to / _FILE).read_bytes())
-    except ValidationError as error:
-        listed = "\n".join(f"{to / _FILE}: {line}" for line in faults(error, model=_Kept))
-        raise ExternalError(
-            f"{listed}\nit lists what was scored in that folder, whose rows would be lost: restore "
-            "it, or choose another --to"
-        ) from None
-    if kept.origin != str(origin.out.resolve()):
-        raise ExternalError(
-            f"--to {to} holds scores on hashers of {kept.origin}; choose another folder"
-        )
-    return kept.submissions
+def _place(cell: Manifest) -> list[Any]:
+    """Return the values by which a cell replaces an earlier one."""
+    return [cell["row"][name] for name in _PLACE]

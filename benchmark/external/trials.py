@@ -20,14 +20,10 @@ from hashattack.benchmark.suites.suite import Suite
 from hashattack.datasets.base import UInt8Array
 
 
-class Record(BaseModel):
-    """A value in a JSON file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TrialIdentity(Record):
+class TrialIdentity(BaseModel):
     """What decides the queries, their target labels and which training of a hasher is meant."""
+
+    model_config = ConfigDict(frozen=True)
 
     dataset: str
     dataset_fingerprint: str

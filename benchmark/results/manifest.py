@@ -17,7 +17,8 @@ from hashattack.datasets.errors import UserError
 if TYPE_CHECKING:
     from hashattack.benchmark.plan.plan import Plan
 
-_NAME = "plan.json"
+MANIFEST = "plan.json"
+Manifest = dict[str, Any]
 # What a row without a result may have: an attack that fails can say what it likes, but not score.
 MEASURED = names_of("distortion")
 MISSING = "missing"  # the status of a cell that has neither result nor reason
@@ -29,7 +30,7 @@ class NoRunError(UserError):
 
 def write_manifest(plan: Plan, out: Path) -> None:
     """Write :func:`manifest_of` a plan to ``plan.json``."""
-    write_json(out / _NAME, manifest_of(plan), ordered=True)  # as overrides stand in the rows
+    write_json(out / MANIFEST, manifest_of(plan), ordered=True)  # as overrides stand in the rows
 
 
 def manifest_of(plan: Plan) -> dict[str, Any]:
@@ -78,15 +79,15 @@ def read_manifest(out: Path) -> dict[str, Any]:
     Raises:
         NoRunError: there is none.
     """
-    manifest = read_json(out / _NAME)
+    manifest = read_json(out / MANIFEST)
     if manifest is None:
-        raise NoRunError(f"{out} holds no run (no {_NAME}); name an output folder with --out")
+        raise NoRunError(f"{out} holds no run (no {MANIFEST}); name an output folder with --out")
     return manifest
 
 
 def suite_tables(out: Path) -> list[str]:
     """Return the tables of the paper that the run's suite fills."""
-    manifest = read_json(out / _NAME) or {}
+    manifest = read_json(out / MANIFEST) or {}
     return list(manifest.get("suite", {}).get("tables", []))
 
 

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from hashattack.benchmark.cli.main import app
 from hashattack.benchmark.plan.plan import Plan
 from hashattack.benchmark.results.finished import Finished, recall, remember, stamps
+from hashattack.benchmark.results.manifest import manifest_of
 from hashattack.benchmark.running import RunOptions, run_plan
 from hashattack.datasets.base import DatasetSpec, RetrievalData
 from tests.conftest import ROOT, Recorder, SmokeRun, run_inline, small_suite
@@ -134,7 +135,7 @@ def test_other_arguments_and_surroundings_are_another_run(
 def test_a_run_in_the_folder_removes_the_memo(done: Done) -> None:
     run_plan(
         done.plan,
-        done.plan,
+        manifest_of(done.plan),
         out=done.out,
         cache=done.cache,
         options=RunOptions(),

@@ -25,6 +25,7 @@ UInt8Array = npt.NDArray[np.uint8]
 IntArray = npt.NDArray[np.int64]
 SplitName = Literal["train", "query", "database"]
 SPLITS: tuple[SplitName, ...] = ("train", "query", "database")
+Sizes = Mapping[SplitName, int]  # numbers of images
 
 
 class DatasetError(UserError):
@@ -134,7 +135,7 @@ class Inspection:
     faults: Sequence[str] = ()
     folder: str = ""  # where the images are expected
     overlap_allowed: bool = False
-    expected: Mapping[SplitName, int] = field(default_factory=dict)  # the published sizes
+    expected: Sizes = field(default_factory=dict)  # the published sizes
 
 
 @dataclass(frozen=True, kw_only=True)

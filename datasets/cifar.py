@@ -76,19 +76,18 @@ class Cifar10(DatasetSpec):
         rows = seeded_splits(
             len(images), n_query=self.n_query, n_train=self.n_train, seed=self.split_seed
         )
-        parts = {
+        splits: dict[str, Split] = {
             name: Split(Enlarged(ArrayImages(images[rows[name]]), self.side), labels[rows[name]])
             for name in SPLITS
         }
-        side = np.array([self.side])
         return RetrievalData(
             name=self.name,
             classes=CLASSES,
             side=self.side,
-            fingerprint=fingerprint(images, labels, side, *(rows[name] for name in SPLITS)),
-            train=parts["train"],
-            query=parts["query"],
-            database=parts["database"],
+            fingerprint=fingerprint(
+                images, labels, np.array([self.side]), *(rows[name] for name in SPLITS)
+            ),
+            **splits,
         )
 
     def _read(self) -> tuple[UInt8Array, IntArray]:
@@ -100,16 +99,16 @@ class Cifar10(DatasetSpec):
                 "cifar-10-binary.tar.gz there, or name the folder with --data-root (the Python "
                 "version is pickles, which are not opened)"
             )
-        parts = [_binary(found[0].parent / name) for name in _NAMES]
-        return (
-            np.concatenate([images for images, _ in parts]),
-            np.concatenate([labels for _, labels in parts]),
-        )
+        images, labels = zip(*(_binary(found[0].parent / name) for name in _NAMES), strict=True)
+        return np.concatenate(images), np.concatenate(labels)
 
 
 def _binary(path: Path) -> tuple[UInt8Array, IntArray]:
     """Read records of a label byte and 3 · 32 · 32 pixels."""
-    content = np.frombuffer(_bytes(path), dtype=np.uint8)
+    try:
+        content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror}") from None
     if not len(content) or len(content) % _RECORD:
         raise DatasetError(f"{path} is truncated: {len(content)} bytes")
     records = content.reshape(-1, _RECORD)
@@ -117,10 +116,3 @@ def _binary(path: Path) -> tuple[UInt8Array, IntArray]:
     if labels.max() >= len(CLASSES):
         raise DatasetError(f"{path} is not a batch of CIFAR-10: it has a label {labels.max()}")
     return records[:, 1:].reshape(-1, 3, _SIDE, _SIDE), labels
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{path}: {error.strerror}") from None

@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from hashattack.datasets.base import (
-    SPLITS,
     ArrayImages,
     DatasetError,
     DatasetSpec,
@@ -71,16 +70,15 @@ class Digits(DatasetSpec):
             return self._read(folder)
         except (OSError, ValueError, KeyError) as error:
             logger.info("building %s (%s)", folder.name, type(error).__name__)
-        folder.mkdir(parents=True, exist_ok=True)
         pools = _digit_pools()
         arrays: dict[str, UInt8Array] = {}
         for split, count in (("query", self.n_query), ("database", self.n_database)):
             images, labels = _scenes(pools[split], split, count, self.side)
             arrays[f"{split}-images"], arrays[f"{split}-labels"] = images, labels
         for name, array in arrays.items():
-            _save(folder / f"{name}.npy", array)
-        digest = fingerprint(*(arrays[name] for name in sorted(arrays)))
-        meta = {"fingerprint": digest}
+            with replacing(folder / f"{name}.npy") as file:
+                np.save(file, array, allow_pickle=False)
+        meta = {"fingerprint": fingerprint(*(arrays[name] for name in sorted(arrays)))}
         (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
         return self._read(folder)
 
@@ -110,13 +108,8 @@ class Digits(DatasetSpec):
             classes=CLASSES,
             side=self.side,
             fingerprint=digest,
-            **{split: splits[split] for split in SPLITS},
+            **splits,
         )
-
-
-def _save(path: Path, array: UInt8Array) -> None:
-    with replacing(path) as file:
-        np.save(file, array, allow_pickle=False)
 
 
 def _digit_pools() -> dict[str, UInt8Array]:
@@ -161,16 +154,10 @@ def _background(knots: list[int], side: int) -> npt.NDArray[np.int64]:
     place, part = np.divmod(np.arange(side), step)
     rows = grid[:, place] * (step - part)[:, None] + grid[:, place + 1] * part[:, None]
     both = rows[:, :, place] * (step - part) + rows[:, :, place + 1] * part
-    scaled: npt.NDArray[np.int64] = both // (step * step)
-    return scaled
+    return np.asarray(both // (step * step))
 
 
-def _draw(
-    canvas: npt.NDArray[np.int64],
-    ink: UInt8Array,
-    cell: int,
-    colour: list[int],
-) -> None:
+def _draw(canvas: npt.NDArray[np.int64], ink: UInt8Array, cell: int, colour: list[int]) -> None:
     """Blend one digit into a cell of the 2 × 2 grid, in place, by integer arithmetic."""
     side = canvas.shape[1]
     size = _MNIST_SIDE * side // _REFERENCE_SIDE

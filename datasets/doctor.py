@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hashattack.datasets.base import SPLITS, DatasetError, Inspection, SplitName, UInt8Array
-from hashattack.datasets.draws import Policy, eligible_rows
+from hashattack.datasets.draws import QUERIES_AT_ONCE, Policy, allowed_rows, eligible_rows
 
 Level = Literal["error", "warning", "note"]
 _SHOWN = 3
@@ -117,7 +117,7 @@ def _policies(
 ) -> tuple[list[PolicyLine], list[str]]:
     if not all(len(labels.get(name, ())) for name in ("database", "query")):
         return [], []
-    database, query = labels["database"].astype(np.float32), labels["query"].astype(np.float32)
+    database, query = labels["database"].astype(np.float32), labels["query"]
     lines, faults = [], []
     for policy in get_args(Policy):
         try:
@@ -131,8 +131,8 @@ def _policies(
             relevant += (floating @ part.T > 0).sum(axis=1)
         chance = chance_of(relevant, len(database))
         means, stuck = [], 0
-        for part in np.array_split(query, max(1, len(query) // 500)):
-            allowed = _allowed(policy, part, floating)
+        for first in range(0, len(query), QUERIES_AT_ONCE):
+            allowed = allowed_rows(policy, rows, query[first : first + QUERIES_AT_ONCE])
             counts = allowed.sum(axis=1)
             stuck += int((counts == 0).sum())
             means += ((allowed @ chance)[counts > 0] / counts[counts > 0]).tolist()
@@ -140,19 +140,6 @@ def _policies(
             faults.append(f"policy {policy!r}: no eligible target label for {stuck} queries")
         lines.append(PolicyLine(policy, len(rows), float(np.mean(means)) if means else None))
     return lines, faults
-
-
-def _allowed(
-    policy: Policy, query: npt.NDArray[np.float32], rows: npt.NDArray[np.float32]
-) -> npt.NDArray[np.bool_]:
-    """Return which rows each query may draw, ``[q, rows]``."""
-    if policy in ("unique", "frequent"):
-        return np.ones((len(query), len(rows)), dtype=bool)
-    shared = query @ rows.T
-    if policy == "disjoint":
-        return np.asarray(shared == 0)
-    sizes = query.sum(axis=1)[:, None], rows.sum(axis=1)[None]
-    return np.asarray((shared != sizes[0]) | (shared != sizes[1]))
 
 
 def _absent(found: Inspection) -> Iterator[Finding]:

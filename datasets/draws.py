@@ -17,11 +17,13 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from hashattack.datasets.base import DatasetError, UInt8Array
 from hashattack.datasets.seeds import generator
 
 Policy = Literal["unique", "frequent", "exclude-equal", "disjoint"]
+QUERIES_AT_ONCE = 500  # bounds the memory of what each query may draw
 
 
 def eligible_rows(
@@ -52,6 +54,19 @@ def eligible_rows(
     return np.ascontiguousarray(rows[keep], dtype=np.uint8)
 
 
+def allowed_rows(
+    policy: Policy, rows: UInt8Array, query_labels: UInt8Array
+) -> npt.NDArray[np.bool_]:
+    """Return which eligible rows ``[rows, C]`` each query ``[q, C]`` may draw, ``[q, rows]``."""
+    if policy in ("unique", "frequent"):
+        return np.ones((len(query_labels), len(rows)), dtype=bool)
+    shared = query_labels.astype(np.float32) @ rows.T.astype(np.float32)
+    if policy == "disjoint":
+        return np.asarray(shared == 0)
+    own, other = query_labels.sum(axis=1)[:, None], rows.sum(axis=1)[None]
+    return np.asarray((shared != own) | (shared != other))
+
+
 def draw_targets(
     policy: Policy, rows: UInt8Array, query_labels: UInt8Array, *, seed: int
 ) -> UInt8Array:
@@ -71,14 +86,11 @@ def draw_targets(
         DatasetError: a query for which no row is eligible.
     """
     targets = np.empty((len(query_labels), rows.shape[1]), dtype=np.uint8)
-    for index, own in enumerate(query_labels):
-        candidates = rows
-        if policy == "exclude-equal":
-            candidates = rows[(rows != own).any(axis=1)]
-        elif policy == "disjoint":
-            candidates = rows[~(rows & own).any(axis=1)]
-        if not len(candidates):
-            raise DatasetError(f"policy {policy!r}: no eligible target label for query {index}")
-        pick = generator(seed, f"target/{policy}", index).integers(len(candidates))
-        targets[index] = candidates[pick]
+    for first in range(0, len(query_labels), QUERIES_AT_ONCE):
+        allowed = allowed_rows(policy, rows, query_labels[first : first + QUERIES_AT_ONCE])
+        for index, candidates in enumerate(map(np.flatnonzero, allowed), first):
+            if not len(candidates):
+                raise DatasetError(f"policy {policy!r}: no eligible target label for query {index}")
+            pick = generator(seed, f"target/{policy}", index).integers(len(candidates))
+            targets[index] = rows[candidates[pick]]
     return targets

@@ -7,6 +7,7 @@ pixel cap before it is decoded.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -24,6 +25,9 @@ from PIL import Image, UnidentifiedImageError
 from hashattack.datasets.base import DatasetError, IntArray, UInt8Array
 from hashattack.datasets.files import replacing
 
+logger = logging.getLogger(__name__)
+_DECODED_AT_ONCE = 256
+_HASHING_THREADS = 8
 PIXEL_CAP = 100_000_000  # a photograph has 12 to 50 million
 
 
@@ -129,10 +133,6 @@ def outside(root: Path, path: str) -> bool:
     return not (root / path).resolve().is_relative_to(root.resolve())
 
 
-logger = logging.getLogger(__name__)
-_CHUNK = 256
-
-
 @dataclass(frozen=True)
 class DecodedImages:
     """Image files decoded into one memory-mapped cache file at the first read."""
@@ -172,12 +172,9 @@ def _decode(files: ImageFiles, path: Path) -> None:
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     with replacing(path) as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for first in range(0, len(files), _CHUNK):
-            rows = np.arange(first, min(first + _CHUNK, len(files)))
+        for first in range(0, len(files), _DECODED_AT_ONCE):
+            rows = np.arange(first, min(first + _DECODED_AT_ONCE, len(files)))
             file.write(files.read(rows).tobytes())
-
-
-_WORKERS = 8
 
 
 def content_hashes(root: Path, paths: Sequence[str], cache: Path) -> dict[str, str | None]:
@@ -188,41 +185,29 @@ def content_hashes(root: Path, paths: Sequence[str], cache: Path) -> dict[str, s
     """
     name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
     index = cache / "contents" / f"{name}.json"
-    known = _read(index)
+    known: dict[str, list[int | str]] = {}
+    with contextlib.suppress(OSError, ValueError):
+        known = json.loads(index.read_text(encoding="utf-8"))
     unique = sorted(set(paths))
 
-    def entry_of(path: str) -> tuple[int, int, str] | None:
+    def entry_of(path: str) -> list[int | str] | None:
         try:
             status = (root / path).stat()
         except OSError:
             return None
         seen = known.get(path)
         if seen is not None and seen[:2] == [status.st_size, status.st_mtime_ns]:
-            return status.st_size, status.st_mtime_ns, str(seen[2])
+            return seen
         if outside(root, path) or not (root / path).is_file():
             return None
         with (root / path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return status.st_size, status.st_mtime_ns, digest
+        return [status.st_size, status.st_mtime_ns, digest]
 
-    with ThreadPoolExecutor(_WORKERS) as pool:
+    with ThreadPoolExecutor(_HASHING_THREADS) as pool:
         found = dict(zip(unique, pool.map(entry_of, unique), strict=True))
-    fresh: dict[str, list[int | str]] = {
-        path: [*entry] for path, entry in found.items() if entry is not None
-    }
+    fresh = {path: entry for path, entry in found.items() if entry is not None}
     if any(known.get(path) != entry for path, entry in fresh.items()):
-        _write(index, {**known, **fresh})
-    return {path: None if entry is None else entry[2] for path, entry in found.items()}
-
-
-def _read(index: Path) -> dict[str, list[int | str]]:
-    try:
-        known: dict[str, list[int | str]] = json.loads(index.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known
-
-
-def _write(index: Path, known: dict[str, list[int | str]]) -> None:
-    with replacing(index) as file:
-        file.write(json.dumps(known).encode())
+        with replacing(index) as file:
+            file.write(json.dumps({**known, **fresh}).encode())
+    return {path: str(fresh[path][2]) if path in fresh else None for path in found}

@@ -23,7 +23,6 @@ _SPLIT_NAMES: dict[SplitName, tuple[str, ...]] = {
     "query": ("query", "test"),
     "database": ("database",),
 }
-_SHOWN_FAULTS = 10
 _PATH_WORDS = ("path", "paths", "image", "images", "img", "file", "filename", "file_name", "name")
 _LABEL_WORDS = ("label", "labels", "class", "classes", "tag", "tags")
 
@@ -115,13 +114,11 @@ def read_csv(path: Path) -> ImageList:
     single = len(title) == 2 and title[-1].lower() in _LABEL_WORDS  # one column of names
     if header and not single and 2 * binary > len(cells):
         return _matrix(entries, path.name, tuple(title[1:]))
-    names = sorted({*cells} - {""})
-    place = {name: column for column, name in enumerate(names)}
-    matrix = [
-        (number, name, _one_hot((place[cell] for cell in row if cell), len(names)))
-        for number, name, row in entries
-    ]
-    return _matrix(matrix, path.name, tuple(names))
+    names = tuple(sorted({*cells} - {""}))
+    matrix = (
+        (number, image, [str(int(name in row)) for name in names]) for number, image, row in entries
+    )
+    return _matrix(matrix, path.name, names)
 
 
 def write_pair(listed: ImageList, folder: Path, name: str) -> None:
@@ -153,30 +150,22 @@ def aligned(lists: Sequence[ImageList]) -> list[ImageList]:
     return found
 
 
-def refuse_faults(listed: ImageList, origin: Path) -> None:
-    """Raise if a list has faults, naming the first ones."""
-    if listed.faults:
-        shown = "\n  ".join(listed.faults[:_SHOWN_FAULTS])
-        more = len(listed.faults) - _SHOWN_FAULTS
-        rest = f"\n  and {more} more" if more > 0 else ""
-        raise DatasetError(f"{len(listed.faults)} faulty lines in {origin}:\n  {shown}{rest}")
+def read_text(path: Path) -> str:
+    """Return the text of a file.
 
-
-def _one_hot(places: Iterable[int], count: int) -> list[str]:
-    row = ["0"] * count
-    for place in places:
-        row[place] = "1"
-    return row
-
-
-def _lines(path: Path) -> list[str]:
+    Raises:
+        DatasetError: it cannot be read, or is not UTF-8.
+    """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is not UTF-8 text: {error}") from None
-    return [line.strip() for line in text.rstrip().splitlines()]
+
+
+def _lines(path: Path) -> list[str]:
+    return [line.strip() for line in read_text(path).rstrip().splitlines()]
 
 
 def _matrix(

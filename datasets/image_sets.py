@@ -1,26 +1,238 @@
-"""Data sets of image files: the paper's, by its released split lists, and any folder of images."""
+"""Data sets of image files with split lists: the paper's, and any folder of images."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar
 
-from hashattack.datasets.base import SPLITS, SplitName, seeded_splits
-from hashattack.datasets.image_lists import ImageList, read_list, refuse_faults
-from hashattack.datasets.listed import ListedData
+from hashattack.datasets.base import (
+    SPLITS,
+    DatasetError,
+    DatasetSpec,
+    Inspection,
+    RetrievalData,
+    Sizes,
+    Split,
+    SplitName,
+    fingerprint,
+    seeded_splits,
+)
+from hashattack.datasets.image_files import (
+    DecodedImages,
+    Framing,
+    ImageFiles,
+    content_hashes,
+    decode,
+    outside,
+)
+from hashattack.datasets.image_lists import ImageList, aligned, find_list, read_list
+
+Lists = dict[SplitName, ImageList]
+_SHOWN = 3
+_SHOWN_FAULTS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedData(DatasetSpec):
+    """Image files and split lists below a root.
+
+    Attributes:
+        root: the folder of the lists (and of the images, unless ``images`` says otherwise).
+        images: the folder that the lists' paths start from.
+        resize, side: resize the short side, crop the centre.
+        decoded: keep the decoded images in the cache (150 kB each at 224 pixels).
+        workers: threads that decode.
+        allow_overlap: run even if query images are also in the database or the training set.
+    """
+
+    expected: ClassVar[Sizes] = {}  # the published sizes
+    remedy: ClassVar[str] = "name the folder with --data-root or the parameter 'root'"
+
+    root: str = field(default="", metadata={"path": True})
+    images: str = field(default="", metadata={"path": True})
+    resize: int = 256
+    side: int = 224
+    decoded: bool = False
+    workers: int = 4
+    allow_overlap: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the lists."""
+        return Path(self.root or f"data/{self.name}").expanduser()
+
+    @property
+    def image_folder(self) -> Path:
+        """The folder that paths start from."""
+        return Path(self.images).expanduser() if self.images else self.folder
+
+    @property
+    def framing(self) -> Framing:
+        """How an image becomes a square."""
+        return Framing(self.resize, self.side)
+
+    @property
+    def title(self) -> str:
+        """The data set's name in results."""
+        return self.name
+
+    def read_lists(self) -> tuple[Lists, list[str]]:
+        """Return the lists that could be read, label columns aligned, and the faults of others."""
+        lists: Lists = {}
+        faults, absent = [], []
+        for name in SPLITS:
+            try:
+                listed = find_list(self.folder, name)
+            except DatasetError as error:
+                faults.append(str(error))
+                continue
+            if listed is None:
+                absent.append(f"{self.folder} has no {name} list")
+            else:
+                lists[name] = listed
+        if len(absent) == len(SPLITS):
+            absent = [
+                f"no split lists in {self.folder.resolve()} (train_img.txt and train_label.txt, "
+                "test_…, database_…; or train.txt … with lines 'path 0 1 0'; or train.csv …); "
+                f"{self.remedy}"
+            ]
+        try:
+            lists = dict(zip(lists, aligned(list(lists.values())), strict=True))
+        except DatasetError as error:
+            faults.append(str(error))
+        return lists, absent + faults
+
+    def load(self, cache: Path) -> RetrievalData:
+        """Return the data; images are decoded as they are read.
+
+        Raises:
+            DatasetError: faulty lists, or images that are not there.
+        """
+        lists, faults = self._lists()
+        if faults:
+            raise DatasetError(f"{self.title}: {_first(faults, self.folder)}")
+        hashes = self._hashes(lists, cache)
+        missing = [path for path, found in hashes.items() if found is None]
+        linked = self._linked(lists, missing)
+        if linked:
+            raise DatasetError(f"{self.title}: " + "; ".join(linked[:_SHOWN]))
+        if missing:
+            raise DatasetError(
+                f"{self.title}: {len(missing)} of {len(hashes)} images are not in "
+                f"{self.image_folder.resolve()} ({', '.join(missing[:_SHOWN])}, …); name the "
+                "folder their paths start from with the parameter 'images'"
+            )
+        others = {hashes[path] for name in ("train", "database") for path in lists[name].paths}
+        shared = [path for path in lists["query"].paths if hashes[path] in others]
+        if shared and not self.allow_overlap:
+            raise DatasetError(
+                f"{self.title}: {len(shared)} query images are also in the database or the "
+                f"training set ({', '.join(shared[:_SHOWN])}, …), so "
+                "retrieval finds the query itself; remove them from the lists, or set "
+                "allow_overlap"
+            )
+        splits: dict[str, Split] = {}
+        digests = []
+        for name in SPLITS:
+            listed = lists[name]
+            ids = "".join(str(hashes[path]) for path in listed.paths)
+            key = hashlib.sha256(f"{ids} {self.framing}".encode()).hexdigest()
+            files = ImageFiles(self.image_folder, listed.paths, self.framing, self.workers)
+            kept = DecodedImages(files, cache / "decoded" / f"{key}.npy")
+            splits[name] = Split(kept if self.decoded else files, listed.labels)
+            digests += [key, fingerprint(listed.labels)]
+        return RetrievalData(
+            name=self.title,
+            classes=lists["train"].classes,
+            side=self.side,
+            fingerprint=hashlib.sha256(" ".join(digests).encode()).hexdigest(),
+            **splits,
+        )
+
+    def inspect(self, cache: Path) -> Inspection:
+        """Return the lists and the images' content hashes, with every fault at once.
+
+        Raises:
+            DatasetError: there is no list at all.
+        """
+        lists, faults = self._lists()
+        if not lists:
+            raise DatasetError("\n".join(faults))
+        hashes = self._hashes(lists, cache)
+        faults += self._linked(lists, [path for path, found in hashes.items() if found is None])
+        return Inspection(
+            name=self.title,
+            classes=max((listed.classes for listed in lists.values()), key=len),
+            labels={name: listed.labels for name, listed in lists.items()},
+            contents={
+                name: [hashes[path] for path in listed.paths] for name, listed in lists.items()
+            },
+            places={name: listed.paths for name, listed in lists.items()},
+            faults=faults + self._unreadable(hashes),
+            folder=str(self.image_folder.resolve()),
+            overlap_allowed=self.allow_overlap,
+            expected=self.expected,
+        )
+
+    def _lists(self) -> tuple[Lists, list[str]]:
+        """Return the lists that could be read, and every fault of lists and of their lines."""
+        lists, faults = self.read_lists()
+        for name, listed in lists.items():
+            faults += listed.faults
+            if not len(listed) and not listed.faults:
+                faults.append(f"the {name} list in {self.folder} is empty")
+        return lists, faults
+
+    def _hashes(self, lists: Lists, cache: Path) -> dict[str, str | None]:
+        paths = [path for listed in lists.values() for path in listed.paths]
+        return content_hashes(self.image_folder, paths, cache)
+
+    def _linked(self, lists: Lists, missing: Iterable[str]) -> list[str]:
+        """Return a fault for each path that leaves the root through a link."""
+        leaving = {path for path in missing if outside(self.image_folder, path)}
+        return [
+            f"{name} list line {number}: '{path}' is a link that leaves {self.image_folder}"
+            for name, listed in lists.items()
+            for number, path in enumerate(listed.paths, 1)
+            if path in leaving
+        ]
+
+    def _unreadable(self, hashes: Mapping[str, str | None]) -> list[str]:
+        """Decode every image found, and return the faults."""
+
+        def fault(path: str) -> str | None:
+            try:
+                decode(self.image_folder / path, self.framing)
+            except DatasetError as error:
+                return str(error)
+            return None
+
+        there = [path for path, found in hashes.items() if found is not None]
+        with ThreadPoolExecutor(self.workers) as pool:
+            return [text for text in pool.map(fault, there) if text is not None]
+
+
+def _first(faults: list[str], folder: Path) -> str:
+    """Return one message for some faults: the only one, or their number and the first ones."""
+    if len(faults) == 1:
+        return faults[0]
+    more = len(faults) - _SHOWN_FAULTS
+    shown = [*faults[:_SHOWN_FAULTS], *([f"and {more} more"] if more > 0 else [])]
+    return f"{len(faults)} faults in the lists in {folder}:\n  " + "\n  ".join(shown)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedData(ListedData):
     """A data set of the paper: lists as released, or made from the official files."""
 
-    def remedy(self) -> str:
-        """Return what to do where there are no lists."""
-        return (
-            f"; name the folder with --data-root, or make the lists from the official files with "
-            f"'make-lists {self.name}'"
-        )
+    remedy: ClassVar[str] = (
+        "name the folder with --data-root, or make the lists from the official files with "
+        "'make-lists'"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +241,7 @@ class Flickr25K(PublishedData):
 
     name: ClassVar[str] = "FLICKR-25K"
     published: ClassVar[Mapping[str, float]] = {"alpha": 100.0}
-    expected: ClassVar[Mapping[SplitName, int]] = {
-        "train": 5_000,
-        "query": 1_700,
-        "database": 23_300,
-    }
+    expected: ClassVar[Sizes] = {"train": 5_000, "query": 1_700, "database": 23_300}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +249,7 @@ class NusWide(PublishedData):
     """NUS-WIDE: the 195,834 photographs that carry one of its 21 most frequent concepts."""
 
     name: ClassVar[str] = "NUS-WIDE"
-    expected: ClassVar[Mapping[SplitName, int]] = {
-        "train": 10_500,
-        "query": 2_100,
-        "database": 193_734,
-    }
+    expected: ClassVar[Sizes] = {"train": 10_500, "query": 2_100, "database": 193_734}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +257,7 @@ class MsCoco(PublishedData):
     """MS-COCO 2014: the 122,218 photographs of train and val that show one of its 80 objects."""
 
     name: ClassVar[str] = "MS-COCO"
-    expected: ClassVar[Mapping[SplitName, int]] = {
-        "train": 10_000,
-        "query": 5_000,
-        "database": 117_218,
-    }
+    expected: ClassVar[Sizes] = {"train": 10_000, "query": 5_000, "database": 117_218}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +283,17 @@ class FolderData(ListedData):
         """The data set's name in results."""
         return self.label or self.folder.resolve().name
 
-    def lists(self) -> dict[SplitName, ImageList]:
-        """Return the split lists, or the one list, split."""
+    def read_lists(self) -> tuple[Lists, list[str]]:
+        """Return the split lists, or the one list, split, and the faults."""
         if not self.list_file:
-            return super().lists()
-        listed = read_list(self.folder / self.list_file)
-        refuse_faults(listed, self.folder / self.list_file)
-        rows = seeded_splits(
-            len(listed), n_query=self.n_query, n_train=self.n_train, seed=self.split_seed
-        )
-        return {name: listed.take(rows[name].tolist()) for name in SPLITS}
+            return super().read_lists()
+        try:
+            listed = read_list(self.folder / self.list_file)
+            if listed.faults:
+                return {}, list(listed.faults)
+            rows = seeded_splits(
+                len(listed), n_query=self.n_query, n_train=self.n_train, seed=self.split_seed
+            )
+        except DatasetError as error:
+            return {}, [str(error)]
+        return {name: listed.take(rows[name].tolist()) for name in SPLITS}, []

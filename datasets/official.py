@@ -13,7 +13,7 @@ from pathlib import Path, PureWindowsPath
 import numpy as np
 
 from hashattack.datasets.base import DatasetError, UInt8Array
-from hashattack.datasets.image_lists import ImageList
+from hashattack.datasets.image_lists import ImageList, read_text
 
 _MIRFLICKR_IMAGES = 25_000
 _MIRFLICKR_RELEVANT = (
@@ -49,7 +49,7 @@ def mirflickr(folder: Path) -> ImageList:
     files = [found[name] for name in _MIRFLICKR_LABELS]
     labels = np.zeros((_MIRFLICKR_IMAGES, len(files)), dtype=np.uint8)
     for column, path in enumerate(files):
-        for number, line in enumerate(_text(path).split(), 1):
+        for number, line in enumerate(read_text(path).split(), 1):
             if not line.isdigit() or not 1 <= int(line) <= _MIRFLICKR_IMAGES:
                 raise DatasetError(f"{path} line {number}: '{line}' is no image number")
             labels[int(line) - 1, column] = 1
@@ -64,13 +64,13 @@ def nus_wide(folder: Path) -> ImageList:
     ``Labels_<concept>.txt`` (0 or 1 an image). The paths become ``images/<file name>``.
     """
     listed = _one(folder, "Imagelist.txt")
-    names = [PureWindowsPath(line.strip()).name for line in _text(listed).splitlines()]
+    names = [PureWindowsPath(line.strip()).name for line in read_text(listed).splitlines()]
     files = sorted(folder.rglob("AllLabels/Labels_*.txt")) or sorted(folder.rglob("Labels_*.txt"))
     if len(files) < _NUS_CONCEPTS:
         raise DatasetError(f"{folder}: {len(files)} concept files (Labels_….txt), expected 81")
     columns = {}
     for path in files:
-        values = np.array(_text(path).split())
+        values = np.array(read_text(path).split())
         if len(values) != len(names) or not np.isin(values, ["0", "1"]).all():
             raise DatasetError(
                 f"{path}: expected {len(names)} lines of 0 or 1, one for each of {listed.name}"
@@ -90,7 +90,7 @@ def coco(folder: Path) -> ImageList:
     for part in _COCO_PARTS:
         path = _one(folder, f"instances_{part}.json")
         try:
-            content = json.loads(_text(path))
+            content = json.loads(read_text(path))
             categories = sorted(content["categories"], key=lambda category: category["id"])
             column = {category["id"]: number for number, category in enumerate(categories)}
             classes = tuple(category["name"] for category in categories)
@@ -115,13 +115,6 @@ READERS: Mapping[str, Callable[[Path], ImageList]] = {
 def _labelled(paths: tuple[str, ...], labels: UInt8Array, classes: tuple[str, ...]) -> ImageList:
     """Return the images that carry a label."""
     return ImageList(paths, labels, classes).take(np.flatnonzero(labels.any(axis=1)).tolist())
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path} cannot be read as text ({error})") from None
 
 
 def _one(folder: Path, name: str) -> Path:

@@ -51,7 +51,7 @@ def test_the_doctor_goes_on_after_a_list_that_cannot_be_read(folder: Path, tmp_p
     (folder / "img/5.png").symlink_to(tmp_path / "elsewhere.png")
     diagnosis = examine(spec(folder).inspect(tmp_path), n_t=1)
     found = "\n".join(texts(diagnosis))
-    assert "the query list is empty" in found
+    assert "the query list in" in found
     assert "database list line 3: 'img/5.png' is a link that leaves" in found
     with pytest.raises(DatasetError, match=r"the query list in .* is empty"):
         spec(folder).load(tmp_path)

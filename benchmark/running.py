@@ -19,7 +19,7 @@ from hashattack.benchmark.plan.plan import Plan
 from hashattack.benchmark.progress.events import EventLog, Listener
 from hashattack.benchmark.provenance import versions
 from hashattack.benchmark.results.finished import Rerun, forget
-from hashattack.benchmark.results.manifest import MANIFEST, Manifest
+from hashattack.benchmark.results.manifest import Manifest, write_manifest
 from hashattack.benchmark.schedule.execution import Accepts, JobRecords
 from hashattack.benchmark.schedule.interrupts import StopRequest
 from hashattack.benchmark.schedule.loop import Loop, RunOutcome
@@ -95,11 +95,12 @@ def run_plan(
     Raises:
         RunStoppedError: a signal or a full disk ended it.
         FolderInUseError: another process writes to the folder.
+        FolderFormatError: another version of this program wrote to it.
         EngineError: there is no usable device or worker.
     """
     with hold(out):
         forget(out)
-        write_json(out / MANIFEST, manifest, ordered=True)
+        write_manifest(manifest, out)
         records = JobRecords(
             out,
             cache,

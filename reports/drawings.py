@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hashattack.benchmark.store.files import write_bytes
-from hashattack.benchmark.store.memo import Memo
+from hashattack.benchmark.store.files import Memo, write_bytes
 
 _NAME = ".drawn.json"
 

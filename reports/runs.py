@@ -12,14 +12,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from hashattack.benchmark.columns import DTYPES, names_of
-from hashattack.benchmark.results.findings import (
+from hashattack.benchmark.results.manifest import (
+    MISSING,
     crafted_beside,
     galleries,
     loss_curves,
     provenance,
+    read_manifest,
+    result_rows,
     retrieval_curves,
+    suite_tables,
 )
-from hashattack.benchmark.results.manifest import MISSING, read_manifest, result_rows, suite_tables
 from hashattack.benchmark.store.store import Arrays, JobRef, Store
 from hashattack.datasets.errors import UserError
 

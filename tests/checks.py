@@ -18,7 +18,7 @@ from hashattack.benchmark.regression.check import check
 from hashattack.benchmark.regression.comparison import Pair
 from hashattack.benchmark.regression.result import CheckResult, Thresholds
 from hashattack.benchmark.regression.trials import Trials
-from hashattack.benchmark.results.manifest import write_manifest
+from hashattack.benchmark.results.manifest import manifest_of, write_manifest
 from tests.conftest import InlineEngine, run_jobs
 
 ONE = ["source=DPSH-Tiny-32"]
@@ -50,7 +50,7 @@ class Checker:
         return found
 
     def _run(self, whole: Plan, plan: Plan) -> None:
-        write_manifest(whole, self.out)
+        write_manifest(manifest_of(whole), self.out)
         run_jobs(plan.jobs, self.out, InlineEngine(), None, self.cache, accepts=self._accepts)
 
     def _accepts(self, job: Job, _: object) -> bool:

@@ -160,10 +160,10 @@ def run_inline(
     suite: Suite, cache: Path, out: Path, listener: Recorder | None = None
 ) -> tuple[Plan, RunOutcome]:
     """Plan and run a suite in this process."""
-    from hashattack.benchmark.results.manifest import write_manifest
+    from hashattack.benchmark.results.manifest import manifest_of, write_manifest
 
     plan = make_plan(suite, cache)
-    write_manifest(plan, out)
+    write_manifest(manifest_of(plan), out)
     return plan, run_jobs(plan.jobs, out, InlineEngine(), listener, cache)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from hashattack.benchmark.columns import COLUMNS
+from hashattack.benchmark.results.manifest import FORMAT
 from hashattack.benchmark.store.files import write_json
 from hashattack.benchmark.store.keys import digest
 from hashattack.benchmark.store.store import JobRef, Store
@@ -82,7 +83,8 @@ def write_run(out: Path, cells: list[dict[str, Any]], suite: str = "fake") -> No
                 "curve_recall": np.array([0.1, 1.0]),
             }
             store.finish(JobRef("score", key), arrays, data, {}, PROVENANCE)
-    write_json(out / "plan.json", {"suite": {"name": suite}, "cells": listed, "jobs": jobs})
+    content = {"format": FORMAT, "suite": {"name": suite}, "cells": listed, "jobs": jobs}
+    write_json(out / "plan.json", content)
 
 
 @contextmanager

@@ -12,8 +12,7 @@ import pandas as pd
 from hashattack.benchmark.external.export import TrialFile
 from hashattack.benchmark.external.scoring import ScoreRequest, Submission, submit
 from hashattack.benchmark.external.trials import Origin
-from hashattack.benchmark.results.manifest import MANIFEST, read_manifest
-from hashattack.benchmark.store.files import write_json
+from hashattack.benchmark.results.manifest import read_manifest, write_manifest
 from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.reports.results import load_results
 from tests.conftest import InlineEngine, run_jobs
@@ -50,5 +49,5 @@ def scored(origin: Origin, trials: Path, cache: Path, to: Path, what: ScoreReque
 
 def run_submissions(origin: Origin, to: Path, made: list[Submission], cache: Path) -> None:
     plan, manifest = submit(origin, to, made)
-    write_json(to / MANIFEST, manifest, ordered=True)
+    write_manifest(manifest, to)
     run_jobs(plan.jobs, to, InlineEngine(), None, cache)

@@ -206,5 +206,5 @@ def test_a_run_knows_which_files_passed(tmp_path: Path, monkeypatch: pytest.Monk
         f"{file} fails check-plugin, so its rows are not comparable: mine (paper): it changes the "
         "hasher (and 1 more)"
     ]
-    monkeypatch.setattr("hashattack.benchmark.store.memo.program_digest", lambda: "edited")
+    monkeypatch.setattr("hashattack.benchmark.store.files.program_digest", lambda: "edited")
     assert list(unchecked([file], cache)) == never, "another program"

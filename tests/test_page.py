@@ -10,8 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hashattack.benchmark.results.findings import crafted_beside
-from hashattack.benchmark.results.manifest import read_manifest
+from hashattack.benchmark.results.manifest import crafted_beside, read_manifest
 from hashattack.benchmark.store.files import read_json
 from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.reports.cells import FIELDS, cell_lines

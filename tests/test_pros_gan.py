@@ -24,7 +24,7 @@ from hashattack.benchmark.contract.world import MemoryJournal, knowledge, learn,
 from hashattack.benchmark.plan.plan import make_plan
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.stages.attacking import Fit
-from hashattack.benchmark.store.journal import Journal, Stopwatch
+from hashattack.benchmark.store.store import Journal, Stopwatch
 from hashattack.benchmark.suites.parameters import override
 from hashattack.datasets.base import RetrievalData
 from hashattack.targets.training import to_pixels

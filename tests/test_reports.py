@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from hashattack.benchmark.columns import DTYPES
-from hashattack.benchmark.results.findings import galleries, retrieval_curves
+from hashattack.benchmark.results.manifest import galleries, retrieval_curves
 from hashattack.reports.drawings import Drawings
 from hashattack.reports.figures import draw_figures
 from hashattack.reports.leaderboard import Board, Line, leaderboards

@@ -63,7 +63,7 @@ def test_a_running_one_shows_slots_progress_and_failures(cache: Path, tmp_path: 
         write_json(tmp_path / ".holder.json", {"host": "here", "pid": 7})
         status = read_status(tmp_path)
     assert status.state == "running"
-    assert "pid 7" in status.told
+    assert "pid 7" in status.detail
     assert [(job.slot, job.done, job.total) for job in status.running] == [("cpu 1", 3, 10)]
     assert status.seconds_left == pytest.approx(90, abs=5)
     (failure,) = status.failures
@@ -73,7 +73,7 @@ def test_a_running_one_shows_slots_progress_and_failures(cache: Path, tmp_path: 
         assert part in text
     assert read_status(tmp_path).state == "killed", "no lock and no last word"
     events(Event("end", reason="SIGTERM stopped the run"))
-    assert read_status(tmp_path).told == "SIGTERM stopped the run; the same command continues"
+    assert read_status(tmp_path).detail == "SIGTERM stopped the run; the same command continues"
 
 
 def test_events_survive_a_line_cut_by_a_kill(tmp_path: Path) -> None:
@@ -196,5 +196,5 @@ def test_slots_are_named_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_manifest_alone_was_never_run(cache: Path, tmp_path: Path) -> None:
-    write_manifest(make_plan(small_suite(), cache), tmp_path)
+    write_manifest(manifest_of(make_plan(small_suite(), cache)), tmp_path)
     assert read_status(tmp_path).state == "never run"

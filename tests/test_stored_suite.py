@@ -10,7 +10,12 @@ import yaml
 from PIL import Image
 
 from hashattack.benchmark.plan.plan import Plan, make_plan
-from hashattack.benchmark.results.manifest import NoRunError, write_manifest
+from hashattack.benchmark.results.manifest import (
+    FolderFormatError,
+    NoRunError,
+    manifest_of,
+    write_manifest,
+)
 from hashattack.benchmark.results.stored_suite import stored_sizing, stored_suite
 from hashattack.benchmark.store.files import read_json, write_json
 from hashattack.benchmark.suites.loading import load_suite
@@ -51,7 +56,7 @@ def test_a_union_keeps_its_parts(cache: Path, tmp_path: Path) -> None:
     )
     suite = load_suite(str(tmp_path / "two.yaml"))
     plan = make_plan(suite, cache)
-    write_manifest(plan, tmp_path)
+    write_manifest(manifest_of(plan), tmp_path)
     stored = stored_suite(tmp_path)
     assert [part.name for part in stored.parts] == ["table1", "table2"]
     assert stored == suite
@@ -61,10 +66,10 @@ def test_a_union_keeps_its_parts(cache: Path, tmp_path: Path) -> None:
 def test_batches_that_were_left_open_are_those_that_were_found(cache: Path, tmp_path: Path) -> None:
     suite = small_suite(compute={"batch": "auto"})
     plan = make_plan(suite, cache, lambda *_: 8)
-    write_manifest(plan, tmp_path)
+    write_manifest(manifest_of(plan), tmp_path)
     stored = stored_suite(tmp_path)
     assert same(make_plan(stored, cache, stored_sizing(tmp_path)), plan)
-    write_manifest(make_plan(small_suite(), cache), tmp_path / "other")
+    write_manifest(manifest_of(make_plan(small_suite(), cache)), tmp_path / "other")
     wider = small_suite(compute={"batch": "auto"}, datasets={"dataset": "digits", "params": SMALL})
     with pytest.raises(SuiteError, match="has no job of Tiny at 64 pixels"):
         make_plan(wider, cache, stored_sizing(tmp_path / "other"))
@@ -78,7 +83,7 @@ def test_relative_paths_are_found_from_anywhere(
     for given in ({"root": str(root.relative_to(tmp_path))}, {}):
         data = {"dataset": "folder", "params": {**given, "side": 32, "resize": 32}}
         plan = make_plan(small_suite(datasets=data), cache)
-        write_manifest(plan, tmp_path / "out")
+        write_manifest(manifest_of(plan), tmp_path / "out")
         monkeypatch.chdir("/")
         stored = stored_suite(tmp_path / "out")
         assert stored.datasets[0].params["root"] == str(root)
@@ -87,7 +92,7 @@ def test_relative_paths_are_found_from_anywhere(
 
 
 def test_checkpoints_and_weights_keep_their_place(tmp_path: Path, cache: Path) -> None:
-    write_manifest(make_plan(small_suite(), cache), tmp_path)
+    write_manifest(manifest_of(make_plan(small_suite(), cache)), tmp_path)
     manifest = read_json(tmp_path / "plan.json") or {}
     first = manifest["suite"]["targets"][0]
     first |= {"checkpoint": "made/{method}-{bits}.safetensors", "weights": "/there/tiny.pth"}
@@ -100,12 +105,13 @@ def test_checkpoints_and_weights_keep_their_place(tmp_path: Path, cache: Path) -
 def test_what_cannot_be_read_says_so(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(NoRunError, match="holds no run"):
         stored_suite(tmp_path)
-    write_manifest(make_plan(small_suite(), cache), tmp_path)
+    write_manifest(manifest_of(make_plan(small_suite(), cache)), tmp_path)
     manifest = read_json(tmp_path / "plan.json") or {}
-    del manifest["parts"]
-    write_json(tmp_path / "plan.json", manifest)
-    with pytest.raises(SuiteError, match="earlier version"):
+    write_json(tmp_path / "plan.json", {**manifest, "format": 1})
+    with pytest.raises(FolderFormatError, match="another version of this program"):
         stored_suite(tmp_path)
+    with pytest.raises(FolderFormatError, match="in another folder with --out"):
+        write_manifest(manifest_of(make_plan(small_suite(), cache)), tmp_path)
     manifest["suite"]["attacks"].append({"attack": "gone"})
     write_json(tmp_path / "plan.json", {**manifest, "parts": []})
     with pytest.raises(SuiteError, match="unknown attack 'gone'"):

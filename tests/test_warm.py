@@ -125,7 +125,7 @@ def test_other_arguments_and_surroundings_are_another_run(
         patch.setitem(os.environ, "TORCH_HOME", str(tmp_path))
         assert done.recall() is None
     with monkeypatch.context() as patch:
-        patch.setattr("hashattack.benchmark.store.memo.program_digest", lambda: "edited")
+        patch.setattr("hashattack.benchmark.store.files.program_digest", lambda: "edited")
         assert done.recall() is None
     with FileLock(done.out / ".lock"):
         assert done.recall() is None, "another process writes to the folder"

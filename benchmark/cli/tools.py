@@ -46,7 +46,7 @@ def list_command(
 ) -> None:
     """List the names a suite can use, with their parameters and defaults."""
     from hashattack.benchmark.plugins import installed_plugins, load_plugins
-    from hashattack.benchmark.store.memo import Memo
+    from hashattack.benchmark.store.files import Memo
 
     tables: dict[Kind, Callable[[], Table]] = {
         "attacks": lambda: attacks_table(protocol),
@@ -184,7 +184,7 @@ def status_text(status: Status) -> str:
     """Return the text of a run's status for a terminal."""
     from hashattack.benchmark.names import span
 
-    parts = [f"{status.out}: {status.state}" + (f" ({status.told})" if status.told else "")]
+    parts = [f"{status.out}: {status.state}" + (f" ({status.detail})" if status.detail else "")]
     rows = [[s.stage, s.jobs, s.done, s.running, s.failed] for s in status.stages]
     rows.append(["all", *(sum(counts) for counts in list(zip(*rows, strict=True))[1:])])
     parts.append(tabulate(rows, ["stage", "jobs", "done", "running", "failed"], tablefmt="simple"))

@@ -16,7 +16,7 @@ from typing import Literal, TypeVar
 
 from hashattack.benchmark.names import first_line
 from hashattack.benchmark.plugins import FOREIGN, source_digest
-from hashattack.benchmark.store.memo import Memo
+from hashattack.benchmark.store.files import Memo
 from hashattack.datasets.errors import UserError
 
 T = TypeVar("T")

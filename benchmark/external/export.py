@@ -20,8 +20,7 @@ from torch import nn
 
 from hashattack.benchmark.external import ExternalError
 from hashattack.benchmark.external.trials import Origin, Trial, TrialIdentity
-from hashattack.benchmark.results.adoption import take
-from hashattack.benchmark.store.files import write_bytes
+from hashattack.benchmark.store.files import link_or_copy, write_bytes
 from hashattack.benchmark.store.store import JobRef
 from hashattack.benchmark.suites.suite import faults
 from hashattack.datasets.base import RetrievalData, SplitName
@@ -203,7 +202,7 @@ class _Export:
         name = f"{stem}-{self.origin.store.output(ref)[:12]}.safetensors"
         if name not in self.written:
             (self.to / name).parent.mkdir(parents=True, exist_ok=True)
-            take(self.origin.store.tensors(ref), self.to / name)
+            link_or_copy(self.origin.store.tensors(ref), self.to / name)
             self.written[name] = 1
         return name
 

@@ -25,11 +25,10 @@ from hashattack.benchmark.external.submission import (
 from hashattack.benchmark.external.trials import Origin, Trial
 from hashattack.benchmark.jobs import Context, Job, Output, implements
 from hashattack.benchmark.names import nearest
-from hashattack.benchmark.pipeline import STAGES
+from hashattack.benchmark.pipeline import PREPARING, STAGES
 from hashattack.benchmark.plan.cells import Cell, describe, obstacle
 from hashattack.benchmark.plan.plan import Plan, assemble
 from hashattack.benchmark.registry import registry
-from hashattack.benchmark.results.adoption import adopt
 from hashattack.benchmark.results.manifest import MANIFEST, Manifest, manifest_of, read_manifest
 from hashattack.benchmark.store.folder import hold
 from hashattack.benchmark.store.store import Store
@@ -293,8 +292,10 @@ def submit(origin: Origin, to: Path, submissions: Sequence[Submission]) -> tuple
         if before.get(_ORIGIN) != manifest[_ORIGIN]:
             owner = f"scores on hashers of {before[_ORIGIN]}" if _ORIGIN in before else "a run"
             raise ExternalError(f"--to {to} holds {owner}; choose another folder")
-        adopt(plan.jobs.values(), origin.out, to)
         store = Store(to / "store")
+        for job in plan.jobs.values():
+            if job.stage in PREPARING:
+                store.adopt(job.ref, origin.store)
         upstream = [job for job in plan.jobs.values() if job.stage in _UPSTREAM]
         missing = [job.label for job in upstream if not store.is_done(job.ref)]
     if missing:

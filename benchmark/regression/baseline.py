@@ -14,7 +14,7 @@ from safetensors.numpy import save
 from hashattack.benchmark.plan.cells import row_filter
 from hashattack.benchmark.regression.trials import HASHERS, Trials, read_trials
 from hashattack.benchmark.results.manifest import read_manifest
-from hashattack.benchmark.results.stored_suite import kept_suite, restored_suite, stored_batches
+from hashattack.benchmark.results.stored_suite import restored_suite, stored_batches
 from hashattack.benchmark.store.files import write_bytes
 from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.benchmark.suites.sources import SuiteError
@@ -147,7 +147,7 @@ def freeze(
         NoRunError: the folder holds no run.
         BaselineError: no cell of it has a result.
     """
-    manifest = kept_suite(read_manifest(out), f"the suite of {out}")
+    manifest = read_manifest(out)
     matches = row_filter(only)
     kept = [
         one

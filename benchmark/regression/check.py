@@ -22,7 +22,6 @@ from hashattack.benchmark.regression.candidates import (
 )
 from hashattack.benchmark.regression.comparison import CellResult, Pair, compare
 from hashattack.benchmark.regression.result import CheckResult, Outcome, Thresholds, judge
-from hashattack.benchmark.results.adoption import adopt
 from hashattack.benchmark.results.manifest import NoRunError, read_manifest
 from hashattack.benchmark.store.store import Store
 
@@ -55,7 +54,10 @@ def check(
     _refuse_folder(baseline, out)
     plan = plan_candidates(request, baseline, out, cache)
     if baseline.folder is not None and not request.retrained:
-        adopt(plan.jobs.values(), baseline.folder, out)
+        ours, theirs = Store(out / "store"), Store(baseline.folder / "store")
+        for job in plan.jobs.values():
+            if job.stage in PREPARING:
+                ours.adopt(job.ref, theirs)
     # Data, settings, targets and draws must be the baseline's before anything is crafted.
     planned_pairs(request, baseline, plan, out)
     prepared = {key: job for key, job in plan.jobs.items() if job.ref.stage in PREPARING}

@@ -1,26 +1,34 @@
-"""The manifest of a run: its cells and jobs as plain data, so that reports need no torch."""
+"""What an output folder holds: the manifest of its run, result rows, curves, pictures, provenance.
+
+The manifest (``plan.json``) has the cells and jobs of a plan as plain data. Imports no torch.
+"""
 
 from __future__ import annotations
 
 import functools
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hashattack.attacks.protocols import PROTOCOLS
 from hashattack.benchmark.columns import COLUMNS, names_of
 from hashattack.benchmark.pipeline import IN_ROW
+from hashattack.benchmark.progress.events import last_run
 from hashattack.benchmark.store.keys import canonical
 from hashattack.benchmark.store.files import read_json, write_json
-from hashattack.benchmark.store.store import JobRef, Store
+from hashattack.benchmark.store.store import Arrays, JobRef, Store
 from hashattack.datasets.errors import UserError
 
 if TYPE_CHECKING:
     from hashattack.benchmark.plan.plan import Plan
 
+FORMAT = 2  # of an output folder; raise it when an older one would be misread
 MANIFEST = "plan.json"
 Manifest = dict[str, Any]
-# What a row without a result may have: an attack that fails can say what it likes, but not score.
+# The metrics that a row without a result may have: those that are measured before scoring.
 MEASURED = names_of("distortion")
+_LIBRARY = "library version"  # in the canonical form of a part that requires one
 MISSING = "missing"  # the status of a cell that has neither result nor reason
 
 
@@ -28,17 +36,25 @@ class NoRunError(UserError):
     """A folder that holds no run."""
 
 
-def write_manifest(plan: Plan, out: Path) -> None:
-    """Write :func:`manifest_of` a plan to ``plan.json``."""
-    write_json(out / MANIFEST, manifest_of(plan), ordered=True)  # as overrides stand in the rows
+class FolderFormatError(UserError):
+    """An output folder that another version of this program wrote."""
 
 
-def manifest_of(plan: Plan) -> dict[str, Any]:
-    """Return what a plan crosses and which jobs fill each cell.
+def write_manifest(manifest: Manifest, out: Path) -> None:
+    """Write a manifest to ``plan.json``.
 
-    Beside the suite stand what it leaves out when it is dumped, the ``parts`` it is the union of,
-    and what its values are to be read with: the working ``folder`` that relative paths start from,
-    the values of its ``protocols``, and the ``sides`` of the images by fingerprint.
+    Raises:
+        FolderFormatError: another version of this program wrote to the folder.
+    """
+    _check_format(out, read_json(out / MANIFEST))
+    write_json(out / MANIFEST, manifest, ordered=True)  # as overrides stand in the rows
+
+
+def manifest_of(plan: Plan) -> Manifest:
+    """Return the cells and jobs of a plan, and what it takes to restore its suite.
+
+    That is the ``suite`` with the ``parts`` it is the union of, the ``folder`` that relative paths
+    start from, the values of its ``protocols``, and the ``sides`` of the images by fingerprint.
     """
     cells = [
         {
@@ -58,6 +74,7 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
         for key, job in plan.jobs.items()
     }
     return {
+        "format": FORMAT,
         "suite": plan.suite.model_dump(mode="json"),
         "parts": [part.model_dump(mode="json") for part in plan.suite.parts],
         "folder": str(Path.cwd()),
@@ -73,30 +90,40 @@ def _protocols(plan: Plan) -> list[str]:
     return sorted({name for suite in suites for name in suite.protocols})
 
 
-def read_manifest(out: Path) -> dict[str, Any]:
-    """Return the manifest of a folder: ``suite``, ``cells``, ``jobs`` and what stands beside them.
+def read_manifest(out: Path) -> Manifest:
+    """Return the manifest of a folder; see :func:`manifest_of`.
 
     Raises:
         NoRunError: there is none.
+        FolderFormatError: another version of this program wrote it.
     """
     manifest = read_json(out / MANIFEST)
     if manifest is None:
         raise NoRunError(f"{out} holds no run (no {MANIFEST}); name an output folder with --out")
+    _check_format(out, manifest)
     return manifest
+
+
+def _check_format(out: Path, manifest: Manifest | None) -> None:
+    found = FORMAT if manifest is None else manifest.get("format", 1)
+    if found != FORMAT:
+        raise FolderFormatError(
+            f"{out} was written by another version of this program (format {found}, this one is "
+            f"{FORMAT}): read it with that version, or run the suite in another folder with --out"
+        )
 
 
 def suite_tables(out: Path) -> list[str]:
     """Return the tables of the paper that the run's suite fills."""
-    manifest = read_json(out / MANIFEST) or {}
-    return list(manifest.get("suite", {}).get("tables", []))
+    return list(read_manifest(out)["suite"].get("tables", []))
 
 
-def result_rows(out: Path, manifest: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    """Return one row for every cell; one that has not been run says so in its status.
+def result_rows(out: Path, manifest: Manifest | None = None) -> list[dict[str, Any]]:
+    """Return one row for every cell, with the status ``missing`` where it has not been run.
 
     Args:
         out: the output folder.
-        manifest: the cells asked for; None for those of the folder.
+        manifest: the cells; None for those of the folder.
 
     Raises:
         NoRunError: the folder has no manifest.
@@ -107,7 +134,7 @@ def result_rows(out: Path, manifest: dict[str, Any] | None = None) -> list[dict[
 
 
 class _Records:
-    """What a store says of the jobs of a manifest, each read once."""
+    """The records of the jobs of a manifest, each read once."""
 
     def __init__(self, store: Store, jobs: dict[str, Any]) -> None:
         self._store, self.jobs = store, jobs
@@ -124,7 +151,7 @@ class _Records:
         return failed if self.record(key) is None else None
 
     def _stale(self, key: str) -> bool:
-        """Whether what a job stands on failed since, or was made anew with another result."""
+        """Whether an input of a job failed since, or was made again with another result."""
         made = (self.record(key) or {"inputs": {}})["inputs"]
         for role, before in self.jobs[key]["inputs"].items():
             record = self.record(before)
@@ -135,7 +162,7 @@ class _Records:
         return False
 
     def notes(self, key: str) -> str:
-        """Return what a reader of the row must know about how a job ran."""
+        """Return the notes of a job for its row."""
         record = self.record(key) or {"provenance": {}}
         return "; ".join(record["provenance"].get("notes", ()))
 
@@ -151,7 +178,7 @@ def _row(cell: dict[str, Any], records: _Records) -> dict[str, Any]:
         if record is not None and not records.stale(key):
             if stage == "craft":
                 row["device"] = record["provenance"]["device"]
-            row.update(_columns(record["data"]))
+            row.update({name: v for name, v in record["data"].items() if name in COLUMNS})
     upstream = _upstream(chain["score"], records.jobs)
     row["notes"] = "; ".join(filter(None, map(records.notes, upstream)))
     if records.record(chain["score"]) is not None and not records.stale(chain["score"]):
@@ -167,12 +194,8 @@ def _row(cell: dict[str, Any], records: _Records) -> dict[str, Any]:
     return {**row, "status": MISSING, "reason": "not run yet"}
 
 
-def _columns(data: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in data.items() if name in COLUMNS}
-
-
 def _upstream(key: str, jobs: dict[str, Any]) -> list[str]:
-    """Return the job and all it stands on, inputs first."""
+    """Return a job and all jobs it needs, inputs first."""
     ordered: dict[str, None] = {}
 
     def visit(one: str) -> None:
@@ -183,3 +206,148 @@ def _upstream(key: str, jobs: dict[str, Any]) -> list[str]:
 
     visit(key)
     return list(ordered)
+
+
+def loss_curves(out: Path) -> list[dict[str, Any]]:
+    """Return the loss curves of every generator of the run, also of those that failed.
+
+    One item per value: the columns that identify the attack, ``source``, ``attack_seed``,
+    ``loss``, ``epoch`` (from 1), ``value``.
+    """
+    manifest = read_manifest(out)
+    store = Store(out / "store")
+    points: dict[str, list[dict[str, Any]]] = {}
+    for cell in manifest["cells"]:
+        craft = manifest["jobs"].get(cell["jobs"].get("craft"), {"inputs": {}})
+        key = craft["inputs"].get("crafting")
+        if key is None or key in points:
+            continue
+        ref = JobRef("fit", key)
+        found = store.record(ref) or store.failure(ref) or {"data": {}}
+        row = cell["row"]
+        points[key] = [
+            {
+                **_identity(row),
+                "source": row["source"],
+                "attack_seed": row["attack_seed"],
+                "loss": name,
+                "epoch": epoch,
+                "value": value,
+            }
+            for name, values in found["data"].get("curves", {}).items()
+            for epoch, value in enumerate(values, start=1)
+        ]
+    return [point for listed in points.values() for point in listed]
+
+
+def retrieval_curves(out: Path) -> list[dict[str, Any]]:
+    """Return precision and recall of every white-box cell, one item per length of the result list.
+
+    Keys: the columns that identify the attack, ``dataset``, ``protocol``, ``policy``, ``source``,
+    ``seed``, ``top``, ``precision``, ``recall``.
+    """
+    manifest = read_manifest(out)
+    store = Store(out / "store")
+    points = []
+    for cell in manifest["cells"]:
+        row = cell["row"]
+        ref = JobRef("score", cell["jobs"].get("score", ""))
+        if row["source"] != row["victim"] or store.record(ref) is None:
+            continue
+        arrays = store.arrays(ref)
+        points += [
+            {
+                **_identity(row),
+                "dataset": row["dataset"],
+                "protocol": row["protocol"],
+                "policy": row["policy"],
+                "source": row["source"],
+                "seed": row["draw_seed"],
+                "top": int(top),
+                "precision": float(precision),
+                "recall": float(recall),
+            }
+            for top, precision, recall in zip(
+                arrays["curve_top"], arrays["curve_precision"], arrays["curve_recall"], strict=True
+            )
+        ]
+    return points
+
+
+def _identity(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a row that identify its attack and its hyper-parameters."""
+    names = ("attack", "title", "variant", "overrides", "params")
+    return {name: row.get(name, "") for name in names}
+
+
+def crafted_beside(out: Path, manifest: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many scored cells of a store are of attacks that are not in a manifest.
+
+    By attack id, in the order of their names. Superseded cells of the manifest's own attacks (other
+    hyper-parameters, or code before an edit) are left out.
+    """
+    store, jobs = Store(out / "store"), manifest["jobs"]
+    present = {cell["row"]["attack"] for cell in manifest["cells"]}
+    found: Counter[str] = Counter()
+    for score in store.records("score"):
+        if score["key"] in jobs:
+            continue
+        codes = score["provenance"].get("input_keys", {}).get("codes", "")
+        hashed = store.record(JobRef("hash", codes))  # none of a code-only attack
+        craft = codes if hashed is None else hashed["provenance"]["input_keys"]["images"]
+        made = store.record(JobRef("craft", craft)) or {"provenance": {}}
+        attack = (made["provenance"].get("task", {}).get("attack") or {}).get("id")
+        if attack is not None and attack not in present:
+            found[attack] += 1
+    return dict(sorted(found.items()))
+
+
+def galleries(out: Path) -> Iterator[tuple[dict[str, Any], Arrays, list[str]]]:
+    """Yield the row, the pictures and the names of the classes of every cell that has pictures."""
+    manifest = read_manifest(out)
+    store = Store(out / "store")
+    for cell in manifest["cells"]:
+        ref = JobRef("gallery", cell["jobs"].get("gallery", ""))
+        record = store.record(ref) if ref.key else None
+        if record is not None:
+            yield cell["row"], store.arrays(ref), record["data"]["classes"]
+
+
+def provenance(out: Path) -> dict[str, Any]:
+    """Return where a run's results come from.
+
+    Keys: ``folder``, ``suite``, ``command`` (of the last run), ``data`` (fingerprints by name),
+    ``seeds`` (how many), and, each sorted, ``protocols``, ``versions``, ``devices``, ``revisions``.
+    """
+    manifest = read_manifest(out)
+    store = Store(out / "store")
+    made = [
+        record["provenance"]
+        for key, job in manifest["jobs"].items()
+        if (record := store.record(JobRef(job["stage"], key))) is not None
+    ]
+    events = last_run(out)
+    rows = [cell["row"] for cell in manifest["cells"]]
+    libraries = ("python", "torch", "torchvision", "machine")
+    parts = [part for one in made for part in _parts(one.get("task", {}))]
+    return {
+        "folder": str(out),
+        "suite": manifest["suite"]["name"],
+        "command": events[0].get("command", "") if events else "",
+        "data": {row["dataset"]: row["dataset_fingerprint"] for row in rows},
+        "protocols": sorted({row["protocol"] for row in rows}),
+        "seeds": len({row["draw_seed"] for row in rows}),
+        "versions": sorted(
+            {", ".join(f"{n} {one[n]}" for n in libraries) for one in made}
+            | {part[_LIBRARY] for part in parts if _LIBRARY in part}
+        ),
+        "devices": sorted({f"{one['device']} on {one['host']}" for one in made}),
+        "revisions": sorted({one["revision"] or "no git revision" for one in made}),
+    }
+
+
+def _parts(task: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the parts of attacks in a task's canonical form."""
+    attack = task.get("attack") or {}
+    found = (task.get("part"), attack.get("target_code"), attack.get("crafting"))
+    yield from (part for part in found if part is not None)

@@ -1,4 +1,4 @@
-"""How a run stands, read from its folder by another process. Imports no torch."""
+"""The status of a run, read from its folder by another process. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hashattack.benchmark.results.manifest import read_manifest
-from hashattack.benchmark.store.folder import current_run, progress_file
+from hashattack.benchmark.store.folder import current_run, described, progress_file
 from hashattack.benchmark.store.folder import holder_of
 from hashattack.benchmark.pipeline import STAGES
 from hashattack.benchmark.store.files import read_json
@@ -21,7 +21,7 @@ _LOG_LINES = 5
 
 @dataclass(frozen=True)
 class StageCount:
-    """The jobs of a stage and what became of them."""
+    """How many jobs a stage has, and how many are done, failed or running."""
 
     stage: str
     jobs: int
@@ -32,7 +32,7 @@ class StageCount:
 
 @dataclass(frozen=True)
 class RunningJob:
-    """A job that runs now; ``done`` of ``total`` units, where it tells."""
+    """A job that runs now; ``done`` of ``total`` units, where it reports them."""
 
     slot: str
     label: str
@@ -55,11 +55,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class Status:
-    """A run as it stands; ``state`` is running, finished, stopped, killed or never run."""
+    """The status of a run; ``state`` is running, finished, stopped, killed or never run."""
 
     out: str
     state: str
-    told: str  # who runs it, or how it ended
+    detail: str  # the process that runs it, or how it ended
     stages: list[StageCount]
     slots: list[str]
     running: list[RunningJob]
@@ -68,7 +68,7 @@ class Status:
 
 
 def read_status(out: Path) -> Status:
-    """Return how the run in a folder stands.
+    """Return the status of the run in a folder.
 
     Raises:
         NoRunError: the folder holds none.
@@ -80,7 +80,7 @@ def read_status(out: Path) -> Status:
     if holder is not None and events and current_run(out) not in (None, events[0]["run"]):
         events = []  # the run that holds the folder has yet to begin
     running = _running(out, events) if holder is not None else []
-    at_work = Counter(jobs[key]["stage"] for key, _ in running if key in jobs)
+    busy = Counter(jobs[key]["stage"] for key, _ in running if key in jobs)
     counts: dict[str, Counter[str]] = {stage: Counter() for stage in STAGES}
     failures = []
     for key, job in jobs.items():
@@ -96,7 +96,7 @@ def read_status(out: Path) -> Status:
         out=str(out),
         **_state(holder, events),
         stages=[
-            StageCount(stage, count["jobs"], count["done"], count["failed"], at_work[stage])
+            StageCount(stage, count["jobs"], count["done"], count["failed"], busy[stage])
             for stage, count in counts.items()
             if count
         ],
@@ -109,17 +109,17 @@ def read_status(out: Path) -> Status:
 
 def _state(holder: dict[str, Any] | None, events: list[dict[str, Any]]) -> dict[str, str]:
     if holder is not None:
-        told = ", ".join(f"{name} {value}" for name, value in holder.items())
-        asked = any(event["event"] == "stopping" for event in events)
-        return {"state": "running", "told": told + (", asked to stop" if asked else "")}
+        stopping = any(event["event"] == "stopping" for event in events)
+        detail = described(holder) + (", asked to stop" if stopping else "")
+        return {"state": "running", "detail": detail}
     if not events:
-        return {"state": "never run", "told": "the folder holds a plan and no run"}
+        return {"state": "never run", "detail": "the folder holds a plan and no run"}
     last = events[-1]
     if last["event"] != "end":
-        return {"state": "killed", "told": "it ended without a word; the same command continues"}
+        return {"state": "killed", "detail": "the same command continues"}
     if last["reason"] == "finished":
-        return {"state": "finished", "told": ""}
-    return {"state": "stopped", "told": f"{last['reason']}; the same command continues"}
+        return {"state": "finished", "detail": ""}
+    return {"state": "stopped", "detail": f"{last['reason']}; the same command continues"}
 
 
 def _running(out: Path, events: list[dict[str, Any]]) -> list[tuple[str, RunningJob]]:
@@ -133,15 +133,15 @@ def _running(out: Path, events: list[dict[str, Any]]) -> list[tuple[str, Running
     now = time.time()
     listed = []
     for key, event in started.items():
-        told = read_json(progress_file(out, key)) or {}
-        job = RunningJob(event["slot"], event["label"], now - event["time"], **told)
+        progress = read_json(progress_file(out, key)) or {}
+        job = RunningJob(event["slot"], event["label"], now - event["time"], **progress)
         listed.append((key, job))
     return listed
 
 
 def _left(events: list[dict[str, Any]]) -> float | None:
-    told = [event for event in events if "left" in event]
-    return max(0.0, told[-1]["left"] - (time.time() - told[-1]["time"])) if told else None
+    known = [event for event in events if "left" in event]
+    return max(0.0, known[-1]["left"] - (time.time() - known[-1]["time"])) if known else None
 
 
 def _failure(out: Path, key: str, job: dict[str, Any], failure: dict[str, Any]) -> Failure:

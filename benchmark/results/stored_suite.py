@@ -1,4 +1,4 @@
-"""The suite of an output folder, as its run left it in ``plan.json``: without the suite's file."""
+"""The suite of an output folder, restored from its manifest."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from hashattack.benchmark.suites.suite import ANY_ATTACK, DatasetEntry, Suite, T
 from hashattack.targets.backbones import Backbone
 from hashattack.targets.hasher import NAMED_WEIGHTS
 
-_DATA = "data"  # where data sets lie unless somebody says otherwise
+_DATA = "data"  # the default folder of data sets
 _EXTERNAL = "External"  # the task that reads images or codes of other code; no suite plans it
-_REMEDY = "the command that made it writes it anew, and does nothing again"
+_REMEDY = "run the command that made it again"
 
 
 def stored_suite(out: Path, *, attacks: bool = True) -> Suite:
-    """Return the suite of a folder, with every path as it was meant where the run was started.
+    """Return the suite of a folder, its relative paths resolved where the run was started.
 
     Args:
         out: the output folder.
-        attacks: look their names up, too; without, one whose plug-in is not there may stand in it.
+        attacks: check their names, too; without, a plug-in's attack may be absent.
 
     Raises:
         NoRunError: the folder holds none.
-        SuiteError: it was written by an earlier version, names what is not there, or the folder
-            holds scores of what other code made.
+        SuiteError: it names what does not exist, or the folder holds scores of external images or
+            codes.
     """
     manifest = read_manifest(out)
     if any(job["task"]["type"] == _EXTERNAL for job in manifest["jobs"].values()):
-        raise SuiteError(f"{out} holds what other code made, which no suite makes again")
+        raise SuiteError(f"{out} holds scores of external images or codes, which no suite can make")
     return restored_suite(manifest, f"the suite of {out}", attacks=attacks)
 
 
@@ -48,18 +48,17 @@ def restored_suite(
     attacks: bool = True,
     data_root: Path | None = None,
 ) -> Suite:
-    """Return a suite from what was kept of it.
+    """Return a suite from a manifest or a frozen baseline.
 
     Args:
         content: its ``suite``, ``parts`` and the ``folder`` its relative paths start from.
         origin: what an error calls it.
-        attacks: look their names up, too.
-        data_root: with one folder a data set; None for where it was.
+        attacks: check their names, too.
+        data_root: the folder with one folder per data set; None for where each was.
 
     Raises:
-        SuiteError: it was written by an earlier version, or names what is not there.
+        SuiteError: it names what does not exist.
     """
-    content = kept_suite(content, origin)
     whole, context = {**content["suite"], "parts": content["parts"]}, {} if attacks else ANY_ATTACK
     try:
         suite = validate(Suite, whole, origin, context)
@@ -71,19 +70,8 @@ def restored_suite(
     return _placed(with_root(suite, began / _DATA), began)
 
 
-def kept_suite(content: Mapping[str, Any], origin: str) -> dict[str, Any]:
-    """Return what was kept of a suite, if all was.
-
-    Raises:
-        SuiteError: it was written by an earlier version.
-    """
-    if "parts" not in content:
-        raise SuiteError(f"{origin} was kept by an earlier version; {_REMEDY}")
-    return dict(content)
-
-
 def stored_batches(manifest: Mapping[str, Any]) -> dict[tuple[str, int], int]:
-    """Return the batches a run's jobs took, by backbone (canonical JSON) and side in pixels."""
+    """Return the batches of a run's jobs, by backbone (canonical JSON) and side in pixels."""
     known: dict[tuple[str, int], int] = {}
     for job in manifest["jobs"].values():
         task = job["task"]
@@ -91,7 +79,7 @@ def stored_batches(manifest: Mapping[str, Any]) -> dict[tuple[str, int], int]:
         if specs and "compute" in task:
             side = manifest["sides"][task["fingerprint"]]
             name = (canonical_json(specs[0]["backbone"]), side)
-            # Of parts with more queries and fewer: the graph lowers it again for the fewer.
+            # The largest: the graph lowers it again for a part of the suite with fewer queries.
             known[name] = max(known.get(name, 0), task["compute"]["batch"])
     return known
 
@@ -106,11 +94,11 @@ def stored_sizing(out: Path) -> Sizing:
 
 
 def sizing_of(known: Mapping[tuple[str, int], int], origin: str) -> Sizing:
-    """Return batches that were taken before, for a suite that leaves them open.
+    """Return a function that finds a run's batches, for a suite that leaves them open.
 
     Args:
         known: see :func:`stored_batches`.
-        origin: what an error calls the place they come from.
+        origin: what an error calls their folder or file.
     """
 
     def find(backbone: Backbone, side: int, compute: Compute) -> int:  # noqa: ARG001 - one a suite

@@ -17,7 +17,7 @@ from hashattack.benchmark.networks import first_batch
 from hashattack.benchmark.pipeline import STAGES
 from hashattack.benchmark.stages.attacker import FITTED_ROLES, attacker_view
 from hashattack.benchmark.stages.crafting import Assignment, Clock, craft_images
-from hashattack.benchmark.store.journal import Stopwatch
+from hashattack.benchmark.store.store import Stopwatch
 from hashattack.datasets.base import RetrievalData, UInt8Array
 from hashattack.datasets.draws import Policy, draw_targets, eligible_rows
 from hashattack.targets.hasher import TargetSpec

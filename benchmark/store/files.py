@@ -1,14 +1,22 @@
-"""Files: written whole or not at all, read, hashed. Imports no torch."""
+"""Files: written whole or not at all, read, hashed; memos of computed values. No torch."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hashattack.benchmark.provenance import program_digest
+from hashattack.benchmark.store.keys import digest
 from hashattack.datasets.files import replacing
+
+logger = logging.getLogger(__name__)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -32,6 +40,15 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def link_or_copy(file: Path, to: Path) -> None:
+    """Link a file, or copy it where that cannot be; an existing one is replaced."""
+    to.unlink(missing_ok=True)
+    try:
+        os.link(file, to)
+    except OSError:
+        shutil.copy2(file, to)  # with its time of change, which is in its stamp
+
+
 def stamp(path: Path) -> list[int]:
     """Return a file's size and time of change, which stay the same until it is written to."""
     status = path.stat()
@@ -47,3 +64,27 @@ def file_sha256(path: Path) -> str:
 def _sha256(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 - the stamp is in the key
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Memo:
+    """Values in a JSON file that hold while this program, and what else is named, is the same.
+
+    Args:
+        path: the file; where it cannot be written, nothing is kept.
+        names: what the values depend on beside the program, JSON-able.
+    """
+
+    def __init__(self, path: Path, *names: Any) -> None:
+        self._path, self._key = path, digest([program_digest(), *names])
+
+    def read(self) -> dict[str, Any]:
+        """Return the values by name; empty where there are none that still hold."""
+        known = read_json(self._path) or {}
+        return dict(known["values"]) if known.get("key") == self._key else {}
+
+    def write(self, values: Mapping[str, Any]) -> None:
+        """Replace the values, JSON-able."""
+        try:
+            write_json(self._path, {"key": self._key, "values": dict(values)}, ordered=True)
+        except OSError as error:
+            logger.debug("%s is not kept: %s", self._path, error)

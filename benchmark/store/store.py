@@ -1,10 +1,10 @@
-"""The store: the truth about what is done. Imports no torch.
+"""The store: records and tensors of jobs, which alone say what is done. Imports no torch.
 
-One folder a job, ``store/<stage>/<key>/``. A job writes, in this order and each atomically: a
-start marker, its tensors (safetensors), its done record with the tensors' SHA-256 and those of
-the inputs it read. A job is *current* when its record is there, its tensors match their hash and
-its inputs are still the ones it read; nothing else counts, least of all what a future said. What
-is read is always hashed; what is only looked at, where its size or time of change is another.
+A job has a folder, ``store/<stage>/<key>/``. It writes, in this order and each atomically: a start
+marker, its tensors (safetensors), a done record with the SHA-256 of the tensors and of the inputs
+it read. A job is *current* if it has a record, its tensors match their hash and its inputs are
+still those it read. Tensors are hashed whenever they are read; :meth:`Store.is_current` hashes
+them only where their size or time of change differs from the record's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,13 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from hashattack.benchmark.store.files import read_json, stamp, write_bytes, write_json
+from hashattack.benchmark.store.files import (
+    link_or_copy,
+    read_json,
+    stamp,
+    write_bytes,
+    write_json,
+)
 from hashattack.datasets.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -41,7 +47,7 @@ class CorruptArtifactError(UserError):
 
 @dataclass(frozen=True)
 class JobRef:
-    """Where a job's files are: its stage and key."""
+    """The stage and key of a job, which name its folder."""
 
     stage: str
     key: str
@@ -60,8 +66,6 @@ class Store:
     def tensors(self, job: JobRef) -> Path:
         """Return the safetensors file of a job (which need not exist)."""
         return self.folder(job) / _TENSORS
-
-    # -- written by workers ----------------------------------------------------------------
 
     def start(self, job: JobRef, run: str, about: Mapping[str, Any]) -> int:
         """Write a start marker and return the attempt's number within this run, from 1."""
@@ -107,8 +111,7 @@ class Store:
     ) -> None:
         """Record that an attempt ended without a result, and why.
 
-        An ``invalid`` attempt is a verdict that stands while its inputs do; a ``failed`` one is
-        tried again by the next run.
+        An ``invalid`` job is not run again on the same inputs; a ``failed`` one is.
         """
         record = {
             "stage": job.stage,
@@ -120,8 +123,6 @@ class Store:
         }
         write_json(self.folder(job) / _FAILED, record)
         (self.folder(job) / _DONE).unlink(missing_ok=True)
-
-    # -- read by everyone ------------------------------------------------------------------
 
     def attempts(self, job: JobRef, run: str) -> int:
         """Return how many attempts this run has started."""
@@ -154,7 +155,7 @@ class Store:
         if record is None:
             raise CorruptArtifactError(f"{path} has no done record")
         if hashlib.sha256(content).hexdigest() != record["output"]:
-            # Without its stamp the file is hashed when it is next looked at, and made again.
+            # Without its stamp the file is hashed at the next run, and made again.
             with contextlib.suppress(OSError):
                 write_json(self.folder(job) / _DONE, {**record, "stamp": None})
             raise CorruptArtifactError(
@@ -172,9 +173,9 @@ class Store:
         Damaged tensors are moved to quarantine, so that the job is made again.
 
         Args:
-            job: which.
+            job: the job.
             inputs: SHA-256 of its inputs' tensors, by role.
-            verify: hash the tensors also where nothing says that they changed.
+            verify: hash the tensors also where their stamp is unchanged.
         """
         record = self.record(job)
         if record is None or record["inputs"] != dict(inputs):
@@ -193,7 +194,7 @@ class Store:
         return intact
 
     def state(self, job: JobRef) -> list[Any]:
-        """Return a done job's output hash, and the stamp of the file that it was the hash of."""
+        """Return the hash of a done job's tensors as its record has it, and their file's stamp."""
         return [self.output(job), stamp(self.tensors(job))]
 
     def is_invalid(self, job: JobRef, inputs: Mapping[str, str]) -> bool:
@@ -213,16 +214,27 @@ class Store:
         return str(record["output"])
 
     def records(self, stage: str) -> Iterator[dict[str, Any]]:
-        """Yield the done records of a stage, also of jobs that no plan names any more."""
+        """Yield the done records of a stage, also of jobs that are in no plan any more."""
         for path in sorted((self.root / stage).glob(f"*/{_DONE}")):
             record = read_json(path)
             if record is not None:
                 yield record
 
-    def keys(self, stage: str) -> Iterator[str]:
-        """Yield the keys of a stage's done jobs, also of those that no plan names any more."""
-        for path in sorted((self.root / stage).glob(f"*/{_DONE}")):
-            yield path.parent.name
+    def adopt(self, job: JobRef, other: Store) -> None:
+        """Take over a job that another store has done; nothing where it has not.
+
+        Files are linked, or copied where they cannot be; no store changes a file in place. A
+        different result of this store is replaced.
+        """
+        if not other.is_done(job) or (self.is_done(job) and self.output(job) == other.output(job)):
+            return
+        folder = self.folder(job)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _DONE).unlink(missing_ok=True)
+        # The record last: a job without one is not done.
+        for file in sorted(other.folder(job).iterdir(), key=lambda one: one.suffix == ".json"):
+            if file.is_file() and not file.name.startswith((".", "start-", "failed")):
+                link_or_copy(file, folder / file.name)
 
     def quarantine(self, job: JobRef) -> Path:
         """Move a damaged job folder aside and return where it went."""
@@ -236,3 +248,72 @@ class Store:
             target,
         )
         return target
+
+
+class Journal:
+    """The last saved state of a training, in its job's folder; a damaged one counts as none.
+
+    A new state is written beside the old one before the pointer moves to it, so that a killed job
+    always finds a whole state.
+    """
+
+    def __init__(self, folder: Path, stamp: str = "") -> None:
+        """Keep states in a folder; one with another ``stamp`` (inputs, code) counts as none."""
+        self._folder = folder
+        self._pointer = folder / "journal.json"
+        self._stamp = stamp
+
+    def load(self) -> Arrays | None:
+        """Return the last saved state, or None."""
+        pointer = read_json(self._pointer)
+        if pointer is None or pointer.get("stamp") != self._stamp:
+            return None
+        try:
+            content = (self._folder / str(pointer["file"])).read_bytes()
+        except OSError:
+            return None
+        if hashlib.sha256(content).hexdigest() != pointer["sha256"]:
+            return None
+        arrays: Arrays = load(content)
+        return arrays
+
+    def save(self, state: Arrays) -> None:
+        """Replace the saved state."""
+        content = save(state)
+        digest = hashlib.sha256(content).hexdigest()
+        file = self._folder / f"journal-{digest[:16]}.safetensors"
+        write_bytes(file, content)
+        write_json(self._pointer, {"file": file.name, "sha256": digest, "stamp": self._stamp})
+        for old in self._folder.glob("journal-*.safetensors"):
+            if old != file:
+                old.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove the saved state of a job that is done."""
+        for file in self._folder.glob("journal*"):
+            file.unlink(missing_ok=True)
+
+
+class Stopwatch:
+    """A journal that keeps the seconds spent beside the state, across kills."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._before = 0.0
+        self._began = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of this attempt and of those it resumed."""
+        return self._before + time.perf_counter() - self._began
+
+    def load(self) -> Arrays | None:
+        """Return the last saved state, and continue from its seconds."""
+        state = self._journal.load()
+        if state is not None:
+            self._before = float(state.pop("seconds"))
+        return state
+
+    def save(self, state: Arrays) -> None:
+        """Replace the saved state."""
+        self._journal.save({**state, "seconds": np.array(self.seconds)})

@@ -51,8 +51,9 @@ def plugin_modules() -> list[ModuleType]:
 
 
 def plugin_files(paths: Iterable[Path]) -> list[Path]:
-    """Return plug-in files, and the files beside them that they import."""
-    return [found for path in paths for found in (path, *imported_beside(path.resolve()))]
+    """Return plug-in files, and the files beside them that they import, directly or not."""
+    beside = [(path, _beside(path.resolve()).values()) for path in paths]
+    return [file for path, modules in beside for files in ([path], *modules) for file in files]
 
 
 def installed_plugins() -> list[str]:
@@ -66,12 +67,7 @@ def installed_plugins() -> list[str]:
 
 def source_digest(file: Path) -> str:
     """Return the SHA-256 of a plug-in file and of what it imports from beside it."""
-    return _digest([file, *imported_beside(file)])
-
-
-def imported_beside(file: Path) -> list[Path]:
-    """Return the files next to a file that it imports, directly or not."""
-    return [path for paths in _beside(file).values() for path in paths]
+    return _digest(plugin_files([file]))
 
 
 def package_files(module: str) -> list[Path]:
@@ -184,14 +180,10 @@ def _python_files(place: Path) -> list[Path]:
 
 def _imported_names(file: Path) -> set[str]:
     """Return the top-level names that a file imports; none where it is no Python."""
-    names: set[str] = set()
     try:
-        tree = ast.parse(file.read_bytes())
+        nodes = list(ast.walk(ast.parse(file.read_bytes())))
     except (OSError, SyntaxError, ValueError):
-        return names
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module.partition(".")[0])
-    return names
+        return set()
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [str(n.module) for n in nodes if isinstance(n, ast.ImportFrom) and not n.level]
+    return {name.partition(".")[0] for name in names}

@@ -153,7 +153,7 @@ def small_suite(**changes: Any) -> Suite:
         "n_t": 1,
         "compute": {"batch": 4},
     }
-    return validate(Suite, {**content, **changes}, "test")
+    return validate(Suite, {**content, **changes}, "test:")
 
 
 def run_inline(

@@ -19,7 +19,6 @@ from hashattack.benchmark.names import UnknownNameError
 from hashattack.benchmark.plan.plan import make_plan
 from hashattack.benchmark.plugins import (
     PluginError,
-    imported_beside,
     installed_plugins,
     load_plugins,
     package_files,
@@ -197,7 +196,7 @@ def test_an_edit_beside_a_file_is_a_new_key(cache: Path, folder: Path) -> None:
     impl = written(folder, "import deeper_squared\n" + HEAD, "squared_impl.py")
     file = written(folder, USER.format("squared_impl") + TAIL)
     assert plugin_files([file]) == [file, impl, deeper]
-    assert imported_beside(impl) == [deeper]
+    assert plugin_files([impl]) == [impl, deeper]
     keys = []
     before = set(sys.modules)
     for edited in (impl, impl, deeper, file):

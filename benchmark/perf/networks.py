@@ -268,7 +268,7 @@ def transfer(size: Size, device: torch.device) -> Iterator[Comparison]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         store, run = Store(folder / "store"), RunInfo("perf", folder, folder, None)
-        whole = make_plan(validate(Suite, suite, "perf"), folder)
+        whole = make_plan(validate(Suite, suite, "perf:"), folder)
         for job in whole.jobs.values():
             answer = execute(job=job, run=run, device=str(device))
             if answer["status"] != "ok":

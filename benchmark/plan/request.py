@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,20 +48,20 @@ class RunRequest:
     @property
     def arguments(self) -> dict[str, Any]:
         """The arguments that decide which jobs there are, as JSON-able values."""
-        return {
-            "suite": self.suite,
-            "only": self.only,
-            "data_root": None if self.data_root is None else str(self.data_root.resolve()),
-            "changes": self.changes,
-            "attacks": self.attacks,
-            "plugins": [str(path.resolve()) for path in self.plugins],
-            "installed": installed_plugins(),
-        }
+        root = None if self.data_root is None else self.data_root.resolve()
+        plugins = tuple(path.resolve() for path in self.plugins)
+        decisive = replace(self, out=None, cache=None, data_root=root, plugins=plugins)
+        return {"request": repr(decisive), "installed": installed_plugins()}
 
     def files(self) -> list[Path]:
         """Return the files of the suite, and plug-ins: they decide which jobs there are, too."""
-        suite = read_suite(self.suite, self._given_changes)
-        return [*suite.files, *plugin_files(self.plugins)]
+        suites = list(read_suite(self.suite, self._given_changes))
+        scales = {scale for file in suites if isinstance(scale := file.content.get("scale"), str)}
+        return [
+            *(file.path for file in suites),
+            *(read_yaml(scale, "scale")[0] for scale in scales),
+            *plugin_files(self.plugins),
+        ]
 
     @property
     def _given_changes(self) -> dict[str, Any]:

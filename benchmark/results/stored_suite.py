@@ -61,7 +61,7 @@ def restored_suite(
     """
     whole, context = {**content["suite"], "parts": content["parts"]}, {} if attacks else ANY_ATTACK
     try:
-        suite = validate(Suite, whole, origin, context)
+        suite = validate(Suite, whole, f"{origin}:", context)
     except SuiteError as error:
         raise SuiteError(f"{error}\n{_REMEDY}") from None
     began = Path(content["folder"])

@@ -10,7 +10,7 @@ from typing import Any
 
 from hashattack.benchmark.names import lookup
 from hashattack.benchmark.registry import registry
-from hashattack.benchmark.suites.sources import SuiteSource, read_suite, read_yaml
+from hashattack.benchmark.suites.sources import SuiteFile, read_suite, read_yaml
 from hashattack.benchmark.suites.suite import (
     AttackEntry,
     DatasetEntry,
@@ -35,30 +35,30 @@ def load_suite(
     """
     for attack in attacks:
         lookup("attack", attack, registry().attacks)
-    source = read_suite(name, changes)
-    parts = [_part(part, attacks) for part in source.parts]
-    if not source.included:
+    first, *others = read_suite(name, changes)
+    parts = [_part(file, attacks) for file in (first, *others) if "include" not in file.content]
+    if not others:
         return parts[0]
     union = {
-        "name": source.content["name"],
-        "description": source.content.get("description", ""),
+        "name": first.content["name"],
+        "description": first.content.get("description", ""),
         "tables": list(dict.fromkeys(table for part in parts for table in part.tables)),
         "parts": parts,
     }
     return parts[0].model_copy(update=union)
 
 
-def _part(source: SuiteSource, attacks: Sequence[str]) -> Suite:
+def _part(file: SuiteFile, attacks: Sequence[str]) -> Suite:
     """Return one suite, filled by its scale, with the attacks it does not have as they are."""
-    suite = validate(Suite, source.content, str(source.file))
+    suite = validate(Suite, file.content, f"{file.path}:")
     if suite.scale is not None:
-        file, content = read_yaml(suite.scale, "scale")
-        filled = fill(suite, validate(Scale, content, str(file)))
-        suite = validate(Suite, filled, f"{source.file} at scale {suite.scale}")
+        path, content = read_yaml(suite.scale, "scale")
+        filled = fill(suite, validate(Scale, content, f"{path}:"))
+        suite = validate(Suite, filled, f"{file.path} at scale {suite.scale}:")
     present = {entry.attack for entry in suite.attacks if not entry.params}
     added = [AttackEntry(attack=name) for name in dict.fromkeys(attacks) if name not in present]
     changes: dict[str, Any] = {"attacks": [*suite.attacks, *added]}
-    if source.other_attacks:  # set by glob, its params are for the attacks that have them
+    if file.other_attacks:  # set by glob, its params are for the attacks that have them
         own = suite.attack_params
         lent = {_ALL: {**own.get(_ALL, {}), **suite.params}}
         changes |= {"params": {}, "attack_params": {**own, **lent}}

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
 
 from hashattack.attacks.base import Attack, AttackError
 from hashattack.benchmark.names import nearest
 from hashattack.benchmark.suites.sources import SuiteError
-from hashattack.benchmark.suites.suite import Params, faults
-from hashattack.datasets.errors import UserError
+from hashattack.benchmark.suites.suite import Params, validate
 
 
 def parse_params(texts: Sequence[str]) -> Params:
@@ -44,7 +42,7 @@ def construct(cls: type[Any], params: Params, place: str) -> Any:
     for name in params:
         if name not in known:
             raise SuiteError(f"{place}.{name}: unknown parameter{nearest(name, known)}")
-    return _validated(cls, params, place)
+    return validate(cls, params, place)
 
 
 def hyper_parameters(attack: Attack) -> Params:
@@ -81,22 +79,8 @@ def override(attack: Attack, params: Params, place: str) -> Attack:
             new = {name: params.get(name, value) for name, value in own.items()}
             changes[role] = construct(type(part), new, place)
     if "epsilon" in params:
-        changes["epsilon"] = _validated(float, params["epsilon"], f"{place}.epsilon")
+        changes["epsilon"] = validate(float, params["epsilon"], f"{place}.epsilon")
     try:
         return dataclasses.replace(attack, **changes)
     except AttackError as error:
-        raise SuiteError(f"{place}: {error}") from None
-
-
-def _validated(kind: type[Any], value: Any, place: str) -> Any:
-    """Return a value as a type.
-
-    Raises:
-        SuiteError: it does not fit.
-    """
-    try:
-        return TypeAdapter(kind).validate_python(value)
-    except ValidationError as error:
-        raise SuiteError("\n".join(faults(error, place))) from None
-    except UserError as error:
         raise SuiteError(f"{place}: {error}") from None

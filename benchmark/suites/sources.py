@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -21,25 +21,12 @@ class SuiteError(UserError):
 
 
 @dataclass(frozen=True)
-class SuiteSource:
-    """A suite as its file and those that include it have it, unchecked."""
+class SuiteFile:
+    """A suite's file, with those keys replaced that an including suite has; unchecked."""
 
-    file: Path
+    path: Path
     content: Mapping[str, Any]
-    included: Sequence[SuiteSource] = ()  # the suites that it is the union of
-    other_attacks: bool = False  # than its file names, which need not have its ``params``
-
-    @property
-    def parts(self) -> list[SuiteSource]:
-        """Return the suites to be united that include no other."""
-        return [part for source in self.included for part in source.parts] or [self]
-
-    @property
-    def files(self) -> list[Path]:
-        """Return all files that decide what the suite is, scales among them."""
-        scale = self.content.get("scale")
-        scales = [read_yaml(scale, "scale")[0]] if isinstance(scale, str) else []
-        return [self.file, *scales, *(file for one in self.included for file in one.files)]
+    other_attacks: bool  # than the file names, which need not have its ``params``
 
 
 def shipped(kind: Literal["suite", "scale"] = "suite") -> dict[str, Path]:
@@ -76,8 +63,8 @@ def read_yaml(name: str, kind: Literal["suite", "scale"]) -> tuple[Path, dict[st
 
 def read_suite(
     name: str, changes: Mapping[str, Any] | None = None, including: Sequence[str] = ()
-) -> SuiteSource:
-    """Read a suite by name or path, with keys replaced, and those it includes with its keys.
+) -> Iterator[SuiteFile]:
+    """Yield a suite by name or path, with keys replaced, and the suites it includes.
 
     Raises:
         SuiteError: an unknown name, an unreadable file, or a suite that includes itself or none.
@@ -87,12 +74,12 @@ def read_suite(
         raise SuiteError(f"{path}: includes itself ({' > '.join([*including, name])})")
     changes = changes or {}
     content = {"name": path.stem, **content, **changes}
+    yield SuiteFile(path, content, "attacks" in changes and "params" not in changes)
     if "include" not in content:
-        other_attacks = "attacks" in changes and "params" not in changes
-        return SuiteSource(path, content, other_attacks=other_attacks)
-    inherited = {key: value for key, value in content.items() if key not in _NOT_INHERITED}
-    named = content["include"] if isinstance(content["include"], list) else [content["include"]]
-    included = [read_suite(str(other), inherited, [*including, name]) for other in named]
+        return
+    included = content["include"] if isinstance(content["include"], list) else [content["include"]]
     if not included:
         raise SuiteError(f"{path}: include names no suite")
-    return SuiteSource(path, content, included)
+    inherited = {key: value for key, value in content.items() if key not in _NOT_INHERITED}
+    for other in included:
+        yield from read_suite(str(other), inherited, [*including, name])

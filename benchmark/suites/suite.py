@@ -26,6 +26,7 @@ from hashattack.benchmark.names import UnknownNameError, lookup, nearest
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.datasets.draws import Policy
+from hashattack.datasets.errors import UserError
 from hashattack.targets.hasher import Normalise, Recipe
 
 Params = dict[str, Any]
@@ -64,7 +65,7 @@ def _entries(key: str) -> BeforeValidator:
     return BeforeValidator(entries)
 
 
-ModelT = TypeVar("ModelT", bound=BaseModel)
+T = TypeVar("T")
 OneOrSeveral = BeforeValidator(_one_or_several)
 DatasetName = Annotated[str, _registered("data set", lambda: registry().datasets)]
 MethodName = Annotated[str, _registered("hashing method", lambda: registry().methods)]
@@ -159,42 +160,41 @@ class Scale(_Strict):
     suite: Params = {}  # any other key of a suite
 
 
-def validate(
-    model: type[ModelT], content: Any, origin: str, context: dict[str, Any] | None = None
-) -> ModelT:
-    """Return content as a model.
-
-    Raises:
-        SuiteError: every fault at once, each with its place in ``origin``.
-    """
-    try:
-        return model.model_validate(content, context=context)
-    except ValidationError as error:
-        lines = (f"{origin}: {line}" for line in faults(error, model=model))
-        raise SuiteError("\n".join(lines)) from None
-
-
-def faults(error: ValidationError, inside: str = "", model: type = Suite) -> Iterator[str]:
-    """Yield one line a fault: its place, what is wrong, and the nearest key.
+def validate(kind: type[T], value: Any, place: str, context: dict[str, Any] | None = None) -> T:
+    """Return a value as a model, a dataclass or a simple type.
 
     Args:
-        error: of the check.
-        inside: the place of what was validate.
-        model: what it was validate against.
+        kind: the type.
+        value: of the type, or what it is made from.
+        place: of the value, like ``datasets[0].params``, or ``mine.yaml:`` for a whole file.
+        context: for the checks of models.
+
+    Raises:
+        SuiteError: every fault at once, each with its place.
     """
+    try:
+        return TypeAdapter(kind).validate_python(value, context=context)
+    except ValidationError as error:
+        raise SuiteError("\n".join(faults(error, place, kind))) from None
+    except UserError as error:
+        raise SuiteError(f"{place}: {error}") from None
+
+
+def faults(error: ValidationError, place: str = "", model: type = Suite) -> Iterator[str]:
+    """Yield one line a fault: its place, what is wrong, and the nearest key of the model."""
     for fault in error.errors():
         steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in fault["loc"])
-        place = "".join([inside, *steps]).lstrip(".")
-        place = f"{place}: " if place else ""
+        where = f"{place}{''.join(steps)}".replace(":.", ": ").lstrip(".").rstrip(":")
         if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             *outer, key = fault["loc"]
-            yield f"{place}unknown key{nearest(str(key), _keys_at(outer, model))}"
+            text = f"unknown key{nearest(str(key), _keys_at(outer, model))}"
         elif fault["type"] in ("missing", "json_invalid", "unknown_name"):
-            yield f"{place}{fault['msg']}"
+            text = fault["msg"]
         else:
             got = repr(fault["input"])
             got = got if len(got) <= _SHOWN else f"{got[:_SHOWN]}\N{HORIZONTAL ELLIPSIS}"
-            yield f"{place}{fault['msg']} (got {got})"
+            text = f"{fault['msg']} (got {got})"
+        yield f"{where}: {text}" if where else text
 
 
 def _keys_at(place: list[int | str], model: type) -> list[str]:

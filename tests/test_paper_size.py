@@ -54,7 +54,7 @@ def test_paper_size_shapes_go_through_every_stage(tmp_path: Path, cache: Path) -
             "gallery": 1,
             "compute": {"batch": 2, "threads": 2},
         },
-        "test",
+        "test:",
     )
     _, outcome = run_inline(suite, cache, tmp_path / "out")
     assert set(outcome.status.values()) == {"ok"}, outcome

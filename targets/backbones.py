@@ -64,13 +64,14 @@ def _features(module: nn.Module, side: int) -> int:
     return shape.flatten(1).shape[1]
 
 
-def _with_head(features: nn.Module, head: list[nn.Module]) -> nn.Sequential:
-    parts = [
-        ("features", features),
-        ("flatten", nn.Flatten()),
-        ("classifier", nn.Sequential(*head)),
-    ]
-    return nn.Sequential(OrderedDict(parts))
+def _with_head(features: nn.Module, side: int, width: int, *, dropout_first: bool) -> nn.Module:
+    """Return the features and two fully connected layers with ReLU, each with a dropout."""
+    head: list[nn.Module] = []
+    for inputs in (_features(features, side), width):
+        layer = [nn.Linear(inputs, width), nn.ReLU()]
+        head += [nn.Dropout(), *layer] if dropout_first else [*layer, nn.Dropout()]
+    parts = {"features": features, "flatten": nn.Flatten(), "classifier": nn.Sequential(*head)}
+    return _kaiming(nn.Sequential(OrderedDict(parts)))
 
 
 def _kaiming(trunk: nn.Module) -> nn.Module:
@@ -110,11 +111,7 @@ class AlexNet(Backbone):
 
     def trunk(self, side: int) -> nn.Module:
         """Return features and head: Dropout, FC, ReLU, Dropout, FC, ReLU."""
-        features = models.alexnet().features
-        first = nn.Linear(_features(features, side), self.head_width)
-        second = nn.Linear(self.head_width, self.head_width)
-        head = [nn.Dropout(), first, nn.ReLU(), nn.Dropout(), second, nn.ReLU()]
-        return _kaiming(_with_head(features, head))
+        return _with_head(models.alexnet().features, side, self.head_width, dropout_first=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,11 +125,7 @@ class VGG11(Backbone):
 
     def trunk(self, side: int) -> nn.Module:
         """Return features and head: FC, ReLU, Dropout, FC, ReLU, Dropout."""
-        features = models.vgg11().features
-        first = nn.Linear(_features(features, side), self.head_width)
-        second = nn.Linear(self.head_width, self.head_width)
-        head = [first, nn.ReLU(), nn.Dropout(), second, nn.ReLU(), nn.Dropout()]
-        return _kaiming(_with_head(features, head))
+        return _with_head(models.vgg11().features, side, self.head_width, dropout_first=False)
 
 
 @dataclass(frozen=True, kw_only=True)

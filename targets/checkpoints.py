@@ -27,6 +27,9 @@ from hashattack.targets.hasher import Hasher, Normalise, TargetSpec, build_hashe
 from hashattack.targets.losses import HashingMethod
 
 Arrays = dict[str, npt.NDArray[Any]]
+_LONGEST_CODE = 512
+_LATE = 10_000  # a step at which a continuation has begun
+_OWN = ("scale", "mean", "std")  # buffers that foreign layouts lack
 
 
 def state_arrays(module: nn.Module) -> Arrays:
@@ -136,11 +139,6 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return state
 
 
-_LONGEST_CODE = 512
-_LATE = 10_000  # a step at which a continuation has begun
-_OWN = ("scale", "mean", "std")  # buffers that foreign layouts lack
-
-
 def foreign_hasher(
     path: Path,
     method: HashingMethod,
@@ -220,6 +218,5 @@ def _as_wide(backbone: Backbone, state: Mapping[str, Tensor]) -> Backbone:
     """Return the backbone with the head width of the file, where it has a head."""
     if not any(field.name == "head_width" for field in dataclasses.fields(backbone)):
         return backbone
-    width = int(np.prod(state["hash_layer.weight"].shape[1:]))
-    wide: Backbone = dataclasses.replace(backbone, **{"head_width": width})
-    return wide
+    width = state["hash_layer.weight"].shape[1]
+    return dataclasses.replace(backbone, **{"head_width": width})

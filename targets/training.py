@@ -7,6 +7,7 @@ the loss, dropout on, the last epoch kept.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,6 +25,24 @@ Progress = Callable[[int, int, str], None]  # done, total, unit
 BatchLoss = Callable[[Tensor, Tensor, int], Tensor]
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingRun:
+    """How a training runs, apart from its recipe.
+
+    Attributes:
+        seed: of the order and the dropout.
+        device: where it runs.
+        progress: called after every step.
+        parts: pieces a batch is split into whose gradients add up, where memory is short. Only for
+            networks without batch statistics.
+    """
+
+    seed: int
+    device: torch.device
+    progress: Progress
+    parts: int = 1
+
+
 def to_pixels(images: UInt8Array, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Return uint8 images as floating-point pixels in [0, 1] on the device."""
     bytes_ = torch.from_numpy(images)
@@ -33,14 +52,10 @@ def to_pixels(images: UInt8Array, device: torch.device, dtype: torch.dtype) -> T
 
 
 def _optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    rate, decay = recipe.learning_rate, recipe.weight_decay
+    weights, rate, decay = network.parameters(), recipe.learning_rate, recipe.weight_decay
     if recipe.optimiser == "adam":
-        return torch.optim.Adam(
-            network.parameters(), lr=rate, betas=(recipe.momentum, 0.999), weight_decay=decay
-        )
-    return torch.optim.SGD(
-        network.parameters(), lr=rate, momentum=recipe.momentum, weight_decay=decay
-    )
+        return torch.optim.Adam(weights, rate, (recipe.momentum, 0.999), weight_decay=decay)
+    return torch.optim.SGD(weights, rate, recipe.momentum, weight_decay=decay)
 
 
 def optimise(
@@ -48,11 +63,7 @@ def optimise(
     split: Split,
     loss_of: BatchLoss,
     recipe: Recipe,
-    *,
-    seed: int,
-    device: torch.device,
-    progress: Progress,
-    parts: int = 1,
+    run: TrainingRun,
     prepare: Callable[[Tensor, Tensor], None] | None = None,
 ) -> list[float]:
     """Train ``network`` in place and return the mean loss of each epoch.
@@ -62,11 +73,7 @@ def optimise(
         split: images it learns from.
         loss_of: the mean loss of some of them.
         recipe: optimiser, rate and length.
-        seed: of the order and the dropout.
-        device: where it runs.
-        progress: called after every step.
-        parts: pieces a batch is split into whose gradients add up, where memory is short. Only for
-            networks without batch statistics.
+        run: seed, device, progress and the parts of a batch.
         prepare: sees all parts, pixels and rows, before the first loss of a batch that is split.
 
     Raises:
@@ -76,28 +83,28 @@ def optimise(
     batches = -(-len(split) // recipe.batch)
     curve: list[float] = []
     network.train()
-    with seeded(seed, "training"):
+    with seeded(run.seed, "training"):
         for epoch in range(recipe.epochs):
-            order = generator(seed, "epoch-order", epoch).permutation(len(split))
+            order = generator(run.seed, "epoch-order", epoch).permutation(len(split))
             total = 0.0
             for index in range(batches):
                 rows = order[index * recipe.batch : (index + 1) * recipe.batch]
-                pixels = to_pixels(split.images.read(rows), device, torch.float32)
+                pixels = to_pixels(split.images.read(rows), run.device, torch.float32)
                 step = epoch * batches + index
                 for group in optimiser.param_groups:
                     group["lr"] = recipe.rate(step, batches)
                 optimiser.zero_grad()
-                split_rows = np.array_split(np.arange(len(rows)), min(parts, len(rows)))
+                split_rows = np.array_split(np.arange(len(rows)), min(run.parts, len(rows)))
                 if len(split_rows) > 1 and prepare is not None:
                     with torch.no_grad(), torch.random.fork_rng():  # the same dropout comes again
                         for part in split_rows:
-                            prepare(pixels[part], torch.from_numpy(rows[part]).to(device))
+                            prepare(pixels[part], torch.from_numpy(rows[part]).to(run.device))
                 for part in split_rows:
-                    loss = loss_of(pixels[part], torch.from_numpy(rows[part]).to(device), step)
+                    loss = loss_of(pixels[part], torch.from_numpy(rows[part]).to(run.device), step)
                     (loss * (len(part) / len(rows))).backward()  # type: ignore[no-untyped-call]
                     total += loss.item() * len(part)
                 optimiser.step()
-                progress(step + 1, recipe.epochs * batches, "step")
+                run.progress(step + 1, recipe.epochs * batches, "step")
             curve.append(total / len(split))
             if not np.isfinite(curve[-1]):
                 raise TargetError(
@@ -108,19 +115,10 @@ def optimise(
     return curve
 
 
-def train_hasher(
-    hasher: Hasher,
-    spec: TargetSpec,
-    split: Split,
-    *,
-    seed: int,
-    device: torch.device,
-    progress: Progress,
-    parts: int = 1,
-) -> list[float]:
+def train_hasher(hasher: Hasher, spec: TargetSpec, split: Split, run: TrainingRun) -> list[float]:
     """Train a hasher in place with its method's loss; returns the loss curve."""
-    labels = torch.from_numpy(np.array(split.labels)).to(device, torch.float32)
-    memory = torch.zeros(len(split), spec.bits, device=device)
+    labels = torch.from_numpy(np.array(split.labels)).to(run.device, torch.float32)
+    memory = torch.zeros(len(split), spec.bits, device=run.device)
 
     def keep(pixels: Tensor, rows: Tensor) -> None:
         memory[rows] = hasher(pixels)
@@ -132,29 +130,11 @@ def train_hasher(
         similar = (labels[rows] @ labels.T > 0).to(z.dtype)
         return spec.method.loss(z, memory, similar)
 
-    return optimise(
-        hasher,
-        split,
-        loss_of,
-        spec.training,
-        seed=seed,
-        device=device,
-        progress=progress,
-        parts=parts,
-        prepare=keep,
-    )
+    return optimise(hasher, split, loss_of, spec.training, run, prepare=keep)
 
 
 def pretrain_trunk(
-    backbone: Backbone,
-    split: Split,
-    side: int,
-    recipe: Recipe,
-    *,
-    seed: int,
-    device: torch.device,
-    progress: Progress,
-    parts: int = 1,
+    backbone: Backbone, split: Split, side: int, recipe: Recipe, run: TrainingRun
 ) -> tuple[nn.Module, list[float]]:
     """Train a trunk on the data set's own labels; the stand-in for ImageNet weights.
 
@@ -163,22 +143,12 @@ def pretrain_trunk(
     Returns:
         The trunk and its loss curve.
     """
-    with seeded(seed, f"pretrain/{backbone.name}"):
+    with seeded(run.seed, f"pretrain/{backbone.name}"):
         trunk, width = backbone.build(side)
-        network = nn.Sequential(trunk, nn.Linear(width, split.labels.shape[1])).to(device)
-    labels = torch.from_numpy(np.array(split.labels)).to(device, torch.float32)
+        network = nn.Sequential(trunk, nn.Linear(width, split.labels.shape[1])).to(run.device)
+    labels = torch.from_numpy(np.array(split.labels)).to(run.device, torch.float32)
 
     def loss_of(pixels: Tensor, rows: Tensor, step: int) -> Tensor:  # noqa: ARG001 - no schedule
         return binary_cross_entropy_with_logits(network(pixels), labels[rows])
 
-    curve = optimise(
-        network,
-        split,
-        loss_of,
-        recipe,
-        seed=seed,
-        device=device,
-        progress=progress,
-        parts=parts,
-    )
-    return trunk, curve
+    return trunk, optimise(network, split, loss_of, recipe, run)

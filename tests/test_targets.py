@@ -24,13 +24,17 @@ from hashattack.targets.checkpoints import (
 )
 from hashattack.targets.hasher import Recipe, TargetSpec, build_hasher, sign_codes
 from hashattack.targets.losses import DPH, DPSH, HashingMethod, HashNet
-from hashattack.targets.training import optimise, train_hasher
+from hashattack.targets.training import TrainingRun, optimise, train_hasher
 from tests.conftest import untrained
 
 CPU = torch.device("cpu")
 
 
 def quiet(done: int, total: int, unit: str) -> None: ...
+
+
+def run_of(seed: int, parts: int = 1) -> TrainingRun:
+    return TrainingRun(seed=seed, device=CPU, progress=quiet, parts=parts)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +174,7 @@ def test_a_checkpoint_keeps_hashnets_scale(digits: RetrievalData) -> None:
     method = HashNet(renewed=2)
     spec = TargetSpec(method=method, backbone=Tiny(), bits=8, weights="none", training=recipe)
     hasher = build_hasher(spec, 32, seed=0)
-    train_hasher(hasher, spec, digits.train, seed=0, device=CPU, progress=quiet)
+    train_hasher(hasher, spec, digits.train, run_of(0))
     steps = -(-len(digits.train) // 4)
     wanted = method.scale(steps - 1)
     assert wanted > 1
@@ -198,7 +202,7 @@ def test_training_lowers_the_loss_and_repeats_bit_by_bit(digits: RetrievalData) 
     runs = []
     for _ in range(2):
         hasher = build_hasher(spec, 32, seed=1)
-        curve = train_hasher(hasher, spec, digits.train, seed=1, device=CPU, progress=quiet)
+        curve = train_hasher(hasher, spec, digits.train, run_of(1))
         runs.append((curve, state_arrays(hasher)))
     assert runs[0][0] == runs[1][0]
     assert runs[0][0][-1] < runs[0][0][0]
@@ -224,7 +228,7 @@ def test_gradients_of_parts_add_up_to_those_of_the_batch(
     weights = []
     for parts in (1, 4):
         hasher = build_hasher(spec, 32, seed=1)
-        train_hasher(hasher, spec, digits.train, seed=1, device=CPU, progress=quiet, parts=parts)
+        train_hasher(hasher, spec, digits.train, run_of(1, parts))
         weights.append(hasher.hash_layer.weight.detach().clone())
     assert (weights[0] - weights[1]).abs().max() < 1e-6
 
@@ -236,9 +240,7 @@ def test_a_diverging_training_says_so(digits: RetrievalData) -> None:
         return network.weight.sum() * math.nan
 
     with pytest.raises(TargetError, match="became nan in epoch 1 of 2"):
-        optimise(
-            network, digits.train, loss_of, Recipe(epochs=2), seed=0, device=CPU, progress=quiet
-        )
+        optimise(network, digits.train, loss_of, Recipe(epochs=2), run_of(0))
 
 
 def test_a_checkpoint_comes_back_whole_and_a_tiny_one_is_small() -> None:

@@ -23,7 +23,7 @@ from hashattack.datasets.base import SplitName
 from hashattack.targets.backbones import Backbone, TargetError
 from hashattack.targets.checkpoints import load_state, read_state, read_trunk, state_arrays
 from hashattack.targets.hasher import Recipe, TargetSpec, build_hasher
-from hashattack.targets.training import pretrain_trunk, train_hasher
+from hashattack.targets.training import TrainingRun, pretrain_trunk, train_hasher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,16 +91,8 @@ class Pretrain(OnData):
 def pretrain(task: Pretrain, context: Context) -> Output:
     """Store the trunk's state. Its seed is fixed: it stands in for one published file."""
     data = task.data(context)
-    trunk, curve = pretrain_trunk(
-        task.backbone,
-        data.train,
-        data.side,
-        task.recipe,
-        seed=0,
-        device=context.device,
-        progress=context.progress,
-        parts=2**context.halvings,
-    )
+    run = _training_run(0, context)
+    trunk, curve = pretrain_trunk(task.backbone, data.train, data.side, task.recipe, run)
     return Output(state_arrays(trunk), {"curve": curve})
 
 
@@ -133,16 +125,15 @@ def train(task: Train, context: Context) -> Output:
     hasher = build_hasher(task.spec, data.side, seed=task.seed)
     if "trunk" in context.inputs:
         load_state(hasher.trunk, context.arrays("trunk"), "the trunk's weights")
-    curve = train_hasher(
-        hasher.to(context.device),
-        task.spec,
-        data.train,
-        seed=task.seed,
-        device=context.device,
-        progress=context.progress,
-        parts=2**context.halvings,
-    )
+    run = _training_run(task.seed, context)
+    curve = train_hasher(hasher.to(context.device), task.spec, data.train, run)
     return Output(state_arrays(hasher), {"curve": curve})
+
+
+def _training_run(seed: int, context: Context) -> TrainingRun:
+    return TrainingRun(
+        seed=seed, device=context.device, progress=context.progress, parts=2**context.halvings
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ class Stage:
         outputs: the tensors it stores, or may store; none where they are a network's state.
         version: raised when the results of the stage change; part of the keys.
         prepares: it runs before any attack, so another output folder may lend its results.
+        makes_hasher: it is a step towards a trained hasher.
         in_row: the numbers that its jobs record are columns of a result row.
         attacker: it runs code of an attack, in another process than the harness.
         hides: splits whose labels its jobs cannot read, unless they are shown the split's codes.
@@ -31,6 +32,7 @@ class Stage:
     outputs: tuple[str, ...] = ()
     version: int = 1
     prepares: bool = False
+    makes_hasher: bool = False
     in_row: bool = False
     attacker: bool = False
     hides: tuple[SplitName, ...] = ()
@@ -41,10 +43,10 @@ _SHOWN = ("target", "train", "database", "target_code")  # what an attack may se
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("weights", prepares=True),  # a trunk's, read from a file
-        Stage("import", prepares=True),  # a converted hasher, read from a file
-        Stage("pretrain", prepares=True),  # a trunk, on the labels of the data set
-        Stage("train", inputs=("trunk",), prepares=True),  # a hasher
+        Stage("weights", prepares=True, makes_hasher=True),  # of a trunk, read from a file
+        Stage("import", prepares=True, makes_hasher=True),  # a converted hasher, read from a file
+        Stage("pretrain", prepares=True, makes_hasher=True),  # a trunk, on the data set's labels
+        Stage("train", inputs=("trunk",), prepares=True, makes_hasher=True),
         Stage("encode", inputs=("target",), outputs=("codes",), version=2, prepares=True),
         Stage("draw", outputs=("targets",), prepares=True),  # target labels, for all attacks
         Stage("fit", inputs=_SHOWN, version=2, attacker=True, hides=("query", "database")),

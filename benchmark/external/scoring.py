@@ -43,7 +43,6 @@ _PLACE = (
 )
 _SHORT = 24  # characters of a value in a message
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
-_UPSTREAM = ("weights", "import", "pretrain", "train")  # of these nothing is made here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,8 +295,8 @@ def submit(origin: Origin, to: Path, submissions: Sequence[Submission]) -> tuple
         for job in plan.jobs.values():
             if job.stage in PREPARING:
                 store.adopt(job.ref, origin.store)
-        upstream = [job for job in plan.jobs.values() if job.stage in _UPSTREAM]
-        missing = [job.label for job in upstream if not store.is_done(job.ref)]
+        hashers = [job for job in plan.jobs.values() if STAGES[job.stage].makes_hasher]
+        missing = [job.label for job in hashers if not store.is_done(job.ref)]
     if missing:
         raise ExternalError(f"{origin.out} has not yet done: {', '.join(missing)}; run it first")
     replaced = [_place(cell) for cell in manifest["cells"]]

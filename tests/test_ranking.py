@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hashattack.benchmark import metrics
 from hashattack.benchmark.metrics.average_precision import (
     chance_ap,
     curve_tops,
@@ -179,13 +180,13 @@ def test_map_takes_arrays_tensors_and_booleans_alike() -> None:
     query_codes, database_codes, query_labels, database_labels = problem(9)
     arrays = (query_codes, database_codes, query_labels, database_labels)
     wanted = mean_average_precision(*arrays)
-    each = mean_average_precision(*arrays, per_query=True)
+    each = metrics.average_precisions(*arrays)
     assert wanted == each.mean()
     assert wanted == mean_average_precision(*(torch.from_numpy(array) for array in arrays))
     assert wanted == mean_average_precision(
         query_codes > 0, database_codes > 0, query_labels > 0, database_labels > 0
     )
-    stable = mean_average_precision(*arrays, ties="stable", per_query=True)
+    stable = metrics.average_precisions(*arrays, ties="stable")
     assert stable.tolist() == pytest.approx(average_precisions(*arrays)["stable"].tolist())
 
 

@@ -9,7 +9,7 @@ database order) stands beside it for comparison with published numbers. Histogra
 
 from __future__ import annotations
 
-from typing import Literal, overload
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from hashattack.benchmark.metrics.rank import Counts, Floats, Matrix, Ranking, r
 Ties = Literal["expected", "stable"]
 
 
-@overload
 def mean_average_precision(
     query_codes: Matrix,
     database_codes: Matrix,
@@ -27,49 +26,15 @@ def mean_average_precision(
     database_labels: Matrix,
     *,
     ties: Ties = "expected",
-    per_query: Literal[False] = False,
     threads: int | None = None,
     device: torch.device | None = None,
-) -> float: ...
-
-
-@overload
-def mean_average_precision(
-    query_codes: Matrix,
-    database_codes: Matrix,
-    query_labels: Matrix,
-    database_labels: Matrix,
-    *,
-    ties: Ties = "expected",
-    per_query: Literal[True],
-    threads: int | None = None,
-    device: torch.device | None = None,
-) -> Floats: ...
-
-
-def mean_average_precision(
-    query_codes: Matrix,
-    database_codes: Matrix,
-    query_labels: Matrix,
-    database_labels: Matrix,
-    *,
-    ties: Ties = "expected",
-    per_query: bool = False,
-    threads: int | None = None,
-    device: torch.device | None = None,
-) -> float | Floats:
+) -> float:
     """Return the MAP over the whole database; with target labels for query labels, t-MAP.
 
-    An item is relevant when it shares a label with the query's row. A query without a relevant
-    item has AP 0 and is counted.
-
     Args:
-        query_codes: {-1, +1} or booleans ``[q, K]``, an array or a tensor.
-        database_codes: the same ``[n, K]``.
-        query_labels: {0, 1} or booleans ``[q, C]``: own rows for MAP, target rows for t-MAP.
-        database_labels: the same ``[n, C]``.
+        query_codes, database_codes, query_labels, database_labels: see
+            :func:`average_precisions`.
         ties: ``expected`` over random tie order, or ``stable``: in database order.
-        per_query: return the APs, float64 ``[q]``, instead of their mean.
         threads: on the CPU. Default: torch's number of threads.
         device: a GPU to compute on. Default: the CPU.
 
@@ -81,6 +46,31 @@ def mean_average_precision(
     >>> mean_average_precision(codes[:1], codes, labels[:1], labels)
     0.8333333333333333
     """
+    arrays = (query_codes, database_codes, query_labels, database_labels)
+    return float(average_precisions(*arrays, ties=ties, threads=threads, device=device).mean())
+
+
+def average_precisions(
+    query_codes: Matrix,
+    database_codes: Matrix,
+    query_labels: Matrix,
+    database_labels: Matrix,
+    *,
+    ties: Ties = "expected",
+    threads: int | None = None,
+    device: torch.device | None = None,
+) -> Floats:
+    """Return the AP of each query, float64 ``[q]``; the other arguments are as above.
+
+    An item is relevant when it shares a label with the query's row. A query without a relevant
+    item has AP 0.
+
+    Args:
+        query_codes: {-1, +1} or booleans ``[q, K]``, an array or a tensor.
+        database_codes: the same ``[n, K]``.
+        query_labels: {0, 1} or booleans ``[q, C]``: own rows for MAP, target rows for t-MAP.
+        database_labels: the same ``[n, C]``.
+    """
     ranking = rank(
         query_codes,
         database_codes,
@@ -90,10 +80,9 @@ def mean_average_precision(
         threads=threads,
         device=device,
     )
-    values = (
+    return (
         stable_ap(ranking)[0] if ties == "stable" else expected_ap(ranking.items, ranking.hits[0])
     )
-    return values if per_query else float(values.mean())
 
 
 def stable_ap(ranking: Ranking) -> Floats:

@@ -11,7 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hashattack.benchmark.metrics.average_precision import expected_ap, mean_average_precision
+from hashattack.benchmark.metrics.average_precision import (
+    average_precisions,
+    expected_ap,
+    mean_average_precision,
+)
 from hashattack.benchmark.metrics.rank import rank
 from hashattack.benchmark.perf.comparison import ROUNDS, Comparison, Size, Way, compare
 from hashattack.datasets.seeds import generator
@@ -67,8 +71,8 @@ class Problem:
 
     def stable(self) -> Array:
         """Return the AP of each query with ties in database order."""
-        return mean_average_precision(
-            self.codes, self.database, self.targets, self.labels, ties="stable", per_query=True
+        return average_precisions(
+            self.codes, self.database, self.targets, self.labels, ties="stable"
         )
 
     def plain(self, count: int) -> tuple[Array, Array, Array, Array]:

@@ -52,8 +52,8 @@ def export_trials(
         written = export.export_trials(origin, to, only or (), images=images, hashers=hashers)
     for one in written.settings:
         say(one.summary)
-    more = ["codes", *(["hashers"] if hashers else []), *(["queries"] if images else [])]
-    say(f"wrote {to / 'trials.json'} and targets.csv, labels, {', '.join(more)}")
+    more = ", hashers" * hashers + ", queries" * images
+    say(f"wrote {to / 'trials.json'} and targets.csv, labels, codes{more}")
 
 
 @app.command()
@@ -137,15 +137,12 @@ def score(
         own, rows = result_rows(folder, manifest_of(plan)), result_rows(folder)
     for row in own:
         say(_summary(row))
-    earlier = {row["title"]: None for row in rows if row not in own and _is_bad(row)}
+    fine = ("ok", "skipped")
+    earlier = {r["title"]: None for r in rows if r not in own and r["status"] not in fine}
     if earlier:
         say(f"of earlier calls, without a result either: {', '.join(earlier)}")
-    if any(map(_is_bad, own)):
+    if any(row["status"] not in fine for row in own):
         raise typer.Exit(EXIT_CELLS_MISSING)
-
-
-def _is_bad(row: Mapping[str, Any]) -> bool:
-    return row["status"] not in ("ok", "skipped")
 
 
 def _summary(row: Mapping[str, Any]) -> str:

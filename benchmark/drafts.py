@@ -6,7 +6,6 @@ import builtins
 import keyword
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -18,16 +17,10 @@ class DraftError(UserError):
     """A draft that cannot be written; the text says why and what to do."""
 
 
-@dataclass(frozen=True)
-class Draft:
-    """A written file, and the id of the attack in it."""
-
-    file: Path
-    id: str
-
-
-def write_draft(kind: str, name: str, folder: Path, taken: Collection[str] = ()) -> Draft:
-    """Write an attack that runs as it is.
+def write_draft(
+    kind: str, name: str, folder: Path, taken: Collection[str] = ()
+) -> tuple[Path, str]:
+    """Write an attack that runs as it is, and return its file and its id.
 
     Args:
         kind: ``loss``, ``loop``, ``fit`` or ``rule``: what is new about it.
@@ -65,4 +58,4 @@ def write_draft(kind: str, name: str, folder: Path, taken: Collection[str] = ())
             written.write(text.format(**named))
     except FileExistsError:
         raise DraftError(f"{file} is there already; choose another id or --to") from None
-    return Draft(file, id_)
+    return file, id_

@@ -27,14 +27,14 @@ def code_digest() -> str:
 
 @functools.cache
 def program_digest() -> str:
-    """Return the SHA-256 of everything but its arguments that a command's output depends on.
+    """Return the SHA-256 of the program's files, Python, and all installed distributions.
 
-    That is the program's files, Python, and the versions of all installed distributions: an attack
-    may need any, and is skipped where it is absent. Their versions are read from the names of
-    their folders, as opening them takes longer than all else that a finished run does.
+    An attack may need any of them. Their versions are in the names of their folders, as reading
+    their files takes longer than all else that a finished run does.
     """
-    places = {Path(place) for place in sys.path}
-    installed = sorted({info.name for place in places for info in place.glob("*.dist-info")})
+    installed = sorted(
+        {info.name for place in sys.path for info in Path(place).glob("*.dist-info")}
+    )
     folders = [ROOT / name for name in (*_COMPUTING, "reports")]
     files = (path for folder in folders for kind in _KINDS for path in folder.rglob(kind))
     return _digest(files, [platform.python_version(), *installed])

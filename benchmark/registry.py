@@ -44,18 +44,18 @@ def registry() -> Registry:
 
 @cache
 def _collected(plugins: tuple[ModuleType, ...]) -> Registry:
+    modules = [*_modules(datasets), *_modules(targets), *_modules(attacks), *plugins]
     entries = {
         id(thing): _checked(thing)  # each once, however many modules have it
-        for module in (*_modules(attacks), *plugins)
+        for module in modules
         for thing in vars(module).values()
         if isinstance(thing, Entry)
     }
-    in_targets = (*_modules(targets), *plugins)
     return Registry(
         attacks=_unique((one.build(PROTOCOLS["released"]).id, one) for one in entries.values()),
-        datasets=_classes((*_modules(datasets), *plugins), DatasetSpec),  # type: ignore[type-abstract]
-        methods=_classes(in_targets, HashingMethod),  # type: ignore[type-abstract]
-        backbones=_classes(in_targets, Backbone),  # type: ignore[type-abstract]
+        datasets=_classes(modules, DatasetSpec),  # type: ignore[type-abstract]
+        methods=_classes(modules, HashingMethod),  # type: ignore[type-abstract]
+        backbones=_classes(modules, Backbone),  # type: ignore[type-abstract]
     )
 
 

@@ -33,7 +33,7 @@ def command(cache: Path) -> Command:
 
 
 def test_a_good_one_is_a_line_a_subject(cache: Path, command: Command, tmp_path: Path) -> None:
-    good, results = write_draft("loss", "my-idea", tmp_path).file, tmp_path / "results.json"
+    good, results = write_draft("loss", "my-idea", tmp_path)[0], tmp_path / "results.json"
     done = run_cli("check-plugin", str(good), "--json", str(results), "--cache", str(cache))
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines() == [

@@ -76,7 +76,7 @@ def test_data_sets_pass(cache: Path, folder: Path) -> None:
 
 @pytest.mark.parametrize("kind", get_args(DraftKind))
 def test_drafts_pass(kind: DraftKind, world: World, tmp_path: Path) -> None:
-    (module,) = load_plugins([write_draft(kind, "my-idea", tmp_path).file])
+    (module,) = load_plugins([write_draft(kind, "my-idea", tmp_path)[0]])
     results = list(check_module(module, world, tmp_path))
     assert {one.status for one in results} == {"passed"}
     subjects = {one.subject for one in results}

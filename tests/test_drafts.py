@@ -30,12 +30,12 @@ from tests.test_plugins import _forgotten as _forgotten
 
 @pytest.mark.parametrize("kind", get_args(DraftKind))
 def test_a_draft_is_short_and_runs_as_it_is(kind: DraftKind, cache: Path, tmp_path: Path) -> None:
-    draft = write_draft(kind, "My_Idea", tmp_path, registry().attacks)
-    assert draft.file == tmp_path / "my_idea.py"
-    lines = draft.file.read_text(encoding="utf-8").splitlines()
+    file, id_ = write_draft(kind, "My_Idea", tmp_path, registry().attacks)
+    assert (file, id_) == (tmp_path / "my_idea.py", "my-idea")
+    lines = file.read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 30
     assert max(map(len, lines)) <= 100
-    load_plugins([draft.file])
+    load_plugins([file])
     built = registry().attacks["my-idea"].build(PROTOCOLS["released"])
     assert (built.id, built.title, built.epsilon) == ("my-idea", "My idea", EPSILON)
     run_inline(small_suite(attacks=["original", "my-idea"]), cache, tmp_path / "out")
@@ -53,11 +53,11 @@ def test_a_draft_is_short_and_runs_as_it_is(kind: DraftKind, cache: Path, tmp_pa
     ["attack", "torch", "gradient-loop", "projected-gradient", "none", "class", "x.y", "len"],
 )
 def test_a_draft_shadows_no_name_it_uses(kind: DraftKind, name: str, tmp_path: Path) -> None:
-    draft = write_draft(kind, name, tmp_path)
-    (module,) = load_plugins([draft.file])
+    file, id_ = write_draft(kind, name, tmp_path)
+    (module,) = load_plugins([file])
     (entry,) = declared(module)[0]
-    assert entry.build(PROTOCOLS["paper"]).id == draft.id == name
-    tree = ast.parse(draft.file.read_text(encoding="utf-8"))
+    assert entry.build(PROTOCOLS["paper"]).id == id_ == name
+    tree = ast.parse(file.read_text(encoding="utf-8"))
     defined = {n.name for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef)}
     imports = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
     imported = {alias.asname or alias.name for n in imports for alias in n.names}
@@ -79,7 +79,7 @@ class Momentum(ProjectedGradient):
 
 
 def test_the_loop_s_draft_is_the_gradient_loop_with_momentum(world: World, tmp_path: Path) -> None:
-    (module,) = load_plugins([write_draft("loop", "my-idea", tmp_path).file])
+    (module,) = load_plugins([write_draft("loop", "my-idea", tmp_path)[0]])
     (entry,) = declared(module)[0]
     protocol = PROTOCOLS["paper"]
     loop = Momentum(steps=20, rule="sign", step_size=1 / 255)

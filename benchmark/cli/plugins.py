@@ -45,10 +45,10 @@ def new(
     from hashattack.benchmark.registry import registry
 
     with usage_errors():
-        draft = write_draft(kind, name, to, registry().attacks)
-    say(f"wrote a new {what} to {draft.file}; try it with")
-    say(f"run-benchmark run --suite smoke --plugin {draft.file} --attack {draft.id}")
-    say(f"run-benchmark check-plugin {draft.file}")
+        file, id_ = write_draft(kind, name, to, registry().attacks)
+    say(f"wrote a new {what} to {file}; try it with")
+    say(f"run-benchmark run --suite smoke --plugin {file} --attack {id_}")
+    say(f"run-benchmark check-plugin {file}")
 
 
 @app.command("check-plugin")

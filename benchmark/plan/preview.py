@@ -16,7 +16,7 @@ from hashattack.benchmark.pipeline import STAGES
 from hashattack.benchmark.plan.plan import Plan
 from hashattack.benchmark.schedule.simulation import simulate
 from hashattack.benchmark.store.keys import canonical
-from hashattack.benchmark.store.store import JobRef, Store
+from hashattack.benchmark.store.store import Store
 from hashattack.benchmark.suites.sources import SuiteError
 
 _PIXEL_BYTES = 3 * 4  # an adversarial image is stored exactly as it was crafted
@@ -138,47 +138,40 @@ def _reasons(plan: Plan, store: Store, job: Job, explained: set[str]) -> Iterato
         if not changed:
             made = record["provenance"]
             yield f"done in {made['seconds']:.1f} s on {made['device']} of {made['host']}"
-    elif failure is not None:
+        return
+    if failure is not None:
         next_time = "it stays so" if failure["status"] == "invalid" else "it is tried again"
         yield f"{failure['status']}: {failure['reason']}; {next_time}"
-    else:
-        attempts = len(list(store.folder(job.ref).glob("start-*.json")))
-        if attempts:
-            yield f"started {attempts} times and never done: its run was stopped or its worker died"
-        other, differences = _nearest_done(store, job)
-        if other is not None:
-            yield f"its key is new; nearest to it is {other.key[:12]}, which differs in"
-        elif not attempts:
-            yield f"new: no {job.stage} job was ever done in this folder"
-        for place, before, now_key in differences:
-            if not place.startswith("input ") or now_key not in plan.jobs:
-                yield f"  {place}: {before} -> {now_key}"
-                continue
-            input_job = plan.jobs[now_key]
-            keys = f"{before[:12]} -> {now_key[:12]}"
-            yield f"  {place}: another job, '{input_job.label}' ({keys})"
-            if now_key not in explained and not store.is_done(input_job.ref):
-                for line in _reasons(plan, store, input_job, explained):
-                    yield f"    {line}"
+        return
+    attempts = len(list(store.folder(job.ref).glob("start-*.json")))
+    if attempts:
+        yield f"started {attempts} times and never done: its run was stopped or its worker died"
+    nearest_done = min(_done_before(store, job), key=lambda one: len(one[1]), default=None)
+    if nearest_done is not None:
+        yield f"its key is new; nearest to it is {nearest_done[0][:12]}, which differs in"
+    elif not attempts:
+        yield f"new: no {job.stage} job was ever done in this folder"
+    for place, before, now_key in nearest_done[1] if nearest_done is not None else ():
+        if not place.startswith("input ") or now_key not in plan.jobs:
+            yield f"  {place}: {before} -> {now_key}"
+            continue
+        other = plan.jobs[now_key]
+        yield f"  {place}: another job, '{other.label}' ({before[:12]} -> {now_key[:12]})"
+        if now_key not in explained and not store.is_done(other.ref):
+            yield from (f"    {line}" for line in _reasons(plan, store, other, explained))
 
 
-def _nearest_done(store: Store, job: Job) -> tuple[JobRef | None, list[tuple[str, str, str]]]:
-    """Return the done job of the stage that differs least, and in what: place, before, now."""
+def _done_before(store: Store, job: Job) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
+    """Yield the keys of the done jobs of a stage, and what differs: place, before, now."""
     own = _parts(canonical(job.task), {role: ref.key for role, ref in job.inputs.items()})
-    best: tuple[JobRef | None, list[tuple[str, str, str]]] = (None, [])
     for record in store.records(job.stage):
         made = record["provenance"]
-        if "task" not in made:
-            continue
-        other = _parts(made["task"], made["input_keys"])
-        differences = [
-            (place, str(other.get(place, _ABSENT)), str(own.get(place, _ABSENT)))
-            for place in dict.fromkeys([*other, *own])
-            if other.get(place, _ABSENT) != own.get(place, _ABSENT)
-        ]
-        if differences and (best[0] is None or len(differences) < len(best[1])):
-            best = JobRef(record["stage"], record["key"]), differences
-    return best
+        if "task" in made:
+            other = _parts(made["task"], made["input_keys"])
+            pairs = {p: (other.get(p, _ABSENT), own.get(p, _ABSENT)) for p in {**other, **own}}
+            differing = [(p, str(old), str(new)) for p, (old, new) in pairs.items() if old != new]
+            if differing:
+                yield record["key"], differing
 
 
 def _parts(task: Any, inputs: Mapping[str, str]) -> dict[str, Any]:

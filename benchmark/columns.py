@@ -19,7 +19,11 @@ Kind = Literal[
     "cost",  # passes and seconds
     "compute",  # batch, threads, precision, device
 ]
-Table = Literal["leaderboard", "cells"]  # of every report; the table of all cells of the page
+Table = Literal[  # where a report shows it
+    "leaderboard",
+    "cells",  # the page's table of all cells
+    "figures",  # t-MAP drawn against it
+]
 MISSING = "\N{EN DASH}"  # what tables show of a number that is not there
 
 
@@ -199,7 +203,7 @@ _DECLARED = (
         "perceptibility",
         format=".4f",
         better="lower",
-        tables=("leaderboard", "cells"),
+        tables=("leaderboard", "cells", "figures"),
         per_query=PerQuery("hash", "mse", squared=True, min_effect=0.002),  # half a grey level
         help="mean over images of the root of the mean squared error, the paper's formula",
     ),
@@ -229,7 +233,7 @@ _DECLARED = (
         "passes_per_image",
         "Int64",
         "cost",
-        "passes / image",
+        "passes per image",
         format=",.0f",
         tables=("leaderboard", "cells"),
         help="forward passes of the hasher, as the attack declares; backward ones count double",
@@ -238,18 +242,19 @@ _DECLARED = (
         "seconds_per_image",
         "float64",
         "cost",
-        "s / image",
+        "seconds per image",
         format=".2g",
         least=0.001,
         better="lower",
-        tables=("leaderboard", "cells"),
+        tables=("leaderboard", "cells", "figures"),
         help="of the attack alone: model loaded, warm, device synchronised",
     ),
     Column(
         "fit_seconds",
         "float64",
         "cost",
-        "training s",
+        "training",
+        unit="s",
         format=".0f",
         better="lower",
         tables=("leaderboard", "cells"),

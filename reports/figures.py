@@ -1,200 +1,166 @@
-"""Figures from the tidy table, each as SVG and PDF."""
+"""The figures of a report: what each shows, from the table of results; each as SVG and PDF."""
 
 from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from hashattack.reports.deltas import delta_points, measured_minus_published
-from hashattack.reports.drawings import Drawings
-from hashattack.reports.names import Names
-from hashattack.reports.palette import colours, dashes
-from hashattack.reports.sweeps import (
-    ablation,
-    ablation_points,
-    alpha_points,
-    alpha_sweep,
-    panel_names,
-)
-from hashattack.reports.tradeoffs import (
-    bits_points,
-    t_map_against_bits,
-    t_map_against_perceptibility,
-    t_map_against_seconds,
-)
-from hashattack.reports.transfers import transfer_map, transfer_points
+from hashattack.benchmark.columns import COLUMNS, Column
+from hashattack.benchmark.store.files import write_bytes
+from hashattack.reports import plots
+from hashattack.reports.grids import differences
+from hashattack.reports.names import Names, parameters
+from hashattack.reports.plots import Looks
+from hashattack.reports.published import FigureLayout, papers
+from hashattack.reports.results import Runs
 
 mpl.use("Agg")
 
-
-@dataclass(frozen=True)
-class Drawn:
-    """A figure that a report has."""
-
-    title: str
-    files: list[Path]  # SVG, PDF
+_SETTING = ["dataset", "protocol", "policy"]
+_TARGET = [*_SETTING, "source"]
+Draw = Callable[[pd.DataFrame, Looks], Any]  # to what has a matplotlib ``figure``
+Drawing = tuple[str, str, pd.DataFrame, Draw]  # name, title, points
 
 
-def draw_figures(
-    results: pd.DataFrame, losses: pd.DataFrame, curves: pd.DataFrame, drawings: Drawings
-) -> list[Drawn]:
-    """Draw every figure that the results, loss and retrieval curves allow."""
-    known = Names(results)
+def draw_figures(runs: Runs, names: Names, folder: Path) -> dict[str, list[Path]]:
+    """Draw every figure that results, loss and retrieval curves allow: SVG and PDF by title."""
     results, losses, curves = (
-        rows.assign(label=known.labels(rows)) if len(rows) else rows
-        for rows in (results, losses, curves)
+        rows.assign(label=names.labels(rows)) if len(rows) else rows
+        for rows in (runs.results, runs.losses, runs.curves)
     )
-    good = results[(results["status"] == "ok") & (results["source"] == results["victim"])]
-    seen = good[good["perceptibility"].notna()]
-    timed = good[good["seconds_per_image"].notna() & (good["seconds_per_image"] > 0)]
-    timed = timed[timed["budget_class"] != "reference"]
-    matrix = transfer_points(results)
-    wanted: list[tuple[str, str, pd.DataFrame, Callable[[pd.DataFrame], Figure]]] = [
-        (
-            "t_map_against_perceptibility",
-            "t-MAP against perceptibility, with the Pareto front",
-            seen,
-            t_map_against_perceptibility,
-        ),
-        ("t_map_against_seconds", "t-MAP against time", timed, t_map_against_seconds),
-        ("t_map_against_bits", "t-MAP against code length", bits_points(good), t_map_against_bits),
-        (
-            "transfer",
-            "Transfer: t-MAP by source and victim, white-box outlined",
-            matrix,
-            functools.partial(transfer_map, value="t_map"),
-        ),
-        (
-            "transfer_gain",
-            "Transfer: t-MAP over Original on the victim",
-            matrix[matrix["gain"].notna()],
-            functools.partial(transfer_map, value="gain"),
-        ),
-        (
-            "precision_recall",
-            "Precision and recall for the target label",
-            curves,
-            functools.partial(retrieval, x="recall"),
-        ),
-        (
-            "precision_at_top",
-            "Precision for the target label over results looked at",
-            curves,
-            functools.partial(retrieval, x="top"),
-        ),
-        ("alpha_sweep", "Figure 4(b): alpha", alpha_points(results), alpha_sweep),
-        ("ablation", "Figure 4(a): ablations", ablation_points(results), ablation),
-        ("loss_curves", "Losses of generators in training", losses, loss_curves),
-        (
-            "measured_minus_published",
-            "Measured minus published",
-            delta_points(results),
-            measured_minus_published,
-        ),
+    looks, files = Looks(runs.cells, names), {}
+    precision, top = (functools.partial(plots.retrieval, x=x) for x in ("recall", "top"))
+    drawings: list[Drawing] = [
+        *_of_results(results),
+        ("precision_recall", "Precision and recall for the target label", curves, precision),
+        ("precision_at_top", "Precision for the target label among the top-k", curves, top),
+        *_of_papers(results, names),
+        ("loss_curves", "Losses of generators in training", losses, plots.loss_curves),
     ]
-    figures = []
-    for name, title, points, draw in wanted:
+    for name, title, points, draw in drawings:
         if len(points):
-            names = [f"{name}.svg", f"{name}.pdf"]
-            made = functools.partial(_saved, draw, points, name)
-            shown = points if name == "t_map_against_seconds" else _timeless(points)
-            figures.append(Drawn(title, drawings.draw(names, [name, shown], made)))
-    return figures
+            with sns.axes_style("whitegrid"):
+                figure = draw(points, looks).figure
+            files[title] = _save(figure, folder / name)
+    return files
 
 
-def _timeless(points: pd.DataFrame) -> pd.DataFrame:
-    """Return what figures show: no seconds, which change when a job is made again."""
-    return points.drop(columns=["seconds_per_image", "fit_seconds"], errors="ignore")
+def _of_results(results: pd.DataFrame) -> Iterator[Drawing]:
+    good = _white_box(results)
+    for column in COLUMNS.values():
+        if "figures" in column.tables:
+            draw: Draw = functools.partial(plots.trade_off, column=column)
+            title = f"t-MAP against {column.title}, with the Pareto front"
+            yield f"t_map_against_{column.name}", title, trade_off_points(good, column), draw
+    title = "t-MAP against code length"
+    yield "t_map_against_bits", title, bits_points(good), plots.code_lengths
+    matrix = transfer_points(results)
+    draw = functools.partial(plots.transfer_map, value="t_map")
+    yield "transfer", "Transfer: t-MAP by source and victim, white-box outlined", matrix, draw
+    gains = matrix[matrix["gain"].notna()]
+    draw = functools.partial(plots.transfer_map, value="gain")
+    yield "transfer_gain", "Transfer: gain in t-MAP over no attack on the victim", gains, draw
 
 
-def retrieval(curves: pd.DataFrame, x: str) -> Figure:
-    """Draw precision for the target label over ``recall`` or ``top`` (log), a panel a target."""
-    keys = ["dataset", "protocol", "policy", "source", "label", "top"]
-    points = curves.groupby(keys, sort=False)[["precision", "recall"]].mean().reset_index()
-    points["panel"] = panel_names(points)
-    pooled = points.groupby(["panel", "label", "top"], sort=False)[["precision", "recall"]]
-    points = pooled.mean().reset_index()
-    with sns.axes_style("whitegrid"):
-        grid = sns.relplot(
-            points,
-            kind="line",
-            x=x,
-            y="precision",
-            hue="label",
-            style="label",
-            palette=colours(points["label"]),
-            dashes=dashes(points["label"]),
-            errorbar=None,
-            col="panel",
-            col_wrap=min(4, points["panel"].nunique()),
-            height=2.8,
-            aspect=1.1,
-            facet_kws={"sharex": False},
-        )
-    grid.set_titles("{col_name}")
-    grid.set_axis_labels("recall" if x == "recall" else "results looked at", "precision")
-    grid.set(ylim=(0, 1.02))
-    if x == "top":
-        grid.set(xscale="log")
-    if grid.legend is not None:
-        grid.legend.set_title("")
-    figure: Figure = grid.figure
-    return figure
+def _of_papers(results: pd.DataFrame, names: Names) -> Iterator[Drawing]:
+    for paper in papers():
+        for layout in paper.figures:
+            if layout.over:
+                draw: Draw = functools.partial(plots.sweep, over=layout.over)
+                yield layout.id, layout.title, sweep_points(results, layout), draw
+            else:
+                points = side_by_side_points(results, layout)
+                yield layout.id, layout.title, points, plots.side_by_side
+    points = pd.concat([differences(results, paper, names) for paper in papers()])
+    draw = plots.measured_minus_published
+    yield "measured_minus_published", "Measured minus published", points, draw
 
 
-def loss_curves(losses: pd.DataFrame) -> Figure:
-    """Draw each loss over epochs, a row of panels a source, a colour an attack, a line a training.
+def trade_off_points(good: pd.DataFrame, column: Column) -> pd.DataFrame:
+    """Return the rows with a value of a column; of a cost, those of attacks that have some."""
+    rows = good[good[column.name].notna()]
+    if column.kind == "cost":
+        rows = rows[(rows[column.name] > 0) & rows["targeted"].fillna(False)]
+    return rows
 
-    Where there are too many sources for a row each, they share rows as targets do elsewhere.
+
+def bits_points(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of hashers that differ in their code length alone, where there are such."""
+    keys = [*_SETTING, "source_method", "source_backbone"]
+    return rows[rows.groupby(keys)["source_bits"].transform("nunique") > 1]
+
+
+def transfer_points(results: pd.DataFrame) -> pd.DataFrame:
+    """Return t-MAP and its gain over no attack by source and victim, for attacks that transfer.
+
+    Args:
+        results: with the attacks' ``label``.
+
+    Returns:
+        The columns ``dataset``, ``protocol``, ``policy``, ``label``, ``source``, ``victim``,
+        ``t_map`` and ``gain``, means over seeds.
     """
-    losses = losses.assign(
-        panel=panel_names(losses, ()),
-        training=losses["source"] + " " + losses["attack_seed"].astype(str),
-    )
-    with sns.axes_style("whitegrid"):
-        grid = sns.relplot(
-            losses,
-            kind="line",
-            x="epoch",
-            y="value",
-            hue="label",
-            palette=colours(losses["label"]),
-            units="training",
-            estimator=None,
-            row="panel",
-            col="loss",
-            marker="o",
-            markersize=4,
-            height=2.6,
-            aspect=1.1,
-            facet_kws={"sharey": False},
-        )
-    grid.set_titles("{col_name} loss, {row_name}")
-    grid.set_axis_labels("epoch", "")
-    if grid.legend is not None:
-        sns.move_legend(grid, "upper center", bbox_to_anchor=(0.45, 0), ncol=1, title="")
-    figure: Figure = grid.figure
-    return figure
+    rows = results[(results["status"] == "ok") & results["t_map"].notna()]
+    keys = [*_SETTING, "label", "role", "source", "victim"]
+    means = rows.groupby(keys, sort=False)["t_map"].mean().reset_index()
+    crossing = means["source"] != means["victim"]
+    groups = means.assign(crossing=crossing).groupby([*_SETTING, "label"])
+    crosses = groups["crossing"].transform("any")
+    clean = means[(means.pop("role") == "no-attack") & ~crossing]
+    keys = [*_SETTING, "victim"]
+    level = clean[[*keys, "t_map"]].rename(columns={"t_map": "no_attack"})
+    points = means[crosses].merge(level, how="left", on=keys)
+    points["gain"] = points["t_map"] - points["no_attack"]
+    sides = points.loc[points["source"] != points["victim"], ["source", "victim"]]
+    return points[points["source"].isin(set(sides["source"]) | set(sides["victim"]))]
 
 
-def _saved(
-    draw: Callable[[pd.DataFrame], Figure], points: pd.DataFrame, name: str
-) -> dict[str, bytes]:
-    """Draw a figure as SVG and PDF without dates, so that unchanged results give equal files."""
-    figure = draw(points)
-    contents = {}
+def sweep_points(results: pd.DataFrame, layout: FigureLayout) -> pd.DataFrame:
+    """Return the rows of a figure's attacks where a target has several values of its parameter.
+
+    The columns of the results, the parameter's and ``no_attack``, a row a seed.
+    """
+    rows = _white_box(results)
+    swept = rows[rows["attack"].isin(layout.attacks)].copy()
+    values = swept["params"].map(lambda text: parameters(text).get(layout.over))
+    swept[layout.over] = values.astype("float64")
+    swept = swept[swept.groupby(_TARGET)[layout.over].transform("nunique") > 1]
+    if not len(swept):
+        return swept
+    clean = rows[rows["role"] == "no-attack"].groupby(_TARGET)["t_map"].mean().rename("no_attack")
+    points = swept.merge(clean, how="left", left_on=_TARGET, right_index=True)
+    return points.drop_duplicates([*_TARGET, layout.over, "draw_seed", "target_seed"])
+
+
+def side_by_side_points(results: pd.DataFrame, layout: FigureLayout) -> pd.DataFrame:
+    """Return the rows of a figure's attacks on the targets that have them all."""
+    rows = _white_box(results)
+    rows = rows[rows["attack"].isin(layout.attacks) & (rows["variant"] == "")]
+    rows = rows.sort_values("attack", key=lambda ids: ids.map(layout.attacks.index), kind="stable")
+    return rows[rows.groupby(_TARGET)["attack"].transform("nunique") == len(layout.attacks)]
+
+
+def _white_box(results: pd.DataFrame) -> pd.DataFrame:
+    return results[(results["status"] == "ok") & (results["source"] == results["victim"])]
+
+
+def _save(figure: Figure, stem: Path) -> list[Path]:
+    """Write a figure as SVG and PDF without dates, so that unchanged results give equal files."""
+    files = []
     for suffix, metadata in (("svg", {"Date": None}), ("pdf", {"CreationDate": None})):
         buffer = io.BytesIO()
-        with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+        with mpl.rc_context({"svg.hashsalt": stem.name, "svg.fonttype": "none"}):
             figure.savefig(buffer, format=suffix, metadata=metadata, bbox_inches="tight")
-        contents[f"{name}.{suffix}"] = buffer.getvalue()
-    figure.clear()
-    return contents
+        files.append(stem.with_suffix(f".{suffix}"))
+        write_bytes(files[-1], buffer.getvalue())
+    plt.close(figure)
+    return files

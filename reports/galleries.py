@@ -12,41 +12,30 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from hashattack.benchmark.store.files import write_bytes
 from hashattack.benchmark.store.store import Arrays
-from hashattack.reports.drawings import Drawings
 
 mpl.use("Agg")
-_HIT, _MISS = "#0072b2", "#d55e00"  # blue and vermilion, told apart by every eye
+_HIT, _MISS = "#0072b2", "#d55e00"  # blue and vermilion, distinct for colour-blind readers
 _DARKEST = 10  # the largest factor by which a perturbation is shown
 _CELL = 0.9  # inches
 
 
 def draw_gallery(
-    row: dict[str, Any], called: str, arrays: Arrays, classes: list[str], drawings: Drawings
+    row: dict[str, Any], label: str, arrays: Arrays, classes: list[str], folder: Path
 ) -> Path:
-    """Draw a cell's pictures as PNG, unless that was done, and return the file.
-
-    Args:
-        row: the cell's.
-        called: its attack's label.
-        arrays: its pictures.
-        classes: the names of the data set's labels.
-        drawings: where the file goes.
-    """
-    parts = [str(row[key]) for key in ("dataset", "attack", "source", "protocol", "policy")]
-    seeds = f"seed{row['target_seed']}.{row['draw_seed']}"
-    name = f"{'-'.join([*parts, seeds])}{_variant(row)}.png"
-    shows = [called, name, classes, *(arrays[key] for key in sorted(arrays))]
-    (path,) = drawings.draw([name], shows, lambda: {name: _gallery(row, called, arrays, classes)})
-    return path
-
-
-def _gallery(row: dict[str, Any], called: str, arrays: Arrays, classes: list[str]) -> bytes:
-    """Return a cell's pictures as PNG.
+    """Draw a cell's pictures as PNG and return the file.
 
     Two lines a query: the query with what it retrieves, and the adversarial image with what that
     retrieves; the perturbation stands before them, amplified by a stated factor around grey. A
     blue frame shares a label with the target, an orange one does not.
+
+    Args:
+        row: the cell's.
+        label: its attack's.
+        arrays: its pictures.
+        classes: the names of the data set's labels.
+        folder: where the file goes.
     """
     count, top = arrays["before_hits"].shape
     factor = _factor(arrays)
@@ -69,13 +58,23 @@ def _gallery(row: dict[str, Any], called: str, arrays: Arrays, classes: list[str
                 hit = bool(arrays[f"{when}_hits"][number, place])
                 _show(line[place + 2], arrays[when][number, place], "", _HIT if hit else _MISS)
     figure.suptitle(
-        f"{called} on {row['source']}, {row['dataset']}, {row['protocol']}: the first {top} "
-        "results before and after",
+        f"{label} on {row['source']}, {row['dataset']}, {row['protocol']}: the top-{top} before "
+        "and after",
         fontsize=8,
     )
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
-    return buffer.getvalue()
+    file = folder / f"{_stem(row)}.png"
+    write_bytes(file, buffer.getvalue())
+    return file
+
+
+def _stem(row: dict[str, Any]) -> str:
+    """Return what the file of a cell is called."""
+    parts = [str(row[key]) for key in ("dataset", "attack", "source", "protocol", "policy")]
+    parts.append(f"seed{row['target_seed']}.{row['draw_seed']}")
+    parts += [row["variant"].replace("=", "").replace(", ", "-")] if row["variant"] else []
+    return "-".join(parts)
 
 
 def _factor(arrays: Arrays) -> float:
@@ -83,10 +82,6 @@ def _factor(arrays: Arrays) -> float:
     change = np.abs(arrays["adversarial"].astype(np.int16) - arrays["query"].astype(np.int16))
     largest = max(1, int(change.max()))
     return float(max(1, min(_DARKEST, 127 // largest)))
-
-
-def _variant(row: dict[str, Any]) -> str:
-    return "-" + row["variant"].replace("=", "").replace(", ", "-") if row["variant"] else ""
 
 
 def _names(labels: npt.NDArray[np.uint8], classes: list[str]) -> str:

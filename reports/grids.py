@@ -1,168 +1,219 @@
-"""Grids: a table of the paper filled with our numbers, as data; renderers come after.
+"""Tables of papers filled with our numbers, and our numbers minus the paper's.
 
-What stands in a table is what the paper has in it, for each data set of the results; a number
-that was not run, failed or is invalid says so in its place.
+A grid has the rows and columns that the paper has, for each data set of the results; a number
+that was not run, failed or is invalid is replaced by that status.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
-from hashattack.reports.layouts import Layout
-from hashattack.reports.published import KEYS, measured, published
+from hashattack.benchmark.columns import COLUMNS
+from hashattack.reports.names import Names
+from hashattack.reports.published import Layout, Metric, Paper, PaperError
+from hashattack.reports.tables import BEST, Table
 
-_LOWER_IS_BETTER = ("perceptibility_x100", "seconds_per_image")
-_NO_RIVALS = ("Original", "Noise", "Anchor code", "Prototype code")  # never in bold
-
-
-@dataclass(frozen=True)
-class Number:
-    """A cell: our value, the paper's, or the reason why there is none."""
-
-    metric: str
-    value: float | None = None
-    published: float | None = None
-    status: str = "not run"
-    best: bool = False
-
-    @property
-    def difference(self) -> float | None:
-        """Measured minus published."""
-        if self.value is None or self.published is None:
-            return None
-        return round(self.value - self.published, 9)  # without the last bits of floating point
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What all numbers of a grid were measured under."""
-
-    protocol: str
-    policy: str
-    n_queries: str
-    overrides: str
-
-    @classmethod
-    def of(cls, rows: pd.DataFrame) -> Setting:
-        """Return the setting of result rows of one protocol and policy."""
-        counts = sorted({int(count) for count in rows["n_queries"].dropna()})
-        texts = rows["overrides"].fillna("").str.split(", ").explode()
-        overrides = ", ".join(dict.fromkeys(text for text in texts if text))
-        return cls(
-            protocol=str(rows["protocol"].iloc[0]),
-            policy=str(rows["policy"].iloc[0]),
-            n_queries=" or ".join(map(str, counts)),
-            overrides=overrides,
-        )
+# What rows behind one number must have in common.
+_SETTING = ["dataset_fingerprint", "n_queries", "params", "policy", "protocol", "source", "victim"]
+_POINTS = (1.0, 5.0)  # differences that get one mark and two
+_SHARES = (0.1, 0.5)  # of the published value, for metrics that are not judged in points
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A filled table of one protocol."""
+    """A filled table of one protocol and policy.
 
+    Attributes:
+        paper, layout: whose table, and which.
+        dataset: "" where data sets are columns.
+        results: the rows behind it.
+        numbers: a row a number: the paper's keys, ``value`` (ours, NaN where there is none),
+            ``status``, ``published`` (NaN where there is none), ``best``.
+    """
+
+    paper: Paper
     layout: Layout
-    dataset: str  # "" where data sets are columns
-    setting: Setting
-    rows: Sequence[tuple[str, ...]]
-    columns: Sequence[tuple[str, ...]]
-    numbers: dict[tuple[tuple[str, ...], tuple[str, ...]], Number]
+    dataset: str
+    results: pd.DataFrame
+    numbers: pd.DataFrame
+
+    @property
+    def stem(self) -> str:
+        """The name of its files."""
+        first = self.results.iloc[0]
+        parts = (self.layout.id, self.dataset, first["protocol"], first["policy"])
+        return "-".join(filter(None, parts))
 
     @property
     def has_published(self) -> bool:
         """Whether any number can be compared with the paper's."""
-        return any(number.published is not None for number in self.numbers.values())
+        return bool(self.numbers["published"].notna().any())
 
-
-def grids(results: pd.DataFrame, layouts: Sequence[Layout]) -> Iterator[Grid]:
-    """Yield each table, once a protocol and policy among the results."""
-    paper = results[results["variant"].fillna("") == ""]
-    for layout in layouts:
-        for _, rows in paper.groupby(["protocol", "policy"], sort=False):
-            yield from _grids(layout, Setting.of(rows), measured(rows))
-
-
-def _grids(layout: Layout, setting: Setting, ours: pd.DataFrame) -> Iterator[Grid]:
-    """Yield one grid, or one a data set where data sets are not columns."""
-    theirs = published()
-    theirs = theirs[theirs["table"] == layout.id.removeprefix("table")]
-    ran = list(dict.fromkeys(ours["dataset"]))
-    paper = list(dict.fromkeys(theirs["dataset"]))
-    shown = list(dict.fromkeys([*paper, *ran])) if set(ran) & set(paper) else ran
-    template = theirs if len(theirs) else _white_box(ours[ours["metric"].isin(layout.metrics)])
-    template = template[[key for key in KEYS if key != "dataset"]].drop_duplicates()
-    if not len(template):
-        return
-    whole = template.merge(pd.DataFrame({"dataset": shown}, dtype="string"), how="cross")
-    whole = whole.merge(ours, how="left", on=KEYS)
-    whole = whole.merge(
-        theirs.drop(columns="table").rename(columns={"value": "published"}), how="left", on=KEYS
-    )
-    if "dataset" in layout.columns:
-        yield _grid(layout, "", setting, whole)
-        return
-    for dataset, part in whole.groupby("dataset", sort=False):
-        yield _grid(layout, str(dataset), setting, part)
-
-
-def _white_box(lines: pd.DataFrame) -> pd.DataFrame:
-    """Return the numbers of attacks against their own source, or without one."""
-    both = (lines["source_backbone"] == lines["victim_backbone"]) & (
-        lines["source_bits"] == lines["victim_bits"]
-    )
-    return lines[both | (lines["source_bits"] == "")]
-
-
-def _grid(layout: Layout, dataset: str, setting: Setting, lines: pd.DataFrame) -> Grid:
-    rows = _keys(lines, layout.rows)
-    columns = _keys(lines, layout.columns)
-    best = _best(layout, lines)
-    numbers = {
-        (row, column): Number(
-            metric=str(line.metric),
-            value=None if pd.isna(line.value) else float(line.value),  # type: ignore[arg-type]
-            published=None if pd.isna(line.published) else float(line.published),  # type: ignore[arg-type]
-            status="not run" if pd.isna(line.status) else str(line.status),  # type: ignore[arg-type]
-            best=line.Index in best,
+    def table(self, *, differences: bool = False) -> Table:
+        """Return it as text: our values, the best attack marked, or measured minus published."""
+        text = difference_text if differences else value_text
+        metrics, cells = self.paper.metrics, self.numbers.copy()
+        cells["text"] = [text(cell, metrics[cell["metric"]]) for cell in cells.to_dict("records")]
+        cells["mark"] = [BEST if best and not differences else "" for best in cells["best"]]
+        cells["metric"] = [metrics[name].title or name for name in cells["metric"]]
+        rows, columns = list(self.layout.rows), self.layout.columns
+        if cells.duplicated([*rows, *columns]).any():
+            raise PaperError(f"{self.layout.id}: two numbers have the same row and column")
+        for key in (*rows, *columns):  # each level of the table in the paper's order
+            cells[key] = pd.Categorical(cells[key], list(dict.fromkeys(cells[key])))
+        texts, marks = (
+            cells.pivot(index=rows, columns=columns, values=name).astype(object).fillna("")
+            for name in ("text", "mark")
         )
-        for row, column, line in zip(rows, columns, lines.itertuples(), strict=True)
+        return Table(
+            caption=self._caption(differences),
+            headings=list(self.layout.rows.values()),
+            texts=texts,
+            marks=marks,
+            label=f"{self.layout.id}{'-difference' if differences else ''}",
+        )
+
+    def _caption(self, differences: bool) -> str:
+        """Return what a reader must know about it."""
+        first, where = self.results.iloc[0], f", {self.dataset}" if self.dataset else ""
+        queries = " or ".join(map(str, sorted(set(self.results["n_queries"].dropna()))))
+        overrides = self.results["overrides"].str.split(", ").explode()
+        changed = ", ".join(dict.fromkeys(text for text in overrides if text))
+        title = (
+            f"{self.layout.title}{where}; protocol {first['protocol']}, target labels "
+            f"{first['policy']}, {queries} queries, ties in database order."
+            f"{f' Overrides: {changed}.' if changed else ''}"
+        )
+        if not differences:
+            return f"{title} Bold: the best attack."
+        return (
+            f"Measured minus published. {title} One mark: more than 1 point (10 % of the published "
+            "value for other metrics); two marks: more than 5 points (50 %)."
+        )
+
+
+def value_text(cell: dict[Any, Any], metric: Metric) -> str:
+    """Return our value as the paper prints it, or why there is none."""
+    return cell["status"] if pd.isna(cell["value"]) else f"{cell['value']:{metric.format}}"
+
+
+def difference_text(cell: dict[Any, Any], metric: Metric) -> str:
+    """Return measured minus published with a mark for its size, or why there is none."""
+    if pd.isna(cell["published"]):
+        return ""
+    if pd.isna(cell["value"]):
+        return str(cell["status"])
+    difference = round(cell["value"] - cell["published"], 9)  # without the last bits
+    size = abs(difference) / (1.0 if metric.points else max(abs(cell["published"]), 1e-12))
+    marks = "*" * sum(size > limit for limit in (_POINTS if metric.points else _SHARES))
+    sign = "+" if difference >= 0 else "\N{MINUS SIGN}"
+    return f"{sign}{abs(difference):{metric.format}}{marks}"
+
+
+def measured(results: pd.DataFrame, paper: Paper, names: Names) -> pd.DataFrame:
+    """Return our numbers under a paper's keys, in its units; one whose cell failed has no value.
+
+    They are means over seeds and nothing else: what was measured on other queries, contents or
+    hyper-parameters under the same keys is ``ambiguous``. Variants of an attack (an alpha that
+    differs, say) are not the paper's rows and are left out.
+
+    Returns:
+        The keys, ``value``, ``status``, ``title`` (the attack's in other tables), ``competes``
+        (whether it is a targeted attack with an image).
+    """
+    rows = results[results["variant"] == ""]
+    titles = pd.Series([names.of(row).title for row in rows.to_dict("records")], rows.index)
+    columns = {key: rows[column] for key, column in paper.keys.items()}
+    columns["attack"] = rows["attack"].map(paper.attacks).fillna(titles.astype("string"))
+    base = paper.blank_sources(pd.DataFrame(columns).astype("string")).assign(
+        title=titles,
+        status=rows["status"],
+        competes=(rows["targeted"] & ~rows["code_only"]).fillna(False),
+        setting=rows[_SETTING].astype("string").fillna("").agg(" ".join, axis=1),
+    )
+    long = [
+        base.assign(metric=name, value=rows[metric.column] * metric.scale)
+        for name, metric in paper.metrics.items()
+    ]
+    groups = pd.concat(long).groupby(paper.all_keys, sort=False, dropna=False)
+    status = groups["status"].agg(lambda found: next((s for s in found if s != "ok"), "ok"))
+    status = status.mask(groups["setting"].nunique() > 1, "ambiguous").rename("status")
+    means = groups["value"].mean().where(status == "ok").rename("value")
+    return pd.concat([means, status, groups[["title", "competes"]].first()], axis=1).reset_index()
+
+
+def settings(results: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Yield the rows of each protocol and policy, variants left out."""
+    for _, rows in results[results["variant"] == ""].groupby(["protocol", "policy"], sort=False):
+        yield rows
+
+
+def grids(results: pd.DataFrame, paper: Paper, layout: Layout, names: Names) -> Iterator[Grid]:
+    """Yield a table once a protocol, a policy and, where they are not columns, a data set."""
+    for rows in settings(results):
+        numbers = _numbers(rows, paper, layout, names)
+        if "dataset" in layout.columns and len(numbers):
+            yield Grid(paper, layout, "", rows, numbers)
+        elif len(numbers):
+            for dataset, part in numbers.groupby("dataset", sort=False):
+                yield Grid(paper, layout, str(dataset), rows, part)
+
+
+def _numbers(results: pd.DataFrame, paper: Paper, layout: Layout, names: Names) -> pd.DataFrame:
+    """Return the numbers of a table, ours beside the published.
+
+    They are those that the paper has in this table, else all of ours as white box; for the data
+    sets of the results, and the paper's others beside them where one of them was run.
+    """
+    theirs = paper.numbers[paper.numbers["table"] == layout.id].drop(columns="table")
+    white = results["source"] == results["victim"]
+    ours = measured(results if len(theirs) else results[white], paper, names)
+    template = theirs if len(theirs) else ours[ours["metric"].isin(layout.metrics)]
+    ran, in_paper = list(dict.fromkeys(ours["dataset"])), list(dict.fromkeys(theirs["dataset"]))
+    shown = list(dict.fromkeys([*in_paper, *ran])) if set(ran) & set(in_paper) else ran
+    others = [key for key in paper.all_keys if key != "dataset"]
+    whole = template[others].drop_duplicates()
+    whole = whole.merge(pd.DataFrame({"dataset": shown}, dtype="string"), how="cross")
+    whole = whole.merge(ours, how="left", on=paper.all_keys)
+    whole = whole.merge(theirs, how="left", on=paper.all_keys)
+    whole["status"] = whole["status"].fillna("not run")
+    return whole.assign(best=_best(paper, layout, whole))
+
+
+def _best(paper: Paper, layout: Layout, numbers: pd.DataFrame) -> pd.Series[bool]:
+    """Whether each number is the best attack's, among those that differ in the attack alone."""
+    same = dict.fromkeys(k for k in (*layout.columns, *layout.rows, "metric") if k != "attack")
+    signs = numbers["metric"].map(lambda name: COLUMNS[paper.metrics[name].column].sign)
+    rivals = (numbers["value"] * signs).where(numbers["competes"].fillna(False).astype(bool))
+    groups = rivals.groupby([numbers[key] for key in same], sort=False)
+    return (rivals == groups.transform("max")) & (groups.transform("count") > 1)
+
+
+def differences(results: pd.DataFrame, paper: Paper, names: Names) -> pd.DataFrame:
+    """Return measured minus published for every number that has both.
+
+    Columns: ``metric`` (as figures call it), ``attack``, ``difference``.
+    """
+    theirs = paper.numbers.drop(columns="table").drop_duplicates(paper.all_keys)
+    parts = [
+        measured(rows, paper, names).merge(theirs, on=paper.all_keys).dropna(subset="value")
+        for rows in settings(results)
+    ]
+    if not parts:
+        return pd.DataFrame()
+    both = pd.concat(parts)
+    titles = {
+        name: f"{metric.title or name}{' (points)' if metric.points else ''}"
+        for name, metric in paper.metrics.items()
     }
-    if len(numbers) < len(lines):
-        raise ValueError(f"{layout.id}: rows and columns do not tell its numbers apart")
-    return Grid(
-        layout=layout,
-        dataset=dataset,
-        setting=setting,
-        rows=_nested(rows),
-        columns=_nested(columns),
-        numbers=numbers,
+    return pd.DataFrame(
+        {
+            "metric": both["metric"].map(titles),
+            "attack": both["title"],
+            "difference": both["value"] - both["published"],
+        }
     )
-
-
-def _keys(lines: pd.DataFrame, names: Sequence[str]) -> list[tuple[str, ...]]:
-    return [tuple(map(str, key)) for key in lines[list(names)].itertuples(index=False, name=None)]
-
-
-def _nested(keys: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Return the unique keys, equal outer parts together, each level by first appearance."""
-    levels = [list(dict.fromkeys(level)) for level in zip(*keys, strict=True)]
-    return sorted(
-        dict.fromkeys(keys),
-        key=lambda key: [level.index(part) for level, part in zip(levels, key, strict=True)],
-    )
-
-
-def _best(layout: Layout, lines: pd.DataFrame) -> set[object]:
-    """Return the index of the best attack of each column, among rows that differ in it alone."""
-    rivals = lines[~lines["attack"].isin(_NO_RIVALS) & lines["value"].notna()]
-    same = [key for key in (*layout.columns, *layout.rows, "metric") if key != "attack"]
-    found: set[object] = set()
-    for _, group in rivals.groupby(list(dict.fromkeys(same)), sort=False):
-        if len(group) < 2:
-            continue
-        lower = group["metric"].iloc[0] in _LOWER_IS_BETTER
-        target = group["value"].min() if lower else group["value"].max()
-        found |= set(group.index[group["value"] == target])
-    return found

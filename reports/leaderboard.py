@@ -1,59 +1,35 @@
 """The leaderboard as data: attacks ranked by mean t-MAP within their budget class.
 
-Rows are compared at equal budget only: an attack that declares none stands apart, with its
+Rows are compared at equal budget only: an attack that declares none is ranked apart, with its
 measured one, and a code that queries the database itself is an upper bound, not an attack.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from hashattack.reports.names import Names
-from hashattack.reports.standings import Standing, standings
-from hashattack.reports.uncertainty import Judge
+from hashattack.benchmark.columns import COLUMNS
+from hashattack.reports.lines import (
+    TRIAL,
+    Levels,
+    Line,
+    Row,
+    average,
+    grouped,
+    line_of,
+    ranked,
+    records,
+    white_box,
+)
+from hashattack.reports.names import Name, Names
+from hashattack.reports.uncertainty import Difference, Uncertainty
 
-_CLASS_ORDER = {"reference": 0, "unbounded": 2, "code": 3}  # declared budgets stand between
+_CLASS_ORDER = {"reference": 0, "unbounded": 2, "code": 3}  # declared budgets come between
 _CLASS_TITLES = {"reference": "no attack", "unbounded": "none declared", "code": "code only"}
-
-
-_PLACE = ["source", "target_seed", "draw_seed"]
-Place = tuple[str, int, int]  # source, target seed, draw seed: where two attacks are paired
-
-
-@dataclass(frozen=True)
-class Line:
-    """One attack (with its settings) on every target of a board.
-
-    Averages over targets are None unless every target has a result: they would be of others.
-    """
-
-    id: str
-    attack: str
-    settings: str
-    t_map: dict[str, float]  # by target, mean over seeds; targets without a result are absent
-    mean: float | None
-    note: str = ""
-    over_original: float | None = None  # mean t-MAP minus Original's on the same targets
-    gain: float | None = None  # that, as a share of Prototype code's
-    map: float | None = None
-    perceptibility: float | None = None
-    linf: float | None = None
-    passes: float | None = None  # forward passes of the hasher an image, as declared
-    seconds_per_image: float | None = None
-    fit_seconds: float | None = None  # training before the first query; None for what learns none
-    cheaper_from: int | None = None  # queries from which that is cheaper than DHTA's on the same
-    interval: tuple[float, float] | None = None  # of the mean
-    standing: Standing | None = None
-    scores: Mapping[Place, Sequence[str]] = field(default_factory=dict)  # the jobs behind it all
-
-    @property
-    def jobs(self) -> tuple[str, ...]:
-        """The score jobs behind the mean."""
-        return tuple(job for listed in self.scores.values() for job in listed)
 
 
 @dataclass(frozen=True)
@@ -72,178 +48,175 @@ class Board:
     dataset: str
     protocol: str
     policy: str
-    targets: Sequence[str]
+    targets: Mapping[str, tuple[str, str]]  # method and backbone, and code length, by name
     n_queries: int
     seeds: int
     shared: str  # hyper-parameters the suite sets for every attack that has them
+    standard: str  # the attack that training costs are compared with, "" where there is none
     groups: Sequence[Group]
     problems: Sequence[str]  # failed, invalid and skipped cells with their reasons
 
 
-def leaderboards(results: pd.DataFrame, judge: Judge) -> list[Board]:
+def leaderboards(results: pd.DataFrame, names: Names, uncertainty: Uncertainty) -> list[Board]:
     """Return a board for all that were tried on the same queries and target labels, white-box.
 
     Args:
         results: rows of ``results.csv``.
-        judge: says how sure means are, and which ranks are shared.
+        names: of the report's attacks.
+        uncertainty: of the runs; it gives intervals and ranks.
     """
-    names = Names(results)
-    white = results[results["source"] == results["victim"]].copy()
-    for name in ("overrides", "variant"):
-        white[name] = white[name].fillna("")
-    trials = ["dataset", "dataset_fingerprint", "n_queries", "protocol", "policy"]
-    groups = white.groupby(trials, sort=False, dropna=False)
-    return [_board(part, names, judge) for _, part in groups]
+    trials = grouped(filter(white_box, records(results)), *TRIAL)
+    return [_board(rows, names, uncertainty) for rows in trials.values()]
 
 
-def _board(part: pd.DataFrame, names: Names, judge: Judge) -> Board:
-    targets = list(dict.fromkeys(part["source"]))
-    good = part[part["status"] == "ok"]
-    means = good.groupby(["attack", "overrides", "source"])["t_map"].mean()
-    baseline = {name: _by_target(means, name) for name in ("original", "prototype-code")}
-    # The suite's first DHTA is what a generator's training must pay off against.
-    dhta = good[good["attack"] == "dhta"]
-    dhta = dhta[dhta["overrides"] == dhta["overrides"].iloc[0]] if len(dhta) else dhta
+def _board(rows: Sequence[Row], names: Names, uncertainty: Uncertainty) -> Board:
+    first = rows[0]
+    targets = {
+        str(row["source"]): (f"{row['source_method']}-{row['source_backbone']}", row["source_bits"])
+        for row in rows
+    }
+    good = [row for row in rows if row["status"] == "ok"]
+    standard = [row for row in good if row["role"] == "standard"]
+    # Of several settings the suite's first.
+    standard = [row for row in standard if row["overrides"] == standard[0]["overrides"]]
+    levels = Levels.of(rows)
     lines: dict[str, list[Line]] = {}
-    for (attack, _), rows in part.groupby(["attack", "overrides"], sort=False):
-        line = _line(rows, names, targets, baseline["original"], baseline["prototype-code"], dhta)
-        if line.mean is not None:
-            line = replace(line, interval=judge.interval(line.jobs))
-        kind = str(rows["budget_class"].iloc[0])
-        lines.setdefault(kind, []).append(line)
-        if attack == "original" and len(good):
-            lines[kind].insert(0, _chance(good, targets))
+    for own in grouped(rows, "attack", "overrides").values():
+        line = _complete(line_of(own, names, levels), own, len(targets), standard)
+        if line.values:
+            line = replace(line, interval=uncertainty.interval(line.jobs))
+        group = lines.setdefault(str(line.facts["budget_class"]), [])
+        if line.facts["role"] == "no-attack" and line.t_map:
+            group.append(_chance(own, line, len(targets)))
+        group.append(line)
+    order = sorted(lines, key=lambda kind: (_CLASS_ORDER.get(kind, 1), kind))
     return Board(
-        dataset=str(part["dataset"].iloc[0]),
-        protocol=str(part["protocol"].iloc[0]),
-        policy=str(part["policy"].iloc[0]),
-        targets=targets,
-        n_queries=int(part["n_queries"].max()),
-        seeds=len(part[["target_seed", "draw_seed", "attack_seed"]].drop_duplicates()),
-        shared=names.common(part),
-        groups=[
-            _group(kind, lines[kind], judge)
-            for kind in sorted(lines, key=lambda kind: (_CLASS_ORDER.get(kind, 1), kind))
-        ],
-        problems=_problems(part, names),
+        dataset=str(first["dataset"]),
+        protocol=str(first["protocol"]),
+        policy=str(first["policy"]),
+        targets={name: (hasher, str(bits)) for name, (hasher, bits) in targets.items()},
+        n_queries=int(first["n_queries"]),
+        seeds=len(grouped(rows, "target_seed", "draw_seed", "attack_seed")),
+        shared=names.common(rows),
+        standard=names.of(standard[0]).title if standard else "",
+        groups=[_group(kind, lines[kind], uncertainty) for kind in order],
+        problems=_problems(rows, names),
     )
 
 
-def _by_target(means: pd.Series[float], attack: str) -> dict[str, float]:
-    names = means.index.get_level_values("attack") == attack
-    return {str(key[-1]): float(value) for key, value in means[names].items()}  # type: ignore[index]
+def _complete(line: Line, rows: Sequence[Row], n_targets: int, standard: Sequence[Row]) -> Line:
+    """Return a line with its training cost; without means where a target or a seed is missing.
 
-
-def _line(
-    rows: pd.DataFrame,
-    names: Names,
-    targets: Sequence[str],
-    original: dict[str, float],
-    prototype: dict[str, float],
-    dhta: pd.DataFrame,
-) -> Line:
-    good = rows[rows["status"] == "ok"]
-    t_map = {str(name): float(v) for name, v in good.groupby("source")["t_map"].mean().items()}
-    name = names.of(rows.iloc[0].to_dict())
-    scores: dict[Place, list[str]] = {}
-    for source, target, draw, key in good[[*_PLACE, "job_key"]].itertuples(index=False, name=None):
-        scores.setdefault((str(source), int(target), int(draw)), []).append(str(key))
-    line = Line(
-        id=str(rows["attack"].iloc[0]),
-        attack=name.title,
-        settings=name.settings,
-        t_map=t_map,
-        mean=None,
-        note=_note(rows, good, targets),
-        scores=scores,
-    )
-    if len(t_map) < len(targets) or len(good) < len(rows):
-        return line
-    over = _difference(t_map, original)
-    room = _difference(prototype, original) if set(prototype) == set(t_map) else None
-    return replace(
-        line,
-        mean=_mean(list(t_map.values())),
-        over_original=over,
-        gain=over / room if over is not None and room else None,
-        map=_column(good, "map"),
-        perceptibility=_column(good, "perceptibility"),
-        linf=None if good["linf"].isna().all() else float(good["linf"].max()),
-        passes=_column(good, "passes_per_image"),
-        seconds_per_image=_column(good, "seconds_per_image"),
-        fit_seconds=_column(good, "fit_seconds") or None,
-        cheaper_from=_cheaper_from(good, dhta),
-    )
-
-
-def _note(rows: pd.DataFrame, good: pd.DataFrame, targets: Sequence[str]) -> str:
-    """Return why a line has no average and no rank, if so."""
-    tried, broken = rows["source"].nunique(), len(rows) - len(good)
-    parts = [f"on {tried} of {len(targets)} targets"] if tried < len(targets) else []
+    Means over fewer targets could not be compared with those of other lines.
+    """
+    tried, broken = len(grouped(rows, "source")), sum(row["status"] != "ok" for row in rows)
+    parts = [f"on {tried} of {n_targets} targets"] if tried < n_targets else []
     parts += [f"{broken} of {len(rows)} cells without a result"] if broken else []
-    return ", ".join(parts)
+    if parts:
+        return replace(line, values={}, status="incomplete", note=", ".join(parts))
+    queries = _cheaper_from(rows, standard)
+    more = {} if queries is None else {"cheaper_from": float(queries)}
+    return replace(line, values={**line.values, **more})
 
 
-def _difference(t_map: Mapping[str, float], original: Mapping[str, float]) -> float | None:
-    """Return the mean over targets of what is above Original; None where one has none."""
-    if not set(t_map) <= set(original):
-        return None
-    return _mean([t_map[name] - original[name] for name in t_map])
-
-
-def _cheaper_from(rows: pd.DataFrame, dhta: pd.DataFrame) -> int | None:
-    """Return fit / (DHTA's seconds an image − own), rounded up, over the targets both have."""
-    own = rows.groupby("source")[["fit_seconds", "seconds_per_image"]].mean().dropna()
-    other = dhta.groupby("source")["seconds_per_image"].mean()
-    shared = own.index.intersection(other.index)
-    fit = float(own.loc[shared, "fit_seconds"].sum())
-    saved = float((other[shared] - own.loc[shared, "seconds_per_image"]).sum())
+def _cheaper_from(rows: Sequence[Row], standard: Sequence[Row]) -> int | None:
+    """Return training seconds / (the standard attack's seconds per image − own), rounded up."""
+    training = average(rows, COLUMNS["fit_seconds"], "source")
+    own, other = (
+        average(side, COLUMNS["seconds_per_image"], "source") for side in (rows, standard)
+    )
+    shared = [name for name in training if name in own and name in other]
+    fit = sum(training[name] for name in shared)
+    saved = sum(other[name] - own[name] for name in shared)
     return math.ceil(fit / saved) if fit > 0 and saved > 0 else None
 
 
-def _chance(good: pd.DataFrame, targets: Sequence[str]) -> Line:
-    original = good[good["attack"] == "original"]
-    chance = original.groupby("source")["chance"].mean()
-    t_map = {str(name): float(value) for name, value in chance.items()}
-    whole = set(t_map) == set(targets)
+def _chance(rows: Sequence[Row], line: Line, n_targets: int) -> Line:
+    """Return the line of chance, t-MAP and MAP of equal codes, beside that of no attack."""
+    t_map, map_ = (average(rows, COLUMNS[name], "source") for name in ("chance", "chance_map"))
+    values = {"t_map": sum(t_map.values()) / len(t_map)}
+    values |= {"map": sum(map_.values()) / len(map_)} if map_ else {}
     return Line(
-        id="",
-        attack="Chance",
-        settings="",
+        name=Name("Chance", "", "Chance"),
+        facts={**line.facts, "attack": "", "role": ""},
         t_map=t_map,
-        mean=_mean(list(t_map.values())) if whole else None,
-        map=_column(original, "chance_map") if whole else None,
+        values=values if len(t_map) == n_targets else {},
     )
 
 
-def _group(kind: str, lines: Sequence[Line], judge: Judge) -> Group:
-    if kind == "reference":
-        return Group(_CLASS_TITLES[kind], ranked=False, lines=lines)
-    complete = sorted(
-        (line for line in lines if line.mean is not None), key=lambda line: -(line.mean or 0)
-    )
-    partial = [line for line in lines if line.mean is None]
-    found = zip(complete, standings([line.jobs for line in complete], judge), strict=True)
-    ranked = [replace(line, standing=standing) for line, standing in found]
-    return Group(_CLASS_TITLES.get(kind, kind), ranked=True, lines=[*ranked, *partial])
+def _group(kind: str, lines: Sequence[Line], uncertainty: Uncertainty) -> Group:
+    title = _CLASS_TITLES.get(kind, kind)
+    if not lines[0].facts["targeted"]:
+        return Group(title, ranked=False, lines=lines)
+    return Group(title, ranked=True, lines=ranked(lines, uncertainty))
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
-
-
-def _column(rows: pd.DataFrame, name: str) -> float | None:
-    values = rows[name].dropna()
-    return float(values.mean()) if len(values) else None
-
-
-def _problems(part: pd.DataFrame, names: Names) -> list[str]:
+def _problems(rows: Sequence[Row], names: Names) -> list[str]:
     """Return one text a reason, with the cells it cost."""
-    bad = part[part["status"] != "ok"].copy()
-    bad["name"] = [names.of(row).title for row in bad.to_dict("records")]
     texts = []
-    for (status, reason), rows in bad.groupby(["status", "reason"], sort=False):
-        cells = sorted(set(rows["name"] + " on " + rows["source"]))
-        shown = ", ".join(cells[:3]) + (f" and {len(cells) - 3} more" if len(cells) > 3 else "")
-        texts.append(f"{status}: {shown}: {reason}")
+    bad = grouped((row for row in rows if row["status"] != "ok"), "status", "reason")
+    for (status, reason), cost in bad.items():
+        cells = sorted({f"{names.of(row).title} on {row['source']}" for row in cost})
+        more = f" and {len(cells) - 3} more" if len(cells) > 3 else ""
+        texts.append(f"{status}: {', '.join(cells[:3])}{more}: {reason}")
     return texts
+
+
+@dataclass(frozen=True)
+class Rival:
+    """An attack compared with a reference, on the trials that both have.
+
+    Attributes:
+        line: its line of the board.
+        budget: its budget class.
+        difference: its t-MAP minus the reference's.
+        targets: on how many targets both have a result.
+    """
+
+    line: Line
+    budget: str
+    difference: Difference
+    targets: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A reference, and every other attack of its board that shares trials with it."""
+
+    reference: Line
+    budget: str
+    rivals: Sequence[Rival]
+
+
+def comparisons(board: Board, uncertainty: Uncertainty) -> list[Comparison]:
+    """Return the comparisons of a board with the standard attack and the best of each class.
+
+    The standard attack's is first; there is none where only one attack has results.
+    """
+    groups = [group for group in board.groups if group.ranked]
+    lines = [(line, group.title) for group in groups for line in group.lines if line.scores]
+    references = [(line, title) for line, title in lines if line.facts["role"] == "standard"][:1]
+    best = [(group.lines[0], group.title) for group in groups if group.lines[0].rank]
+    references += [pair for pair in best if all(pair[0] is not one for one, _ in references)]
+    found = []
+    for reference, budget in references:
+        rivals = [
+            rival
+            for line, title in lines
+            if line is not reference
+            for rival in _rivals(line, title, reference, uncertainty)
+        ]
+        if rivals:
+            found.append(Comparison(reference, budget, rivals))
+    return found
+
+
+def _rivals(line: Line, budget: str, reference: Line, uncertainty: Uncertainty) -> Iterator[Rival]:
+    places = [place for place in line.scores if place in reference.scores]
+    if places:
+        ours, theirs = (
+            tuple(job for place in places for job in side.scores[place])
+            for side in (line, reference)
+        )
+        targets = len({source for source, *_ in places})
+        yield Rival(line, budget, uncertainty.difference(ours, theirs), targets)

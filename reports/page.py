@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +12,21 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from hashattack.reports.cells import CellLine
-from hashattack.reports.comparisons import Against
-from hashattack.reports.leaderboard import Board
-from hashattack.reports.runs import Runs
+from hashattack.benchmark.columns import COLUMNS, Column
+from hashattack.reports.leaderboard import Board, Comparison
+from hashattack.reports.lines import Line, columns_of
+from hashattack.reports.results import Runs
+from hashattack.reports.tables import interval_text
 
 # What the cells are filtered by: the heading, and the value of a line.
-FACETS: Mapping[str, Callable[[CellLine], str]] = {
-    "data set": lambda line: line.dataset,
-    "method": lambda line: line.method,
-    "backbone": lambda line: line.backbone,
-    "code length": lambda line: str(line.bits),
-    "attack": lambda line: line.attack,
-    "protocol": lambda line: line.protocol,
-    "budget": lambda line: line.budget,
+FACETS: Mapping[str, Callable[[Line], object]] = {
+    "data set": lambda line: line.facts["dataset"],
+    "method": lambda line: line.facts["source_method"],
+    "backbone": lambda line: line.facts["source_backbone"],
+    "code length": lambda line: line.facts["source_bits"],
+    "attack": lambda line: line.name.title,
+    "protocol": lambda line: line.facts["protocol"],
+    "budget": lambda line: line.facts["budget_class"],
     "kind": lambda line: "white-box" if line.white_box else "transfer",
     "status": lambda line: line.status,
 }
@@ -35,7 +37,7 @@ _IDENTITY = re.compile(r" id=\"([^\"]+)\"")
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure or a gallery: what a person calls it, and its file."""
+    """A figure or a gallery: its title and its file."""
 
     title: str
     file: Path
@@ -52,9 +54,8 @@ class Picture:
 
 def render(
     runs: Runs,
-    boards: Sequence[Board],
-    lines: Sequence[CellLine],
-    compared: Sequence[Sequence[Against]],
+    boards: Sequence[tuple[Board, Sequence[Comparison]]],
+    lines: Sequence[Line],
     figures: Sequence[Picture],
     galleries: Sequence[Picture],
 ) -> str:
@@ -62,9 +63,8 @@ def render(
 
     Args:
         runs: where everything is from.
-        boards: the leaderboards.
+        boards: the leaderboards, each with its comparisons.
         lines: the cells.
-        compared: for each board, what its attacks are compared with.
         figures, galleries: pictures.
     """
     environment = Environment(
@@ -74,42 +74,40 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "short": _short, "seconds": _seconds}
+    environment.filters |= {"percent": COLUMNS["t_map"].text, "interval": interval_text}
     environment.filters |= {"points": _points, "p": _p}
-    found = {name: _values(lines, get) for name, get in FACETS.items()}
-    values = {name: several for name, several in found.items() if len(several) > 1}
+    facets = {name: [str(get(line)) for line in lines] for name, get in FACETS.items()}
+    values = {name: _values(found) for name, found in facets.items() if len(set(found)) > 1}
     return environment.get_template("page.html").render(
-        boards=list(zip(boards, compared, strict=True)),
+        boards=boards,
+        board_columns=[_used(board) for board, _ in boards],
         lines=lines,
+        cell_columns=columns_of("cells"),
         facets=values,
-        facets_of=[_coded(line, values) for line in lines],
+        facets_of=[  # which of its values each facet of a line has, as numbers
+            " ".join(str(known.index(facets[name][n])) for name, known in values.items())
+            for n in range(len(lines))
+        ],
         figures=figures,
         galleries=galleries,
         provenance=runs.provenance(),
-        beside=str(runs.beside),
-        counts=_counts(lines),
+        not_shown=runs.not_shown,
+        counts=Counter(line.status for line in lines),
     )
 
 
-def _coded(line: CellLine, values: Mapping[str, list[str]]) -> str:
-    """Return which of the values each facet of a line has, as numbers."""
-    return " ".join(str(known.index(FACETS[name](line))) for name, known in values.items())
+def _used(board: Board) -> list[Column]:
+    """Return the columns of a board but the mean, those that some line has."""
+    lines = [line for group in board.groups for line in group.lines]
+    columns = columns_of("leaderboard")[1:]
+    return [column for column in columns if any(column.name in line.values for line in lines)]
 
 
-def _values(lines: Sequence[CellLine], get: Callable[[CellLine], str]) -> list[str]:
-    found = dict.fromkeys(get(line) for line in lines)
-    return (
-        sorted(found, key=lambda text: (len(text), text))
-        if all(text.isdecimal() for text in found)
-        else list(found)
-    )
-
-
-def _counts(lines: Sequence[CellLine]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for line in lines:
-        counts[line.status] = counts.get(line.status, 0) + 1
-    return counts
+def _values(texts: Sequence[str]) -> list[str]:
+    """Return the different texts, numbers in their order."""
+    different = list(dict.fromkeys(texts))
+    numbers = all(text.isdecimal() for text in different)
+    return sorted(different, key=int) if numbers else different
 
 
 def _inline(file: Path) -> str:
@@ -118,18 +116,6 @@ def _inline(file: Path) -> str:
     text = text[text.index("<svg") :]
     kept = set(_REFERENCED.findall(text))
     return _IDENTITY.sub(lambda found: found[0] if found[1] in kept else "", text)
-
-
-def _percent(value: float | None) -> str:
-    return "\N{EN DASH}" if value is None else f"{100 * value:.2f}"
-
-
-def _short(value: float | None, places: int = 4) -> str:
-    return "\N{EN DASH}" if value is None else f"{value:.{places}f}"
-
-
-def _seconds(value: float | None) -> str:
-    return "\N{EN DASH}" if value is None else f"{value:.3g}"
 
 
 def _points(value: float) -> str:

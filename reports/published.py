@@ -1,96 +1,127 @@
-"""The paper's numbers and ours in one long form: a line a number, under the paper's keys.
+"""Papers as data: a YAML file with the layouts of a paper's tables, and a CSV with its numbers.
 
-Ours take ties in database order, as the published evaluation does, and are means over seeds.
+A paper is added as ``papers/NAME.yaml`` and ``papers/NAME.csv``; suites then name its tables.
 """
 
 from __future__ import annotations
 
 import functools
-from importlib import resources
+from pathlib import Path
 
 import pandas as pd
+import yaml
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, field_validator
 
-from hashattack.reports.names import Names
+from hashattack.benchmark.columns import COLUMNS
+from hashattack.datasets.errors import UserError
 
-KEYS = [
-    "dataset",
-    "method",
-    "source_backbone",
-    "source_bits",
-    "victim_backbone",
-    "victim_bits",
-    "attack",
-    "metric",
-]
-# The paper's names by attack id.
-NAMES = {
-    "original": "Original",
-    "noise": "Noise",
-    "p2p": "P2P",
-    "dhta": "DHTA",
-    "dhta-fgsm": "DHTA + FGSM",
-    "dhta-ifgsm": "DHTA + I-FGSM",
-    "prosgan": "ProS-GAN",
-    "anchor-code": "Anchor code",
-    "prototype-code": "Prototype code",
-}
-# The paper's metrics: our column and what it is multiplied by.
-METRICS = {
-    "t-MAP": ("t_map_stable", 100.0),
-    "MAP": ("map_stable", 100.0),
-    "perceptibility_x100": ("perceptibility", 100.0),
-    "seconds_per_image": ("seconds_per_image", 1.0),
-}
+FOLDER = Path(__file__).parent / "papers"
 
-# What rows of one number must have in common.
-_SETTING = ("dataset_fingerprint", "n_queries", "params", "policy", "protocol")
+
+class PaperError(UserError):
+    """A paper's file that cannot be read; the text says where and why."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Metric(_Strict):
+    """A number of the paper: our column, and how the paper prints it."""
+
+    column: str  # of results.csv
+    scale: float = 1.0  # what our value is multiplied by
+    format: str  # the format specification of the scaled value
+    title: str = ""  # its heading; the metric's name where there is none
+    points: bool = False  # whether differences are judged in points, else as shares
+
+    @field_validator("column")
+    @classmethod
+    def _declared(cls, name: str) -> str:
+        if name not in COLUMNS:
+            raise ValueError(f"results.csv has no column '{name}'")
+        return name
+
+
+class Layout(_Strict):
+    """A table: which metrics, by which keys; keys in neither rows nor columns are constant."""
+
+    id: str  # as suites and the paper's CSV name it
+    title: str  # the caption's beginning
+    rows: dict[str, str]  # headings by key, outermost first
+    columns: list[str]  # keys, outermost first
+    metrics: list[str]
+
+
+class FigureLayout(_Strict):
+    """A figure: the attacks side by side by target, or one over its hyper-parameter ``over``."""
+
+    id: str
+    title: str
+    attacks: list[str]  # ids
+    over: str = ""
+
+
+class Paper(_Strict):
+    """A paper."""
+
+    title: str
+    keys: dict[str, str]  # our columns that tell its numbers apart, by name; "dataset" is one
+    attacks: dict[str, str] = {}  # what it calls attacks, by id
+    without_source: list[str] = []  # those of these names that it gives no source hasher
+    metrics: dict[str, Metric]
+    tables: list[Layout] = []
+    figures: list[FigureLayout] = []
+
+    _numbers: pd.DataFrame = PrivateAttr()
+
+    @property
+    def all_keys(self) -> list[str]:
+        """The names of everything that tells its numbers apart."""
+        return [*self.keys, "attack", "metric"]
+
+    @property
+    def numbers(self) -> pd.DataFrame:
+        """What it published: ``table``, the keys as text, and ``published``."""
+        return self._numbers
+
+    def blank_sources(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return numbers by keys, without the source where the paper gives none."""
+        sources = [key for key, column in self.keys.items() if column.startswith("source")]
+        frame[sources] = frame[sources].mask(frame["attack"].isin(self.without_source), "")
+        return frame.fillna(dict.fromkeys(self.keys, ""))
+
+    @classmethod
+    def read(cls, file: Path) -> Paper:
+        """Return the paper of a YAML file and the CSV beside it, where there is one.
+
+        Raises:
+            PaperError: one of them is not as it must be.
+        """
+        try:
+            paper = cls.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+        except (ValidationError, yaml.YAMLError) as error:
+            raise PaperError(f"{file}: {error}") from None
+        numbers, columns = file.with_suffix(".csv"), ["table", *paper.all_keys, "value"]
+        frame = pd.DataFrame(columns=columns, dtype="string")
+        frame = pd.read_csv(numbers, dtype="string") if numbers.is_file() else frame
+        if missing := [name for name in columns if name not in frame]:
+            raise PaperError(f"{numbers}: no column {', '.join(missing)}")
+        frame = frame[columns].astype({"value": "float64"}).rename(columns={"value": "published"})
+        paper._numbers = paper.blank_sources(frame)
+        return paper
+
+
+def papers() -> list[Paper]:
+    """Return all papers, in the order of their files' names."""
+    return _read(FOLDER)
 
 
 @functools.cache
-def published() -> pd.DataFrame:
-    """Return the paper's 462 numbers: ``table``, the keys, ``value`` (t-MAP in percent)."""
-    path = resources.files("hashattack.reports") / "published.csv"
-    frame = pd.read_csv(path.open(encoding="utf-8"), dtype="string")
-    return _without_source(frame.astype({"value": "float64"}))
+def _read(folder: Path) -> list[Paper]:
+    return [Paper.read(file) for file in sorted(folder.glob("*.yaml"))]
 
 
-def _without_source(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame with Original's source empty: it is not made on any."""
-    original = frame["attack"] == "Original"
-    sources = ["source_backbone", "source_bits"]
-    frame[sources] = frame[sources].mask(original, "").fillna("")
-    return frame
-
-
-def measured(results: pd.DataFrame) -> pd.DataFrame:
-    """Return our numbers in the same form, with ``status``; one whose cell is not ok has no value.
-
-    They are means over seeds and nothing else: what was measured on other queries, contents or
-    hyper-parameters under the same keys is ``ambiguous``. Variants of an attack (an alpha that
-    differs, say) are not the paper's rows and are left out.
-    """
-    rows = results[results["variant"].fillna("") == ""]
-    columns = {"dataset": rows["dataset"], "method": rows["victim_method"]}
-    for end in ("source", "victim"):
-        columns |= {name: rows[name] for name in (f"{end}_backbone", f"{end}_bits")}
-    names = Names(results)
-    titles = pd.Series([names.of(row).title for row in rows.to_dict("records")], rows.index)
-    columns["attack"] = rows["attack"].map(NAMES).fillna(titles.astype("string"))
-    base = _without_source(pd.DataFrame(columns).astype("string"))
-    setting = rows[list(_SETTING)].astype("string").fillna("").agg(" ".join, axis=1)
-    long = [
-        base.assign(
-            metric=metric, value=rows[column] * factor, status=rows["status"], setting=setting
-        )
-        for metric, (column, factor) in METRICS.items()
-    ]
-    groups = pd.concat(long).groupby(KEYS, sort=False, dropna=False)
-    status = groups["status"].agg(_worst)
-    status = status.mask(groups["setting"].nunique() > 1, "ambiguous")
-    means = groups["value"].mean().where(status == "ok").rename("value")
-    return pd.concat([means, status.rename("status")], axis=1).reset_index()
-
-
-def _worst(statuses: pd.Series[str]) -> str:
-    bad = [status for status in statuses if status != "ok"]
-    return bad[0] if bad else "ok"
+def tables() -> dict[str, tuple[Paper, Layout]]:
+    """Return every table a suite can name, with its paper, by id."""
+    return {layout.id: (paper, layout) for paper in papers() for layout in paper.tables}

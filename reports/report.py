@@ -10,20 +10,23 @@ from typing import Literal, get_args
 import pandas as pd
 
 from hashattack.benchmark.store.files import write_bytes
-from hashattack.reports.cells import cell_lines
-from hashattack.reports.comparisons import compared
-from hashattack.reports.drawings import Drawings
+from hashattack.datasets.errors import UserError
 from hashattack.reports.figures import draw_figures
 from hashattack.reports.galleries import draw_gallery
 from hashattack.reports.grids import grids
-from hashattack.reports.layouts import LAYOUTS
-from hashattack.reports.leaderboard import Board, leaderboards
+from hashattack.reports.leaderboard import comparisons, leaderboards
+from hashattack.reports.lines import cell_lines
 from hashattack.reports.names import Names
 from hashattack.reports.page import Picture, render
-from hashattack.reports.paper_tables import latex_grid, markdown_grids
-from hashattack.reports.results import export_results
-from hashattack.reports.runs import Runs
-from hashattack.reports.tables import latex, markdown, plain
+from hashattack.reports.published import tables
+from hashattack.reports.results import Runs, export_results
+from hashattack.reports.tables import (
+    latex,
+    leaderboard_table,
+    leaderboards_markdown,
+    leaderboards_plain,
+    markdown,
+)
 from hashattack.reports.uncertainty import Uncertainty
 
 Format = Literal["html", "md", "tex", "csv"]
@@ -41,8 +44,29 @@ class Report:
 
     @property
     def page(self) -> Path | None:
-        """The page, where it was asked for."""
+        """The page, where it was requested."""
         return next((file for file in self.files if file.name == "index.html"), None)
+
+    @property
+    def summary(self) -> str:
+        """What was written, and where."""
+        beside = [file.name for file in self.files if not file.is_relative_to(self.folder)]
+        inside = f"{len(self.files) - len(beside)} files in {self.folder}"
+        lines = [f"wrote {', '.join(beside)} and {inside}" if beside else f"wrote {inside}"]
+        lines += [f"open {self.page.as_uri()}"] if self.page is not None else []
+        return "\n".join(lines)
+
+
+def parse_formats(text: str) -> list[Format]:
+    """Return what ``--format`` names.
+
+    Raises:
+        UserError: there is no such format.
+    """
+    formats = [one for one in FORMATS if one in text.split(",")]
+    if len(formats) < len(text.split(",")):
+        raise UserError(f"--format {text}: expected some of {', '.join(FORMATS)}")
+    return formats
 
 
 def write_report(
@@ -63,74 +87,50 @@ def write_report(
     runs = Runs(folders)
     home = runs.folders[0] if to is None else to.resolve()
     folder = home / "report" if to is None else home
-    uncertainty = Uncertainty(runs)
-    boards = leaderboards(runs.results, uncertainty)
+    names, uncertainty = Names(runs.cells), Uncertainty(runs)
+    boards = leaderboards(runs.results, names, uncertainty)
     files = export_results(runs.results, home) if "csv" in formats else []
     texts: dict[str, str] = {}
     if "md" in formats:
-        texts["leaderboard.md"] = markdown(boards)
+        texts["leaderboard.md"] = leaderboards_markdown(boards)
     if "tex" in formats:
-        texts["leaderboard.tex"] = latex(boards)
-    texts |= _paper_tables(runs, formats)
+        texts["leaderboard.tex"] = "\n".join(latex(leaderboard_table(one)) for one in boards)
+    texts |= _paper_tables(runs, names, formats)
     if "html" in formats:
-        figures, pictures = _pictures(runs, folder)
-        files += [*figures.files, *pictures.files]
-        texts["index.html"] = _page(runs, boards, uncertainty, figures.shown, pictures.shown)
+        figures = draw_figures(runs, names, folder / "figures")
+        pictures = [
+            draw_gallery(row, names.of(row).label, arrays, classes, folder / "galleries")
+            for row, arrays, classes in runs.galleries()
+        ]
+        files += [file for files_of in figures.values() for file in files_of] + pictures
+        texts["index.html"] = render(
+            runs,
+            [(board, comparisons(board, uncertainty)) for board in boards],
+            cell_lines(runs.cells, names, uncertainty),
+            [Picture(title, svg) for title, (svg, _) in figures.items()],
+            [Picture(file.stem, file) for file in pictures],
+        )
     for name, text in texts.items():
         write_bytes(folder / name, text.encode())
         files.append(folder / name)
-    told = "\n".join(filter(None, (plain(boards), str(runs.beside))))
-    return Report(folder, runs.results, told, files)
+    printed = "\n".join(filter(None, (leaderboards_plain(boards), runs.not_shown)))
+    return Report(folder, runs.results, printed, files)
 
 
-@dataclass(frozen=True)
-class _Pictures:
-    shown: list[Picture]
-    files: list[Path]
-
-
-def _pictures(runs: Runs, folder: Path) -> tuple[_Pictures, _Pictures]:
-    """Draw figures and galleries."""
-    drawings, albums = Drawings(folder / "figures"), Drawings(folder / "galleries")
-    drawn = draw_figures(runs.results, runs.losses, runs.curves, drawings)
-    names = Names(runs.results)
-    shown = [
-        draw_gallery(row, names.of(row).label, arrays, classes, albums)
-        for row, arrays, classes in runs.galleries()
-    ]
-    drawings.remember()
-    albums.remember()
-    return (
-        _Pictures(
-            [Picture(one.title, one.files[0]) for one in drawn],
-            [file for one in drawn for file in one.files],
-        ),
-        _Pictures([Picture(file.stem, file) for file in shown], shown),
-    )
-
-
-def _page(
-    runs: Runs,
-    boards: Sequence[Board],
-    uncertainty: Uncertainty,
-    figures: Sequence[Picture],
-    galleries: Sequence[Picture],
-) -> str:
-    lines = cell_lines(runs, uncertainty)
-    against = [compared(board, uncertainty) for board in boards]
-    return render(runs, boards, lines, against, figures, galleries)
-
-
-def _paper_tables(runs: Runs, formats: Collection[Format]) -> dict[str, str]:
-    """Return the paper's tables that the suites name: one page, and a LaTeX file each."""
-    filled = list(grids(runs.results, [LAYOUTS[name] for name in runs.tables]))
-    texts = {}
-    if filled and "md" in formats:
-        texts["tables.md"] = markdown_grids(filled)
-    for grid in filled if "tex" in formats else ():
-        parts = (grid.layout.id, grid.dataset, grid.setting.protocol, grid.setting.policy)
-        stem = "-".join(filter(None, parts))
-        texts[f"tables/{stem}.tex"] = latex_grid(grid)
-        if grid.has_published:
-            texts[f"tables/{stem}-difference.tex"] = latex_grid(grid, differences=True)
-    return texts
+def _paper_tables(runs: Runs, names: Names, formats: Collection[Format]) -> dict[str, str]:
+    """Return the tables of papers that the suites name: one page, and a LaTeX file each."""
+    known = tables()
+    page: list[str] = []
+    files: dict[str, str] = {}
+    for paper, layout in (known[name] for name in runs.tables):
+        heading = f"# Tables of {paper.title}\n"
+        for grid in grids(runs.results, paper, layout, names):
+            page += [heading] if heading not in page else []
+            page.append(f"## {layout.id}\n")
+            for differences in (False, True) if grid.has_published else (False,):
+                table = grid.table(differences=differences)
+                page.append(markdown(table))
+                suffix = "-difference" if differences else ""
+                files[f"tables/{grid.stem}{suffix}.tex"] = latex(table)
+    texts = files if "tex" in formats else {}
+    return texts | ({"tables.md": "\n".join(page)} if page and "md" in formats else {})

@@ -1,7 +1,4 @@
-"""Leaderboards as Markdown, LaTeX and plain text: the same cells, three notations.
-
-Within a ranked budget class the best value of a t-MAP column is bold, the second underlined.
-"""
+"""Tables as Markdown, LaTeX and plain text: the same cells and marks, three notations."""
 
 from __future__ import annotations
 
@@ -12,221 +9,219 @@ from dataclasses import dataclass
 import pandas as pd
 from tabulate import tabulate
 
-from hashattack.reports.leaderboard import Board, Group, Line
+from hashattack.benchmark.columns import COLUMNS, MISSING
+from hashattack.reports.leaderboard import Board, Group
+from hashattack.reports.lines import Line, columns_of
 
-_MISSING = "\N{EN DASH}"
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "\N{EN DASH}": "--",
+BEST, SECOND = "best", "second"
+_MARKDOWN = {BEST: "**{}**", SECOND: "<u>{}</u>", "": "{}"}
+_LATEX = {BEST: "textbf:--rwrap;", SECOND: "underline:--rwrap;", "": ""}
+_SYMBOLS = {  # what Styler's escape leaves as it is
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "L∞": r"$L_\infty$", "·": r"$\cdot$"},
+    **{MISSING: "--", "\N{MINUS SIGN}": "$-$", "⁻²": "$^{-2}$"},
 }
 
 
 @dataclass(frozen=True)
-class Notation:
-    """How a text format escapes, and marks the best and the second."""
+class Table:
+    """A table as text without a notation.
 
-    escape: Callable[[str], str]
-    best: Callable[[str], str]
-    second: Callable[[str], str]
+    Attributes:
+        caption: what a reader must know about it.
+        headings: of the levels of its index.
+        texts: the cells; levels of index and columns are outermost first, and those of the index
+            beyond the headings only keep its rows apart.
+        marks: ``best``, ``second`` or "", of the same shape.
+        label: by which LaTeX refers to it.
+    """
 
-
-MARKDOWN = Notation(
-    # A bracket only where a link would begin, so that what is to be typed can be copied.
-    escape=lambda text: re.sub(r"([|*_<>`\\]|\](?=[(\[:]))", r"\\\1", text),
-    best=lambda text: f"**{text}**",
-    second=lambda text: f"<u>{text}</u>",
-)
-PLAIN = Notation(escape=str, best=str, second=str)  # for a terminal
-LATEX = Notation(
-    escape=lambda text: re.sub(r"[\\&%$#_{}~^<>\u2013]", lambda match: _LATEX[match.group()], text),
-    best=lambda text: rf"\textbf{{{text}}}",
-    second=lambda text: rf"\underline{{{text}}}",
-)
+    caption: str
+    headings: Sequence[str]
+    texts: pd.DataFrame
+    marks: pd.DataFrame
+    label: str = ""
 
 
-def _percent(value: float | None) -> str:
-    return _MISSING if value is None else f"{100 * value:.2f}"
+def markdown(table: Table, join: str = "<br>") -> str:
+    """Return a table and its caption as Markdown; ``join`` stands between levels of a heading."""
+
+    def marked(text: str, mark: str) -> str:
+        return _MARKDOWN[mark].format(_escaped(text))
+
+    return _tabulated(table, _escaped, marked, join, "pipe")
 
 
-def _number(value: float | None, places: int) -> str:
-    return _MISSING if value is None else f"{value:.{places}f}"
+def plain(table: Table) -> str:
+    """Return a table and its caption for a terminal, without marks and escapes."""
+    return _tabulated(table, str, lambda text, _: text, "-", "simple")
 
 
-def _cells(group: Group, board: Board, notation: Notation) -> list[list[str]]:
-    """Return a group's lines as marked strings, in the order of :func:`_header`."""
-    columns = [[line.t_map.get(target) for line in group.lines] for target in board.targets]
-    columns.append([line.mean for line in group.lines])
-    marked = [_mark(column, group.ranked, notation) for column in columns]
-    return [
-        [
-            notation.escape(group.title),
-            "" if line.standing is None else str(line.standing),
-            _name(line, notation),
-            *(column[number] for column in marked),
-            notation.escape(_interval(line)),
-            *(notation.escape(text) for text in _measures(line)),
-        ]
-        for number, line in enumerate(group.lines)
-    ]
-
-
-def _interval(line: Line) -> str:
-    return _MISSING if line.interval is None else " to ".join(map(_percent, line.interval))
-
-
-def _measures(line: Line) -> list[str]:
-    return [
-        _percent(line.over_original),
-        _percent(line.gain),
-        _percent(line.map),
-        _number(line.perceptibility, 4),
-        _number(None if line.linf is None else 255 * line.linf, 2),
-        _MISSING if line.passes is None else f"{line.passes:,.0f}",
-        _seconds(line.seconds_per_image),
-        _MISSING if line.fit_seconds is None else f"{line.fit_seconds:.0f}",
-        _MISSING if line.cheaper_from is None else f"{line.cheaper_from:,}",
-    ]
-
-
-def _seconds(value: float | None) -> str:
-    if value is None:
-        return _MISSING
-    return "< 0.001" if value < 0.0005 else f"{value:.2g}"
-
-
-def _name(line: Line, notation: Notation) -> str:
-    settings = f" ({line.settings})" if line.settings else ""
-    note = f" [{line.note}]" if line.note else ""
-    return notation.escape(f"{line.attack}{settings}{note}")
-
-
-def _mark(values: Sequence[float | None], ranked: bool, notation: Notation) -> list[str]:
-    present = sorted({round(100 * value, 2) for value in values if value is not None}, reverse=True)
-    texts = []
-    for value in values:
-        text = notation.escape(_percent(value))
-        if ranked and value is not None and len(values) > 1:
-            place = present.index(round(100 * value, 2))
-            text = notation.best(text) if place == 0 else text
-            text = notation.second(text) if place == 1 else text
-        texts.append(text)
-    return texts
-
-
-def _header(board: Board) -> list[tuple[str, str]]:
-    """Return the two header rows, a pair a column; a target's code length stands below it."""
-    return [
-        ("", "Budget"),
-        ("", "#"),
-        ("", "Attack"),
-        *((target.rpartition("-")[0], target.rpartition("-")[2]) for target in board.targets),
-        ("", "mean"),
-        ("", "95 %"),
-        ("", "over Original"),
-        ("", "gain (%)"),
-        ("", "MAP (%)"),
-        ("", "Perceptibility"),
-        ("", "L∞ · 255"),
-        ("", "passes / image"),
-        ("", "s / image"),
-        ("", "training s"),
-        ("", "cheaper from"),
-    ]
-
-
-def _shown(header: list[tuple[str, str]], rows: list[list[str]]) -> list[int]:
-    """Return the columns that say anything in some row."""
-    return [
-        number
-        for number in range(len(header))
-        if any(row[number] not in ("", _MISSING, "--") for row in rows)
-    ]
-
-
-def caption(board: Board) -> str:
-    """Return what a reader must know about a board in one sentence."""
-    several = "" if board.seeds == 1 else f", mean of {board.seeds} seeds"
-    shared = f" Where an attack has them: {board.shared}." if board.shared else ""
-    return (
-        f"{board.dataset}: t-MAP in percent on each target and its mean, expected over random tie "
-        f"order; {board.n_queries} queries{several}, protocol {board.protocol}, target labels "
-        f"{board.policy}. 95 %: of the mean, over queries. Attacks are ranked within their "
-        "L-infinity budget, and = marks ranks that a paired permutation test does not tell apart; "
-        "the codes alone are an upper bound. Passes: through the hasher, forward ones, as the "
-        "attack declares; backward ones count double. Cheaper from: queries from which training "
-        f"pays off against DHTA.{shared}"
+def _tabulated(
+    table: Table,
+    escape: Callable[[str], str],
+    mark: Callable[[str, str], str],
+    join: str,
+    layout: str,
+) -> str:
+    keys, columns = (
+        axis.to_frame().astype(str).to_numpy().tolist()
+        for axis in (table.texts.index, table.texts.columns)
     )
+    rows = [
+        [*map(escape, key[: len(table.headings)]), *map(mark, texts, marks)]
+        for key, texts, marks in zip(
+            keys, table.texts.to_numpy(), table.marks.to_numpy(), strict=True
+        )
+    ]
+    heads = [join.join(escape(level) for level in levels if level) for levels in columns]
+    header = [*map(escape, table.headings), *heads]
+    body = tabulate(rows, header, tablefmt=layout, disable_numparse=True)
+    return f"{escape(table.caption)}\n\n{body}\n"
 
 
-def markdown(boards: Sequence[Board]) -> str:
-    """Return the leaderboards as one Markdown page."""
-    return _page(boards, MARKDOWN, "pipe")
+def _escaped(text: str) -> str:
+    """Return a text for Markdown; a bracket is escaped only where a link would begin."""
+    return re.sub(r"([|*_<>`\\]|\](?=[(\[:]))", r"\\\1", text)
 
 
-def plain(boards: Sequence[Board]) -> str:
-    """Return the leaderboards as they stand on a terminal, without marks or escapes."""
-    return _page(boards, PLAIN, "simple")
-
-
-def _page(boards: Sequence[Board], notation: Notation, layout: str) -> str:
-    parts = ["# Leaderboard\n"] if notation is MARKDOWN else ["Leaderboard\n"]
-    for board in boards:
-        header = _header(board)
-        rows = [row for group in board.groups for row in _cells(group, board, notation)]
-        shown = _shown(header, rows)
-        body = [[row[i] for i in shown] for row in rows]
-        names = ["-".join(filter(None, header[i])) for i in shown]
-        parts.append(f"{notation.escape(caption(board))}\n")
-        parts.append(tabulate(body, names, tablefmt=layout, disable_numparse=True) + "\n")
-        if board.problems:
-            parts.append("Cells without a result:\n")
-            parts += [f"- {notation.escape(text)}" for text in board.problems]
-            parts.append("")
-    return "\n".join(parts)
-
-
-def latex(boards: Sequence[Board]) -> str:
-    r"""Return the leaderboards as LaTeX tables; needs ``\usepackage{booktabs}``."""
-    return "\n".join(_latex_board(board) for board in boards)
-
-
-def _latex_board(board: Board) -> str:
-    header = [(LATEX.escape(over), _latex_symbol(own)) for over, own in _header(board)]
-    rows = [row for group in board.groups for row in _cells(group, board, LATEX)]
-    index = [row[0] for row in rows]
-    shown = [i for i in _shown(header, rows) if i > 0]  # the budget becomes the row's index
-    frame = pd.DataFrame(
-        [[row[i] for i in shown] for row in rows],
-        columns=pd.MultiIndex.from_tuples([header[i] for i in shown], names=[None, "Budget"]),
-        index=pd.MultiIndex.from_arrays([index, range(len(index))]),
-    )
-    text: str = frame.style.hide(level=1, axis="index").to_latex(
+def latex(table: Table) -> str:
+    r"""Return a table as LaTeX; needs ``\usepackage{booktabs}``."""
+    texts, levels = table.texts.copy(), len(table.headings)
+    hidden = range(levels, texts.index.nlevels)
+    texts.index.names = [*map(_latex_text, table.headings), *(None for _ in hidden)]
+    texts.columns.names = [None] * texts.columns.nlevels
+    styles = table.marks.map(lambda mark: _LATEX[mark])
+    style = texts.style.format(escape="latex").apply(lambda _: styles, axis=None)
+    for axis in (0, 1):
+        style = style.format_index(escape="latex", axis=axis)
+    for level in hidden:
+        style = style.hide(level=level, axis="index")
+    text: str = style.to_latex(
         hrules=True,
-        clines="skip-last;data",
+        clines="skip-last;data" if texts.index.nlevels > 1 else None,
         multirow_align="naive",
         multicol_align="c",
-        column_format="l" + "".join("l" if header[i][1] == "Attack" else "r" for i in shown),
-        caption=LATEX.escape(caption(board)),
+        column_format="l" * levels + "r" * texts.shape[1],
+        caption=_latex_text(table.caption),
+        label=f"tab:{table.label}" if table.label else None,
         position="t",
         position_float="centering",
         environment="table*",
     )
     # Styler draws \cline between groups; booktabs has \midrule, and no rule before the last.
-    return re.sub(r"\\cline\{[^}]*\}\n(?=\\bottomrule)", "", text).replace(
-        rf"\cline{{1-{len(shown) + 1}}}", r"\midrule"
+    text = re.sub(r"\\cline\{[^}]*\}\n(?=\\bottomrule)", "", text)
+    text = re.sub(r"\\cline\{1-\d+\}", r"\\midrule", text)
+    for symbol, command in _SYMBOLS.items():
+        text = text.replace(symbol, command)
+    return text
+
+
+def _latex_text(text: str) -> str:
+    """Return a text escaped by Styler, which does not do so for captions and names of levels."""
+    style = pd.DataFrame([[text]]).style.format(escape="latex")
+    return str(style.hide(axis="index").hide(axis="columns").to_string()).removesuffix("\n")
+
+
+def leaderboard_table(board: Board) -> Table:
+    """Return a leaderboard as text; columns that are empty in every line are left out.
+
+    Within a ranked budget class the best value of a t-MAP column is marked, and the second.
+    """
+    t_map, *others = columns_of("leaderboard")
+    heads = [
+        ("", "#"),
+        ("", "attack"),
+        *((hasher, bits) for hasher, bits in board.targets.values()),
+    ]
+    heads += [("", "mean"), ("", "95 %"), *(("", column.heading) for column in others)]
+    keys: list[tuple[str, str]] = []
+    texts: list[list[str]] = []
+    marks: list[list[str]] = []
+    for group in board.groups:
+        keys += [(group.title, str(len(keys) + n)) for n in range(len(group.lines))]
+        for line, marked in zip(group.lines, _marks(group, board), strict=True):
+            note = f" [{line.note}]" if line.note else ""
+            texts.append(
+                [
+                    "" if line.rank is None else str(line.rank),
+                    f"{line.name.full}{note}",
+                    *map(t_map.text, _t_maps(line, board)),
+                    interval_text(line),
+                    *(column.text(line.values.get(column.name)) for column in others),
+                ]
+            )
+            marks.append(["", "", *marked, "", *[""] * len(others)])
+    index, columns = pd.MultiIndex.from_tuples(keys), pd.MultiIndex.from_tuples(heads)
+    frame = pd.DataFrame(texts, index, columns)
+    kept = ~frame.isin(["", MISSING]).all().to_numpy()
+    return Table(
+        caption=_caption(board),
+        headings=["budget"],
+        texts=frame.loc[:, kept],
+        marks=pd.DataFrame(marks, index, columns).loc[:, kept],
     )
 
 
-def _latex_symbol(name: str) -> str:
-    return LATEX.escape(name).replace("L∞ · 255", r"$L_\infty \cdot 255$")
+def interval_text(line: Line) -> str:
+    """Return the ends of a line's interval."""
+    t_map = COLUMNS["t_map"]
+    return MISSING if line.interval is None else " to ".join(map(t_map.text, line.interval))
+
+
+def _t_maps(line: Line, board: Board) -> list[float | None]:
+    """Return a line's t-MAP on each target and their mean."""
+    return [*(line.t_map.get(target) for target in board.targets), line.values.get("t_map")]
+
+
+def _marks(group: Group, board: Board) -> list[list[str]]:
+    """Return the marks of :func:`_t_maps` of each line of a group; equal texts have equal ones."""
+    values = pd.DataFrame([_t_maps(line, board) for line in group.lines], dtype="float64")
+    if not group.ranked or len(values) < 2:
+        return [[""] * values.shape[1]] * len(values)
+    places = (100 * values).round(2).rank(method="dense", ascending=False)
+    marks = places.map(lambda place: {1: BEST, 2: SECOND}.get(place, ""))
+    return [list(row) for row in marks.itertuples(index=False, name=None)]
+
+
+def _caption(board: Board) -> str:
+    """Return what a reader must know about a board."""
+    several = "" if board.seeds == 1 else f", mean of {board.seeds} seeds"
+    shared = f" Where an attack has them: {board.shared}." if board.shared else ""
+    standard = f" The standard attack is {board.standard}." if board.standard else ""
+    notes = " ".join(
+        f"{column.title[:1].upper()}{column.title[1:]}: {column.help}."
+        for column in columns_of("leaderboard")[1:]
+        if column.help
+    )
+    return (
+        f"{board.dataset}: t-MAP in percent on each target and its mean, expected over random tie "
+        f"order; {board.n_queries} queries{several}, protocol {board.protocol}, target labels "
+        f"{board.policy}. 95 %: interval of the mean over queries. Attacks are ranked within their "
+        "L-infinity budget; = marks a shared rank, where a paired permutation test finds no "
+        f"difference. The codes alone are an upper bound. {notes}{standard}{shared}"
+    )
+
+
+def leaderboards_markdown(boards: Sequence[Board]) -> str:
+    """Return the leaderboards as one Markdown page."""
+    return _page(boards, "# Leaderboard", lambda table: markdown(table, "-"), _escaped)
+
+
+def leaderboards_plain(boards: Sequence[Board]) -> str:
+    """Return the leaderboards for a terminal."""
+    return _page(boards, "Leaderboard", plain, str)
+
+
+def _page(
+    boards: Sequence[Board],
+    title: str,
+    render: Callable[[Table], str],
+    escape: Callable[[str], str],
+) -> str:
+    parts = [f"{title}\n"]
+    for board in boards:
+        parts.append(render(leaderboard_table(board)))
+        if board.problems:
+            parts += ["Cells without a result:\n"]
+            parts += [f"- {escape(text)}" for text in board.problems] + [""]
+    return "\n".join(parts)

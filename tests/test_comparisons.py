@@ -12,13 +12,18 @@ import pytest
 from hashattack.benchmark.regression.comparison import Pair, compare
 from hashattack.benchmark.regression.trials import read_trials
 from hashattack.reports import uncertainty
-from hashattack.reports.comparisons import compared
-from hashattack.reports.leaderboard import leaderboards
+from hashattack.reports.leaderboard import Board, comparisons, leaderboards
+from hashattack.reports.names import Names
 from hashattack.reports.report import write_report
-from hashattack.reports.runs import Runs
+from hashattack.reports.results import Runs
 from hashattack.reports.uncertainty import Uncertainty
 from tests.conftest import SmokeRun
 from tests.fake_runs import cell, unsynced, write_run
+
+
+def board_of(runs: Runs, uncertainty: Uncertainty) -> Board:
+    (board,) = leaderboards(runs.results, Names(runs.cells), uncertainty)
+    return board
 
 
 def test_a_difference_is_what_check_finds_for_the_cell(smoke: SmokeRun, tmp_path: Path) -> None:
@@ -31,7 +36,7 @@ def test_a_difference_is_what_check_finds_for_the_cell(smoke: SmokeRun, tmp_path
     for name in ("p2p", "dhta-fgsm", "prosgan"):
         pair = Pair(trials[name], trials["dhta"])
         (wanted,) = compare([pair])[0].cells
-        ours, theirs = ([one.jobs["score"]] for one in (pair.candidate, pair.reference))
+        ours, theirs = ((one.jobs["score"],) for one in (pair.candidate, pair.reference))
         found = keep.difference(ours, theirs)
         assert (found.mean, found.low, found.high) == pytest.approx(
             (wanted.difference, wanted.low, wanted.high), abs=1e-5
@@ -41,21 +46,20 @@ def test_a_difference_is_what_check_finds_for_the_cell(smoke: SmokeRun, tmp_path
 
 def test_dhta_comes_first_then_the_best_of_every_budget(smoke: SmokeRun, tmp_path: Path) -> None:
     runs = Runs([smoke.out])
-    (board,) = leaderboards(runs.results, Uncertainty(runs))
-    found = compared(board, Uncertainty(runs))
-    best = [group.lines[0].id for group in board.groups if group.ranked]
-    ids = [one.reference.id for one in found]
+    board = board_of(runs, Uncertainty(runs))
+    found = comparisons(board, Uncertainty(runs))
+    best = [group.lines[0].facts["attack"] for group in board.groups if group.ranked]
+    ids = [one.reference.facts["attack"] for one in found]
     assert ids[0] == "dhta"
     assert set(ids) == {"dhta", *best}
     assert len(ids) == len(set(ids))
     for one in found:
-        others = {rival.line.id for rival in one.rivals}
-        assert one.reference.id not in others
+        others = {rival.line.facts["attack"] for rival in one.rivals}
+        assert one.reference.facts["attack"] not in others
         assert others.isdisjoint({"original", "noise"})
         for rival in one.rivals:
-            assert rival.line.mean is not None
-            assert one.reference.mean is not None
-            assert rival.difference.mean == pytest.approx(rival.line.mean - one.reference.mean)
+            difference = rival.line.values["t_map"] - one.reference.values["t_map"]
+            assert rival.difference.mean == pytest.approx(difference)
             assert rival.difference.low <= rival.difference.mean <= rival.difference.high
 
 
@@ -65,8 +69,8 @@ def test_an_attack_on_fewer_targets_is_compared_on_those(tmp_path: Path) -> None
         write_run(tmp_path, [*cells, cell("mine", "X-12", 0.6)])
         written = write_report([tmp_path], formats=["html"])
     runs = Runs([tmp_path])
-    (board,) = leaderboards(runs.results, Uncertainty(runs))
-    (against,) = compared(board, Uncertainty(runs))
+    board = board_of(runs, Uncertainty(runs))
+    (against,) = comparisons(board, Uncertainty(runs))
     (rival,) = against.rivals
     means = runs.results.set_index(["attack", "source"])["t_map"]
     wanted = means[("mine", "X-12")] - means[("dhta", "X-12")]
@@ -102,10 +106,10 @@ def test_two_thousand_cells_cost_one_comparison_an_attack(
         )
     runs = Runs([tmp_path])
     keep = Uncertainty(runs)
-    (board,) = leaderboards(runs.results, keep)
+    board = board_of(runs, keep)
     for name in asked:
         monkeypatch.setattr(uncertainty, name, counted(name))
-    (against,) = compared(board, keep)
+    (against,) = comparisons(board, keep)
     assert len(against.rivals) == 9
     assert asked["interval"] == 9
     assert asked["p_value"] <= 9, "ranks asked some already"

@@ -8,37 +8,59 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hashattack.benchmark.columns import DTYPES
-from hashattack.reports.deltas import delta_points
-from hashattack.reports.figures import retrieval
-from hashattack.reports.palette import colours, dashes, markers
-from hashattack.reports.sweeps import panel_names
-from hashattack.reports.tradeoffs import bits_points, log_ticks, pareto_front
-from hashattack.reports.transfers import transfer_map, transfer_points
-from tests.fake_runs import described
-
-KNOWN = (
-    *("Original", "Noise", "P2P", "DHTA", "DHTA+FGSM", "DHTA+I-FGSM", "ProS-GAN"),
-    *("ProS-GAN-eps", "GAN", "ProS-GAN1", "Prototype+I-FGSM", "Anchor code", "Prototype code"),
+from hashattack.benchmark.columns import COLUMNS
+from hashattack.reports.figures import (
+    bits_points,
+    side_by_side_points,
+    sweep_points,
+    trade_off_points,
+    transfer_points,
 )
+from hashattack.reports.grids import differences
+from hashattack.reports.names import Names
+from hashattack.reports.plots import (
+    Looks,
+    log_ticks,
+    panel_names,
+    pareto_front,
+    retrieval,
+    side_by_side,
+    sweep,
+    transfer_map,
+)
+from hashattack.reports.published import papers, tables
+from tests.conftest import SmokeRun
+from tests.fake_runs import frame, row
 
 
-def row(title: str, source: str, victim: str, t_map: float, **changes: Any) -> dict[str, Any]:
-    blank = dict.fromkeys(DTYPES)
-    return {
-        **blank,
-        **described(title.lower(), source, victim),
-        **{"dataset": "digits", "dataset_fingerprint": "f"},
-        **{"title": title, "variant": "", "overrides": "", "params": "{}"},
-        **{"policy": "frequent", "protocol": "released", "status": "ok"},
-        **{"n_queries": 10, "t_map": t_map},
-        **{"t_map_stable": t_map, "draw_seed": 0},
-        **changes,
-    }
+def labelled(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    results = frame(rows)
+    return results.assign(label=Names(results).labels(results))
 
 
-def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(DTYPES)).astype(DTYPES)
+def looks_of(rows: pd.DataFrame) -> Looks:
+    return Looks(rows, Names(rows))
+
+
+def test_a_report_has_figures_that_name_every_attack(smoke: SmokeRun) -> None:
+    svg = smoke.out / "report" / "figures" / "t_map_against_perceptibility.svg"
+    seen = pd.read_csv(smoke.out / "results.csv")
+    for title in seen.loc[seen["perceptibility"].notna(), "title"]:
+        assert f">{title}</text>" in svg.read_text(encoding="utf-8")
+    assert svg.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_trade_offs_are_of_rows_with_a_value_and_costs_of_attacks() -> None:
+    results = frame(
+        [
+            row("original", "A-12", 0.3),
+            row("dhta", "A-12", 0.5),
+            row("prototype-code", "A-12", 0.9, perceptibility=None, seconds_per_image=None),
+        ]
+    )
+    seen = trade_off_points(results, COLUMNS["perceptibility"])
+    assert list(seen["attack"]) == ["original", "dhta"]
+    assert list(trade_off_points(results, COLUMNS["seconds_per_image"])["attack"]) == ["dhta"]
 
 
 def test_the_front_is_what_nothing_beats_at_its_cost() -> None:
@@ -65,72 +87,100 @@ def test_a_logarithmic_axis_has_a_few_labels(
 
 def test_transfer_is_of_attacks_that_cross_and_gains_over_the_victims_original() -> None:
     one, two = "DPSH-A-12", "DPSH-B-12"
-    results = frame(
+    results = labelled(
         [
-            row("Original", one, one, 0.3),
-            row("Original", two, two, 0.2),
-            row("Noise", one, one, 0.31),
-            row("DHTA", one, one, 0.8),
-            row("DHTA", one, two, 0.5),
-            row("DHTA", one, two, 0.7, draw_seed=1),
-            row("DHTA", two, two, None, status="failed"),  # type: ignore[arg-type]
+            row("original", one, 0.3),
+            row("original", two, 0.2),
+            row("noise", one, 0.31),
+            row("dhta", one, 0.8),
+            row("dhta", one, 0.5, victim=two),
+            row("dhta", one, 0.7, victim=two, draw_seed=1),
+            row("dhta", two, None, status="failed"),
         ]
     )
-    points = transfer_points(results).set_index(["source", "victim"])
-    assert set(points["attack"]) == {"DHTA"}
+    found = transfer_points(results)
+    points = found.set_index(["source", "victim"])
+    assert set(points["label"]) == {"DHTA"}
     assert points.loc[(one, one), "t_map"] == pytest.approx(0.8)
     assert points.loc[(one, two), "t_map"] == pytest.approx(0.6)
     assert points.loc[(one, two), "gain"] == pytest.approx(0.4)
-    figure = transfer_map(transfer_points(results), "t_map")
+    figure = transfer_map(found, looks_of(results), "t_map")
     texts = [text.get_text() for axis in figure.axes for text in axis.texts]
     assert sorted(texts) == ["60", "80"]
 
 
 def test_code_lengths_need_hashers_that_differ_in_nothing_else() -> None:
-    results = frame(
-        [row("DHTA", source, source, 0.5) for source in ("DPSH-A-12", "DPSH-A-32", "DPSH-B-12")]
-    )
-    points = bits_points(results)
+    sources = ("DPSH-A-12", "DPSH-A-32", "DPSH-B-12")
+    points = bits_points(frame([row("dhta", source, 0.5) for source in sources]))
     assert sorted(points["source"]) == ["DPSH-A-12", "DPSH-A-32"]
-    assert set(points["hasher"]) == {"DPSH-A"}
 
 
 def test_differences_are_measured_minus_published() -> None:
-    target = "DPSH-VGG11-32"
+    more: dict[str, Any] = {"dataset": "FLICKR-25K", "title": "DHTA"}
     results = frame(
         [
-            row("DHTA", target, target, 0.8, dataset="FLICKR-25K", attack="dhta"),
-            row("Mine", target, target, 0.9, dataset="FLICKR-25K", attack="mine"),
+            row("dhta", "DPSH-VGG11-32", 0.8, t_map_stable=0.8, **more),
+            row("mine", "DPSH-VGG11-32", 0.9, t_map_stable=0.9, dataset="FLICKR-25K"),
         ]
     )
-    points = delta_points(results)
+    paper, _ = tables()["table1"]
+    points = differences(results, paper, Names(results))
     assert set(points["attack"]) == {"DHTA"}
-    (difference,) = points.loc[points["metric"] == "t-MAP", "difference"]
+    (difference,) = points.loc[points["metric"] == "t-MAP (points)", "difference"]
     assert difference == pytest.approx(80 - 88.35)
-    assert not len(delta_points(results[results["attack"] == "mine"]))
+    mine = results[results["attack"] == "mine"]
+    assert not len(differences(mine, paper, Names(mine)))
+
+
+def test_figure_4_needs_its_rows_and_takes_no_others() -> None:
+    def gan(attack: str, t_map: float, alpha: float = 50, **more: Any) -> dict[str, Any]:
+        return row(attack, "DPSH-X-12", t_map, params=f'{{"alpha":{alpha}}}', **more)
+
+    (paper,) = papers()
+    ablation, alpha = paper.figures
+    swept = [gan("prosgan", 0.9 - n / 1000, n, variant=f"alpha={n}") for n in (10, 100)]
+    plain = [gan("prosgan", 0.8), gan("prosgan1", 0.7)]
+    assert not len(sweep_points(labelled(plain), alpha))
+    assert not len(side_by_side_points(labelled(plain + swept), ablation)), "GAN is missing"
+    whole = labelled([*plain, *swept, gan("gan", 0.3), row("original", "DPSH-X-12", 0.25)])
+    points = sweep_points(whole, alpha)
+    assert sorted(points["alpha"]) == [10, 50, 100]
+    assert set(points["no_attack"]) == {0.25}
+    bars = side_by_side_points(whole, ablation)
+    assert list(bars["t_map"]) == [0.3, 0.7, 0.8], "in the order of the figure"
+    assert sweep(points, looks_of(whole), "alpha").axes_dict.keys() == {"t-MAP", "perceptibility"}
+    labels = side_by_side(bars, looks_of(whole)).axes[0].get_legend_handles_labels()[1]
+    assert [name for name in labels if name != "Chance"] == ["GAN", "PROSGAN1", "PROSGAN"]
 
 
 def test_many_targets_share_panels_and_their_curves_are_means() -> None:
     sources = [f"DPSH-{net}-{bits}" for net in "ABCDE" for bits in (12, 24, 32)]
-    rows = pd.DataFrame({"source": sources, "policy": "p", "protocol": "r", "dataset": "d"})
+    rows = frame([row("dhta", source, 0.5) for source in sources])
     assert sorted(panel_names(rows[:12])) == sorted(sources[:12])
     assert set(panel_names(rows)) == {f"DPSH-{net}" for net in "ABCDE"}
-    many = rows.assign(source=[f"DPSH-net{n}-12" for n in range(len(rows))])
+    many = frame([row("dhta", f"DPSH-net{n}-12", 0.5) for n in range(len(rows))])
     assert set(panel_names(many)) == {"all targets"}
     curves = many.merge(pd.DataFrame({"top": [1, 10, 100]}), how="cross")
     curves["label"] = "DHTA"
+    looks = looks_of(many)
     curves["recall"] = curves["top"] / 100
     curves["precision"] = [0.2 + 0.04 * (n // 3) for n in range(len(curves))]
-    lines = [np.asarray(line.get_ydata()) for line in retrieval(curves, "recall").axes[0].lines]
+    grid = retrieval(curves, looks, "recall")
+    lines = [np.asarray(line.get_ydata()) for line in grid.axes[0].lines]
     (drawn,) = (line for line in lines if len(line))
     assert drawn.tolist() == pytest.approx([0.2 + 0.04 * 7] * 3)
 
 
-def test_each_attack_has_a_look_of_its_own_in_every_figure() -> None:
-    assert len(set(markers(KNOWN).values())) == len(KNOWN)
-    assert len(set(colours(KNOWN).values())) == len(KNOWN)
-    drawn = [*KNOWN, "DHTA (steps=10)", "DHTA (steps=20)", "ProS-GAN (alpha=25)", "Mine"]
-    looks = [(colours(drawn)[title], dashes(drawn)[title]) for title in drawn]
-    assert len(set(looks)) == len(drawn)
-    assert colours(drawn)["DHTA (steps=10)"] == colours(["DHTA"])["DHTA"]
-    assert colours(["Mine"]) == {"Mine": colours(drawn)["Mine"]}
+def test_each_attack_has_a_look_of_its_own() -> None:
+    plain = [row(f"attack{n}", "A-12", 0.5) for n in range(10)]
+    plain += [row(name, "A-12", 0.5) for name in ("original", "noise", "prototype-code")]
+    looks = looks_of(frame(plain))
+    assert len(set(looks.colours.values())) == len(set(looks.markers.values())) == len(plain)
+    several = [
+        row("dhta", "A-12", 0.5, params=f'{{"steps":{n}}}', variant=f"steps={n}") for n in (5, 9)
+    ]
+    looks = looks_of(frame([*several, row("mine", "A-12", 0.5)]))
+    one, two = "DHTA (steps=5)", "DHTA (steps=9)"
+    assert looks.colours[one] == looks.colours[two] != looks.colours["MINE"]
+    assert looks.dashes[one] != looks.dashes[two]
+    assert looks.markers[one] != looks.markers[two]

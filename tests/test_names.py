@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from hashattack.attacks.base import Batch, Crafting
 from hashattack.attacks.gradient import ProjectedGradient
 from hashattack.benchmark.plan.plan import make_plan
 from hashattack.benchmark.registry import registry
-from hashattack.reports.leaderboard import leaderboards
+from hashattack.reports.grids import measured
+from hashattack.reports.leaderboard import Board, leaderboards
 from hashattack.reports.names import Names
-from hashattack.reports.published import measured
-from hashattack.reports.tables import plain
+from hashattack.reports.published import tables
+from hashattack.reports.tables import leaderboards_plain
 from tests.conftest import small_suite
-from tests.test_reports import Sure, frame, row
+from tests.fake_runs import Sure, frame, row
 
 
 def names(rows: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
@@ -25,11 +25,16 @@ def names(rows: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
     return [(name.title, name.settings, name.label) for name in called]
 
 
+def boards_of(rows: list[dict[str, Any]]) -> list[Board]:
+    results = frame(rows)
+    return leaderboards(results, Names(results), Sure())
+
+
 def test_two_ids_with_one_title_are_told_apart_by_their_ids() -> None:
     rows = [row(name, "A-12", 0.5, title="MI-FGSM") for name in ("mine", "theirs")]
     rows.append(row("dhta", "A-12", 0.5, title="DHTA"))
     assert [title for title, *_ in names(rows)] == ["MI-FGSM [mine]", "MI-FGSM [theirs]", "DHTA"]
-    board = plain(leaderboards(frame(rows), Sure()))
+    board = leaderboards_plain(boards_of(rows))
     assert "MI-FGSM [mine]" in board
     assert "MI-FGSM [theirs]" in board
 
@@ -51,11 +56,11 @@ def test_what_a_suite_sets_for_some_is_shown_and_for_all_is_told_once() -> None:
         row("mine", "A-12", 0.5, overrides="width=4", params='{"steps":2000,"width":4}'),
     ]
     assert [settings for _, settings, _ in names(rows)] == ["steps=10", "steps=2000"]
-    (board,) = leaderboards(frame(rows), Sure())
+    (board,) = boards_of(rows)
     assert board.shared == "width=4"
     alone = frame(rows[:1])
     assert Names(alone).of(rows[0]).settings == ""
-    assert Names(alone).common(alone) == "steps=10, width=4"
+    assert Names(alone).common(rows[:1]) == "steps=10, width=4"
 
 
 def test_figures_show_settings_where_an_attack_has_several() -> None:
@@ -86,7 +91,7 @@ def test_a_row_has_the_passes_an_attack_declares(cache: Any) -> None:
 @pytest.mark.parametrize("steps", [10, 2000])
 def test_the_leaderboard_shows_the_passes(steps: int) -> None:
     rows = [row("a", "A-12", 0.5, passes_per_image=3 * steps), row("b", "A-12", 0.4)]
-    text = plain(leaderboards(pd.DataFrame(rows), Sure()))
+    text = leaderboards_plain(boards_of(rows))
     assert f"{3 * steps:,}" in text
     assert registry().attacks
 
@@ -98,6 +103,7 @@ def test_the_papers_tables_keep_a_plug_in_with_a_papers_title_apart() -> None:
         row("dhta", target, 0.5, title="DHTA", **values),
         row("mine", target, 0.9, title="DHTA", **{**values, "t_map_stable": 0.9}),
     ]
-    found = measured(frame(rows).astype({"t_map_stable": "float64"}))
+    paper, _ = tables()["table1"]
+    found = measured(frame(rows), paper, Names(frame(rows)))
     values_of = found[found["metric"] == "t-MAP"].set_index("attack")["value"]
     assert values_of.to_dict() == {"DHTA": 50.0, "DHTA [mine]": 90.0}

@@ -102,7 +102,6 @@ def score(
     from hashattack.benchmark.running import EngineOptions, RunOptions
     from hashattack.reports.report import write_report
     from hashattack.reports.results import export_results, load_results
-    from hashattack.reports.telling import say_written
 
     with usage_errors():
         path = images or codes
@@ -130,8 +129,7 @@ def score(
         if report:  # of what was scored, and of that and the run together
             export_results(load_results(folder), folder)
             written = write_report([out.resolve(), folder], folder / "report")
-            say("\n" + written.leaderboard)
-            say_written(written)
+            say(f"\n{written.leaderboard}\n{written.summary}")
         else:
             say(f"scored in {folder}; call without --no-report to write results.csv and the report")
         own, rows = result_rows(folder, manifest_of(plan)), result_rows(folder)

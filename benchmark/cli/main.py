@@ -132,7 +132,7 @@ def run(
     from hashattack.benchmark.names import span
     from hashattack.benchmark.results.manifest import manifest_of
     from hashattack.benchmark.running import EngineOptions, RunOptions
-    from hashattack.reports.telling import parse_formats, report_run
+    from hashattack.reports.report import parse_formats, write_report
 
     with usage_errors():
         sources = finished.stamps(request.files())
@@ -154,7 +154,9 @@ def run(
         counts = Counter(outcome.status.values())
         told = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
         say(f"jobs: {told or 'none'}; {span(time.monotonic() - began)}")
-        report = report_run(folder, wanted)
+        say(f"writing the report{', drawing figures' if 'html' in wanted else ''} ...")
+        report = write_report([folder], formats=wanted)
+        say(f"\n{report.leaderboard}\n{report.summary}")
         bad = ~report.results["status"].isin(["ok", "skipped"])
         if set(counts) <= {"ok", "cached"} and not bad.any():
             finished.remember(
@@ -245,8 +247,7 @@ def report(
     Rows of several folders are merged by the job that made them; two folders that disagree on one
     are refused.
     """
-    from hashattack.reports.report import write_report
-    from hashattack.reports.telling import parse_formats, say_written
+    from hashattack.reports.report import parse_formats, write_report
 
     with usage_errors():
         wanted = parse_formats(formats)
@@ -255,7 +256,7 @@ def report(
         written = write_report(out, to, wanted)
     if "md" in wanted:
         say("\n" + written.leaderboard)
-    say_written(written)
+    say(written.summary)
     if show and written.page is not None:
         typer.launch(str(written.page))
 
@@ -263,10 +264,10 @@ def report(
 def _check_tables(plan: Plan) -> None:
     """Refuse a table that no report has, before anything runs."""
     from hashattack.benchmark.names import lookup
-    from hashattack.reports.layouts import LAYOUTS
+    from hashattack.reports.published import tables
 
     for name in plan.suite.tables:
-        lookup("table", name, LAYOUTS)
+        lookup("table", name, tables())
 
 
 def main() -> None:

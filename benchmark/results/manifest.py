@@ -211,8 +211,8 @@ def _upstream(key: str, jobs: dict[str, Any]) -> list[str]:
 def loss_curves(out: Path) -> list[dict[str, Any]]:
     """Return the loss curves of every generator of the run, also of those that failed.
 
-    One item per value: the columns that identify the attack, ``source``, ``attack_seed``,
-    ``loss``, ``epoch`` (from 1), ``value``.
+    One item per value: the columns that identify attack and source, ``attack_seed``, ``loss``,
+    ``epoch`` (from 1), ``value``.
     """
     manifest = read_manifest(out)
     store = Store(out / "store")
@@ -228,7 +228,6 @@ def loss_curves(out: Path) -> list[dict[str, Any]]:
         points[key] = [
             {
                 **_identity(row),
-                "source": row["source"],
                 "attack_seed": row["attack_seed"],
                 "loss": name,
                 "epoch": epoch,
@@ -243,7 +242,7 @@ def loss_curves(out: Path) -> list[dict[str, Any]]:
 def retrieval_curves(out: Path) -> list[dict[str, Any]]:
     """Return precision and recall of every white-box cell, one item per length of the result list.
 
-    Keys: the columns that identify the attack, ``dataset``, ``protocol``, ``policy``, ``source``,
+    Keys: the columns that identify attack and source, ``dataset``, ``protocol``, ``policy``,
     ``seed``, ``top``, ``precision``, ``recall``.
     """
     manifest = read_manifest(out)
@@ -261,7 +260,6 @@ def retrieval_curves(out: Path) -> list[dict[str, Any]]:
                 "dataset": row["dataset"],
                 "protocol": row["protocol"],
                 "policy": row["policy"],
-                "source": row["source"],
                 "seed": row["draw_seed"],
                 "top": int(top),
                 "precision": float(precision),
@@ -275,8 +273,11 @@ def retrieval_curves(out: Path) -> list[dict[str, Any]]:
 
 
 def _identity(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of a row that identify its attack and its hyper-parameters."""
-    names = ("attack", "title", "variant", "overrides", "params")
+    """Return the columns of a row that identify its attack, its hyper-parameters and source."""
+    names = (
+        *("attack", "title", "variant", "overrides", "params"),
+        *("source", "source_method", "source_backbone"),
+    )
     return {name: row.get(name, "") for name in names}
 
 

@@ -1,0 +1,252 @@
+"""Lines of tables: attacks with their settings, means over seeds, ranked within a budget class.
+
+A line of the page's table of cells is an attack on one source and victim, a line of a leaderboard
+is an attack on every target. Both have the columns that ``benchmark/columns.py`` shows there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hashattack.benchmark.columns import COLUMNS, Column, Table, names_of
+from hashattack.reports.names import Name, Names
+from hashattack.reports.uncertainty import Rank, Uncertainty
+
+Row = Mapping[str, Any]  # of results.csv
+Place = tuple[str, int, int]  # source, target seed, draw seed: where two attacks are paired
+
+TRIAL = ("dataset", "dataset_fingerprint", "n_queries", "protocol", "policy")  # same queries
+_COMPUTE = [name for name in names_of("compute") if name != "device"]
+_CELL = ("source", "victim", "attack", "variant", "overrides", "budget_class", *_COMPUTE)
+
+# What is derived from several rows: it stands in no file.
+_PERCENT = Column("", scale=100, format=".2f", tables=("leaderboard", "cells"))
+_GAINS = (
+    replace(_PERCENT, name="no_attack", title="no attack", unit="%", tables=("cells",)),
+    replace(
+        _PERCENT,
+        name="gain",
+        title="gain over no attack",
+        help="t-MAP minus that of the unchanged queries, in points",
+    ),
+    replace(
+        _PERCENT,
+        name="share",
+        title="share of the bound",
+        unit="%",
+        help="the gain as a share of what the codes of the upper bound gain",
+        tables=("leaderboard",),
+    ),
+)
+_PAYS_OFF = Column(
+    "cheaper_from",
+    title="cheaper from",
+    unit="queries",
+    format=",.0f",
+    tables=("leaderboard",),
+    help="queries from which training pays off against the standard attack",
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """An attack with its settings on some targets; numbers are means over seeds.
+
+    Attributes:
+        name: what it is called.
+        facts: the first of its rows.
+        t_map: by victim; victims without a result are absent.
+        values: by column of :func:`columns_of`; what is not known is absent.
+        scores: the score jobs behind it.
+        seeds: how many results a number of one target is of.
+        status: ``ok``, or that of its first row without a result.
+        note: why there is no result.
+        seed_range: the lowest and the highest t-MAP of several seeds.
+        interval: the 95 % interval of the mean t-MAP over queries.
+        rank: within its budget class; None where a result is missing.
+    """
+
+    name: Name
+    facts: Row
+    t_map: Mapping[str, float]
+    values: Mapping[str, float]
+    scores: Mapping[Place, Sequence[str]] = field(default_factory=dict)
+    seeds: int = 1
+    status: str = "ok"
+    note: str = ""
+    seed_range: tuple[float, float] | None = None
+    interval: tuple[float, float] | None = None
+    rank: Rank | None = None
+
+    @property
+    def jobs(self) -> tuple[str, ...]:
+        """The score jobs behind it."""
+        return tuple(job for listed in self.scores.values() for job in listed)
+
+    @property
+    def white_box(self) -> bool:
+        """Whether the hasher that is queried is the one that was attacked."""
+        return white_box(self.facts)
+
+
+def white_box(row: Row) -> bool:
+    """Return whether the hasher that is queried is the one that was attacked."""
+    return bool(row["source"] == row["victim"])
+
+
+def records(rows: pd.DataFrame) -> list[Row]:
+    """Return the rows of a frame, which are many and grouped into few: faster than pandas."""
+    return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
+
+
+def grouped(rows: Iterable[Row], *names: str) -> dict[tuple[Any, ...], list[Row]]:
+    """Return rows by their values in some columns, in the order of appearance."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in names), []).append(row)
+    return groups
+
+
+def average(rows: Iterable[Row], column: Column, by: str) -> dict[str, float]:
+    """Return a column's mean over the rows that have it, by another column."""
+    groups = grouped((row for row in rows if not pd.isna(row[column.name])), by)
+    return {str(key): _of(column, group) for (key,), group in groups.items()}
+
+
+def _of(column: Column, rows: Iterable[Row]) -> float:
+    """Return what the values of several rows become, as the column declares."""
+    values = [float(row[column.name]) for row in rows]
+    return max(values) if column.mean == "max" else float(np.mean(values))
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The white-box t-MAP by victim that gains are measured from, and that they are shares of."""
+
+    no_attack: Mapping[str, float]
+    bound: Mapping[str, float]
+
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> Levels:
+        """Return the levels of the rows of one trial."""
+        roles = grouped((r for r in rows if r["status"] == "ok" and white_box(r)), "role")
+        levels = (
+            average(roles.get((role,), ()), COLUMNS["t_map"], "victim")
+            for role in ("no-attack", "bound")
+        )
+        return cls(*levels)
+
+    def values(self, t_map: Mapping[str, float]) -> dict[str, float]:
+        """Return the derived columns of a t-MAP by victim, those that are known."""
+        if not t_map or not t_map.keys() <= self.no_attack.keys():
+            return {}
+        level = _mean(self.no_attack[name] for name in t_map)
+        gain = _mean(value - self.no_attack[name] for name, value in t_map.items())
+        values = {"no_attack": level, "gain": gain}
+        if t_map.keys() <= self.bound.keys():
+            most = _mean(self.bound[name] - self.no_attack[name] for name in t_map)
+            values |= {"share": gain / most} if most else {}
+        return values
+
+
+def columns_of(table: Table) -> list[Column]:
+    """Return the columns of numbers of a table, t-MAP first."""
+    first, *others = (column for column in COLUMNS.values() if table in column.tables)
+    derived = [column for column in _GAINS if table in column.tables]
+    return [first, *derived, *others, *([_PAYS_OFF] if table in _PAYS_OFF.tables else [])]
+
+
+def line_of(rows: Sequence[Row], names: Names, levels: Levels) -> Line:
+    """Return the line of some rows of one attack; its numbers are those of the rows with a result.
+
+    Args:
+        rows: of one trial, at least one; they differ in targets and seeds.
+        names: of the report's attacks.
+        levels: of the trial.
+    """
+    good = [row for row in rows if row["status"] == "ok"]
+    bad = [row for row in rows if row["status"] != "ok"]
+    t_map = average(good, COLUMNS["t_map"], "victim")
+    values = {}
+    for column in (one for one in COLUMNS.values() if one.tables):
+        known = [row for row in good if not pd.isna(row[column.name])]
+        value = _of(column, known) if known else 0.0
+        if known and (value or column.kind != "cost"):  # what costs nothing has no cost
+            values[column.name] = value
+    if t_map:
+        values["t_map"] = _mean(t_map.values())
+    scores = grouped(good, "source", "target_seed", "draw_seed")
+    seeds = [float(row["t_map"]) for row in good]
+    return Line(
+        name=names.of(rows[0]),
+        facts=rows[0],
+        t_map=t_map,
+        values=values | levels.values(t_map),
+        scores={
+            (source, target, draw): [str(row["job_key"]) for row in found]
+            for (source, target, draw), found in scores.items()
+        },
+        seeds=len(good),
+        status=str(bad[0]["status"]) if bad else "ok",
+        note="; ".join(dict.fromkeys(str(row["reason"]) for row in bad)),
+        seed_range=(min(seeds), max(seeds)) if len(seeds) > 1 else None,
+    )
+
+
+def ranked(lines: Iterable[Line], uncertainty: Uncertainty) -> list[Line]:
+    """Return the lines of one budget class, the complete ones first with their ranks, by t-MAP."""
+    lines = list(lines)
+    complete = [line for line in lines if line.status == "ok"]
+    complete.sort(key=lambda line: -line.values["t_map"])
+    ranks = uncertainty.ranks([line.jobs for line in complete])
+    with_ranks = [replace(line, rank=rank) for line, rank in zip(complete, ranks, strict=True)]
+    return [*with_ranks, *(line for line in lines if line.status != "ok")]
+
+
+def cell_lines(rows: pd.DataFrame, names: Names, uncertainty: Uncertainty) -> list[Line]:
+    """Return the lines of the table of all cells: an attack on a source and a victim.
+
+    Args:
+        rows: of ``results.csv``, those of cells that failed or were not run among them.
+        names: of the report's attacks.
+        uncertainty: of the runs.
+    """
+    lines: list[Line] = []
+    for trial in grouped(records(rows), *TRIAL).values():
+        levels = Levels.of(trial)
+        cells = [line_of(part, names, levels) for part in grouped(trial, *_CELL).values()]
+        groups: dict[tuple[str, ...], list[Line]] = {}
+        for line in _distinct(cells):
+            key = tuple(str(line.facts[name]) for name in ("source", "victim", "budget_class"))
+            groups.setdefault(key, []).append(line)
+        for group in groups.values():  # attacks on one hasher as white box compete
+            compete = group[0].white_box and group[0].facts["targeted"]
+            lines += ranked(group, uncertainty) if compete else group
+    return [
+        replace(line, interval=uncertainty.interval(line.jobs)) if line.jobs else line
+        for line in lines
+    ]
+
+
+def _distinct(lines: Sequence[Line]) -> list[Line]:
+    """Return the lines; those that would look the same with their overrides and compute."""
+    seen = [(line.facts["source"], line.facts["victim"], line.name.full) for line in lines]
+    counts = Counter(seen)
+    distinct = []
+    for line, key in zip(lines, seen, strict=True):
+        compute = ", ".join(f"{name} {line.facts[name]}" for name in _COMPUTE)
+        settings = "; ".join(filter(None, (str(line.facts["overrides"]), compute)))
+        name = replace(line.name, settings=settings)
+        distinct.append(replace(line, name=name) if counts[key] > 1 else line)
+    return distinct
+
+
+def _mean(values: Iterable[float]) -> float:
+    listed = list(values)
+    return sum(listed) / len(listed)

@@ -48,19 +48,19 @@ def test_what_was_found_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_plan_takes_what_is_found(cache: Path) -> None:
-    asked = []
+    requested = []
 
     def sizing(*arguments: object) -> int:
-        asked.append(arguments[:2])
+        requested.append(arguments[:2])
         return 6
 
     plan = make_plan(small_suite(compute=AUTO), cache, sizing)
     crafts = [job.task for job in plan.jobs.values() if isinstance(job.task, Craft) and job.inputs]
     assert {task.compute.batch for task in crafts} == {6}
     assert {cell.row["batch"] for cell in plan.cells if cell.row["attack"] == "dhta"} == {6}
-    assert set(asked) == {(Tiny(), 32)}
+    assert set(requested) == {(Tiny(), 32)}
 
 
-def test_without_a_machine_to_try_on_a_number_is_asked_for(cache: Path) -> None:
+def test_without_a_machine_to_try_on_a_number_is_required(cache: Path) -> None:
     with pytest.raises(SuiteError, match=r"compute\.batch: auto .* give a number"):
         make_plan(small_suite(compute=AUTO), cache)

@@ -15,6 +15,8 @@ import pandas as pd
 import pytest
 
 from hashattack.benchmark import plugins
+from hashattack.benchmark.contract.plugin import check_attack
+from hashattack.benchmark.contract.world import World
 from hashattack.benchmark.names import UnknownNameError
 from hashattack.benchmark.plan.plan import make_plan
 from hashattack.benchmark.plugins import (
@@ -26,7 +28,7 @@ from hashattack.benchmark.plugins import (
 )
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.suites.loading import load_suite
-from tests.conftest import ROOT, SmokeRun, run_cli
+from tests.conftest import ROOT, SmokeRun, run_cli, small_suite
 
 MINE = '''
 """Sign steps whose loss is squared."""
@@ -82,8 +84,9 @@ def test_the_readme_s_attack_is_ranked(smoke: SmokeRun, cache: Path, tmp_path: P
     file = written(tmp_path, from_readme())
     only = ["--only", "attack=original,source=*-12", "--only", "attack=squared,source=*-12"]
     out = ["--out", str(tmp_path / "out"), "--cache", str(cache)]
-    asked = ["run", "--suite", "smoke", "--plugin", str(file), "--attack", "squared", *only, *out]
-    done = run_cli(*asked)
+    arguments = ["run", "--suite", "smoke", "--plugin", str(file), "--attack", "squared"]
+    arguments += [*only, *out]
+    done = run_cli(*arguments)
     assert done.returncode == 0, done.stderr + done.stdout
     listed = pd.read_csv(tmp_path / "out" / "results.csv").to_dict("records")
     rows = {row["attack"]: row for row in listed}
@@ -92,12 +95,13 @@ def test_the_readme_s_attack_is_ranked(smoke: SmokeRun, cache: Path, tmp_path: P
     assert rows["squared"]["linf"] <= 8 / 255 + 1e-6
     assert "Squared" in done.stdout
     assert f"{file} was not checked as it is" in done.stdout
-    assert run_cli("check-plugin", str(file), "--cache", str(cache)).returncode == 0
-    warm = run_cli(*asked).stdout
-    assert ("all done" in warm, "was not checked" in warm) == (True, False)
-    written(tmp_path, from_readme().replace("steps=20", "steps=4"))
-    again = run_cli(*asked)
-    assert "10 cached, 4 ok" in again.stdout, "crafted, hashed, scored, shown anew; nothing else"
+    assert "all done" in run_cli(*arguments).stdout, "a plug-in's run is recalled, too"
+
+
+def test_the_readme_s_attack_keeps_the_contract(world: World, tmp_path: Path) -> None:
+    load_plugins([written(tmp_path, from_readme())])
+    results = check_attack(registry().attacks["squared"].build, world)
+    assert {one.status for one in results} == {"passed"}
 
 
 def test_a_source_is_part_of_its_own_keys_alone(cache: Path, tmp_path: Path) -> None:
@@ -109,6 +113,27 @@ def test_a_source_is_part_of_its_own_keys_alone(cache: Path, tmp_path: Path) -> 
         forget()
     different = {name for name in keys[0] if keys[0][name] != keys[1][name]}
     assert different == {"squared"}
+
+
+def test_a_backbone_whose_name_has_a_dash_keeps_it(cache: Path, tmp_path: Path) -> None:
+    text = """
+    from dataclasses import dataclass
+    from typing import ClassVar
+    from hashattack.targets.backbones import Tiny
+
+    @dataclass(frozen=True, kw_only=True)
+    class ViT(Tiny):
+        name: ClassVar[str] = "ViT-B16"
+    """
+    load_plugins([written(tmp_path, text, "vit.py")])
+    target = {"method": "DPSH", "backbone": "ViT-B16", "bits": [12, 32], "weights": "none"}
+    plan = make_plan(small_suite(targets=[target]), cache)
+    columns = ("source", "source_method", "source_backbone", "source_bits", "victim_backbone")
+    [found] = {
+        tuple(cell.row[name] for name in columns)
+        for cell in plan.only(["source_backbone=ViT-B16,source_bits=32"]).cells
+    }
+    assert found == ("DPSH-ViT-B16-32", "DPSH", "ViT-B16", 32, "ViT-B16")
 
 
 def test_list_shows_it(tmp_path: Path) -> None:
@@ -141,8 +166,8 @@ def test_a_missing_file_and_a_name_taken_are_refused(tmp_path: Path) -> None:
 def test_an_exit_while_an_attack_is_built_is_no_success(tmp_path: Path) -> None:
     fault = "    if protocol.name == 'paper':\n        raise SystemExit(0)\n    loop ="
     file = written(tmp_path, MINE.replace("    loop =", fault))
-    asked = ["--plugin", str(file), "--attack", "squared", "--out", str(tmp_path / "out")]
-    done = run_cli("plan", "--suite", "smoke", "--protocol", "paper", *asked)
+    arguments = ["--plugin", str(file), "--attack", "squared", "--out", str(tmp_path / "out")]
+    done = run_cli("plan", "--suite", "smoke", "--protocol", "paper", *arguments)
     assert done.returncode == 2, done.stdout
     line = file.read_text().splitlines().index("        raise SystemExit(0)") + 1
     message = f"the attack 'squared' cannot be built: SystemExit: 0 ({file}, line {line})"

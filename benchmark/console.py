@@ -1,4 +1,4 @@
-"""What commands say, and how they end. Imports no torch."""
+"""Output, errors and exit codes of commands. Imports no torch."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ EXIT_INTERRUPTED = 130
 
 
 def cache_folder(cache: Path | None) -> Path:
-    """Return where data sets are built: as asked, or the user's cache folder."""
+    """Return the folder of built data sets: the given one, or the user's cache folder."""
     return (cache or platformdirs.user_cache_path("hashattack")).resolve()
 
 
 @contextlib.contextmanager
 def usage_errors() -> Iterator[None]:
-    """Turn an error that is written for the user into its message and exit code 2."""
+    """Turn errors for the user into their message and exit code 2."""
     try:
         yield
     except UserError as error:
@@ -41,21 +41,21 @@ def usage_errors() -> Iterator[None]:
 
 @contextlib.contextmanager
 def internal_errors() -> Iterator[None]:
-    """Let no accident look like a verdict: Python ends with 1 where nobody catches an error."""
+    """Give unexpected errors an exit code of their own: Python's would be 1, 'worse' for check."""
     try:
         yield
     except typer.Exit:
         raise
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it was
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - any error
         traceback.print_exc()
-        typer.echo(f"internal error, no verdict: {type(error).__name__}: {error}", err=True)
+        typer.echo(f"internal error, no result: {type(error).__name__}: {error}", err=True)
         raise typer.Exit(EXIT_INTERNAL) from None
 
 
 def check_writable(file: Path | None) -> None:
-    """See that a file can be written before hours go into what it is to hold.
+    """Check that a file can be written, before hours go into its content.
 
     Raises:
         UserError: it is a folder, or its folder cannot be made or written to.
@@ -73,7 +73,7 @@ def check_writable(file: Path | None) -> None:
 
 
 def fail(message: str) -> None:
-    """Tell what is wrong and end."""
+    """Print an error and exit with code 2."""
     typer.echo(f"error: {message}", err=True)
     raise typer.Exit(EXIT_USAGE)
 
@@ -83,5 +83,5 @@ def say(message: str) -> None:
     try:
         typer.echo(message)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever listened is gone; the run is worth more
+    except BrokenPipeError:  # the reader is gone; the run goes on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -188,7 +188,7 @@ def _runner(
     out: Path, cache: Path, devices: str, per_device: int | None
 ) -> Callable[[Plan, Plan], object]:
     """Return what does the missing jobs of a plan; what other code crafted is crafted anew."""
-    from hashattack.benchmark.cli.attended import run_attended
+    from hashattack.benchmark.cli.run import run_and_show
     from hashattack.benchmark.pipeline import PREPARING
     from hashattack.benchmark.running import EngineOptions, RunOptions, is_current_code
 
@@ -196,4 +196,4 @@ def _runner(
         return job.stage in PREPARING or is_current_code(job, provenance)
 
     options = RunOptions(EngineOptions(devices, per_device), accepts=accepts)
-    return functools.partial(run_attended, out=out, cache=cache, options=options)
+    return functools.partial(run_and_show, out=out, cache=cache, options=options)

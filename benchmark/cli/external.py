@@ -92,7 +92,7 @@ def score(
     failed or is invalid. What the folder held before stays; the same attack on the same source
     is replaced.
     """
-    from hashattack.benchmark.cli.attended import run_attended
+    from hashattack.benchmark.cli.run import run_and_show
     from hashattack.benchmark.external.export import TrialFile
     from hashattack.benchmark.external.scoring import ScoreRequest, submit
     from hashattack.benchmark.external.submission import Kind, parse_epsilon
@@ -125,7 +125,7 @@ def score(
         folder = (to or Path("results") / f"{attack}-scored").resolve()
         plan, manifest = submit(origin, folder, made)
         options = RunOptions(EngineOptions(devices, slots_per_device))
-        run_attended(plan, manifest, out=folder, cache=cache_folder(cache), options=options)
+        run_and_show(plan, manifest, out=folder, cache=cache_folder(cache), options=options)
         if report:  # of what was scored, and of that and the run together
             export_results(load_results(folder), folder)
             written = write_report([out.resolve(), folder], folder / "report")

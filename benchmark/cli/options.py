@@ -13,7 +13,7 @@ SuiteOption = Annotated[
     str, typer.Option("--suite", "-s", help="A shipped suite's name, or a suite file (.yaml).")
 ]
 OutOption = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Output folder. Default: results/<suite>.")
+    Path | None, typer.Option("--out", "-o", help="Output folder. Default: results/SUITE.")
 ]
 OnlyOption = Annotated[
     list[str] | None,

@@ -1,0 +1,280 @@
+"""The commands run, plan and report."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from hashattack.benchmark.cli.options import (
+    AttackOption,
+    CacheOption,
+    DataRootOption,
+    DatasetOption,
+    DevicesOption,
+    FormatOption,
+    OnlyOption,
+    OutOption,
+    PluginOption,
+    ProtocolOption,
+    ScaleOption,
+    SeedsOption,
+    SlotsPerDeviceOption,
+    SuiteOption,
+)
+from hashattack.benchmark.console import EXIT_CELLS_MISSING, say, usage_errors
+from hashattack.benchmark.plan.request import RunRequest
+from hashattack.benchmark.results.finished import Rerun
+from hashattack.datasets.errors import UserError
+
+if TYPE_CHECKING:
+    from hashattack.benchmark.plan.plan import Plan
+    from hashattack.benchmark.results.manifest import Manifest
+    from hashattack.benchmark.running import RunOptions
+    from hashattack.benchmark.schedule.loop import RunOutcome
+
+app = typer.Typer()
+
+
+@app.command()
+def run(
+    suite: SuiteOption = "demo",
+    out: OutOption = None,
+    only: OnlyOption = None,
+    dataset: DatasetOption = None,
+    scale: ScaleOption = None,
+    protocol: ProtocolOption = None,
+    seeds: SeedsOption = None,
+    attack: AttackOption = None,
+    plugin: PluginOption = None,
+    data_root: DataRootOption = None,
+    devices: DevicesOption = "auto",
+    slots_per_device: SlotsPerDeviceOption = None,
+    engine: Annotated[
+        Literal["local", "dask"],
+        typer.Option(help="Worker processes of this machine, or of a dask cluster."),
+    ] = "local",
+    scheduler_file: Annotated[
+        Path | None, typer.Option(help="Of the dask cluster: 'dask scheduler --scheduler-file F'.")
+    ] = None,
+    rerun: Annotated[
+        Rerun,
+        typer.Option(
+            help="Which jobs run again. missing: none, failures stay. failed: failed ones. "
+            "stale: also those made by other code or versions. all: every job of the chosen cells."
+        ),
+    ] = Rerun.failed,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Hash every stored file, not only those that changed."),
+    ] = False,
+    patience: Annotated[
+        float,
+        typer.Option(min=1, help="Minutes without progress after which a job is stopped."),
+    ] = 15,
+    grace: Annotated[
+        float, typer.Option(min=0, help="Seconds that running jobs get after SIGTERM.")
+    ] = 20,
+    formats: FormatOption = "html,md,tex,csv",
+    cache: CacheOption = None,
+) -> None:
+    """Run the missing jobs of a suite and print its leaderboard.
+
+    Exits with 0 if every cell is ok or skipped and with 3 if some failed or are invalid. You can
+    stop a run at any time: the same command continues. Ctrl-C lets running jobs finish, a second
+    one does not. 'status' shows the progress from another terminal.
+    """
+    from hashattack.benchmark.results import finished
+
+    changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
+    plugins = tuple(plugin or ())
+    began = time.monotonic()
+    with usage_errors():
+        if (engine == "dask") != (scheduler_file is not None):
+            raise UserError("--engine dask and --scheduler-file F go together")
+        request = RunRequest(
+            suite, out, only, cache, data_root, changes, tuple(attack or ()), plugins
+        )
+        folder, devices_and_slots = request.folder, [devices, slots_per_device]
+        arguments = {**request.arguments, "devices": devices_and_slots, "formats": formats}
+        if not verify and rerun in (Rerun.missing, Rerun.failed):
+            known = finished.recall(folder, arguments, request.cache_folder)
+            if known is not None:
+                say(f"{known.cells} cells, {known.jobs} jobs, all done -> {folder}")
+                say(f"\n{known.leaderboard}\nall files are unchanged; see {folder}/report")
+                _say_unchecked(plugins, request.cache_folder)
+                return
+    from hashattack.benchmark.names import span
+    from hashattack.benchmark.results.manifest import manifest_of
+    from hashattack.benchmark.running import EngineOptions, RunOptions
+    from hashattack.reports.report import parse_formats, write_report
+
+    with usage_errors():
+        chosen = parse_formats(formats)
+        sources = finished.stamps(request.files())
+        whole, plan = request.plans(devices if engine == "local" else None, slots_per_device)
+        _check_tables(whole)
+        placed = EngineOptions(devices, slots_per_device, scheduler_file)
+        options = RunOptions(placed, rerun, verify, grace, patience * 60)
+        outcome = run_and_show(
+            plan, manifest_of(whole), out=folder, cache=request.cache_folder, options=options
+        )
+        counts = Counter(outcome.status.values())
+        summary = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
+        say(f"jobs: {summary or 'none'}; {span(time.monotonic() - began)}")
+        say(f"writing the report{', drawing figures' if 'html' in chosen else ''} ...")
+        written = write_report([folder], formats=chosen)
+        say(f"\n{written.leaderboard}\n{written.summary}")
+        bad = ~written.results["status"].isin(["ok", "skipped"])
+        if set(counts) <= {"ok", "cached"} and not bad.any():
+            finished.remember(
+                folder,
+                arguments,
+                sources,
+                plan,
+                report=written.files,
+                leaderboard=written.leaderboard,
+            )
+    _say_unchecked(plugins, request.cache_folder)
+    if bad.any():
+        say(f"{int(bad.sum())} of {len(bad)} cells failed or are invalid (see above)")
+    if bad.any() or counts["failed"]:  # a gallery is no cell, but was requested
+        raise typer.Exit(EXIT_CELLS_MISSING)
+
+
+@app.command("plan")
+def plan_command(
+    suite: SuiteOption = "demo",
+    out: OutOption = None,
+    only: OnlyOption = None,
+    dataset: DatasetOption = None,
+    scale: ScaleOption = None,
+    protocol: ProtocolOption = None,
+    seeds: SeedsOption = None,
+    attack: AttackOption = None,
+    plugin: PluginOption = None,
+    data_root: DataRootOption = None,
+    devices: DevicesOption = "auto",
+    slots_per_device: SlotsPerDeviceOption = None,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Run the schedule in virtual time.")
+    ] = False,
+    gpus: Annotated[
+        int | None,
+        typer.Option(min=1, help="With --simulate: how many devices like this one."),
+    ] = None,
+    explain: Annotated[
+        str | None,
+        typer.Option(help="Explain a job, by the beginning of its key or a part of its label."),
+    ] = None,
+    cache: CacheOption = None,
+) -> None:
+    """Show what a run would do: finished and remaining jobs, and an estimate of the time."""
+    from hashattack.benchmark.engines.base import gpu_slots, machine_slots
+    from hashattack.benchmark.plan import preview
+    from hashattack.benchmark.plan.estimate import estimate
+    from hashattack.benchmark.store.store import Store
+
+    changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
+    plugins = tuple(plugin or ())
+    with usage_errors():
+        request = RunRequest(
+            suite, out, only, cache, data_root, changes, tuple(attack or ()), plugins
+        )
+        _, plan = request.plans(devices, slots_per_device)
+        _check_tables(plan)
+        store = Store(request.folder / "store")
+        if explain is not None:
+            say("\n".join(preview.explain(plan, store, explain)))
+            return
+        slots = machine_slots(devices, slots_per_device, plan.suite.compute.threads)
+        device = slots[0].torch_device
+        if gpus is not None:
+            slots = gpu_slots(list(range(gpus)), slots_per_device or 1)
+        seconds = estimate(plan, request.cache_folder, device)
+        done = {key for key, job in plan.jobs.items() if store.is_done(job.ref)}
+        shown = preview.Preview(plan, seconds, done, slots)
+    say(shown.table)
+    size = f"adversarial images {shown.image_bytes / 1e9:.2g} GB"
+    say(f"\n{len(plan.cells)} cells; output folder {request.folder}; {size}")
+    say(shown.simulated() if simulate else shown.summary)
+
+
+@app.command()
+def report(
+    out: Annotated[
+        list[Path],
+        typer.Option("--out", "-o", help="An output folder; repeatable: several are merged."),
+    ],
+    to: Annotated[
+        Path | None, typer.Option(help="Folder for the report. Default: report/ in the folder.")
+    ] = None,
+    formats: FormatOption = "html,md,tex,csv",
+    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+) -> None:
+    """Write the page, tables and figures of output folders again, from their stores.
+
+    Rows of several folders are merged by job key; folders that disagree on a row are refused.
+    """
+    from hashattack.reports.report import parse_formats, write_report
+
+    with usage_errors():
+        chosen = parse_formats(formats)
+        if len(out) > 1 and to is None:
+            raise UserError("name the folder for the report of several runs with --to")
+        written = write_report(out, to, chosen)
+    if "md" in chosen:
+        say("\n" + written.leaderboard)
+    say(written.summary)
+    if show and written.page is not None:
+        typer.launch(str(written.page))
+
+
+def run_and_show(
+    plan: Plan, manifest: Manifest, *, out: Path, cache: Path, options: RunOptions
+) -> RunOutcome:
+    """Run the missing jobs of a plan with a progress display.
+
+    Args:
+        plan: the jobs to run.
+        manifest: of all cells of the folder.
+        out: the output folder.
+        cache: folder of built data sets.
+        options: where and how the jobs run.
+
+    Raises:
+        typer.Exit: a signal or a full disk stopped the run.
+    """
+    from hashattack.benchmark.progress.display import ProgressDisplay
+    from hashattack.benchmark.running import run_plan
+    from hashattack.benchmark.schedule.interrupts import RunStoppedError
+
+    try:
+        with ProgressDisplay(say) as display:
+            return run_plan(
+                plan, manifest, out=out, cache=cache, options=options, listener=display, echo=say
+            )
+    except RunStoppedError as error:
+        say(f"{error}; what is done is kept, and the same command continues in {out}")
+        raise typer.Exit(error.exit_code) from None
+
+
+def _check_tables(plan: Plan) -> None:
+    """Refuse an unknown table before anything runs."""
+    from hashattack.benchmark.names import lookup
+    from hashattack.reports.published import tables
+
+    for name in plan.suite.tables:
+        lookup("table", name, tables())
+
+
+def _say_unchecked(plugins: Iterable[Path], cache: Path) -> None:
+    """Name the plug-ins that check-plugin has not passed in their present form."""
+    from hashattack.benchmark.contract.checks import unchecked
+
+    for line in unchecked(plugins, cache):
+        say(line)

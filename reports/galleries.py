@@ -8,17 +8,19 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from hashattack.benchmark.store.files import write_bytes
 from hashattack.benchmark.store.store import Arrays
+from hashattack.datasets.base import UInt8Array
 
 mpl.use("Agg")
 _HIT, _MISS = "#0072b2", "#d55e00"  # blue and vermilion, distinct for colour-blind readers
 _DARKEST = 10  # the largest factor by which a perturbation is shown
-_CELL = 0.9  # inches
+_CELL = 0.75  # inches
+_SIZE, _PITCH = 0.94, 1.2  # of an image, and between lines, in cells
 
 
 def draw_gallery(
@@ -39,29 +41,26 @@ def draw_gallery(
     """
     count, top = arrays["before_hits"].shape
     factor = _factor(arrays)
-    figure = Figure(figsize=(_CELL * (top + 2.6), 2 * _CELL * count + 0.6))
-    axes = figure.subplots(
-        2 * count, top + 2, squeeze=False, gridspec_kw={"wspace": 0.06, "hspace": 0.3}
-    )
+    width, height = top + 2, 2 * count * _PITCH
+    figure = Figure(figsize=(_CELL * width, _CELL * height))
+    axis = figure.add_axes((0, 0, 1, 1))
     for number in range(count):
-        lines = axes[2 * number], axes[2 * number + 1]
+        first, second = 2 * number, 2 * number + 1
         query, adversarial = arrays["query"][number], arrays["adversarial"][number]
         change = adversarial.astype(np.float64) - query.astype(np.float64)
-        _show(lines[0][0], query, f"{_names(arrays['own'][number], classes)}")
-        _show(lines[1][0], adversarial, f"→ {_names(arrays['targets'][number], classes)}")
-        lines[0][1].axis("off")
+        _show(axis, first, 0, query, _names(arrays["own"][number], classes))
+        _show(axis, second, 0, adversarial, f"→ {_names(arrays['targets'][number], classes)}")
         amplified = np.clip(127.5 + factor * change, 0, 255).astype(np.uint8)
         title = f"{factor:g} \N{MULTIPLICATION SIGN} change (max {np.abs(change).max():.0f})"
-        _show(lines[1][1], amplified, title)
-        for line, when in zip(lines, ("before", "after"), strict=True):
+        _show(axis, second, 1, amplified, title)
+        for line, when in ((first, "before"), (second, "after")):
             for place in range(top):
-                hit = bool(arrays[f"{when}_hits"][number, place])
-                _show(line[place + 2], arrays[when][number, place], "", _HIT if hit else _MISS)
-    figure.suptitle(
-        f"{label} on {row['source']}, {row['dataset']}, {row['protocol']}: the top-{top} before "
-        "and after",
-        fontsize=8,
-    )
+                frame = _HIT if arrays[f"{when}_hits"][number, place] else _MISS
+                _show(axis, line, place + 2, arrays[when][number, place], "", frame)
+    axis.set(xlim=(-0.1, width), ylim=(height, _PITCH - 1.3))
+    axis.axis("off")
+    title = f"{label} on {row['source']}, {row['dataset']}, {row['protocol']}: the top-{top} before"
+    axis.set_title(f"{title} and after", fontsize=8)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
     file = folder / f"{_stem(row)}.png"
@@ -84,17 +83,20 @@ def _factor(arrays: Arrays) -> float:
     return float(max(1, min(_DARKEST, 127 // largest)))
 
 
-def _names(labels: npt.NDArray[np.uint8], classes: list[str]) -> str:
+def _names(labels: UInt8Array, classes: list[str]) -> str:
     names = [classes[column] for column in np.flatnonzero(labels)]
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
-def _show(axis: Axes, image: npt.NDArray[np.uint8], title: str, frame: str | None = None) -> None:
-    axis.imshow(image.transpose(1, 2, 0), interpolation="nearest")
-    axis.set_xticks([])
-    axis.set_yticks([])
-    axis.set_title(title, fontsize=5, pad=2)
-    for spine in axis.spines.values():
-        spine.set_visible(frame is not None)
-        spine.set_color(frame or "none")
-        spine.set_linewidth(2)
+def _show(
+    axis: Axes, line: int, place: int, image: UInt8Array, title: str, frame: str | None = None
+) -> None:
+    """Draw an image ``[3, S, S]`` at a place of a line, under its title and in its frame."""
+    left, right, top, bottom = place, place + _SIZE, line * _PITCH, line * _PITCH + _SIZE
+    pixels = image.transpose(1, 2, 0)
+    axis.imshow(pixels, interpolation="nearest", extent=(left, right, bottom, top))
+    axis.text(left + _SIZE / 2, top - 0.03, title, fontsize=5, ha="center", va="bottom")
+    if frame is not None:
+        axis.add_patch(
+            Rectangle((left, top), _SIZE, _SIZE, fill=False, edgecolor=frame, linewidth=2)
+        )

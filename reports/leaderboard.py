@@ -15,11 +15,11 @@ import pandas as pd
 from hashattack.benchmark.columns import COLUMNS
 from hashattack.reports.lines import (
     TRIAL,
-    Levels,
     Line,
     Row,
     average,
     grouped,
+    levels_of,
     line_of,
     ranked,
     records,
@@ -79,7 +79,7 @@ def _board(rows: Sequence[Row], names: Names, uncertainty: Uncertainty) -> Board
     standard = [row for row in good if row["role"] == "standard"]
     # Of several settings the suite's first.
     standard = [row for row in standard if row["overrides"] == standard[0]["overrides"]]
-    levels = Levels.of(rows)
+    levels = levels_of(rows)
     lines: dict[str, list[Line]] = {}
     for own in grouped(rows, "attack", "overrides").values():
         line = _complete(line_of(own, names, levels), own, len(targets), standard)

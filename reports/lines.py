@@ -21,6 +21,9 @@ from hashattack.reports.uncertainty import Rank, Uncertainty
 Row = Mapping[str, Any]  # of results.csv
 Place = tuple[str, int, int]  # source, target seed, draw seed: where two attacks are paired
 
+# White-box t-MAP by victim: of no attack, and of the bound that gains are shares of.
+Levels = tuple[Mapping[str, float], Mapping[str, float]]
+
 TRIAL = ("dataset", "dataset_fingerprint", "n_queries", "protocol", "policy")  # same queries
 _COMPUTE = [name for name in names_of("compute") if name != "device"]
 _CELL = ("source", "victim", "attack", "variant", "overrides", "budget_class", *_COMPUTE)
@@ -89,11 +92,6 @@ class Line:
         """The score jobs behind it."""
         return tuple(job for listed in self.scores.values() for job in listed)
 
-    @property
-    def white_box(self) -> bool:
-        """Whether the hasher that is queried is the one that was attacked."""
-        return white_box(self.facts)
-
 
 def white_box(row: Row) -> bool:
     """Return whether the hasher that is queried is the one that was attacked."""
@@ -125,34 +123,24 @@ def _of(column: Column, rows: Iterable[Row]) -> float:
     return max(values) if column.mean == "max" else float(np.mean(values))
 
 
-@dataclass(frozen=True)
-class Levels:
-    """The white-box t-MAP by victim that gains are measured from, and that they are shares of."""
+def levels_of(rows: Iterable[Row]) -> Levels:
+    """Return the levels of the rows of one trial."""
+    roles = grouped((row for row in rows if row["status"] == "ok" and white_box(row)), "role")
+    levels = {role: average(own, COLUMNS["t_map"], "victim") for (role,), own in roles.items()}
+    return levels.get("no-attack", {}), levels.get("bound", {})
 
-    no_attack: Mapping[str, float]
-    bound: Mapping[str, float]
 
-    @classmethod
-    def of(cls, rows: Iterable[Row]) -> Levels:
-        """Return the levels of the rows of one trial."""
-        roles = grouped((r for r in rows if r["status"] == "ok" and white_box(r)), "role")
-        levels = (
-            average(roles.get((role,), ()), COLUMNS["t_map"], "victim")
-            for role in ("no-attack", "bound")
-        )
-        return cls(*levels)
-
-    def values(self, t_map: Mapping[str, float]) -> dict[str, float]:
-        """Return the derived columns of a t-MAP by victim, those that are known."""
-        if not t_map or not t_map.keys() <= self.no_attack.keys():
-            return {}
-        level = _mean(self.no_attack[name] for name in t_map)
-        gain = _mean(value - self.no_attack[name] for name, value in t_map.items())
-        values = {"no_attack": level, "gain": gain}
-        if t_map.keys() <= self.bound.keys():
-            most = _mean(self.bound[name] - self.no_attack[name] for name in t_map)
-            values |= {"share": gain / most} if most else {}
-        return values
+def _gains(t_map: Mapping[str, float], levels: Levels) -> dict[str, float]:
+    """Return the derived columns of a t-MAP by victim, those that are known."""
+    no_attack, bound = levels
+    if not t_map or not t_map.keys() <= no_attack.keys():
+        return {}
+    gain = _mean(value - no_attack[name] for name, value in t_map.items())
+    values = {"no_attack": _mean(no_attack[name] for name in t_map), "gain": gain}
+    if t_map.keys() <= bound.keys():
+        most = _mean(bound[name] - no_attack[name] for name in t_map)
+        values |= {"share": gain / most} if most else {}
+    return values
 
 
 def columns_of(table: Table) -> list[Column]:
@@ -187,7 +175,7 @@ def line_of(rows: Sequence[Row], names: Names, levels: Levels) -> Line:
         name=names.of(rows[0]),
         facts=rows[0],
         t_map=t_map,
-        values=values | levels.values(t_map),
+        values=values | _gains(t_map, levels),
         scores={
             (source, target, draw): [str(row["job_key"]) for row in found]
             for (source, target, draw), found in scores.items()
@@ -219,14 +207,14 @@ def cell_lines(rows: pd.DataFrame, names: Names, uncertainty: Uncertainty) -> li
     """
     lines: list[Line] = []
     for trial in grouped(records(rows), *TRIAL).values():
-        levels = Levels.of(trial)
+        levels = levels_of(trial)
         cells = [line_of(part, names, levels) for part in grouped(trial, *_CELL).values()]
         groups: dict[tuple[str, ...], list[Line]] = {}
         for line in _distinct(cells):
             key = tuple(str(line.facts[name]) for name in ("source", "victim", "budget_class"))
             groups.setdefault(key, []).append(line)
         for group in groups.values():  # attacks on one hasher as white box compete
-            compete = group[0].white_box and group[0].facts["targeted"]
+            compete = white_box(group[0].facts) and group[0].facts["targeted"]
             lines += ranked(group, uncertainty) if compete else group
     return [
         replace(line, interval=uncertainty.interval(line.jobs)) if line.jobs else line

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from hashattack.benchmark.columns import COLUMNS, Column
 from hashattack.reports.leaderboard import Board, Comparison
-from hashattack.reports.lines import Line, columns_of
+from hashattack.reports.lines import Line, columns_of, white_box
 from hashattack.reports.results import Runs
 from hashattack.reports.tables import interval_text
 
@@ -27,7 +27,7 @@ FACETS: Mapping[str, Callable[[Line], object]] = {
     "attack": lambda line: line.name.title,
     "protocol": lambda line: line.facts["protocol"],
     "budget": lambda line: line.facts["budget_class"],
-    "kind": lambda line: "white-box" if line.white_box else "transfer",
+    "kind": lambda line: "white-box" if white_box(line.facts) else "transfer",
     "status": lambda line: line.status,
 }
 _SMALLEST_P = 0.001  # what the permutations resolve
@@ -52,7 +52,7 @@ class Picture:
         return Markup(tag).format(self.title, data)
 
 
-def render(
+def render_page(
     runs: Runs,
     boards: Sequence[tuple[Board, Sequence[Comparison]]],
     lines: Sequence[Line],

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import yaml
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, field_validator
+from pydantic import BaseModel, PrivateAttr, ValidationError, field_validator
 
 from hashattack.benchmark.columns import COLUMNS
 from hashattack.datasets.errors import UserError
@@ -22,11 +22,7 @@ class PaperError(UserError):
     """A paper's file that cannot be read; the text says where and why."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Metric(_Strict):
+class Metric(BaseModel, extra="forbid", frozen=True):
     """A number of the paper: our column, and how the paper prints it."""
 
     column: str  # of results.csv
@@ -43,7 +39,7 @@ class Metric(_Strict):
         return name
 
 
-class Layout(_Strict):
+class Layout(BaseModel, extra="forbid", frozen=True):
     """A table: which metrics, by which keys; keys in neither rows nor columns are constant."""
 
     id: str  # as suites and the paper's CSV name it
@@ -53,7 +49,7 @@ class Layout(_Strict):
     metrics: list[str]
 
 
-class FigureLayout(_Strict):
+class FigureLayout(BaseModel, extra="forbid", frozen=True):
     """A figure: the attacks side by side by target, or one over its hyper-parameter ``over``."""
 
     id: str
@@ -62,11 +58,11 @@ class FigureLayout(_Strict):
     over: str = ""
 
 
-class Paper(_Strict):
+class Paper(BaseModel, extra="forbid"):
     """A paper."""
 
     title: str
-    keys: dict[str, str]  # our columns that tell its numbers apart, by name; "dataset" is one
+    keys: dict[str, str]  # our columns that identify a number, by its name; "dataset" is one
     attacks: dict[str, str] = {}  # what it calls attacks, by id
     without_source: list[str] = []  # those of these names that it gives no source hasher
     metrics: dict[str, Metric]
@@ -77,7 +73,7 @@ class Paper(_Strict):
 
     @property
     def all_keys(self) -> list[str]:
-        """The names of everything that tells its numbers apart."""
+        """Everything that identifies a number."""
         return [*self.keys, "attack", "metric"]
 
     @property

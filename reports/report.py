@@ -17,15 +17,16 @@ from hashattack.reports.grids import grids
 from hashattack.reports.leaderboard import comparisons, leaderboards
 from hashattack.reports.lines import cell_lines
 from hashattack.reports.names import Names
-from hashattack.reports.page import Picture, render
+from hashattack.reports.page import Picture, render_page
 from hashattack.reports.published import tables
 from hashattack.reports.results import Runs, export_results
 from hashattack.reports.tables import (
+    MARKDOWN,
+    PLAIN,
     latex,
     leaderboard_table,
-    leaderboards_markdown,
-    leaderboards_plain,
-    markdown,
+    leaderboards_text,
+    render,
 )
 from hashattack.reports.uncertainty import Uncertainty
 
@@ -92,7 +93,7 @@ def write_report(
     files = export_results(runs.results, home) if "csv" in formats else []
     texts: dict[str, str] = {}
     if "md" in formats:
-        texts["leaderboard.md"] = leaderboards_markdown(boards)
+        texts["leaderboard.md"] = leaderboards_text(boards, MARKDOWN)
     if "tex" in formats:
         texts["leaderboard.tex"] = "\n".join(latex(leaderboard_table(one)) for one in boards)
     texts |= _paper_tables(runs, names, formats)
@@ -103,7 +104,7 @@ def write_report(
             for row, arrays, classes in runs.galleries()
         ]
         files += [file for files_of in figures.values() for file in files_of] + pictures
-        texts["index.html"] = render(
+        texts["index.html"] = render_page(
             runs,
             [(board, comparisons(board, uncertainty)) for board in boards],
             cell_lines(runs.cells, names, uncertainty),
@@ -113,7 +114,7 @@ def write_report(
     for name, text in texts.items():
         write_bytes(folder / name, text.encode())
         files.append(folder / name)
-    printed = "\n".join(filter(None, (leaderboards_plain(boards), runs.not_shown)))
+    printed = "\n".join(filter(None, (leaderboards_text(boards, PLAIN), runs.not_shown)))
     return Report(folder, runs.results, printed, files)
 
 
@@ -129,7 +130,7 @@ def _paper_tables(runs: Runs, names: Names, formats: Collection[Format]) -> dict
             page.append(f"## {layout.id}\n")
             for differences in (False, True) if grid.has_published else (False,):
                 table = grid.table(differences=differences)
-                page.append(markdown(table))
+                page.append(render(table, MARKDOWN))
                 suffix = "-difference" if differences else ""
                 files[f"tables/{grid.stem}{suffix}.tex"] = latex(table)
     texts = files if "tex" in formats else {}

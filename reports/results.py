@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hashattack.benchmark.columns import COLUMNS, names_of
+from hashattack.benchmark.columns import DTYPES, names_of
 from hashattack.benchmark.results.manifest import (
     MISSING,
     crafted_beside,
@@ -53,13 +53,11 @@ class Runs:
         for folder, manifest in self._manifests.items():
             for row in result_rows(folder, manifest):
                 self._add(rows, row, folder)
-        types = {name: column.dtype for name, column in COLUMNS.items()}
-        frame = pd.DataFrame(list(rows.values()), columns=list(COLUMNS)).astype(types)
-        for name in ("role", "overrides", "variant"):
-            frame[name] = frame[name].fillna("")
-        ended = frame["status"] != MISSING
-        self.results: pd.DataFrame = frame[ended].reset_index(drop=True)
-        self.missing: pd.DataFrame = frame[~ended].reset_index(drop=True)
+        cells = pd.DataFrame(list(rows.values()), columns=list(DTYPES)).astype(DTYPES)
+        cells = cells.fillna(dict.fromkeys(("role", "overrides", "variant"), ""))
+        ended = cells["status"] != MISSING
+        self.results: pd.DataFrame = cells[ended].reset_index(drop=True)
+        self.missing: pd.DataFrame = cells[~ended].reset_index(drop=True)
 
     def _add(
         self, rows: dict[tuple[str, ...], dict[str, Any]], row: dict[str, Any], folder: Path
@@ -121,10 +119,8 @@ class Runs:
 
     def average_precisions(self, score: str) -> npt.NDArray[np.float64]:
         """Return each query's expected AP for its target label ``[q]``, of a score job."""
-        stored: npt.NDArray[np.float64] = self._store(score).arrays(JobRef("score", score))[
-            "target_expected"
-        ]
-        return stored
+        arrays = self._store(score).arrays(JobRef("score", score))
+        return arrays["target_expected"].astype(np.float64, copy=False)
 
     def draw(self, score: str) -> str:
         """Return the key of a score job's draw of target labels, "" for none."""

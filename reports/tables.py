@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -14,7 +14,6 @@ from hashattack.reports.leaderboard import Board, Group
 from hashattack.reports.lines import Line, columns_of
 
 BEST, SECOND = "best", "second"
-_MARKDOWN = {BEST: "**{}**", SECOND: "<u>{}</u>", "": "{}"}
 _LATEX = {BEST: "textbf:--rwrap;", SECOND: "underline:--rwrap;", "": ""}
 _SYMBOLS = {  # what Styler's escape leaves as it is
     **{"<": r"\textless{}", ">": r"\textgreater{}", "L∞": r"$L_\infty$", "·": r"$\cdot$"},
@@ -42,46 +41,42 @@ class Table:
     label: str = ""
 
 
-def markdown(table: Table, join: str = "<br>") -> str:
-    """Return a table and its caption as Markdown; ``join`` stands between levels of a heading."""
-
-    def marked(text: str, mark: str) -> str:
-        return _MARKDOWN[mark].format(_escaped(text))
-
-    return _tabulated(table, _escaped, marked, join, "pipe")
-
-
-def plain(table: Table) -> str:
-    """Return a table and its caption for a terminal, without marks and escapes."""
-    return _tabulated(table, str, lambda text, _: text, "-", "simple")
-
-
-def _tabulated(
-    table: Table,
-    escape: Callable[[str], str],
-    mark: Callable[[str, str], str],
-    join: str,
-    layout: str,
-) -> str:
-    keys, columns = (
-        axis.to_frame().astype(str).to_numpy().tolist()
-        for axis in (table.texts.index, table.texts.columns)
-    )
-    rows = [
-        [*map(escape, key[: len(table.headings)]), *map(mark, texts, marks)]
-        for key, texts, marks in zip(
-            keys, table.texts.to_numpy(), table.marks.to_numpy(), strict=True
-        )
-    ]
-    heads = [join.join(escape(level) for level in levels if level) for levels in columns]
-    header = [*map(escape, table.headings), *heads]
-    body = tabulate(rows, header, tablefmt=layout, disable_numparse=True)
-    return f"{escape(table.caption)}\n\n{body}\n"
-
-
 def _escaped(text: str) -> str:
     """Return a text for Markdown; a bracket is escaped only where a link would begin."""
     return re.sub(r"([|*_<>`\\]|\](?=[(\[:]))", r"\\\1", text)
+
+
+@dataclass(frozen=True)
+class Notation:
+    """How tabulate shall lay a table out, and how texts are escaped and marked."""
+
+    layout: str
+    heading: str  # before a title
+    escape: Callable[[str], str]
+    marks: Mapping[str, str]
+
+
+MARKDOWN = Notation("pipe", "# ", _escaped, {BEST: "**{}**", SECOND: "<u>{}</u>", "": "{}"})
+PLAIN = Notation("simple", "", str, {BEST: "{}", SECOND: "{}", "": "{}"})  # for a terminal
+
+
+def render(table: Table, notation: Notation, join: str = "<br>") -> str:
+    """Return a table under its caption; ``join`` stands between the levels of a heading."""
+    escape, marks = notation.escape, notation.marks
+    keys, columns = (
+        [list(map(escape, key)) for key in axis.to_frame().astype(str).to_numpy()]
+        for axis in (table.texts.index, table.texts.columns)
+    )
+    rows = [
+        [
+            *key[: len(table.headings)],
+            *(marks[m].format(escape(t)) for t, m in zip(*row, strict=True)),
+        ]
+        for key, *row in zip(keys, table.texts.to_numpy(), table.marks.to_numpy(), strict=True)
+    ]
+    header = [*map(escape, table.headings), *(join.join(filter(None, key)) for key in columns)]
+    body = tabulate(rows, header, tablefmt=notation.layout, disable_numparse=True)
+    return f"{escape(table.caption)}\n\n{body}\n"
 
 
 def latex(table: Table) -> str:
@@ -128,11 +123,7 @@ def leaderboard_table(board: Board) -> Table:
     Within a ranked budget class the best value of a t-MAP column is marked, and the second.
     """
     t_map, *others = columns_of("leaderboard")
-    heads = [
-        ("", "#"),
-        ("", "attack"),
-        *((hasher, bits) for hasher, bits in board.targets.values()),
-    ]
+    heads = [("", "#"), ("", "attack"), *board.targets.values()]
     heads += [("", "mean"), ("", "95 %"), *(("", column.heading) for column in others)]
     keys: list[tuple[str, str]] = []
     texts: list[list[str]] = []
@@ -202,26 +193,12 @@ def _caption(board: Board) -> str:
     )
 
 
-def leaderboards_markdown(boards: Sequence[Board]) -> str:
-    """Return the leaderboards as one Markdown page."""
-    return _page(boards, "# Leaderboard", lambda table: markdown(table, "-"), _escaped)
-
-
-def leaderboards_plain(boards: Sequence[Board]) -> str:
-    """Return the leaderboards for a terminal."""
-    return _page(boards, "Leaderboard", plain, str)
-
-
-def _page(
-    boards: Sequence[Board],
-    title: str,
-    render: Callable[[Table], str],
-    escape: Callable[[str], str],
-) -> str:
-    parts = [f"{title}\n"]
+def leaderboards_text(boards: Sequence[Board], notation: Notation) -> str:
+    """Return the leaderboards as one page, with the cells that have no result."""
+    parts = [f"{notation.heading}Leaderboard\n"]
     for board in boards:
-        parts.append(render(leaderboard_table(board)))
+        parts.append(render(leaderboard_table(board), notation, "-"))
         if board.problems:
-            parts += ["Cells without a result:\n"]
-            parts += [f"- {escape(text)}" for text in board.problems] + [""]
+            listed = [f"- {notation.escape(text)}" for text in board.problems]
+            parts += ["Cells without a result:\n", *listed, ""]
     return "\n".join(parts)

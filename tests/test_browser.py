@@ -166,8 +166,8 @@ def test_differences_are_against_whom_one_chooses(chromium: Any, tmp_path: Path)
     ]
     choice.select_by_visible_text("mine, 8/255")
     assert [row[0] for row in rows()] == ["dhta", "p2p", "loud"]
-    told = [next(word for word in row if word[0] in "+-") for row in rows()]
-    assert [word[0] for word in told] == ["-", "-", "+"]
+    shown_first = [next(word for word in row if word[0] in "+-") for row in rows()]
+    assert [word[0] for word in shown_first] == ["-", "-", "+"]
 
 
 @pytest.mark.parametrize("width", [390, 1300])

@@ -14,7 +14,7 @@ from hashattack.reports.grids import measured
 from hashattack.reports.leaderboard import Board, leaderboards
 from hashattack.reports.names import Names
 from hashattack.reports.published import tables
-from hashattack.reports.tables import leaderboards_plain
+from hashattack.reports.tables import PLAIN, leaderboards_text
 from tests.conftest import small_suite
 from tests.fake_runs import Sure, frame, row
 
@@ -30,11 +30,11 @@ def boards_of(rows: list[dict[str, Any]]) -> list[Board]:
     return leaderboards(results, Names(results), Sure())
 
 
-def test_two_ids_with_one_title_are_told_apart_by_their_ids() -> None:
+def test_two_ids_with_one_title_are_shown_with_their_ids() -> None:
     rows = [row(name, "A-12", 0.5, title="MI-FGSM") for name in ("mine", "theirs")]
     rows.append(row("dhta", "A-12", 0.5, title="DHTA"))
     assert [title for title, *_ in names(rows)] == ["MI-FGSM [mine]", "MI-FGSM [theirs]", "DHTA"]
-    board = leaderboards_plain(boards_of(rows))
+    board = leaderboards_text(boards_of(rows), PLAIN)
     assert "MI-FGSM [mine]" in board
     assert "MI-FGSM [theirs]" in board
 
@@ -50,7 +50,7 @@ def test_what_one_row_sets_is_shown_of_all_that_have_it() -> None:
     assert settings == ["steps=10, rule=l2", "steps=2000, rule=raw", ""]
 
 
-def test_what_a_suite_sets_for_some_is_shown_and_for_all_is_told_once() -> None:
+def test_what_a_suite_sets_for_some_is_shown_and_for_all_is_said_once() -> None:
     rows = [
         row("dhta", "A-12", 0.5, overrides="steps=10, width=4", params='{"steps":10,"width":4}'),
         row("mine", "A-12", 0.5, overrides="width=4", params='{"steps":2000,"width":4}'),
@@ -91,7 +91,7 @@ def test_a_row_has_the_passes_an_attack_declares(cache: Any) -> None:
 @pytest.mark.parametrize("steps", [10, 2000])
 def test_the_leaderboard_shows_the_passes(steps: int) -> None:
     rows = [row("a", "A-12", 0.5, passes_per_image=3 * steps), row("b", "A-12", 0.4)]
-    text = leaderboards_plain(boards_of(rows))
+    text = leaderboards_text(boards_of(rows), PLAIN)
     assert f"{3 * steps:,}" in text
     assert registry().attacks
 

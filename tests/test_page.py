@@ -82,7 +82,7 @@ def test_intervals_hold_their_means(smoke: SmokeRun) -> None:
         assert line.interval[0] <= line.values["t_map"] <= line.interval[1]
 
 
-def test_neighbours_that_cannot_be_told_apart_share_a_rank(tmp_path: Path) -> None:
+def test_neighbours_without_a_significant_difference_share_a_rank(tmp_path: Path) -> None:
     means = {"aa": 0.9, "bb": 0.6, "cc": 0.599, "dd": 0.2}
     with unsynced():
         write_run(tmp_path, [cell(name, "DPSH-X-12", mean) for name, mean in means.items()])
@@ -231,7 +231,7 @@ def test_configurations_are_lines_of_their_own(tmp_path: Path) -> None:
     lines = lines_of(tmp_path)
     assert [line.seeds for line in lines] == [1] * 5
     names = [line.name.full for line in lines]
-    assert len(set(names)) == 5, "and a reader can tell them apart"
+    assert len(set(names)) == 5, "and a reader can distinguish them"
 
 
 def test_usage_errors_of_report(tmp_path: Path) -> None:

@@ -19,10 +19,11 @@ from hashattack.reports.names import Names
 from hashattack.reports.report import write_report
 from hashattack.reports.results import load_results
 from hashattack.reports.tables import (
+    MARKDOWN,
+    PLAIN,
     latex,
     leaderboard_table,
-    leaderboards_markdown,
-    leaderboards_plain,
+    leaderboards_text,
 )
 from tests.conftest import SmokeRun
 from tests.fake_runs import Sure, cell, frame, row, unsynced, write_run
@@ -50,7 +51,7 @@ def board_of(rows: pd.DataFrame, p: float = 0.0) -> Board:
 def texts_of(board: Board) -> list[str]:
     """Return the board in every notation."""
     tex = latex(leaderboard_table(board))
-    return [leaderboards_markdown([board]), leaderboards_plain([board]), tex]
+    return [leaderboards_text([board], MARKDOWN), leaderboards_text([board], PLAIN), tex]
 
 
 def lines_of(board: Board) -> dict[str, Line]:
@@ -85,7 +86,7 @@ def test_an_attack_on_some_targets_says_so_and_has_no_averages() -> None:
         assert "50.00" not in line, "its MAP, over one target"
 
 
-def test_what_no_test_tells_apart_shares_its_rank_in_every_notation() -> None:
+def test_without_a_significant_difference_a_rank_is_shared_in_every_notation() -> None:
     board = board_of(example(), p=1.0)
     lines = lines_of(board)
     assert [str(lines[name].rank) for name in ("STRONG", "WEAK")] == ["1=", "1="]
@@ -101,7 +102,7 @@ def test_a_terminal_shows_no_markup() -> None:
     rows["title"] = rows["title"].replace("WEAK", "my_attack")
     rows.loc[0, "seconds_per_image"] = 0.0001
     rows.loc[5, "seconds_per_image"] = 0.0001
-    text = leaderboards_plain([board_of(rows)])
+    text = leaderboards_text([board_of(rows)], PLAIN)
     assert "my_attack" in text
     assert "< 0.001" in text
     for mark in ("\\", "<u>", "**"):
@@ -119,12 +120,12 @@ def test_seeds_are_averaged_and_a_failed_one_leaves_no_rank() -> None:
     assert lines["Y"].rank is None
     assert lines["Y"].note == "1 of 2 cells without a result"
     assert board.problems == ["failed: Y on A-12: craft Y: no luck"]
-    assert "craft Y: no luck" in leaderboards_markdown([board])
+    assert "craft Y: no luck" in leaderboards_text([board], MARKDOWN)
 
 
 def test_the_best_is_bold_and_the_second_underlined_in_both_notations() -> None:
     board = board_of(example())
-    text = leaderboards_markdown([board])
+    text = leaderboards_text([board], MARKDOWN)
     strong = next(line for line in text.splitlines() if "STRONG" in line)
     assert "<u>80.00</u>" in strong  # the partial line is better on that target
     assert "**90.00**" in strong
@@ -144,12 +145,10 @@ def test_hostile_names_stay_text(name: str, tmp_path: Path) -> None:
     rows = example()
     rows["title"] = rows["title"].replace("WEAK", name)
     board = board_of(rows)
-    for line in leaderboards_markdown([board]).splitlines():
-        if line.startswith("|"):
-            assert line.replace(r"\|", "").count("|") == leaderboards_markdown(
-                [board]
-            ).splitlines()[4].count("|")
-    assert "<b>" not in leaderboards_markdown([board])
+    text = leaderboards_text([board], MARKDOWN)
+    lines = [line.replace(r"\|", "") for line in text.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in lines}) == 1
+    assert "<b>" not in text
     compile_latex(latex(leaderboard_table(board)), tmp_path)
 
 

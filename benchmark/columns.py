@@ -8,7 +8,7 @@ Imports no torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Kind = Literal[
@@ -19,6 +19,7 @@ Kind = Literal[
     "cost",  # passes and seconds
     "compute",  # batch, threads, precision, device
 ]
+Better = Literal["higher", "lower"] | None  # for an attacker
 Table = Literal[  # where a report shows it
     "leaderboard",
     "cells",  # the page's table of all cells
@@ -72,7 +73,7 @@ class Column:
     scale: float = 1.0
     format: str = ""
     least: float | None = None
-    better: Literal["higher", "lower"] | None = None
+    better: Better = None
     mean: Literal["mean", "max"] = "mean"
     tables: tuple[Table, ...] = ()
     per_query: PerQuery | None = None
@@ -98,28 +99,25 @@ class Column:
         return f"{scaled:{self.format}}"
 
 
+_BOTH: tuple[Table, ...] = ("leaderboard", "cells")
+_EVERYWHERE: tuple[Table, ...] = (*_BOTH, "figures")
+
+
 def _percent(
     name: str,
     title: str,
-    *tables: Table,
-    better: Literal["higher", "lower"] | None = None,
-    per_query: PerQuery | None = None,
-    help: str = "",  # noqa: A002 - the field's name
+    better: Better,
+    tables: tuple[Table, ...] = (),
+    array: str = "",
+    meaning: str = "",
 ) -> Column:
-    """Return a metric of the ranking, a fraction that tables show in percent."""
-    return Column(
-        name,
-        "float64",
-        "retrieval",
-        title,
-        unit="%",
-        scale=100,
-        format=".2f",
-        better=better,
-        tables=tables,
-        per_query=per_query,
-        help=help,
-    )
+    """Return a metric of the ranking, a fraction that tables show in percent.
+
+    ``array`` is where scoring stores the values of the queries; empty where it does not.
+    """
+    column = Column(name, "float64", "retrieval", title, "%", 100, ".2f", better=better)
+    per_query = PerQuery("score", array) if array else None
+    return replace(column, tables=tables, per_query=per_query, help=meaning)
 
 
 _DECLARED = (
@@ -151,49 +149,14 @@ _DECLARED = (
     Column("reason", kind="status"),
     Column("n_queries", "Int64"),
     Column("n_no_relevant", "Int64", kind="status", help="queries without a relevant item"),
-    _percent(
-        "t_map",
-        "t-MAP",
-        "leaderboard",
-        "cells",
-        better="higher",
-        per_query=PerQuery("score", "target_expected"),
-        help="mean average precision for the target label, expected over random tie order",
-    ),
-    _percent(
-        "t_map_stable",
-        "stable t-MAP",
-        better="higher",
-        per_query=PerQuery("score", "target_stable"),
-        help="t-MAP with ties in database order",
-    ),
-    _percent(
-        "t_map_8bit",
-        "t-MAP after 8 bits",
-        "cells",
-        better="higher",
-        per_query=PerQuery("score", "target_8bit_expected"),
-        help="t-MAP after storing the adversarial image in 8 bits",
-    ),
-    _percent(
-        "map",
-        "MAP",
-        "leaderboard",
-        "cells",
-        better="lower",
-        per_query=PerQuery("score", "own_expected"),
-        help="mean average precision for the query's own labels",
-    ),
-    _percent("map_stable", "stable MAP", better="lower"),
-    _percent("chance", "chance", "cells", help="t-MAP when all codes are equal"),
-    _percent("chance_map", "chance MAP", help="MAP when all codes are equal"),
-    _percent(
-        "precision_at_10",
-        "precision at 10",
-        better="higher",
-        per_query=PerQuery("score", "target_precision_at_10"),
-        help="for the target label, expected under ties",
-    ),
+    _percent("t_map", "t-MAP", "higher", _BOTH, "target_expected", "MAP for the target label"),
+    _percent("t_map_stable", "stable t-MAP", "higher", (), "target_stable"),
+    _percent("t_map_8bit", "t-MAP after 8 bits", "higher", ("cells",), "target_8bit_expected"),
+    _percent("map", "MAP", "lower", _BOTH, "own_expected", "for the query's own labels"),
+    _percent("map_stable", "stable MAP", "lower"),
+    _percent("chance", "chance", None, ("cells",), "", "t-MAP when all codes are equal"),
+    _percent("chance_map", "chance MAP", None),
+    _percent("precision_at_10", "precision at 10", "higher", (), "target_precision_at_10"),
     Column("budget_class"),
     Column("epsilon", "float64", help="the declared L-infinity budget in pixels of [0, 1]"),
     Column(
@@ -203,7 +166,7 @@ _DECLARED = (
         "perceptibility",
         format=".4f",
         better="lower",
-        tables=("leaderboard", "cells", "figures"),
+        tables=_EVERYWHERE,
         per_query=PerQuery("hash", "mse", squared=True, min_effect=0.002),  # half a grey level
         help="mean over images of the root of the mean squared error, the paper's formula",
     ),
@@ -225,7 +188,7 @@ _DECLARED = (
         format=".2f",
         better="lower",
         mean="max",
-        tables=("leaderboard", "cells"),
+        tables=_BOTH,
         help="the largest measured L-infinity",
     ),
     Column("l2", "float64", "distortion", "L2", format=".4f", better="lower"),
@@ -235,7 +198,7 @@ _DECLARED = (
         "cost",
         "passes per image",
         format=",.0f",
-        tables=("leaderboard", "cells"),
+        tables=_BOTH,
         help="forward passes of the hasher, as the attack declares; backward ones count double",
     ),
     Column(
@@ -246,7 +209,7 @@ _DECLARED = (
         format=".2g",
         least=0.001,
         better="lower",
-        tables=("leaderboard", "cells", "figures"),
+        tables=_EVERYWHERE,
         help="of the attack alone: model loaded, warm, device synchronised",
     ),
     Column(
@@ -257,7 +220,7 @@ _DECLARED = (
         unit="s",
         format=".0f",
         better="lower",
-        tables=("leaderboard", "cells"),
+        tables=_BOTH,
         help="seconds before the first query",
     ),
     Column("batch", "Int64", "compute"),

@@ -18,7 +18,7 @@ from hashattack.benchmark.regression.check import check
 from hashattack.benchmark.regression.comparison import Pair
 from hashattack.benchmark.regression.result import CheckResult, Thresholds
 from hashattack.benchmark.regression.trials import Trials
-from hashattack.benchmark.results.manifest import manifest_of, write_manifest
+from hashattack.benchmark.results.manifest import Manifest, write_manifest
 from tests.conftest import InlineEngine, run_jobs
 
 ONE = ["source=DPSH-Tiny-32"]
@@ -49,8 +49,8 @@ class Checker:
         (found,) = check(request, thresholds, held, out=self.out, cache=self.cache, run=self._run)
         return found
 
-    def _run(self, whole: Plan, plan: Plan) -> None:
-        write_manifest(manifest_of(whole), self.out)
+    def _run(self, plan: Plan, manifest: Manifest) -> None:
+        write_manifest(manifest, self.out)
         run_jobs(plan.jobs, self.out, InlineEngine(), None, self.cache, accepts=self._accepts)
 
     def _accepts(self, job: Job, _: object) -> bool:

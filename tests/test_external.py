@@ -235,7 +235,7 @@ def test_float_images_get_the_row_they_would_have_had_here(
     ]
     assert row["notes"] == "images of other code"
     assert rows.iloc[0]["linf"] == row["linf"]
-    with pytest.raises(SuiteError, match="no suite makes again"):
+    with pytest.raises(SuiteError, match="which no suite can make"):
         stored_suite(tmp_path / "to")
 
 

@@ -24,7 +24,6 @@ from hashattack.benchmark.contract.world import MemoryJournal, knowledge, learn,
 from hashattack.benchmark.plan.plan import make_plan
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.stages.attacking import Fit
-from hashattack.benchmark.store.store import Journal, Stopwatch
 from hashattack.benchmark.suites.parameters import override
 from hashattack.datasets.base import RetrievalData
 from hashattack.targets.training import to_pixels
@@ -335,33 +334,3 @@ def test_equal_parts_are_fitted_once(cache: Path) -> None:
     assert sum(isinstance(fit.part, GeneratorCrafting) for fit in fits()) == 3
     assert len(fits(policies=["frequent", "unique"])) == 4, "another draw fits nothing again"
     assert len(fits(seeds=2)) == 8
-
-
-def test_the_journal_survives_a_kill_between_its_writes(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
-    assert journal.load() is None
-    journal.save({"epoch": np.array(1)})
-    journal.save({"epoch": np.array(2)})
-    (tmp_path / "journal-half.safetensors").write_bytes(b"torn")
-    state = Journal(tmp_path).load()
-    assert state is not None
-    assert state["epoch"] == 2
-    assert len(list(tmp_path.glob("journal-*.safetensors"))) == 2
-    next(tmp_path.glob("journal-[0-9a-f]*[0-9a-f].safetensors")).write_bytes(b"rotten")
-    assert Journal(tmp_path).load() is None
-    journal.clear()
-    assert not list(tmp_path.iterdir())
-
-
-def test_seconds_add_up_across_kills(tmp_path: Path) -> None:
-    Journal(tmp_path).save({"x": np.array(0), "seconds": np.array(100.0)})
-    resumed = Stopwatch(Journal(tmp_path))
-    assert resumed.seconds < 100
-    state = resumed.load()
-    assert state is not None
-    assert set(state) == {"x"}
-    assert resumed.seconds > 100
-    resumed.save(state)
-    again = Journal(tmp_path).load()
-    assert again is not None
-    assert again["seconds"] > 100

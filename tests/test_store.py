@@ -12,7 +12,7 @@ import pytest
 
 from hashattack.benchmark.store.files import read_json, write_bytes, write_json
 from hashattack.benchmark.store.keys import canonical_json, digest
-from hashattack.benchmark.store.store import CorruptArtifactError, JobRef, Store
+from hashattack.benchmark.store.store import CorruptArtifactError, JobRef, Journal, Store
 
 JOB = JobRef("craft", "ab" * 20)
 
@@ -141,3 +141,34 @@ def test_an_invalid_verdict_stands_while_its_inputs_do(tmp_path: Path) -> None:
     assert not store.is_invalid(JOB, {"images": "y"})
     store.fail(JOB, "failed", "no memory", inputs={"images": "x"})
     assert not store.is_invalid(JOB, {"images": "x"})
+
+
+def test_the_journal_survives_a_kill_between_its_writes(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    assert journal.load() is None
+    journal.save({"epoch": np.array(1)})
+    journal.save({"epoch": np.array(2)})
+    (tmp_path / "journal-half.safetensors").write_bytes(b"torn")
+    state = Journal(tmp_path).load()
+    assert state is not None
+    assert state["epoch"] == 2
+    assert len(list(tmp_path.glob("journal-*.safetensors"))) == 2
+    next(tmp_path.glob("journal-[0-9a-f]*[0-9a-f].safetensors")).write_bytes(b"rotten")
+    assert Journal(tmp_path).load() is None
+    journal.clear()
+    assert not list(tmp_path.iterdir())
+
+
+def test_seconds_add_up_across_kills(tmp_path: Path) -> None:
+    Journal(tmp_path).save({"x": np.array(0)})
+    pointer = read_json(tmp_path / "journal.json") or {}
+    write_json(tmp_path / "journal.json", {**pointer, "seconds": 100.0})
+    resumed = Journal(tmp_path)
+    assert resumed.seconds < 100
+    state = resumed.load()
+    assert state is not None
+    assert resumed.seconds > 100
+    resumed.save(state)
+    again = Journal(tmp_path)
+    again.load()
+    assert again.seconds > 100

@@ -27,10 +27,10 @@ from hashattack.benchmark.names import lookup
 from hashattack.datasets.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from hashattack.benchmark.jobs import Job
-    from hashattack.benchmark.plan.plan import Plan
+    from hashattack.benchmark.regression.check import Run
 
 app = typer.Typer()
 
@@ -184,9 +184,7 @@ def freeze(
         say(f"wrote {len(frozen.cells)} cells to {file} ({size:.0f} kB){beside}")
 
 
-def _runner(
-    out: Path, cache: Path, devices: str, per_device: int | None
-) -> Callable[[Plan, Plan], object]:
+def _runner(out: Path, cache: Path, devices: str, per_device: int | None) -> Run:
     """Return what does the missing jobs of a plan; what other code crafted is crafted anew."""
     from hashattack.benchmark.cli.run import run_and_show
     from hashattack.benchmark.pipeline import PREPARING

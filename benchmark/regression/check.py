@@ -22,10 +22,10 @@ from hashattack.benchmark.regression.candidates import (
 )
 from hashattack.benchmark.regression.comparison import CellResult, Pair, compare
 from hashattack.benchmark.regression.result import CheckResult, Outcome, Thresholds, judge
-from hashattack.benchmark.results.manifest import NoRunError, read_manifest
+from hashattack.benchmark.results.manifest import Manifest, NoRunError, manifest_of, read_manifest
 from hashattack.benchmark.store.store import Store
 
-Run = Callable[[Plan, Plan], object]  # of the whole plan, and the part of it that is to be done
+Run = Callable[[Plan, Manifest], object]  # of the jobs to do, and of all cells of the folder
 _CLEAR = 0.05  # t-MAP by which a suspected mistake must fit better than what was intended
 
 
@@ -61,9 +61,10 @@ def check(
     # Data, settings, targets and draws must be the baseline's before anything is crafted.
     planned_pairs(request, baseline, plan, out)
     prepared = {key: job for key, job in plan.jobs.items() if job.ref.stage in PREPARING}
-    run(plan, replace(plan, jobs=prepared))
+    manifest = manifest_of(plan)
+    run(replace(plan, jobs=prepared), manifest)
     planned_pairs(request, baseline, plan, out)
-    run(plan, plan)
+    run(plan, manifest)
     pairs = planned_pairs(request, baseline, plan, out)
     neighbours = partial(_neighbours, plan=plan, out=out, cache=cache)
     return _results(request, thresholds, baseline, pairs, neighbours)

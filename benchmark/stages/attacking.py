@@ -17,7 +17,6 @@ from hashattack.benchmark.networks import first_batch
 from hashattack.benchmark.pipeline import STAGES
 from hashattack.benchmark.stages.attacker import FITTED_ROLES, attacker_view
 from hashattack.benchmark.stages.crafting import Assignment, Clock, craft_images
-from hashattack.benchmark.store.store import Stopwatch
 from hashattack.datasets.base import RetrievalData, UInt8Array
 from hashattack.datasets.draws import Policy, draw_targets, eligible_rows
 from hashattack.targets.hasher import TargetSpec
@@ -76,17 +75,16 @@ class Fit(OnData):
 )
 def fit(task: Fit, context: Context) -> Output:
     """Store the learnt state, its loss curves and the seconds that all attempts took."""
-    watch = Stopwatch(context.journal)
     with attacker_view(task.data(context), task.source, task.compute, context) as knowledge:
         fitted = task.part.fit(
             knowledge,
             epsilon=task.epsilon,
             seed=task.seed,
-            journal=watch,
+            journal=context.journal,
             progress=context.progress,
         )
     curves = {name: list(values) for name, values in fitted.curves.items()}
-    return Output(dict(fitted.state), {"curves": curves, "seconds": watch.seconds})
+    return Output(dict(fitted.state), {"curves": curves, "seconds": context.journal.seconds})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -254,7 +254,7 @@ class Journal:
     """The last saved state of a training, in its job's folder; a damaged one counts as none.
 
     A new state is written beside the old one before the pointer moves to it, so that a killed job
-    always finds a whole state.
+    always finds a whole state. The seconds of earlier attempts are kept with it.
     """
 
     def __init__(self, folder: Path, stamp: str = "") -> None:
@@ -262,9 +262,15 @@ class Journal:
         self._folder = folder
         self._pointer = folder / "journal.json"
         self._stamp = stamp
+        self._before, self._began = 0.0, time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of this attempt and of those it resumed."""
+        return self._before + time.perf_counter() - self._began
 
     def load(self) -> Arrays | None:
-        """Return the last saved state, or None."""
+        """Return the last saved state, or None; its seconds are counted on."""
         pointer = read_json(self._pointer)
         if pointer is None or pointer.get("stamp") != self._stamp:
             return None
@@ -274,6 +280,7 @@ class Journal:
             return None
         if hashlib.sha256(content).hexdigest() != pointer["sha256"]:
             return None
+        self._before = float(pointer["seconds"])
         arrays: Arrays = load(content)
         return arrays
 
@@ -283,7 +290,8 @@ class Journal:
         digest = hashlib.sha256(content).hexdigest()
         file = self._folder / f"journal-{digest[:16]}.safetensors"
         write_bytes(file, content)
-        write_json(self._pointer, {"file": file.name, "sha256": digest, "stamp": self._stamp})
+        pointer = {"file": file.name, "sha256": digest, "stamp": self._stamp}
+        write_json(self._pointer, {**pointer, "seconds": self.seconds})
         for old in self._folder.glob("journal-*.safetensors"):
             if old != file:
                 old.unlink(missing_ok=True)
@@ -292,28 +300,3 @@ class Journal:
         """Remove the saved state of a job that is done."""
         for file in self._folder.glob("journal*"):
             file.unlink(missing_ok=True)
-
-
-class Stopwatch:
-    """A journal that keeps the seconds spent beside the state, across kills."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-        self._before = 0.0
-        self._began = time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of this attempt and of those it resumed."""
-        return self._before + time.perf_counter() - self._began
-
-    def load(self) -> Arrays | None:
-        """Return the last saved state, and continue from its seconds."""
-        state = self._journal.load()
-        if state is not None:
-            self._before = float(state.pop("seconds"))
-        return state
-
-    def save(self, state: Arrays) -> None:
-        """Replace the saved state."""
-        self._journal.save({**state, "seconds": np.array(self.seconds)})

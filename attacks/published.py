@@ -1,13 +1,19 @@
-"""The attacks of the ProS-GAN paper that need no generator, each a composition."""
+"""The attacks of the ProS-GAN paper and the budgeted ProS-GAN, each a composition."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields
+from typing import Any
 
-from hashattack.attacks.base import Attack, Crafting, attack
+from hashattack.attacks.base import Attack, Crafting, Role, TargetCode, attack
 from hashattack.attacks.gradient import DHTA_SCHEDULE, Identity, ProjectedGradient, UniformNoise
+from hashattack.attacks.pros_gan.budgeted import BudgetedProsGan
+from hashattack.attacks.pros_gan.crafting import ProsGan
+from hashattack.attacks.pros_gan.prototype_net import PrototypeCode
 from hashattack.attacks.protocols import EPSILON, Protocol
 from hashattack.attacks.target_codes import AnchorCode, RandomPoint
+
+IFGSM = ProjectedGradient(steps=100, rule="sign", step_size=1 / 255)
 
 
 def anchor_code(protocol: Protocol) -> AnchorCode:
@@ -20,71 +26,118 @@ def dhta_loop(protocol: Protocol) -> ProjectedGradient:
     return ProjectedGradient(steps=2000, rule=protocol.dhta_rule, schedule=DHTA_SCHEDULE)
 
 
-def _at_anchor(protocol: Protocol, id_: str, title: str, crafting: Crafting | None) -> Attack:
+def prototype_code(protocol: Protocol) -> PrototypeCode:
+    """Return PrototypeNet's target-code rule under a protocol."""
+    return PrototypeCode(prototype_rows=protocol.label_rows, prototype_loss=protocol.prototype_loss)
+
+
+def generator(protocol: Protocol, **changes: Any) -> ProsGan:
+    """Return the crafting of ProS-GAN under a protocol, some of its fields changed."""
+    names = {field.name for field in fields(ProsGan)}
+    shared = {name: value for name, value in vars(protocol).items() if name in names}
+    return ProsGan(target_rows=protocol.label_rows, **{**shared, **changes})
+
+
+def _attack(
+    id_: str,
+    title: str,
+    target_code: TargetCode | None,
+    crafting: Crafting | None,
+    epsilon: float | None = EPSILON,
+    role: Role = "",
+) -> Attack:
     return Attack(
         id=id_,
         title=title,
-        target_code=anchor_code(protocol),
+        target_code=target_code,
         crafting=crafting,
-        epsilon=None if crafting is None else EPSILON,
+        epsilon=epsilon,
+        role=role,
     )
 
 
 @attack
 def original(_: Protocol) -> Attack:
     """The query as it is: what the attacker gets for nothing."""
-    return Attack(
-        id="original",
-        title="Original",
-        target_code=None,
-        crafting=Identity(),
-        epsilon=0.0,
-        role="no-attack",
-    )
+    return _attack("original", "Original", None, Identity(), 0.0, "no-attack")
 
 
 @attack
 def noise(_: Protocol) -> Attack:
     """Uniform noise at the full budget: shows that the budget alone does nothing."""
-    return Attack(
-        id="noise", title="Noise", target_code=None, crafting=UniformNoise(), epsilon=EPSILON
-    )
+    return _attack("noise", "Noise", None, UniformNoise())
 
 
 @attack
 def p2p(protocol: Protocol) -> Attack:
     """Point-to-point: DHTA's optimiser towards one random code of the target label."""
-    return Attack(
-        id="p2p",
-        title="P2P",
-        target_code=RandomPoint(pool=protocol.anchor_pool),
-        crafting=dhta_loop(protocol),
-        epsilon=EPSILON,
-    )
+    return _attack("p2p", "P2P", RandomPoint(pool=protocol.anchor_pool), dhta_loop(protocol))
 
 
 @attack
 def dhta(protocol: Protocol) -> Attack:
     """Deep hashing targeted attack (ECCV 2020): towards the anchor code of nine votes."""
-    standard = _at_anchor(protocol, "dhta", "DHTA", dhta_loop(protocol))
-    return replace(standard, role="standard")
+    loop = dhta_loop(protocol)
+    return _attack("dhta", "DHTA", anchor_code(protocol), loop, role="standard")
 
 
 @attack
 def dhta_fgsm(protocol: Protocol) -> Attack:
     """Towards the anchor code in one sign step of the whole budget."""
     loop = ProjectedGradient(steps=1, rule="sign", step_size=EPSILON)
-    return _at_anchor(protocol, "dhta-fgsm", "DHTA+FGSM", loop)
+    return _attack("dhta-fgsm", "DHTA+FGSM", anchor_code(protocol), loop)
 
 
 @attack
 def dhta_ifgsm(protocol: Protocol) -> Attack:
     """Towards the anchor code in 100 sign steps of 1/255."""
-    loop = ProjectedGradient(steps=100, rule="sign", step_size=1 / 255)
-    return _at_anchor(protocol, "dhta-ifgsm", "DHTA+I-FGSM", loop)
+    return _attack("dhta-ifgsm", "DHTA+I-FGSM", anchor_code(protocol), IFGSM)
 
 
 @attack
 def anchor(protocol: Protocol) -> Attack:
     """The anchor code itself queries the database: an upper bound on DHTA."""
-    return _at_anchor(protocol, "anchor-code", "Anchor code", None)
+    return _attack("anchor-code", "Anchor code", anchor_code(protocol), None, None)
+
+
+@attack
+def prosgan(protocol: Protocol) -> Attack:
+    """ProS-GAN as published: one generator pass, no budget declared."""
+    return _attack("prosgan", "ProS-GAN", prototype_code(protocol), generator(protocol), None)
+
+
+@attack
+def gan(protocol: Protocol) -> Attack:
+    """ProS-GAN without the hashing loss: the discriminator's classes alone guide it."""
+    crafting = generator(protocol, hamming_weight=0.0)
+    return _attack("gan", "GAN", prototype_code(protocol), crafting, None)
+
+
+@attack
+def prosgan1(protocol: Protocol) -> Attack:
+    """ProS-GAN with a discriminator of one output, real or fake, and no classes."""
+    crafting = generator(protocol, class_outputs=False)
+    return _attack("prosgan1", "ProS-GAN1", prototype_code(protocol), crafting, None)
+
+
+@attack
+def prosgan_eps(protocol: Protocol) -> Attack:
+    """A generator within 8/255 that takes one gradient of the hasher.
+
+    Not in the paper; its rival is FGSM, which also takes one gradient.
+    """
+    crafting = BudgetedProsGan(target_rows=protocol.label_rows)
+    return _attack("prosgan-eps", "ProS-GAN-eps", prototype_code(protocol), crafting)
+
+
+@attack
+def prototype(protocol: Protocol) -> Attack:
+    """The prototype code itself queries the database: an upper bound on ProS-GAN."""
+    code = prototype_code(protocol)
+    return _attack("prototype-code", "Prototype code", code, None, None, "bound")
+
+
+@attack
+def prototype_ifgsm(protocol: Protocol) -> Attack:
+    """Towards the prototype code in 100 sign steps of 1/255."""
+    return _attack("prototype-ifgsm", "Prototype+I-FGSM", prototype_code(protocol), IFGSM)

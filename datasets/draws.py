@@ -19,39 +19,42 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from hashattack.datasets.base import DatasetError, UInt8Array
+from hashattack.datasets.base import DatasetError, IntArray, UInt8Array
 from hashattack.datasets.seeds import generator
 
 Policy = Literal["unique", "frequent", "exclude-equal", "disjoint"]
 QUERIES_AT_ONCE = 500  # bounds the memory of what each query may draw
 
 
+def label_rows(labels: UInt8Array) -> tuple[UInt8Array, IntArray]:
+    """Return the unique label rows, sorted, and how many images carry each.
+
+    The all-zero row, which is never a target, is left out.
+    """
+    rows, counts = np.unique(labels, axis=0, return_counts=True)
+    keep = rows.any(axis=1)
+    return np.ascontiguousarray(rows[keep], dtype=np.uint8), counts[keep]
+
+
 def eligible_rows(
     policy: Policy, database_labels: UInt8Array, pool_labels: UInt8Array, n_t: int
 ) -> UInt8Array:
-    """Return the sorted unique label rows that may be targets of any query.
+    """Return the sorted unique label rows that may be targets of any query, uint8 ``[rows, C]``.
 
-    Args:
-        policy: the rule.
-        database_labels: {0, 1} ``[n, C]``.
-        pool_labels: {0, 1} ``[m, C]``, the images anchor codes may come from.
-        n_t: votes of an anchor code; rows of ``frequent`` are carried by more images than this.
+    ``pool_labels`` are those of the images that anchor codes of ``n_t`` votes may come from.
 
-    Returns:
-        uint8 ``[rows, C]``.
+    Raises:
+        DatasetError: no row is eligible.
     """
-    labels = database_labels if policy == "unique" else pool_labels
-    rows, counts = np.unique(labels, axis=0, return_counts=True)
-    keep = rows.any(axis=1)
-    if policy != "unique":
-        keep &= counts > n_t
+    rows, counts = label_rows(database_labels if policy == "unique" else pool_labels)
+    keep = counts > (0 if policy == "unique" else n_t)
     if not keep.any():
-        largest = int(counts[rows.any(axis=1)].max(initial=0))
+        largest = int(counts.max(initial=0))
         raise DatasetError(
             f"policy {policy!r} finds no target: no label row is carried by more than "
             f"{n_t} images (the largest group has {largest}); lower n_t or use policy 'unique'"
         )
-    return np.ascontiguousarray(rows[keep], dtype=np.uint8)
+    return rows[keep]
 
 
 def allowed_rows(
@@ -70,17 +73,10 @@ def allowed_rows(
 def draw_targets(
     policy: Policy, rows: UInt8Array, query_labels: UInt8Array, *, seed: int
 ) -> UInt8Array:
-    """Draw one target label row for every query, with replacement.
+    """Draw one of :func:`eligible_rows` for every query, with replacement.
 
-    Args:
-        policy: the rule.
-        rows: eligible label rows from :func:`eligible_rows`, ``[rows, C]``.
-        query_labels: the queries' own label rows ``[q, C]``; only ``exclude-equal`` and
-            ``disjoint`` look at them.
-        seed: the draw seed.
-
-    Returns:
-        uint8 ``[q, C]``, prefix-stable in q.
+    Only ``exclude-equal`` and ``disjoint`` depend on the queries' own label rows ``[q, C]``.
+    Returns uint8 ``[q, C]``, prefix-stable in q.
 
     Raises:
         DatasetError: a query for which no row is eligible.

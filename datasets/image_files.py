@@ -105,12 +105,8 @@ class ImageFiles:
         def load(place: int) -> None:
             images[place] = decode(self.root / self.paths[int(rows[place])], self.framing)
 
-        if len(rows) < 2 or self.workers < 2:
-            for place in range(len(rows)):
-                load(place)
-        else:  # decoding releases the interpreter's lock
-            with ThreadPoolExecutor(min(self.workers, len(rows))) as pool:
-                list(pool.map(load, range(len(rows))))
+        with ThreadPoolExecutor(max(1, self.workers)) as pool:  # decoding releases Python's lock
+            list(pool.map(load, range(len(rows))))
         return images
 
 

@@ -20,15 +20,12 @@ _MIRFLICKR_RELEVANT = (
     *("baby", "bird", "car", "clouds", "dog", "female", "flower", "male", "night", "people"),
     *("portrait", "river", "sea", "tree"),
 )  # labels that have a second, stricter file
-_MIRFLICKR_LABELS = tuple(
-    sorted(
-        (
-            *_MIRFLICKR_RELEVANT,
-            *(f"{name}_r1" for name in _MIRFLICKR_RELEVANT),
-            *("animals", "food", "indoor", "lake", "plant_life", "sky", "structures", "sunset"),
-            *("transport", "water"),
-        )
-    )
+_MIRFLICKR_OTHERS = (
+    *("animals", "food", "indoor", "lake", "plant_life", "sky", "structures", "sunset"),
+    *("transport", "water"),
+)
+_MIRFLICKR_LABELS = sorted(
+    [*_MIRFLICKR_RELEVANT, *(f"{name}_r1" for name in _MIRFLICKR_RELEVANT), *_MIRFLICKR_OTHERS]
 )
 _NUS_CONCEPTS = 21
 _COCO_PARTS = ("train2014", "val2014")

@@ -102,16 +102,13 @@ def read_trunk(backbone: Backbone, side: int, path: Path) -> nn.Module:
 
     The classification layer of the file is left out. Reads ``.safetensors`` and torch files.
     """
-    state = read_state(path)
     trunk, _ = backbone.build(side)
-    layers = {name.rpartition(".")[0] for name in trunk.state_dict()}
-    classifiers = {"fc"} | {f"classifier.{index}" for index in range(10)}
-    spare = {
-        name
-        for name in state
-        if (layer := name.rpartition(".")[0]) in classifiers and layer not in layers
+    own = trunk.state_dict()
+    kept = {
+        name: tensor.numpy()
+        for name, tensor in read_state(path).items()
+        if name in own or not re.match(r"(fc|classifier\.\d)\.", name)
     }
-    kept = {name: tensor.numpy() for name, tensor in state.items() if name not in spare}
     load_state(trunk, kept, str(path))
     return trunk
 
@@ -150,12 +147,9 @@ def foreign_hasher(
 ) -> tuple[TargetSpec, Arrays]:
     """Read a foreign checkpoint into our names; nothing in it is executed.
 
-    Args:
-        path: a ``.safetensors`` or torch file that holds a state dict.
-        method, backbone: what it was trained as; head widths are taken from the file.
-        side: of its images.
-        normalise: whether its images were normalised.
-        scale: of the logit inside tanh: HashNet's, which its state dict loses; else 1.
+    It was trained as ``method`` and ``backbone``, whose head width is taken from the file, on
+    images of ``side``. ``scale`` is the logit's factor inside tanh, which a state dict of HashNet
+    loses; 1 for other methods.
 
     Raises:
         TargetError: tensors missing, left over or of another shape, all named; a HashNet without

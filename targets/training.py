@@ -68,13 +68,8 @@ def optimise(
 ) -> list[float]:
     """Train ``network`` in place and return the mean loss of each epoch.
 
-    Args:
-        network: in training mode from here on, in evaluation mode at the end.
-        split: images it learns from.
-        loss_of: the mean loss of some of them.
-        recipe: optimiser, rate and length.
-        run: seed, device, progress and the parts of a batch.
-        prepare: sees all parts, pixels and rows, before the first loss of a batch that is split.
+    It is in evaluation mode at the end. ``prepare`` sees all parts, pixels and rows, before the
+    first loss of a batch that is split.
 
     Raises:
         TargetError: the loss became NaN or infinite, with the epoch it happened in.
@@ -136,12 +131,10 @@ def train_hasher(hasher: Hasher, spec: TargetSpec, split: Split, run: TrainingRu
 def pretrain_trunk(
     backbone: Backbone, split: Split, side: int, recipe: Recipe, run: TrainingRun
 ) -> tuple[nn.Module, list[float]]:
-    """Train a trunk on the data set's own labels; the stand-in for ImageNet weights.
+    """Return a trunk trained on the data set's own labels, and its loss curve.
 
-    Multi-label binary cross-entropy through a linear layer that is thrown away.
-
-    Returns:
-        The trunk and its loss curve.
+    The stand-in for ImageNet weights: multi-label binary cross-entropy through a linear layer that
+    is thrown away.
     """
     with seeded(run.seed, f"pretrain/{backbone.name}"):
         trunk, width = backbone.build(side)

@@ -12,13 +12,11 @@ import pytest
 import torch
 
 from hashattack.attacks.base import Arrays, Attack, AttackError, Batch, Knowledge
-from hashattack.attacks.pros_gan.adversarial import Adversarial, Terms, hash_loss
 from hashattack.attacks.pros_gan.budgeted import BudgetedProsGan
-from hashattack.attacks.pros_gan.crafting import GeneratorCrafting, ProsGan
+from hashattack.attacks.pros_gan.crafting import Adversarial, GeneratorCrafting, ProsGan, hash_loss
 from hashattack.attacks.pros_gan.networks import Discriminator, Generator, LabelDecoder
-from hashattack.attacks.pros_gan.prototype_net import PrototypeCode, PrototypeNet, label_rows
-from hashattack.attacks.pros_gan.training import TrainingSchedule
-from hashattack.attacks.pros_gan.training_data import TrainingBatch
+from hashattack.attacks.pros_gan.prototype_net import PrototypeCode, PrototypeNet
+from hashattack.attacks.pros_gan.training import TrainingBatch, TrainingSchedule
 from hashattack.attacks.protocols import EPSILON, PROTOCOLS
 from hashattack.benchmark.contract.world import MemoryJournal, knowledge, learn, quick
 from hashattack.benchmark.plan.plan import make_plan
@@ -26,6 +24,7 @@ from hashattack.benchmark.registry import registry
 from hashattack.benchmark.stages.attacking import Fit
 from hashattack.benchmark.suites.parameters import override
 from hashattack.datasets.base import RetrievalData
+from hashattack.datasets.draws import label_rows
 from hashattack.targets.training import to_pixels
 from tests.conftest import small_suite, untrained
 
@@ -75,12 +74,12 @@ def test_networks_fit_every_side(side: int) -> None:
 
 
 def test_the_released_learning_rate() -> None:
-    schedule = TrainingSchedule(epochs=100, batch=24, rate=1.0, decay=True)
+    schedule = TrainingSchedule(learning_rate=1.0, rate_decay=True)
     assert [schedule.rate_at(epoch) for epoch in (0, 49)] == [1.0, 1.0]
     assert [schedule.rate_at(epoch) for epoch in (50, 99)] == pytest.approx(
         [1 - 1 / 51, 1 - 50 / 51]
     )
-    assert replace(schedule, decay=False).rate_at(99) == 1.0
+    assert replace(schedule, rate_decay=False).rate_at(99) == 1.0
 
 
 def test_protocols_differ_as_published() -> None:
@@ -143,7 +142,11 @@ def test_the_losses_of_generator_and_discriminator_are_their_formulae(
         generator=Generator(32, 4).double(),
         discriminator=Discriminator(32, classes + 1, 4, spectral=False, sigmoid=True).double(),
         hasher=untrained(bits=8, dtype=torch.float64),
-        terms=Terms(
+        settings=ProsGan(
+            target_rows="train",
+            rate_decay=True,
+            discriminator_sigmoid=True,
+            discriminator_spectral=False,
             hamming_weight=5.0,
             gan_loss="sum" if sums else "mean",
             signed_pixels=True,

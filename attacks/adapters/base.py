@@ -12,8 +12,9 @@ at once, so that an image's perturbation would depend on the other images of its
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -29,6 +30,12 @@ class Adapter(Crafting):
     """A crafting by a library's attack within an L-infinity budget."""
 
     requires: ClassVar[Library]
+    method: ClassVar[str]  # the attack's class in the library
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The arguments of that class, beside model and budget."""
+        return {}
 
     @property
     def passes(self) -> int:
@@ -48,22 +55,18 @@ class Adapter(Crafting):
 
     @abstractmethod
     def drive(self, images: Tensor, codes: Tensor, hasher: Hasher, epsilon: float) -> Tensor:
-        """Run the library's attack.
+        """Run the library's attack on images ``[n, 3, S, S]`` towards target codes ``[n, K]``.
 
-        Args:
-            images: ``[n, 3, S, S]`` in [0, 1].
-            codes: target codes ``[n, K]`` in {-1, +1}, of the images' dtype.
-            hasher: the white-box source, frozen.
-            epsilon: the budget in pixels of [0, 1].
+        Images and ``epsilon`` are in pixels of [0, 1]; codes are -1 or +1, of the images' dtype.
         """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Steps(Adapter):
-    """An adapter of an iterative attack.
+    """An adapter of an iterative attack, with I-FGSM's defaults.
 
     Attributes:
-        steps: number of gradient steps; the default is I-FGSM's.
+        steps: number of gradient steps.
         step_size: of each sign step, in pixels of [0, 1].
     """
 
@@ -84,17 +87,8 @@ def at_anchor(id_: str, title: str, crafting: Adapter) -> Entry:
     """Return the registered attack that crafts towards DHTA's anchor code within 8/255."""
 
     def build(protocol: Protocol) -> Attack:
-        return Attack(
-            id=id_,
-            title=title,
-            target_code=anchor_code(protocol),
-            crafting=crafting,
-            epsilon=EPSILON,
-        )
+        code = anchor_code(protocol)
+        return Attack(id=id_, title=title, target_code=code, crafting=crafting, epsilon=EPSILON)
 
-    return Entry(build, f"{title} towards the anchor code: {_first_line(crafting)}")
-
-
-def _first_line(crafting: Adapter) -> str:
     line = (type(crafting).__doc__ or "").split("\n")[0]
-    return line[0].lower() + line[1:]
+    return Entry(build, f"{title} towards the anchor code: {line[0].lower()}{line[1:]}")

@@ -5,7 +5,7 @@ foolbox lets an attack's loss be replaced: its gradient descent asks ``get_loss_
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -25,10 +25,6 @@ class Foolbox(Adapter):
 
     requires: ClassVar[Library] = FOOLBOX
 
-    @abstractmethod
-    def method(self, attacks: Any) -> Any:
-        """Return the attack, made from the module ``foolbox.attacks``."""
-
     def drive(self, images: Tensor, codes: Tensor, hasher: Hasher, epsilon: float) -> Tensor:
         """Let foolbox ascend the sum over images of the mean over bits of code times output."""
         foolbox = self.requires.load()
@@ -36,7 +32,7 @@ class Foolbox(Adapter):
         def loss_of(model: Any, _: Any) -> Any:
             return lambda pixels: (model(pixels) * codes).mean(axis=1).sum()
 
-        method = self.method(foolbox.attacks)
+        method = getattr(foolbox.attacks, self.method)(**self.settings)
         method.get_loss_fn = loss_of  # "can be overridden by users"
         model = foolbox.PyTorchModel(hasher, bounds=(0, 1), device=images.device)
         # There are no classes: this only says that the loss is to be ascended.
@@ -50,37 +46,36 @@ class Foolbox(Adapter):
 class FoolboxFGSM(Foolbox):
     """One sign step of the whole budget."""
 
-    def method(self, attacks: Any) -> Any:
-        """Return foolbox's FGSM."""
-        return attacks.LinfFastGradientAttack()
+    method: ClassVar[str] = "LinfFastGradientAttack"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoolboxPGD(Foolbox, Steps):
     """Sign steps from the image itself, without random start."""
 
-    def method(self, attacks: Any) -> Any:
-        """Return foolbox's projected gradient descent."""
-        return attacks.LinfProjectedGradientDescentAttack(
-            steps=self.steps, abs_stepsize=self.step_size, random_start=False
-        )
+    method: ClassVar[str] = "LinfProjectedGradientDescentAttack"
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Steps and their size, in pixels."""
+        return {"steps": self.steps, "abs_stepsize": self.step_size, "random_start": False}
 
 
 @dataclass(frozen=True, kw_only=True)
-class FoolboxMIFGSM(FoolboxPGD):
+class FoolboxMIFGSM(Foolbox, Steps):
     """MI-FGSM whose momentum gathers signs, not gradients over their L1 norm.
 
     Attributes:
         momentum: the weight of the earlier signs.
     """
 
+    method: ClassVar[str] = "LinfMomentumIterativeFastGradientMethod"
     momentum: float = 1.0
 
-    def method(self, attacks: Any) -> Any:
-        """Return foolbox's momentum iterative method."""
-        return attacks.LinfMomentumIterativeFastGradientMethod(
-            steps=self.steps, abs_stepsize=self.step_size, momentum=self.momentum
-        )
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """Steps, their size in pixels and the momentum."""
+        return {"steps": self.steps, "abs_stepsize": self.step_size, "momentum": self.momentum}
 
 
 fgsm = at_anchor("foolbox-fgsm", "foolbox FGSM", FoolboxFGSM())

@@ -49,12 +49,6 @@ class Torchattacks(Adapter):
     """An adapter of one of torchattacks' attacks in the L-infinity norm."""
 
     requires: ClassVar[Library] = TORCHATTACKS
-    method: ClassVar[str]  # the class in torchattacks
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """What the class is given beside model and budget."""
-        return {}
 
     def drive(self, images: Tensor, codes: Tensor, hasher: Hasher, epsilon: float) -> Tensor:
         """Let torchattacks descend the cross entropy of having the target code.

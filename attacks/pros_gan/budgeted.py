@@ -8,36 +8,35 @@ body turns guess, query and gradient into the next guess.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from hashattack.attacks.base import AttackError, Batch, Fitted, Journal, Knowledge, Perturb
-from hashattack.attacks.pros_gan.adversarial import hash_loss
-from hashattack.attacks.pros_gan.crafting import GeneratorCrafting, load_generator
-from hashattack.attacks.pros_gan.networks import LabelDecoder, check_side, generator_body
-from hashattack.attacks.pros_gan.training import Step, Training
-from hashattack.attacks.pros_gan.training_data import TrainingBatch, TrainingData
+from hashattack.attacks.base import AttackError
+from hashattack.attacks.pros_gan.crafting import Craft, GeneratorCrafting, hash_loss
+from hashattack.attacks.pros_gan.networks import GeneratorNetwork
+from hashattack.attacks.pros_gan.training import (
+    Objective,
+    Step,
+    TargetDraw,
+    TrainingBatch,
+    TrainingData,
+)
 from hashattack.targets.hasher import Hasher
-from hashattack.targets.seeding import seeded
-from hashattack.targets.training import Progress
 
 _GAIN = 2.0  # of the output's tanh: one sign of the gradient alone reaches .96 of the budget
 _SLOPE = 0.3  # of the hasher's tanh: gradients live where codes saturate
 _LABEL_ALONE = 1 / 3  # of the epochs: the first guess is trained alone before the rest
 
 
-class GradientGuidedGenerator(nn.Module):
+class GradientGuidedGenerator(GeneratorNetwork):
     """From semantics, images and gradients to perturbations before their tanh."""
 
     def __init__(self, side: int, width: int) -> None:
-        super().__init__()
-        self.side = side
-        self.label_decoder = LabelDecoder(side)
-        self.body = generator_body(9, width)
-        self.last = nn.Conv2d(width + 3, 3, 3, padding=1, bias=False)
+        super().__init__(side, width, channels=9)
         with torch.no_grad():
             self.last.weight *= 0.1  # begin near the plain gradient step
 
@@ -52,8 +51,7 @@ class GradientGuidedGenerator(nn.Module):
 
         ``gradient_sign`` maps an output to the sign of the gradient at its image.
         """
-        check_side(images, self.side)
-        outputs = [self.label_decoder(semantic)]
+        outputs = [self.decode(semantic, images)]
         for _ in range(steps):
             guess = outputs[-1]
             guide = gradient_sign(guess)
@@ -62,40 +60,38 @@ class GradientGuidedGenerator(nn.Module):
         return outputs
 
 
-@dataclass
-class Budgeted:
+class Budgeted(Objective):
     """The objective within ``epsilon``: the hash loss alone, without discriminator."""
 
-    generator: GradientGuidedGenerator
-    hasher: Hasher
-    epsilon: float
-    gradient_steps: int
-    label_epochs: int  # in which the first guess learns alone
+    remedy = "raise learning_rate, epochs or epsilon"
 
-    @property
-    def networks(self) -> Mapping[str, nn.Module]:
-        """Return the generator."""
-        return {"G": self.generator}
-
-    @property
-    def remedy(self) -> str | None:
-        """Return what to change if the hash loss does not fall."""
-        return "raise learning_rate, epochs or epsilon"
+    def __init__(
+        self, generator: nn.Module, hasher: Hasher, epsilon: float | None, settings: BudgetedProsGan
+    ) -> None:
+        if epsilon is None:
+            raise AttackError("a budgeted generator needs an epsilon")
+        self.networks = {"G": generator}
+        self.hasher, self.epsilon = hasher, epsilon
+        self.gradient_steps = settings.gradient_steps
+        self.label_epochs = round(_LABEL_ALONE * settings.epochs)
 
     def steps(self, batch: TrainingBatch) -> Iterator[Step]:
         """Yield one update: the sum of the hash losses after every gradient step."""
         gradient_steps = 0 if batch.epoch < self.label_epochs else self.gradient_steps
-        images = self.crafted(batch.images, batch.semantics, batch.codes, gradient_steps)
+        images = self.crafted(batch.images, batch.semantics, batch.codes, steps=gradient_steps)
         losses = [hash_loss(self.hasher, image, batch.codes, _SLOPE) for image in images]
         yield Step("G", torch.stack(losses).sum(), {"label alone": losses[0], "hash": losses[-1]})
 
     def hash_loss(self, batch: TrainingBatch) -> Tensor:
         """Return the hash loss after the last gradient step."""
-        crafted = self.crafted(batch.images, batch.semantics, batch.codes, self.gradient_steps)[-1]
+        crafted = self.crafted(batch.images, batch.semantics, batch.codes)[-1]
         return hash_loss(self.hasher, crafted, batch.codes, _SLOPE)
 
-    def crafted(self, images: Tensor, semantics: Tensor, codes: Tensor, steps: int) -> list[Tensor]:
+    def crafted(
+        self, images: Tensor, semantics: Tensor, codes: Tensor, steps: int | None = None
+    ) -> list[Tensor]:
         """Return the images before and after each gradient step, within the budget."""
+        steps = self.gradient_steps if steps is None else steps
 
         def gradient_sign(output: Tensor) -> Tensor:
             with torch.enable_grad():
@@ -104,7 +100,7 @@ class Budgeted:
                 (gradient,) = torch.autograd.grad(loss, pixels)
             return -gradient.sign()
 
-        outputs = self.generator(semantics, 2 * images - 1, gradient_sign, steps)
+        outputs = self.networks["G"](semantics, 2 * images - 1, gradient_sign, steps)
         return [self._within(output, images) for output in outputs]
 
     def _within(self, output: Tensor, images: Tensor) -> Tensor:
@@ -119,6 +115,7 @@ class BudgetedProsGan(GeneratorCrafting):
         gradient_steps: gradients of the hashing loss per image; each costs as much as FGSM.
     """
 
+    drawn_by: ClassVar[TargetDraw] = "images"
     rate_decay: bool = True
     batch: int = 12
     gradient_steps: int = 1
@@ -133,46 +130,18 @@ class BudgetedProsGan(GeneratorCrafting):
         """Each gradient step is a forward, a backward and a generator pass."""
         return 1 + 4 * self.gradient_steps
 
-    def fit(
-        self,
-        knowledge: Knowledge,
-        *,
-        epsilon: float | None,
-        seed: int,
-        journal: Journal,
-        progress: Progress,
-    ) -> Fitted:
-        """Train the generator within the budget, from the last saved epoch."""
-        data = TrainingData.of(knowledge, self.target_rows, "images", seed)
-        with seeded(seed, f"gan/{knowledge.source}"):
-            generator = GradientGuidedGenerator(data.side, self.width).to(data.rows)
-        objective = Budgeted(
-            generator=generator,
-            hasher=knowledge.hasher,
-            epsilon=_declared(epsilon),
-            gradient_steps=self.gradient_steps,
-            label_epochs=round(_LABEL_ALONE * self.epochs),
-        )
-        return Training(objective, self.schedule).run(data, journal=journal, progress=progress)
+    def generator(self, side: int) -> nn.Module:
+        """Return the generator that also takes gradients."""
+        return GradientGuidedGenerator(side, self.width)
 
-    def ready(self, knowledge: Knowledge, epsilon: float | None) -> Perturb:
-        """Load PrototypeNet and the generator once."""
-        prototypes, generator = load_generator(
-            knowledge, lambda side: GradientGuidedGenerator(side, self.width)
-        )
-        attack = Budgeted(generator, knowledge.hasher, _declared(epsilon), self.gradient_steps, 0)
+    def objective(
+        self, generator: nn.Module, data: TrainingData, hasher: Hasher, epsilon: float | None
+    ) -> Objective:
+        """Return the hash loss within the budget."""
+        del data
+        return Budgeted(generator, hasher, epsilon, self)
 
-        @torch.no_grad()
-        def perturb(batch: Batch) -> Tensor:
-            assert batch.codes is not None  # crafting needs a code, which the template checks
-            semantic = prototypes(batch.targets.to(batch.images))[0]
-            codes = batch.codes.to(batch.images)
-            return attack.crafted(batch.images, semantic, codes, self.gradient_steps)[-1]
-
-        return perturb
-
-
-def _declared(epsilon: float | None) -> float:
-    if epsilon is None:
-        raise AttackError("a budgeted generator needs an epsilon")
-    return epsilon
+    def crafter(self, generator: nn.Module, hasher: Hasher, epsilon: float | None) -> Craft:
+        """Return the function that makes the images after the last gradient step."""
+        objective = Budgeted(generator, hasher, epsilon, self)
+        return lambda images, semantics, codes: objective.crafted(images, semantics, codes)[-1]

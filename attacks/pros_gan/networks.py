@@ -18,20 +18,17 @@ from hashattack.attacks.base import Arrays, AttackError
 from hashattack.attacks.pros_gan.prototype_net import SEMANTIC_WIDTH
 
 
+def _normed(convolution: nn.Module, channels: int) -> list[nn.Module]:
+    return [convolution, nn.InstanceNorm2d(channels), nn.ReLU()]
+
+
 def _down(before: int, after: int) -> list[nn.Module]:
-    return [
-        nn.Conv2d(before, after, 4, stride=2, padding=1),
-        nn.InstanceNorm2d(after),
-        nn.ReLU(),
-    ]
+    return _normed(nn.Conv2d(before, after, 4, stride=2, padding=1), after)
 
 
 def _up(before: int, after: int) -> list[nn.Module]:
-    return [
-        nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False),
-        nn.InstanceNorm2d(after),
-        nn.ReLU(),
-    ]
+    up = nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False)
+    return _normed(up, after)
 
 
 class LabelDecoder(nn.Module):
@@ -59,9 +56,7 @@ class Residual(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.block = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
-            nn.InstanceNorm2d(channels),
-            nn.ReLU(),
+            *_normed(nn.Conv2d(channels, channels, 3, padding=1, bias=False), channels),
             nn.Conv2d(channels, channels, 3, padding=1, bias=False),
             nn.InstanceNorm2d(channels),
         )
@@ -72,48 +67,51 @@ class Residual(nn.Module):
         return out
 
 
-class Generator(nn.Module):
-    """From image and target semantics to an image, before the final tanh."""
+class GeneratorNetwork(nn.Module):
+    """The parts of a generator: label decoder, G_xt up to its last convolution, and that one.
 
-    def __init__(self, side: int, width: int = 64) -> None:
+    ``channels`` are those of what the body takes. The last convolution also takes the images.
+    """
+
+    def __init__(self, side: int, width: int, channels: int) -> None:
         super().__init__()
         self.side = side
         self.label_decoder = LabelDecoder(side)
-        self.body = generator_body(6, width)
+        self.body = nn.Sequential(
+            *_normed(nn.Conv2d(channels, width, 7, padding=3), width),
+            *_down(width, 2 * width),
+            *_down(2 * width, 4 * width),
+            *(Residual(4 * width) for _ in range(6)),
+            *_up(4 * width, 2 * width),
+            *_up(2 * width, width),
+        )
         self.last = nn.Conv2d(width + 3, 3, 3, padding=1, bias=False)
 
-    def forward(self, semantic: Tensor, images: Tensor) -> Tensor:
-        """Return unbounded outputs ``[n, 3, S, S]`` for images in [−1, 1].
+    def decode(self, semantic: Tensor, images: Tensor) -> Tensor:
+        """Return the label image for images of the generator's side.
 
         Raises:
-            AttackError: images of another side than the generator's.
+            AttackError: images of another side.
         """
-        check_side(images, self.side)
-        x = self.body(torch.cat([self.label_decoder(semantic), images], dim=1))
+        if images.shape[-1] != self.side:
+            raise AttackError(
+                f"the generator was fitted for images of side {self.side}, not {images.shape[-1]}"
+            )
+        image: Tensor = self.label_decoder(semantic)
+        return image
+
+
+class Generator(GeneratorNetwork):
+    """From image and target semantics to an image, before the final tanh."""
+
+    def __init__(self, side: int, width: int = 64) -> None:
+        super().__init__(side, width, channels=6)
+
+    def forward(self, semantic: Tensor, images: Tensor) -> Tensor:
+        """Return unbounded outputs ``[n, 3, S, S]`` for images in [−1, 1]."""
+        x = self.body(torch.cat([self.decode(semantic, images), images], dim=1))
         out: Tensor = self.last(torch.cat([x, images], dim=1))
         return out
-
-
-def generator_body(channels: int, width: int) -> nn.Sequential:
-    """Return G_xt up to its last convolution: down twice, six residual blocks, up twice."""
-    return nn.Sequential(
-        nn.Conv2d(channels, width, 7, padding=3),
-        nn.InstanceNorm2d(width),
-        nn.ReLU(),
-        *_down(width, 2 * width),
-        *_down(2 * width, 4 * width),
-        *(Residual(4 * width) for _ in range(6)),
-        *_up(4 * width, 2 * width),
-        *_up(2 * width, width),
-    )
-
-
-def check_side(images: Tensor, side: int) -> None:
-    """Refuse images of another side than the generator's."""
-    if images.shape[-1] != side:
-        raise AttackError(
-            f"the generator was fitted for images of side {side}, not {images.shape[-1]}"
-        )
 
 
 def side_of(state: Arrays) -> int:

@@ -18,6 +18,7 @@ from torch.nn.functional import mse_loss, softplus
 from hashattack.attacks.base import Arrays, AttackError, Fitted, Journal, Knowledge, TargetCode
 from hashattack.attacks.protocols import PoolName, Reduction
 from hashattack.datasets.base import IntArray, UInt8Array
+from hashattack.datasets.draws import label_rows
 from hashattack.datasets.seeds import generator
 from hashattack.targets.checkpoints import load_state, state_arrays
 from hashattack.targets.hasher import sign_codes
@@ -44,16 +45,6 @@ class PrototypeNet(nn.Module):
         """Return r ``[n, 512]``, a code ``[n, K]`` in [-1, 1] and classes ``[n, C]`` in [0, 1]."""
         semantic = self.body(labels)
         return semantic, torch.tanh(self.code(semantic)), torch.sigmoid(self.label(semantic))
-
-
-def label_rows(labels: UInt8Array) -> tuple[UInt8Array, IntArray]:
-    """Return the unique label rows and how many images carry each.
-
-    They are sorted, and without the all-zero row, which is never a target.
-    """
-    rows, counts = np.unique(labels, axis=0, return_counts=True)
-    keep = rows.any(axis=1)
-    return np.ascontiguousarray(rows[keep], dtype=np.uint8), counts[keep]
 
 
 def restore(arrays: Arrays, classes: int, bits: int) -> PrototypeNet:
@@ -133,11 +124,8 @@ class PrototypeCode(TargetCode):
         """Train PrototypeNet against the codes and labels of the training images."""
         del epsilon, journal  # a code has no budget; a fit of minutes starts over
         device = next(knowledge.hasher.parameters()).device
-        rows = (
-            torch.from_numpy(label_rows(knowledge.pool(self.prototype_rows).labels)[0])
-            .float()
-            .to(device)
-        )
+        unique, _ = label_rows(knowledge.pool(self.prototype_rows).labels)
+        rows = torch.from_numpy(unique).float().to(device)
         labels = torch.from_numpy(knowledge.train.labels).float().to(device)
         codes = knowledge.train.codes.float().to(device)
         similar = (rows @ labels.T > 0).float()  # [rows, N]

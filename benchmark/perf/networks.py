@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hashattack.attacks.base import Batch
 from hashattack.attacks.gradient import ProjectedGradient
-from hashattack.attacks.pros_gan.adversarial import to_image
+from hashattack.attacks.pros_gan.crafting import to_image
 from hashattack.attacks.pros_gan.networks import Generator
 from hashattack.attacks.pros_gan.prototype_net import SEMANTIC_WIDTH
 from hashattack.benchmark.jobs import Compute, Context, Precision

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from hashattack.benchmark.columns import COLUMNS
+from hashattack.benchmark.columns import COLUMNS, MISSING
 from hashattack.reports.names import Names
 from hashattack.reports.published import Layout, Metric, Paper, PaperError
 from hashattack.reports.tables import BEST, Table
@@ -180,7 +180,7 @@ def _numbers(results: pd.DataFrame, paper: Paper, layout: Layout, names: Names) 
     whole = whole.merge(pd.DataFrame({"dataset": shown}, dtype="string"), how="cross")
     whole = whole.merge(ours, how="left", on=paper.all_keys)
     whole = whole.merge(theirs, how="left", on=paper.all_keys)
-    whole["status"] = whole["status"].fillna("not run")
+    whole["status"] = whole["status"].fillna("not run").replace("ok", MISSING)  # no such number
     return whole.assign(best=_best(paper, layout, whole))
 
 

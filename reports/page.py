@@ -30,7 +30,8 @@ FACETS: Mapping[str, Callable[[Line], object]] = {
     "kind": lambda line: "white-box" if white_box(line.facts) else "transfer",
     "status": lambda line: line.status,
 }
-_SMALLEST_P = 0.001  # what the permutations resolve
+_POINTS = Column("difference", scale=100, format="+.2f")
+_P_VALUE = Column("p", format=".3f", least=0.001)  # what the permutations resolve
 _REFERENCED = re.compile(r"(?:url\(#|href=\"#)([^)\"]+)")
 _IDENTITY = re.compile(r" id=\"([^\"]+)\"")
 
@@ -75,7 +76,7 @@ def render_page(
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": COLUMNS["t_map"].text, "interval": interval_text}
-    environment.filters |= {"points": _points, "p": _p}
+    environment.filters |= {"points": _POINTS.text, "p": _P_VALUE.text}
     facets = {name: [str(get(line)) for line in lines] for name, get in FACETS.items()}
     values = {name: _values(found) for name, found in facets.items() if len(set(found)) > 1}
     return environment.get_template("page.html").render(
@@ -116,11 +117,3 @@ def _inline(file: Path) -> str:
     text = text[text.index("<svg") :]
     kept = set(_REFERENCED.findall(text))
     return _IDENTITY.sub(lambda found: found[0] if found[1] in kept else "", text)
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.2f}"
-
-
-def _p(value: float) -> str:
-    return f"{value:.3f}" if value >= _SMALLEST_P else f"< {_SMALLEST_P}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,16 +43,16 @@ class Looks:
         self.dashes: dict[str, tuple[int, ...]] = {}
         columns = ["attack", "title", "role", "targeted", "variant", "overrides", "params"]
         hues = iter(_HUES * len(rows))
-        for number, (_, attack) in enumerate(rows[columns].groupby("attack", sort=False)):
-            first, settings = attack.iloc[0], Counter[str]()
+        for _, attack in rows[columns].groupby("attack", sort=False):
+            first = attack.iloc[0]
             default = next(hues) if first["targeted"] and first["role"] != "bound" else _PALE
-            for row in attack.drop_duplicates().to_dict("records"):
-                name = names.of(row)
+            known = len(self.dashes)
+            for name in map(names.of, attack.drop_duplicates().to_dict("records")):
                 for label in (name.title, name.label):
                     self.colours[label] = _SPECIAL.get(first["role"], default)
-                    self.markers[label] = _MARKERS[(number + len(settings)) % len(_MARKERS)]
-                settings[name.label] += 1
-                self.dashes[name.label] = _DASHES[(len(settings) - 1) % len(_DASHES)]
+                if name.label not in self.dashes:
+                    self.markers[name.label] = _MARKERS[len(self.markers) % len(_MARKERS)]
+                    self.dashes[name.label] = _DASHES[(len(self.dashes) - known) % len(_DASHES)]
 
 
 def panel_names(

@@ -45,7 +45,7 @@ class Checker:
         """Return the result; ``changes`` are of the request."""
         request = replace(CheckRequest([attack], only=only), **changes)
         path = baseline or self.baseline
-        held = read_baseline(path, request.metric, retrained=request.retrained)
+        held = read_baseline(path, request.metric)
         (found,) = check(request, thresholds, held, out=self.out, cache=self.cache, run=self._run)
         return found
 

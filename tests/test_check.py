@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -114,19 +113,19 @@ def test_a_candidate_is_set_on_the_command_line(checked: Checker) -> None:
     assert result.comparison.difference < 0
 
 
-def test_no_other_results_are_replaced(checked: Checker, smoke: SmokeRun, cache: Path) -> None:
+def test_no_other_results_are_replaced(smoke: SmokeRun, cache: Path, tmp_path: Path) -> None:
     held = read_baseline(smoke.out, "t_map")
     request = CheckRequest(["dhta"], only=ONE)
     with pytest.raises(BaselineError, match="the baseline itself"):
         check(request, Thresholds(), held, out=smoke.out, cache=cache, run=print)
-    copied = replace(held, folder=None)
+    copied = held.model_copy(update={"path": tmp_path})
     with pytest.raises(BaselineError, match="holds a run of 'smoke', which a check would replace"):
         check(request, Thresholds(), copied, out=smoke.out, cache=cache, run=print)
 
 
 def test_other_seeds_are_added_to_the_suite_s(smoke: SmokeRun, cache: Path, tmp_path: Path) -> None:
     held = read_baseline(smoke.out, "t_map")
-    moved = replace(held, suite=held.suite.model_copy(update={"reseed": 3}))
+    moved = held.model_copy(update={"suite": {**held.suite, "reseed": 3}})
     plan = plan_candidates(CheckRequest(["dhta"], only=ONE, reseed=2), moved, tmp_path, cache)
     assert [cell.row["attack_seed"] for cell in plan.cells] == [5]
 
@@ -190,7 +189,7 @@ def test_a_plugin_is_checked_against_a_built_in_attack(
     smoke: SmokeRun, cache: Path, tmp_path: Path
 ) -> None:
     plugin = tmp_path / "wild.py"
-    run_cli("new", "attack", "wild", "--to", str(tmp_path))
+    CliRunner().invoke(app, ["new", "attack", "wild", "--to", str(tmp_path)])
     text = plugin.read_text(encoding="utf-8")
     plugin.write_text(text.replace("-self.weight *", "self.weight *"), encoding="utf-8")
     command = ["check", "--baseline", str(smoke.out), "--cache", str(cache), "--only", *ONE]

@@ -15,7 +15,7 @@ import pytest
 
 from hashattack.attacks.protocols import PROTOCOLS
 from hashattack.benchmark.registry import registry
-from hashattack.benchmark.regression.baseline import read_frozen
+from hashattack.benchmark.regression.baseline import read_file
 from tests.conftest import run_cli
 
 BASELINE = Path(__file__).parent / "baseline" / "smoke.json"
@@ -24,7 +24,7 @@ BASELINE = Path(__file__).parent / "baseline" / "smoke.json"
 def test_it_has_every_attack_and_is_small() -> None:
     built = [entry.build(PROTOCOLS["released"]) for entry in registry().attacks.values()]
     own = {attack.id for attack in built if not attack.libraries}
-    assert {cell.attack for cell in read_frozen(BASELINE).cells} == own
+    assert {cell.attack for cell in read_file(BASELINE).cells} == own
     files = [BASELINE, *(BASELINE.parent / "smoke-targets").iterdir()]
     assert sum(file.stat().st_size for file in files) < 1_000_000
     assert len(files) == 3
@@ -47,4 +47,4 @@ def test_no_attack_is_worse_than_its_baseline(results: dict[str, dict[str, float
         crafting = registry().attacks[name].build(PROTOCOLS["released"]).crafting
         if crafting is None or not crafting.learns:
             assert figures["low"] > -0.02, name
-    assert len(results) == len({cell.attack for cell in read_frozen(BASELINE).cells})
+    assert len(results) == len({cell.attack for cell in read_file(BASELINE).cells})

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import binom
 
-from hashattack.benchmark.regression.baseline import read_frozen
+from hashattack.benchmark.regression.baseline import read_file
 from hashattack.benchmark.regression.comparison import Comparison, Pair, compare
 from hashattack.benchmark.regression.result import Outcome, Thresholds, judge
 from hashattack.benchmark.regression.trials import Trials
@@ -37,7 +37,7 @@ def seeds_of() -> dict[tuple[str, str], list[Trials]]:
     """Return the trials of every attack and target, one for each of the attack's seeds."""
     found: dict[tuple[str, str], list[Trials]] = {}
     for file in FILES:
-        for one in read_frozen(file).cells:
+        for one in read_file(file).cells:
             found.setdefault((one.attack, one.row["source"]), []).append(one)
     return found
 

@@ -135,7 +135,7 @@ def check(
         column = lookup("metric", metric, PER_QUERY)
         effect = column.min_effect if min_effect is None else min_effect
         thresholds = Thresholds(effect, alpha, max_slowdown)
-        held = read_baseline(baseline, metric, data_root=data_root, retrained=retrained)
+        held = read_baseline(baseline, metric, data_root)
         if candidate is not None:
             results = checks.check_stored(request, thresholds, held, candidate)
         else:

@@ -61,101 +61,87 @@ def plan_candidates(request: CheckRequest, baseline: Baseline, out: Path, cache:
         UnknownNameError: there is no such attack; one of a plug-in is named with --plugin.
         BaselineError: the baseline has no such attack, or cannot make its cells again.
     """
-    attacks = _named(request, baseline.attacks, baseline.path, globs_only=True)
-    for attack in attacks:
+    plain = [text for text in request.attacks if not set(text) & set("*?[")]
+    references = {}
+    for attack in _matching(request.attacks, [*baseline.attacks, *plain], baseline.path):
         if attack in baseline.attacks and attack not in registry().attacks:
             raise BaselineError(
                 f"{attack} of {baseline.path} is no attack of this program: name the file of its "
                 "plug-in with --plugin, or the folder of its results with --candidate"
             )
         lookup("attack", attack, registry().attacks)
-    suite = _suite(
-        baseline.suite,
-        request,
-        {attack: baseline.cells_of(request.against or attack, request.only) for attack in attacks},
-    )
-    plan = make_plan(suite, cache, sizing_of(baseline.batches, str(baseline.path)))
-    there = _planned(request, plan, out)
-    pairs = _paired(request, baseline, attacks, there, f"the suite of {baseline.path}")
+        references[attack] = baseline.cells_of(request.against or attack, request.only)
+    suite = _suite(baseline.restored_suite(retrained=request.retrained), request, references)
+    batches = {(backbone, side): batch for backbone, side, batch in baseline.batches}
+    plan = make_plan(suite, cache, sizing_of(batches, str(baseline.path)))
+    there = list(read_trials(out, (), manifest_of(plan)))
+    pairs = pairs_of(request, baseline, there, baseline.path)
     compared = {id(pair.candidate) for pair in pairs}
     cells = [cell for cell, one in zip(plan.cells, there, strict=True) if id(one) in compared]
     return replace(plan, cells=cells, jobs=needed(cells, plan.jobs))
 
 
-def planned_pairs(request: CheckRequest, baseline: Baseline, plan: Plan, out: Path) -> list[Pair]:
-    """Return what a folder holds of the planned candidates, each with its reference.
-
-    Raises:
-        BaselineError: it is of other trials than the baseline; every difference is named.
-    """
-    there = _planned(request, plan, out)
-    attacks = list(dict.fromkeys(one.attack for one in there))
-    return _refused(request, baseline, _paired(request, baseline, attacks, there, str(out)))
-
-
-def stored_pairs(request: CheckRequest, baseline: Baseline, folder: Path) -> list[Pair]:
-    """Return the candidates' cells that a folder of ``run`` or ``score`` holds, in pairs.
-
-    Raises:
-        NoRunError: the folder holds no run.
-        BaselineError: a candidate or a cell is missing, or the folder is of other trials; every
-            difference is named.
-    """
-    there = list(read_trials(folder, [request.metric]))
-    attacks = _named(request, list(dict.fromkeys(one.attack for one in there)), folder)
-    return _refused(request, baseline, _paired(request, baseline, attacks, there, str(folder)))
-
-
-def _named(
-    request: CheckRequest, known: Sequence[str], where: Path, *, globs_only: bool = False
-) -> list[str]:
-    """Return the ids of the candidates; where only globs are looked up, other names stay."""
-    found: dict[str, None] = {}
-    for text in request.attacks:
-        matching = (
-            [text] if globs_only and not set(text) & set("*?[") else (fnmatch.filter(known, text))
-        )
-        if not matching:
-            hint = nearest(text, known)
-            raise BaselineError(f"--attack {text} matches no attack of {where}{hint}")
-        found |= dict.fromkeys(matching)
-    return list(found)
-
-
-def _planned(request: CheckRequest, plan: Plan, out: Path) -> list[Trials]:
-    return list(read_trials(out, [request.metric], manifest_of(plan)))
-
-
-def _paired(
-    request: CheckRequest,
-    baseline: Baseline,
-    attacks: Sequence[str],
-    there: Sequence[Trials],
-    origin: str,
+def pairs_of(
+    request: CheckRequest, baseline: Baseline, there: Sequence[Trials], where: Path
 ) -> list[Pair]:
-    """Return the references of some candidates, each with the candidate's cell.
+    """Return the references of the candidates, each with the candidate's cell.
 
     Where no cell has its data and settings the first one at the same place is taken, so that
     what differs can be named.
+
+    Args:
+        request: what is compared with what.
+        baseline: has the references.
+        there: the trials to find candidates in.
+        where: the folder or the baseline they are of, for errors.
+
+    Raises:
+        BaselineError: a candidate or one of its cells is missing.
     """
     places: dict[tuple[Any, ...], list[Trials]] = defaultdict(list)
     for one in there:
         places[one.attack, *one.place].append(one)
     pairs = []
-    for attack in attacks:
+    for attack in _matching(request.attacks, [one.attack for one in there], where):
         columns = ["dataset_fingerprint", "n_queries"]
         columns += ["variant", "overrides"] if request.same_settings(attack) else []
         for reference in baseline.cells_of(request.against or attack, request.only):
             near = places[attack, *reference.place]
             if not near:
                 raise BaselineError(
-                    f"{origin} has no {attack} on {reference.name}, seeds {reference.seeds}: make "
+                    f"{where} has no {attack} on {reference.name}, seeds {reference.seeds}: make "
                     "it there, or leave it out with --only"
                 )
             wanted = [reference.row.get(name, "") for name in columns]
             exact = (one for one in near if [one.row.get(name, "") for name in columns] == wanted)
             pairs.append(Pair(next(exact, near[0]), reference))
     return pairs
+
+
+def refuse_differences(request: CheckRequest, baseline: Baseline, pairs: Sequence[Pair]) -> None:
+    """Refuse pairs that are not of the same trials; what is not there yet does not differ.
+
+    Raises:
+        BaselineError: every difference is named.
+    """
+    used = {str(pair.reference.row["protocol"]) for pair in pairs} & set(baseline.protocols)
+    found = [line for name in sorted(used) for line in _changed(name, baseline.protocols[name])]
+    found += [line for pair in pairs for line in _differences(request, pair)]
+    if found:
+        listed = "\n  ".join(dict.fromkeys(found))
+        raise BaselineError(f"{baseline.path} is of other trials:\n  {listed}")
+
+
+def _matching(globs: Sequence[str], attacks: Sequence[str], where: Path) -> list[str]:
+    """Return the attacks that globs match."""
+    known, found = list(dict.fromkeys(attacks)), dict[str, None]()
+    for text in globs:
+        matching = fnmatch.filter(known, text)
+        if not matching:
+            hint = nearest(text, known)
+            raise BaselineError(f"--attack {text} matches no attack of {where}{hint}")
+        found |= dict.fromkeys(matching)
+    return list(found)
 
 
 def _suite(suite: Suite, request: CheckRequest, references: dict[str, list[Trials]]) -> Suite:
@@ -179,8 +165,10 @@ def _suite(suite: Suite, request: CheckRequest, references: dict[str, list[Trial
         if not (entries and targets):
             continue
         ids = [entry.attack for entry in entries]
-        built = [registry().attacks[name].build(PROTOCOLS[part.protocols[0]]) for name in ids]
-        known = {name for attack in built for name in hyper_parameters(attack)}
+        protocol = PROTOCOLS[part.protocols[0]]
+        known = {
+            n for id_ in ids for n in hyper_parameters(registry().attacks[id_].build(protocol))
+        }
         changes = {
             "attacks": entries,
             "targets": targets,
@@ -188,9 +176,7 @@ def _suite(suite: Suite, request: CheckRequest, references: dict[str, list[Trial
             # A suite may only set what its attacks have.
             "params": {name: value for name, value in part.params.items() if name in known},
             "attack_params": {
-                glob: params
-                for glob, params in part.attack_params.items()
-                if fnmatch.filter(ids, glob)
+                glob: own for glob, own in part.attack_params.items() if fnmatch.filter(ids, glob)
             },
             "gallery": 0,
             "tables": [],
@@ -216,17 +202,6 @@ def _entries(suite: Suite, request: CheckRequest, attack: str) -> list[AttackEnt
         return own
     kept = own[0].params if reference == attack else {}
     return [AttackEntry(attack=attack, params={**kept, **request.params})]
-
-
-def _refused(request: CheckRequest, baseline: Baseline, pairs: list[Pair]) -> list[Pair]:
-    """Return the pairs, if they are of the same trials; what is not there does not differ."""
-    used = {str(pair.reference.row["protocol"]) for pair in pairs} & set(baseline.protocols)
-    found = [line for name in sorted(used) for line in _changed(name, baseline.protocols[name])]
-    found += [line for pair in pairs for line in _differences(request, pair)]
-    if found:
-        listed = "\n  ".join(dict.fromkeys(found))
-        raise BaselineError(f"{baseline.path} is of other trials:\n  {listed}")
-    return pairs
 
 
 def _changed(protocol: str, then: dict[str, Any]) -> Iterator[str]:

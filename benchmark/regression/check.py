@@ -16,12 +16,13 @@ from hashattack.benchmark.regression.baseline import Baseline, BaselineError
 from hashattack.benchmark.regression.candidates import (
     PREFIX,
     CheckRequest,
+    pairs_of,
     plan_candidates,
-    planned_pairs,
-    stored_pairs,
+    refuse_differences,
 )
 from hashattack.benchmark.regression.comparison import CellResult, Pair, compare
 from hashattack.benchmark.regression.result import CheckResult, Outcome, Thresholds, judge
+from hashattack.benchmark.regression.trials import read_trials
 from hashattack.benchmark.results.manifest import Manifest, NoRunError, manifest_of, read_manifest
 from hashattack.benchmark.store.store import Store
 
@@ -46,28 +47,33 @@ def check(
         baseline: the references.
         out: the folder the candidates' results go to.
         cache: where data sets are built.
-        run: does what is missing of a plan, or of a part of it, in the folder.
+        run: does what is missing of a plan in the folder.
 
     Raises:
         UserError: the request does not fit the baseline, or the baseline is of other trials.
     """
     _refuse_folder(baseline, out)
     plan = plan_candidates(request, baseline, out, cache)
+    manifest = manifest_of(plan)
     if baseline.folder is not None and not request.retrained:
         ours, theirs = Store(out / "store"), Store(baseline.folder / "store")
         for job in plan.jobs.values():
             if job.stage in PREPARING:
                 ours.adopt(job.ref, theirs)
-    # Data, settings, targets and draws must be the baseline's before anything is crafted.
-    planned_pairs(request, baseline, plan, out)
-    prepared = {key: job for key, job in plan.jobs.items() if job.ref.stage in PREPARING}
-    manifest = manifest_of(plan)
+
+    def pairs() -> list[Pair]:
+        there = list(read_trials(out, [request.metric], manifest))
+        found = pairs_of(request, baseline, there, out)
+        refuse_differences(request, baseline, found)
+        return found
+
+    pairs()  # data and settings must be the baseline's
+    prepared = {key: job for key, job in plan.jobs.items() if job.stage in PREPARING}
     run(replace(plan, jobs=prepared), manifest)
-    planned_pairs(request, baseline, plan, out)
+    pairs()  # targets and draws, too, before anything is crafted
     run(plan, manifest)
-    pairs = planned_pairs(request, baseline, plan, out)
     neighbours = partial(_neighbours, plan=plan, out=out, cache=cache)
-    return _results(request, thresholds, baseline, pairs, neighbours)
+    return _results(request, thresholds, baseline, pairs(), neighbours)
 
 
 def check_stored(
@@ -78,7 +84,9 @@ def check_stored(
     Raises:
         UserError: the folder does not hold what is requested, or is of other trials.
     """
-    pairs = stored_pairs(request, baseline, folder)
+    there = list(read_trials(folder, [request.metric]))
+    pairs = pairs_of(request, baseline, there, folder)
+    refuse_differences(request, baseline, pairs)
     return _results(request, thresholds, baseline, pairs, lambda _: ())
 
 
@@ -140,7 +148,7 @@ def _direction(cell: CellResult, baseline: Baseline, metric: str) -> Iterator[st
     """Yield a hint if the images are no nearer to the target than the clean queries."""
     reference = cell.pair.reference
     data = reference.row["dataset_fingerprint"]
-    for one in baseline.trials:
+    for one in baseline.cells:
         here = one.row["dataset_fingerprint"] == data and one.place == reference.place
         if one.row["role"] != "no-attack" or not here or metric not in one.scores:
             continue

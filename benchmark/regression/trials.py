@@ -154,16 +154,14 @@ def _draw(store: Store, key: str) -> tuple[list[int], str]:
 def _scores(
     store: Store, chain: Mapping[str, str], metrics: Collection[str]
 ) -> dict[str, list[float]]:
+    arrays = functools.cache(lambda stage: store.arrays(JobRef(stage, chain[stage])))
     found: dict[str, list[float]] = {}
-    wanted = {name: PER_QUERY[name] for name in metrics}
-    for stage in {one.stage for one in wanted.values()} & set(chain):
-        arrays = store.arrays(JobRef(stage, chain[stage]))
-        for name, one in wanted.items():
-            if one.stage == stage and one.array in arrays:  # codes alone have no distortion
-                values = arrays[one.array].astype(np.float64)
-                values = np.sqrt(values) if one.squared else values
-                if np.isfinite(values).all():  # else there is no result
-                    found[name] = values.round(DIGITS).tolist()
+    for name, one in ((name, PER_QUERY[name]) for name in metrics):
+        if one.stage in chain and one.array in arrays(one.stage):  # codes have no distortion
+            values = arrays(one.stage)[one.array].astype(np.float64)
+            values = np.sqrt(values) if one.squared else values
+            if np.isfinite(values).all():  # else there is no result
+                found[name] = values.round(DIGITS).tolist()
     return found
 
 

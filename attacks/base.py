@@ -182,7 +182,7 @@ class Crafting(Part, ABC):
         """Return adversarial images ``[n, 3, S, S]`` in [0, 1], within ``epsilon`` if declared."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Attack:
     """A row of the leaderboard.
 

@@ -20,17 +20,11 @@ class LibraryError(UserError):
 
 @dataclass(frozen=True)
 class Library:
-    """A library beyond the program's own dependencies.
+    """A library beyond the program's own dependencies."""
 
-    Attributes:
-        module: its import name.
-        distribution: its name in the package index, by which its version is known.
-        install: the argument of ``pip install``.
-    """
-
-    module: str
-    distribution: str
-    install: str
+    module: str  # its import name
+    distribution: str  # its name in the package index, by which its version is known
+    install: str  # the argument of ``pip install``
 
     @property
     def missing(self) -> str | None:

@@ -20,39 +20,22 @@ EPSILON = 8 / 255  # the field's L-infinity budget
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """The values in which paper and released code differ.
+    """The values in which paper and released code differ."""
 
-    Attributes:
-        name: as it stands in suites and results.
-        dhta_rule: the step of P2P and DHTA.
-        anchor_pool: the images whose codes vote for an anchor code.
-        anchor_replacement: whether the voters are drawn with replacement.
-        label_rows: the split whose unique label rows train PrototypeNet and the generator.
-        prototype_loss: whether PrototypeNet's terms are means, or the paper's printed sums.
-        hamming_weight: of the hashing loss in the generator's objective.
-        gan_loss: whether reconstruction and adversarial loss are means over elements or sums.
-        signed_pixels: whether the reconstruction loss is taken in [−1, 1] or in [0, 1].
-        rate_decay: whether learning rates fall to zero over the second half of the epochs.
-        generator_first: whether the generator's step comes before the discriminator's.
-        discriminator_sigmoid: whether the discriminator's outputs pass a sigmoid.
-        discriminator_spectral: whether its convolutions are spectrally normalised.
-        discriminator_every: it learns in every so many batches.
-    """
-
-    name: str
-    dhta_rule: StepRule
-    anchor_pool: PoolName
-    anchor_replacement: bool
-    label_rows: PoolName
-    prototype_loss: Reduction
-    hamming_weight: float
-    gan_loss: Reduction
-    signed_pixels: bool
-    rate_decay: bool
-    generator_first: bool
-    discriminator_sigmoid: bool
-    discriminator_spectral: bool
-    discriminator_every: int
+    name: str  # as it stands in suites and results
+    dhta_rule: StepRule  # the step of P2P and DHTA
+    anchor_pool: PoolName  # the images whose codes vote for an anchor code
+    anchor_replacement: bool  # whether the voters are drawn with replacement
+    label_rows: PoolName  # whose unique label rows train PrototypeNet and the generator
+    prototype_loss: Reduction  # whether PrototypeNet's terms are means or the paper's printed sums
+    hamming_weight: float  # of the hashing loss in the generator's objective
+    gan_loss: Reduction  # of reconstruction and adversarial loss over elements
+    signed_pixels: bool  # whether the reconstruction loss is taken in [−1, 1] or in [0, 1]
+    rate_decay: bool  # whether learning rates fall to zero over the second half of the epochs
+    generator_first: bool  # whether the generator's step comes before the discriminator's
+    discriminator_sigmoid: bool  # whether the discriminator's outputs pass a sigmoid
+    discriminator_spectral: bool  # whether its convolutions are spectrally normalised
+    discriminator_every: int  # it learns in every so many batches
 
     @property
     def sees_database(self) -> bool:

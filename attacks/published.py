@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from hashattack.attacks.base import Attack, Crafting, Role, TargetCode, attack
+from hashattack.attacks.base import Attack, attack
 from hashattack.attacks.gradient import DHTA_SCHEDULE, Identity, ProjectedGradient, UniformNoise
 from hashattack.attacks.pros_gan.budgeted import BudgetedProsGan
 from hashattack.attacks.pros_gan.crafting import ProsGan
@@ -38,86 +38,70 @@ def generator(protocol: Protocol, **changes: Any) -> ProsGan:
     return ProsGan(target_rows=protocol.label_rows, **{**shared, **changes})
 
 
-def _attack(
-    id_: str,
-    title: str,
-    target_code: TargetCode | None,
-    crafting: Crafting | None,
-    epsilon: float | None = EPSILON,
-    role: Role = "",
-) -> Attack:
-    return Attack(
-        id=id_,
-        title=title,
-        target_code=target_code,
-        crafting=crafting,
-        epsilon=epsilon,
-        role=role,
-    )
-
-
 @attack
 def original(_: Protocol) -> Attack:
     """The query as it is: what the attacker gets for nothing."""
-    return _attack("original", "Original", None, Identity(), 0.0, "no-attack")
+    return Attack("original", "Original", None, Identity(), 0.0, "no-attack")
 
 
 @attack
 def noise(_: Protocol) -> Attack:
     """Uniform noise at the full budget: shows that the budget alone does nothing."""
-    return _attack("noise", "Noise", None, UniformNoise())
+    return Attack("noise", "Noise", None, UniformNoise(), EPSILON)
 
 
 @attack
 def p2p(protocol: Protocol) -> Attack:
     """Point-to-point: DHTA's optimiser towards one random code of the target label."""
-    return _attack("p2p", "P2P", RandomPoint(pool=protocol.anchor_pool), dhta_loop(protocol))
+    return Attack(
+        "p2p", "P2P", RandomPoint(pool=protocol.anchor_pool), dhta_loop(protocol), EPSILON
+    )
 
 
 @attack
 def dhta(protocol: Protocol) -> Attack:
     """Deep hashing targeted attack (ECCV 2020): towards the anchor code of nine votes."""
     loop = dhta_loop(protocol)
-    return _attack("dhta", "DHTA", anchor_code(protocol), loop, role="standard")
+    return Attack("dhta", "DHTA", anchor_code(protocol), loop, EPSILON, "standard")
 
 
 @attack
 def dhta_fgsm(protocol: Protocol) -> Attack:
     """Towards the anchor code in one sign step of the whole budget."""
     loop = ProjectedGradient(steps=1, rule="sign", step_size=EPSILON)
-    return _attack("dhta-fgsm", "DHTA+FGSM", anchor_code(protocol), loop)
+    return Attack("dhta-fgsm", "DHTA+FGSM", anchor_code(protocol), loop, EPSILON)
 
 
 @attack
 def dhta_ifgsm(protocol: Protocol) -> Attack:
     """Towards the anchor code in 100 sign steps of 1/255."""
-    return _attack("dhta-ifgsm", "DHTA+I-FGSM", anchor_code(protocol), IFGSM)
+    return Attack("dhta-ifgsm", "DHTA+I-FGSM", anchor_code(protocol), IFGSM, EPSILON)
 
 
 @attack
 def anchor(protocol: Protocol) -> Attack:
     """The anchor code itself queries the database: an upper bound on DHTA."""
-    return _attack("anchor-code", "Anchor code", anchor_code(protocol), None, None)
+    return Attack("anchor-code", "Anchor code", anchor_code(protocol), None, None)
 
 
 @attack
 def prosgan(protocol: Protocol) -> Attack:
     """ProS-GAN as published: one generator pass, no budget declared."""
-    return _attack("prosgan", "ProS-GAN", prototype_code(protocol), generator(protocol), None)
+    return Attack("prosgan", "ProS-GAN", prototype_code(protocol), generator(protocol), None)
 
 
 @attack
 def gan(protocol: Protocol) -> Attack:
     """ProS-GAN without the hashing loss: the discriminator's classes alone guide it."""
     crafting = generator(protocol, hamming_weight=0.0)
-    return _attack("gan", "GAN", prototype_code(protocol), crafting, None)
+    return Attack("gan", "GAN", prototype_code(protocol), crafting, None)
 
 
 @attack
 def prosgan1(protocol: Protocol) -> Attack:
     """ProS-GAN with a discriminator of one output, real or fake, and no classes."""
     crafting = generator(protocol, class_outputs=False)
-    return _attack("prosgan1", "ProS-GAN1", prototype_code(protocol), crafting, None)
+    return Attack("prosgan1", "ProS-GAN1", prototype_code(protocol), crafting, None)
 
 
 @attack
@@ -127,17 +111,17 @@ def prosgan_eps(protocol: Protocol) -> Attack:
     Not in the paper; its rival is FGSM, which also takes one gradient.
     """
     crafting = BudgetedProsGan(target_rows=protocol.label_rows)
-    return _attack("prosgan-eps", "ProS-GAN-eps", prototype_code(protocol), crafting)
+    return Attack("prosgan-eps", "ProS-GAN-eps", prototype_code(protocol), crafting, EPSILON)
 
 
 @attack
 def prototype(protocol: Protocol) -> Attack:
     """The prototype code itself queries the database: an upper bound on ProS-GAN."""
     code = prototype_code(protocol)
-    return _attack("prototype-code", "Prototype code", code, None, None, "bound")
+    return Attack("prototype-code", "Prototype code", code, None, None, "bound")
 
 
 @attack
 def prototype_ifgsm(protocol: Protocol) -> Attack:
     """Towards the prototype code in 100 sign steps of 1/255."""
-    return _attack("prototype-ifgsm", "Prototype+I-FGSM", prototype_code(protocol), IFGSM)
+    return Attack("prototype-ifgsm", "Prototype+I-FGSM", prototype_code(protocol), IFGSM, EPSILON)

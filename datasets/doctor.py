@@ -82,11 +82,11 @@ def examine(found: Inspection, n_t: int = 9) -> Diagnosis:
 def _statistics(
     labels: Mapping[SplitName, UInt8Array], identities: Mapping[SplitName, list[str]], n_t: int
 ) -> dict[str, dict[SplitName, float]]:
-    columns: dict[SplitName, dict[str, float]] = {}
+    statistics: dict[str, dict[SplitName, float]] = {}
     for name, matrix in labels.items():
         rows, counts = np.unique(matrix, axis=0, return_counts=True)
         frequent = counts > n_t
-        columns[name] = {
+        column = {
             "images": len(matrix),
             "unique images": len(set(identities[name])),
             "labels an image": float(matrix.sum(axis=1).mean()) if len(matrix) else 0.0,
@@ -96,8 +96,9 @@ def _statistics(
             f"rows with more than {n_t} images": int(frequent.sum()),
             "of these eligible as targets": int((frequent & rows.any(axis=1)).sum()),
         }
-    names = list(next(iter(columns.values()), {}))
-    return {name: {split: column[name] for split, column in columns.items()} for name in names}
+        for statistic, value in column.items():
+            statistics.setdefault(statistic, {})[name] = value
+    return statistics
 
 
 def chance_of(relevant: npt.NDArray[np.int64], total: int) -> npt.NDArray[np.float64]:
@@ -172,10 +173,9 @@ def _overlaps(found: Inspection, identities: Mapping[SplitName, list[str]]) -> I
         ]
         if shared:
             text = f"{len(shared)} query images are also in the {name} split: {_some(shared)}"
-            if found.overlap_allowed:
-                yield Finding("warning", f"{text}; allowed")
-            else:
-                yield Finding("error", f"{text} (parameter allow_overlap)")
+            allowed = Finding("warning", f"{text}; allowed")
+            refused = Finding("error", f"{text} (parameter allow_overlap)")
+            yield allowed if found.overlap_allowed else refused
     outside = set(identities.get("train", ())) - set(identities.get("database", ()))
     if outside and "database" in identities:
         yield Finding("note", f"{len(outside)} training images are not in the database")
@@ -191,8 +191,7 @@ def _labels(found: Inspection) -> Iterator[Finding]:
                 text += f": their AP is 0, and MAP is at most {cap:.1f} %"
             yield Finding("note", text)
         unused = [found.classes[column] for column in np.flatnonzero(~matrix.any(axis=0))]
-        unused = unused if len(matrix) else []
-        if unused:
+        if unused and len(matrix):
             yield Finding("warning", f"no {name} image carries {_some(unused)}")
 
 
@@ -205,11 +204,9 @@ def _duplicates(found: Inspection, identities: Mapping[SplitName, list[str]]) ->
             yield Finding("note", f"{extra} {name} images repeat another of that split")
         for identity, row in zip(identities[name], found.labels[name], strict=True):
             rows.setdefault(identity, set()).add(row.tobytes())
-    contradicting = [identity for identity, found_rows in rows.items() if len(found_rows) > 1]
+    contradicting = sum(len(label_rows) > 1 for label_rows in rows.values())
     if contradicting:
-        yield Finding(
-            "warning", f"{len(contradicting)} images are listed with different label rows"
-        )
+        yield Finding("warning", f"{contradicting} images are listed with different label rows")
 
 
 def _some(names: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,11 +115,10 @@ class ListedData(DatasetSpec):
         lists, faults = self._lists()
         if faults:
             raise DatasetError(f"{self.title}: {_first(faults, self.folder)}")
-        hashes = self._hashes(lists, cache)
-        missing = [path for path, found in hashes.items() if found is None]
-        linked = self._linked(lists, missing)
+        hashes, linked = self._hashes(lists, cache)
         if linked:
             raise DatasetError(f"{self.title}: " + "; ".join(linked[:_SHOWN]))
+        missing = [path for path, found in hashes.items() if found is None]
         if missing:
             raise DatasetError(
                 f"{self.title}: {len(missing)} of {len(hashes)} images are not in "
@@ -162,8 +161,7 @@ class ListedData(DatasetSpec):
         lists, faults = self._lists()
         if not lists:
             raise DatasetError("\n".join(faults))
-        hashes = self._hashes(lists, cache)
-        faults += self._linked(lists, [path for path, found in hashes.items() if found is None])
+        hashes, linked = self._hashes(lists, cache)
         return Inspection(
             name=self.title,
             classes=max((listed.classes for listed in lists.values()), key=len),
@@ -172,7 +170,7 @@ class ListedData(DatasetSpec):
                 name: [hashes[path] for path in listed.paths] for name, listed in lists.items()
             },
             places={name: listed.paths for name, listed in lists.items()},
-            faults=faults + self._unreadable(hashes),
+            faults=[*faults, *linked, *self._unreadable(hashes)],
             folder=str(self.image_folder.resolve()),
             overlap_allowed=self.allow_overlap,
             expected=self.expected,
@@ -187,15 +185,14 @@ class ListedData(DatasetSpec):
                 faults.append(f"the {name} list in {self.folder} is empty")
         return lists, faults
 
-    def _hashes(self, lists: Lists, cache: Path) -> dict[str, str | None]:
+    def _hashes(self, lists: Lists, cache: Path) -> tuple[dict[str, str | None], list[str]]:
+        """Return content hashes by path, and a fault for each link that leaves the root."""
+        folder = self.image_folder
         paths = [path for listed in lists.values() for path in listed.paths]
-        return content_hashes(self.image_folder, paths, cache)
-
-    def _linked(self, lists: Lists, missing: Iterable[str]) -> list[str]:
-        """Return a fault for each path that leaves the root through a link."""
-        leaving = {path for path in missing if outside(self.image_folder, path)}
-        return [
-            f"{name} list line {number}: '{path}' is a link that leaves {self.image_folder}"
+        hashes = content_hashes(folder, paths, cache)
+        leaving = {path for path, found in hashes.items() if not found and outside(folder, path)}
+        return hashes, [
+            f"{name} list line {number}: '{path}' is a link that leaves {folder}"
             for name, listed in lists.items()
             for number, path in enumerate(listed.paths, 1)
             if path in leaving

@@ -29,17 +29,13 @@ BatchLoss = Callable[[Tensor, Tensor, int], Tensor]
 class TrainingRun:
     """How a training runs, apart from its recipe.
 
-    Attributes:
-        seed: of the order and the dropout.
-        device: where it runs.
-        progress: called after every step.
-        parts: pieces a batch is split into whose gradients add up, where memory is short. Only for
-            networks without batch statistics.
+    ``parts`` are pieces a batch is split into whose gradients add up, where memory is short; only
+    for networks without batch statistics.
     """
 
-    seed: int
+    seed: int  # of the order and the dropout
     device: torch.device
-    progress: Progress
+    progress: Progress  # called after every step
     parts: int = 1
 
 

@@ -87,8 +87,7 @@ def at_anchor(id_: str, title: str, crafting: Adapter) -> Entry:
     """Return the registered attack that crafts towards DHTA's anchor code within 8/255."""
 
     def build(protocol: Protocol) -> Attack:
-        code = anchor_code(protocol)
-        return Attack(id=id_, title=title, target_code=code, crafting=crafting, epsilon=EPSILON)
+        return Attack(id_, title, anchor_code(protocol), crafting, EPSILON)
 
     line = (type(crafting).__doc__ or "").split("\n")[0]
     return Entry(build, f"{title} towards the anchor code: {line[0].lower()}{line[1:]}")

@@ -159,15 +159,10 @@ class Step:
 
 
 class Objective(ABC):
-    """The losses of a training.
+    """The losses of a training."""
 
-    Attributes:
-        networks: what is trained, the generator under ``G``; each gets an Adam of its own.
-        remedy: what to change if the hash loss does not fall; None if it need not fall.
-    """
-
-    networks: Mapping[str, nn.Module]
-    remedy: str | None
+    networks: Mapping[str, nn.Module]  # the generator under "G"; each gets an Adam of its own
+    remedy: str | None  # what to change if the hash loss does not fall; None if it need not
 
     @abstractmethod
     def steps(self, batch: TrainingBatch) -> Iterator[Step]:

@@ -1,15 +1,17 @@
-"""The columns of ``results.csv``, each declared once: all reports and ``check`` read them here.
+"""The columns of ``results.csv``, declared once in ``columns.yaml`` for all reports and ``check``.
 
-A new metric is one :class:`Column` here and its formula in a stage, which stores the value of a
-row under the column's name and, for ``check``, an array with the value of each query.
 Imports no torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from importlib import resources
 from typing import Literal
+
+import yaml
+from pydantic import TypeAdapter
 
 Kind = Literal[
     "cell",  # what was run: data, attack, hashers, seeds, protocol
@@ -99,140 +101,12 @@ class Column:
         return f"{scaled:{self.format}}"
 
 
-_BOTH: tuple[Table, ...] = ("leaderboard", "cells")
-_EVERYWHERE: tuple[Table, ...] = (*_BOTH, "figures")
+def _declared() -> tuple[Column, ...]:
+    text = resources.files("hashattack.benchmark").joinpath("columns.yaml").read_text("utf-8")
+    return TypeAdapter(tuple[Column, ...]).validate_python(yaml.safe_load(text))
 
 
-def _percent(
-    name: str,
-    title: str,
-    better: Better,
-    tables: tuple[Table, ...] = (),
-    array: str = "",
-    meaning: str = "",
-) -> Column:
-    """Return a metric of the ranking, a fraction that tables show in percent.
-
-    ``array`` is where scoring stores the values of the queries; empty where it does not.
-    """
-    column = Column(name, "float64", "retrieval", title, "%", 100, ".2f", better=better)
-    per_query = PerQuery("score", array) if array else None
-    return replace(column, tables=tables, per_query=per_query, help=meaning)
-
-
-_DECLARED = (
-    Column("dataset"),
-    Column("dataset_fingerprint"),
-    Column("attack"),
-    Column("title"),
-    Column("role", help="no-attack, bound or standard: what reports compare other attacks with"),
-    Column("targeted", "boolean"),
-    Column("code_only", "boolean"),
-    Column("learns", "boolean"),
-    Column("params"),
-    Column("overrides", help="the hyper-parameters that differ from the protocol's"),
-    Column("variant", help="the hyper-parameters set for this row alone"),
-    Column("source"),
-    Column("source_method"),
-    Column("source_backbone"),
-    Column("source_bits", "Int64"),
-    Column("victim"),
-    Column("victim_method"),
-    Column("victim_backbone"),
-    Column("victim_bits", "Int64"),
-    Column("policy"),
-    Column("target_seed", "Int64"),
-    Column("draw_seed", "Int64"),
-    Column("attack_seed", "Int64"),
-    Column("protocol"),
-    Column("status", kind="status", help="ok, failed, skipped or invalid"),
-    Column("reason", kind="status"),
-    Column("n_queries", "Int64"),
-    Column("n_no_relevant", "Int64", kind="status", help="queries without a relevant item"),
-    _percent("t_map", "t-MAP", "higher", _BOTH, "target_expected", "MAP for the target label"),
-    _percent("t_map_stable", "stable t-MAP", "higher", (), "target_stable"),
-    _percent("t_map_8bit", "t-MAP after 8 bits", "higher", ("cells",), "target_8bit_expected"),
-    _percent("map", "MAP", "lower", _BOTH, "own_expected", "for the query's own labels"),
-    _percent("map_stable", "stable MAP", "lower"),
-    _percent("chance", "chance", None, ("cells",), "", "t-MAP when all codes are equal"),
-    _percent("chance_map", "chance MAP", None),
-    _percent("precision_at_10", "precision at 10", "higher", (), "target_precision_at_10"),
-    Column("budget_class"),
-    Column("epsilon", "float64", help="the declared L-infinity budget in pixels of [0, 1]"),
-    Column(
-        "perceptibility",
-        "float64",
-        "distortion",
-        "perceptibility",
-        format=".4f",
-        better="lower",
-        tables=_EVERYWHERE,
-        per_query=PerQuery("hash", "mse", squared=True, min_effect=0.002),  # half a grey level
-        help="mean over images of the root of the mean squared error, the paper's formula",
-    ),
-    Column(
-        "perceptibility_rms",
-        "float64",
-        "distortion",
-        "RMS perceptibility",
-        format=".4f",
-        better="lower",
-        help="the released code's formula",
-    ),
-    Column(
-        "linf",
-        "float64",
-        "distortion",
-        "L∞ · 255",
-        scale=255,
-        format=".2f",
-        better="lower",
-        mean="max",
-        tables=_BOTH,
-        help="the largest measured L-infinity",
-    ),
-    Column("l2", "float64", "distortion", "L2", format=".4f", better="lower"),
-    Column(
-        "passes_per_image",
-        "Int64",
-        "cost",
-        "passes per image",
-        format=",.0f",
-        tables=_BOTH,
-        help="forward passes of the hasher, as the attack declares; backward ones count double",
-    ),
-    Column(
-        "seconds_per_image",
-        "float64",
-        "cost",
-        "seconds per image",
-        format=".2g",
-        least=0.001,
-        better="lower",
-        tables=_EVERYWHERE,
-        help="of the attack alone: model loaded, warm, device synchronised",
-    ),
-    Column(
-        "fit_seconds",
-        "float64",
-        "cost",
-        "training",
-        unit="s",
-        format=".0f",
-        better="lower",
-        tables=_BOTH,
-        help="seconds before the first query",
-    ),
-    Column("batch", "Int64", "compute"),
-    Column("threads", "Int64", "compute"),
-    Column("dtype", kind="compute"),
-    Column("precision", kind="compute"),
-    Column("compiled", "boolean", "compute"),
-    Column("device", kind="compute"),
-    Column("notes", kind="status"),
-    Column("job_key", kind="status"),
-)
-COLUMNS: Mapping[str, Column] = {column.name: column for column in _DECLARED}  # in the file's order
+COLUMNS: Mapping[str, Column] = {column.name: column for column in _declared()}
 DTYPES = {name: column.dtype for name, column in COLUMNS.items()}
 PER_QUERY = {  # what can be checked
     name: column.per_query for name, column in COLUMNS.items() if column.per_query is not None

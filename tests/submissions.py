@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from hashattack.benchmark.external.export import TrialFile
-from hashattack.benchmark.external.scoring import ScoreRequest, Submission, submit
+from hashattack.benchmark.external.scoring import ScoreRequest, submit
 from hashattack.benchmark.external.trials import Origin
+from hashattack.benchmark.plan.cells import Cell
 from hashattack.benchmark.results.manifest import read_manifest, write_manifest
 from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.reports.results import load_results
@@ -43,11 +44,11 @@ def request(path: Path, **changes: Any) -> ScoreRequest:
 
 def scored(origin: Origin, trials: Path, cache: Path, to: Path, what: ScoreRequest) -> pd.DataFrame:
     """Score in this process and return the rows of the folder."""
-    run_submissions(origin, to, what.submissions(TrialFile.read(trials), origin), cache)
+    run_submissions(origin, to, what.cells(TrialFile.read(trials), origin), cache)
     return load_results(to)
 
 
-def run_submissions(origin: Origin, to: Path, made: list[Submission], cache: Path) -> None:
+def run_submissions(origin: Origin, to: Path, made: list[Cell], cache: Path) -> None:
     plan, manifest = submit(origin, to, made)
     write_manifest(manifest, to)
     run_jobs(plan.jobs, to, InlineEngine(), None, cache)

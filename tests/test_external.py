@@ -179,9 +179,9 @@ def test_several_settings_take_a_file_each(cache: Path, tmp_path: Path) -> None:
     np.save(path / "0.npy", np.ones((10, 12)))
     what = {"kind": "codes", "source": "DPSH-Tiny-12"}
     with pytest.raises(ExternalError, match="no folder or file named by the number of setting 1: "):
-        request(path, **what).submissions(written, origin)
-    (only,) = request(path / "0.npy", **what).submissions(written, origin, 0)
-    assert only.trial.setting.seed == 0
+        request(path, **what).cells(written, origin)
+    (only,) = request(path / "0.npy", **what, setting=0).cells(written, origin)
+    assert only.row["draw_seed"] == 0
     np.savetxt(path / "1.csv", np.ones((10, 12)), delimiter=",")
     rows = scored(origin, tmp_path / "trials", cache, tmp_path / "to", request(path, **what))
     assert rows["draw_seed"].tolist() == [0, 1]
@@ -189,7 +189,7 @@ def test_several_settings_take_a_file_each(cache: Path, tmp_path: Path) -> None:
     np.save(path / "0.npy", np.ones((9, 12)))
     np.savetxt(path / "1.csv", np.zeros((10, 11)), delimiter=",")
     with pytest.raises(ExternalError, match=r"\(9, 12\)(.|\n)*\(10, 11\)"):
-        request(path, **what).submissions(written, origin)
+        request(path, **what).cells(written, origin)
 
 
 def test_data_sets_are_exported_apart(cache: Path, tmp_path: Path) -> None:
@@ -472,9 +472,8 @@ def test_requests_that_do_not_fit_the_trials_are_refused(
 ) -> None:
     np.save(tmp_path / "mine.npy", CODES)
     arguments = {"path": tmp_path / "mine.npy", "kind": "codes", **changes}
-    setting = arguments.pop("setting", None)
     with pytest.raises(ExternalError, match=message):
-        request(**arguments).submissions(TrialFile.read(trials), origin, setting)
+        request(**arguments).cells(TrialFile.read(trials), origin)
 
 
 @pytest.mark.parametrize(
@@ -527,12 +526,12 @@ def test_folders_of_others_are_left_alone(
     np.save(tmp_path / "a.npy", CODES)
     what = request(tmp_path / "a.npy", kind="codes")
     with pytest.raises(ExternalError, match="holds a run"):
-        submit(origin, origin.out, what.submissions(TrialFile.read(trials), origin))
+        submit(origin, origin.out, what.cells(TrialFile.read(trials), origin))
     scored(origin, trials, cache, tmp_path / "to", what)
     copied = Path(shutil.copytree(origin.out, tmp_path / "copied"))
     other = Origin.of(copied, cache)
     with pytest.raises(ExternalError, match="holds scores on hashers of"):
-        submit(other, tmp_path / "to", what.submissions(TrialFile.read(trials), other))
+        submit(other, tmp_path / "to", what.cells(TrialFile.read(trials), other))
 
 
 def test_a_hasher_that_is_missing_is_not_trained_here(
@@ -543,15 +542,16 @@ def test_a_hasher_that_is_missing_is_not_trained_here(
     np.save(tmp_path / "a.npy", crafted(origin.out, "dhta"))
     what = request(tmp_path / "a.npy", victims=["*"])
     shutil.rmtree(half.store.folder(half.trials[0].hasher("DPSH-Tiny-12").ref))
-    made = what.submissions(TrialFile.read(trials), half)
+    made = what.cells(TrialFile.read(trials), half)
     with pytest.raises(ExternalError, match="has not yet done: train DPSH-Tiny-12; run it first"):
         submit(half, tmp_path / "to", made)
-    assert export_trials(half, tmp_path / "t").settings[0].source_names == [SOURCE]
+    (trial,) = export_trials(half, tmp_path / "t").settings
+    assert [source.name for source in trial.sources] == [SOURCE]
     shutil.rmtree(copied / "store" / "train")
     with pytest.raises(ExternalError, match="none of its hashers is trained yet"):
         export_trials(half, tmp_path / "t")
     with pytest.raises(ExternalError, match="DPSH-Tiny-32 is not trained there"):
-        what.submissions(TrialFile.read(trials), half)
+        what.cells(TrialFile.read(trials), half)
 
 
 def test_content_that_changes_after_the_plan_fails(
@@ -559,7 +559,7 @@ def test_content_that_changes_after_the_plan_fails(
 ) -> None:
     np.save(tmp_path / "a.npy", CODES)
     what = request(tmp_path / "a.npy", kind="codes")
-    made = what.submissions(TrialFile.read(trials), origin)
+    made = what.cells(TrialFile.read(trials), origin)
     np.save(tmp_path / "a.npy", -CODES.astype(float))
     run_submissions(origin, tmp_path / "to", made, cache)
     (row,) = (one for _, one in load_results(tmp_path / "to").iterrows())

@@ -119,11 +119,11 @@ def score(
             source=source,
             epsilon=None if epsilon is None else parse_epsilon(epsilon),
             victims=victim or [],
+            setting=setting,
         )
         origin = Origin.of(out, cache_folder(cache))
-        made = request.submissions(TrialFile.read(trials), origin, setting)
         folder = (to or Path("results") / f"{attack}-scored").resolve()
-        plan, manifest = submit(origin, folder, made)
+        plan, manifest = submit(origin, folder, request.cells(TrialFile.read(trials), origin))
         options = RunOptions(EngineOptions(devices, slots_per_device))
         run_and_show(plan, manifest, out=folder, cache=cache_folder(cache), options=options)
         if report:  # of what was scored, and of that and the run together

@@ -8,7 +8,6 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +22,7 @@ from hashattack.benchmark.external.trials import Origin, Trial, TrialIdentity
 from hashattack.benchmark.store.files import link_or_copy, write_bytes
 from hashattack.benchmark.store.store import JobRef
 from hashattack.benchmark.suites.suite import faults
-from hashattack.datasets.base import RetrievalData, SplitName
+from hashattack.datasets.base import SplitName
 from hashattack.targets.backbones import Backbone
 from hashattack.targets.seeding import seeded
 
@@ -48,17 +47,12 @@ class TrialRecord(TrialIdentity):
     targets: list[list[int]]
 
     @property
-    def source_names(self) -> list[str]:
-        """The names of the hashers."""
-        return [source.name for source in self.sources]
-
-    @property
     def summary(self) -> str:
         """The setting in a line."""
         return (
             f"{self.setting}: {self.dataset}, {self.protocol}, {self.policy} targets, draw seed "
             f"{self.draw_seed}, target seed {self.target_seed}, {self.n_queries} queries; "
-            f"{', '.join(self.source_names)}"
+            f"{', '.join(source.name for source in self.sources)}"
         )
 
 
@@ -107,31 +101,38 @@ def export_trials(
     """
     chosen = origin.trained(filters)
     several = len({trial.graph.data.fingerprint for trial, _ in chosen}) > 1
-    export = _Export(origin, to)
     settings: list[dict[str, Any]] = []
     targets = []
+    most: dict[str, Trial] = {}  # the trial of the most queries, by their folder
     for number, (trial, names) in enumerate(chosen):
         data, protocol = trial.graph.data, trial.setting.protocol
         subfolder = re.sub(r"[^\w.-]", "_", f"{data.name}-{data.fingerprint[:8]}")
         folder = f"/{subfolder}" if several else ""
+        queries, labels = f"queries{folder}", f"labels{folder}"
+        most[queries] = max(most.get(queries, trial), trial, key=lambda one: one.graph.n_queries)
         # The splits whose labels and codes the protocol shows to an attacker.
         splits: list[SplitName] = ["train", "database"] if protocol.sees_database else ["train"]
+        (to / labels).mkdir(parents=True, exist_ok=True)
+        for split in splits:
+            np.save(to / labels / f"{split}.npy", np.asarray(data.split(split).labels))
         drawn = [np.flatnonzero(row).tolist() for row in trial.target_labels]
         content = {
             "setting": number,
             **trial.identity.model_dump(),
             "side": data.side,  # of images, in pixels
-            "queries": export.queries(trial, f"queries{folder}") if images else None,  # a folder
+            "queries": queries if images else None,  # a folder
             "image": IMAGE,  # the name of a query's file in it, by row
-            "labels": {one: export.labels(data, one, f"labels{folder}") for one in splits},
+            "labels": {split: f"{labels}/{split}.npy" for split in splits},
             "classes": list(data.classes),
-            "sources": [export.source(trial, name, splits, hashers=hashers) for name in names],
+            "sources": [_source(origin, to, trial, name, splits, hashers) for name in names],
             "targets": drawn,  # a query's target label row, as numbers of classes
         }
         settings.append(content)
         for row, target in enumerate(drawn):
             named = "; ".join(data.classes[label] for label in target)
             targets.append((number, row, IMAGE.format(row=row), named))
+    for queries, trial in most.items() if images else ():
+        _write_queries(trial, to / queries)
     table = pd.DataFrame(targets, columns=["setting", "row", "image", "target"])
     write_bytes(to / "targets.csv", table.to_csv(index=False).encode())
     whole = {"format": 3, "suite": origin.suite.name, "settings": settings}
@@ -141,70 +142,57 @@ def export_trials(
     return TrialFile.model_validate(whole)
 
 
-@dataclass
-class _Export:
-    """Writes files that trials share once, and returns their names in ``trials.json``."""
+def _write_queries(trial: Trial, folder: Path) -> None:
+    """Write the clean queries as 8-bit RGB PNG named by row."""
+    folder.mkdir(parents=True, exist_ok=True)
+    n, images = trial.graph.n_queries, trial.graph.data.query.images
+    for start in range(0, n, _CHUNK):
+        rows = np.arange(start, min(start + _CHUNK, n))
+        for row, pixels in zip(rows.tolist(), images.read(rows), strict=True):
+            picture = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+            picture.save(folder / IMAGE.format(row=row))
 
-    origin: Origin
-    to: Path
-    written: dict[str, int] = field(default_factory=dict)  # how many files, by name or folder
 
-    def queries(self, trial: Trial, folder: str) -> str:
-        """Write the clean queries as 8-bit RGB PNG named by row."""
-        (self.to / folder).mkdir(parents=True, exist_ok=True)
-        images, before = trial.graph.data.query.images, self.written.get(folder, 0)
-        count = max(before, trial.graph.n_queries)
-        for start in range(before, count, _CHUNK):
-            rows = np.arange(start, min(start + _CHUNK, count))
-            for row, pixels in zip(rows.tolist(), images.read(rows), strict=True):
-                picture = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
-                picture.save(self.to / folder / IMAGE.format(row=row))
-        self.written[folder] = count
-        return folder
+def _source(
+    origin: Origin,
+    to: Path,
+    trial: Trial,
+    name: str,
+    splits: Sequence[SplitName],
+    hashers: bool,
+) -> dict[str, Any]:
+    """Write a hasher and the codes that the protocol shows, and return their description.
 
-    def labels(self, data: RetrievalData, split: SplitName, folder: str) -> str:
-        """Write the label rows of a split."""
-        (self.to / folder).mkdir(parents=True, exist_ok=True)
-        np.save(self.to / folder / f"{split}.npy", np.asarray(data.split(split).labels))
-        return f"{folder}/{split}.npy"
+    A hasher is ``tanh(scale * hash_layer(trunk((pixels - mean) / std)))``.
+    """
+    graph, target = trial.targets[name]
+    spec, seed, store = target.spec, trial.setting.target_seed, origin.store
+    hasher = graph.train(target, seed).ref
+    encoded = {split: graph.encode(target, seed, split).ref for split in splits}
 
-    def source(
-        self, trial: Trial, name: str, splits: Sequence[SplitName], *, hashers: bool
-    ) -> dict[str, Any]:
-        """Write a hasher and the codes that the protocol shows, and return their description.
+    def copy(ref: JobRef, stem: str) -> str:
+        file = f"{stem}-{store.output(ref)[:12]}.safetensors"
+        (to / file).parent.mkdir(parents=True, exist_ok=True)
+        link_or_copy(store.tensors(ref), to / file)
+        return file
 
-        A hasher is ``tanh(scale * hash_layer(trunk((pixels - mean) / std)))``.
-        """
-        graph, target = trial.targets[name]
-        spec, seed, store = target.spec, trial.setting.target_seed, self.origin.store
-        hasher = graph.train(target, seed).ref
-        encoded = {split: graph.encode(target, seed, split).ref for split in splits}
-        place = os.path.relpath(store.tensors(hasher).resolve(), self.to.resolve())
-        return {
-            "name": name,
-            "method": spec.method.name,
-            "backbone": spec.backbone.name,
-            "bits": spec.bits,
-            "normalise": spec.normalise,
-            # safetensors: trunk.…, hash_layer.…, scale, mean, std
-            "hasher": self._copy(hasher, f"hashers/{name}") if hashers else place,
-            "sha256": store.output(hasher),  # of that file
-            "codes": {  # safetensors: int8 [n, K] as "codes"
-                split: self._copy(ref, f"codes/{name}-{split}")
-                for split, ref in encoded.items()
-                if store.is_done(ref)
-            },
-            "trunk": trunk_layers(spec.backbone, graph.data.side),
-        }
-
-    def _copy(self, ref: JobRef, stem: str) -> str:
-        """Copy or link the tensors of a job."""
-        name = f"{stem}-{self.origin.store.output(ref)[:12]}.safetensors"
-        if name not in self.written:
-            (self.to / name).parent.mkdir(parents=True, exist_ok=True)
-            link_or_copy(self.origin.store.tensors(ref), self.to / name)
-            self.written[name] = 1
-        return name
+    place = os.path.relpath(store.tensors(hasher).resolve(), to.resolve())
+    return {
+        "name": name,
+        "method": spec.method.name,
+        "backbone": spec.backbone.name,
+        "bits": spec.bits,
+        "normalise": spec.normalise,
+        # safetensors: trunk.…, hash_layer.…, scale, mean, std
+        "hasher": copy(hasher, f"hashers/{name}") if hashers else place,
+        "sha256": store.output(hasher),  # of that file
+        "codes": {  # safetensors: int8 [n, K] as "codes"
+            split: copy(ref, f"codes/{name}-{split}")
+            for split, ref in encoded.items()
+            if store.is_done(ref)
+        },
+        "trunk": trunk_layers(spec.backbone, graph.data.side),
+    }
 
 
 @functools.lru_cache(maxsize=32)

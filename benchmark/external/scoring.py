@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,33 +49,24 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 class ScoreRequest:
     """Images or codes of one attack on one source.
 
-    Attributes:
-        kind: what they are.
-        path: a folder or file.
-        attack, title: the name of what made them, in results and in reports.
-        source: the target they were made on.
-        epsilon: the declared budget in pixels of [0, 1]; None for none.
-        victims: globs of targets; empty for the source itself.
+    ``path`` is a folder or file; for several settings a folder, with one for each by its number.
     """
 
     kind: Kind
     path: Path
-    attack: str
-    title: str
-    source: str
-    epsilon: float | None = None
-    victims: Sequence[str] = ()
+    attack: str  # the name of what made them, in results
+    title: str  # and in reports
+    source: str  # the target they were made on
+    epsilon: float | None = None  # the declared budget in pixels of [0, 1]
+    victims: Sequence[str] = ()  # globs of targets; none for the source itself
+    setting: int | None = None  # the only one to score, by its number; None for all
 
-    def submissions(
-        self, trials: TrialFile, origin: Origin, setting: int | None = None
-    ) -> list[Submission]:
-        """Read and check everything, and return what is to be scored.
+    def cells(self, trials: TrialFile, origin: Origin) -> list[Cell]:
+        """Read and check everything, and return the cells to be scored, one per victim.
 
         Args:
-            trials: what they were made for.
+            trials: what the images or codes were made for.
             origin: the folder that the trials were exported from.
-            setting: one of the trials' settings, which ``path`` is of; without, ``path`` has a
-                folder or file per setting where the trials have several.
 
         Raises:
             ExternalError: trials of another folder, or images or codes that do not fit them; the
@@ -88,33 +79,37 @@ class ScoreRequest:
             )
         if not self.path.exists():
             raise ExternalError(f"{self.path}: no such file or folder")
-        records, made, errors = self._records(trials, setting), [], []
+        cells: list[Cell] = []
+        records, errors = self._records(trials), []
         for record in records:
             try:
                 path = self.path if len(records) == 1 else self._path_of(record)
-                made.append(self._submission(record, origin, path.resolve()))
+                cells += self._cells(record, origin, path.resolve())
             except ExternalError as error:
                 errors.append(str(error))
         if errors:
             raise ExternalError("\n".join(errors))
-        return made
+        return cells
 
-    def _records(self, trials: TrialFile, setting: int | None) -> list[TrialRecord]:
+    def _records(self, trials: TrialFile) -> list[TrialRecord]:
         """Return the settings that are requested."""
-        having = [one for one in trials.settings if self.source in one.source_names]
-        chosen = [one for one in having if setting in (None, one.setting)]
+        hashers = [{source.name for source in one.sources} for one in trials.settings]
+        chosen = [
+            one
+            for one, names in zip(trials.settings, hashers, strict=True)
+            if self.source in names and self.setting in (None, one.setting)
+        ]
         if not chosen:
-            wanted = "" if setting is None else f" --setting {setting}"
-            known = {name for one in trials.settings for name in one.source_names}
+            wanted = "" if self.setting is None else f" --setting {self.setting}"
             listed = "\n".join(f"  {one.summary}" for one in trials.settings)
             raise ExternalError(
-                f"--source {self.source}{wanted}: not in the trials{nearest(self.source, known)}; "
-                f"there is\n{listed}"
+                f"--source {self.source}{wanted}: not in the trials"
+                f"{nearest(self.source, set().union(*hashers))}; there is\n{listed}"
             )
         return chosen
 
     def _path_of(self, record: TrialRecord) -> Path:
-        """Return the folder or file of one of several settings, which is named by its number."""
+        """Return the folder or file of one of several settings."""
         for suffix in ("", *SUFFIXES[self.kind]):
             path = self.path / f"{record.setting}{suffix}"
             if path.exists():
@@ -124,18 +119,44 @@ class ScoreRequest:
             "add it, or choose one setting with --setting N"
         )
 
-    def _submission(self, record: TrialRecord, origin: Origin, path: Path) -> Submission:
+    def _cells(self, record: TrialRecord, origin: Origin, path: Path) -> Iterator[Cell]:
+        """Yield the cells of a setting: described, hashed and scored like those of any attack."""
         trial = matching_trial(record, origin, self.source)
         for glob in self.victims:
             if not fnmatch.filter(trial.targets, glob):
                 listed = ", ".join(trial.targets)
                 raise ExternalError(f"--victim {glob}: no such target; there is {listed}")
-        globs = self.victims or [self.source]
-        victims = [v for v in trial.targets if any(fnmatch.fnmatchcase(v, g) for g in globs)]
-        shape = _shape(self.kind, trial, self.source)
+        graph, source = trial.targets[self.source]
+        count, side = graph.n_queries, graph.data.side
+        shape = (count, 3, side, side) if self.kind == "images" else (count, source.spec.bits)
         read_submission(self.kind, path, shape)
-        sha256 = content_sha256(path, record.n_queries)
-        return Submission(replace(self, path=path, victims=victims), trial, shape, sha256)
+        part = _OtherCode()
+        attack = Attack(
+            id=self.attack,
+            title=self.title,
+            target_code=part,
+            crafting=None if self.kind == "codes" else part,
+            epsilon=self.epsilon,
+        )
+        task = External(
+            kind=self.kind,
+            sha256=content_sha256(path, count),
+            shape=shape,
+            dtype=graph.suite.compute.dtype,
+            path=str(path),
+            of=f"{self.title} on {self.source}",
+        )
+        craft = Job.of(task, {})
+        graph.jobs[craft.key] = craft  # replaces a job of equal content at an earlier path
+        globs = self.victims or [self.source]
+        for name, (home, victim) in trial.targets.items():
+            if not any(fnmatch.fnmatchcase(name, glob) for glob in globs):
+                continue
+            row = describe(graph, trial.setting, attack, source, victim)
+            row |= {"learns": None, "overrides": "", "variant": ""}  # unknown, and none
+            reason = obstacle(attack, source, victim)
+            jobs = home.chain(trial.setting, craft, attack, source, victim) if not reason else {}
+            yield Cell(row, jobs, reason)
 
 
 def matching_trial(record: TrialRecord, origin: Origin, source: str) -> Trial:
@@ -170,76 +191,22 @@ def matching_trial(record: TrialRecord, origin: Origin, source: str) -> Trial:
     return trial
 
 
-@dataclass(frozen=True)
-class Submission:
-    """What is scored for the queries of one trial.
-
-    Attributes:
-        request: with the path of this trial and the names of the victims.
-        trial: of the folder with the hashers.
-        shape: of the array.
-        sha256: of the content.
-    """
-
-    request: ScoreRequest
-    trial: Trial
-    shape: tuple[int, ...]
-    sha256: str
-
-    def cells(self) -> Iterator[Cell]:
-        """Yield a cell per victim, described, hashed and scored like those of any attack."""
-        request, setting = self.request, self.trial.setting
-        graph, source = self.trial.targets[request.source]
-        part = _OtherCode()
-        attack = Attack(
-            id=request.attack,
-            title=request.title,
-            target_code=part,
-            crafting=None if request.kind == "codes" else part,
-            epsilon=request.epsilon,
-        )
-        task = External(
-            kind=request.kind,
-            sha256=self.sha256,
-            shape=self.shape,
-            dtype=graph.suite.compute.dtype,
-            path=str(request.path),
-            of=f"{request.title} on {request.source}",
-        )
-        craft = Job.of(task, {})
-        graph.jobs[craft.key] = craft  # replaces a job of equal content at an earlier path
-        for home, victim in (self.trial.targets[name] for name in request.victims):
-            row = describe(graph, setting, attack, source, victim)
-            row |= {"learns": None, "overrides": "", "variant": ""}  # unknown, and none
-            if (reason := obstacle(attack, source, victim)) is not None:
-                yield Cell(row, {}, reason)
-            else:
-                yield Cell(row, home.chain(setting, craft, attack, source, victim))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _OtherCode(TargetCode, Crafting):
-    """Stands in an attack for the parts that ran elsewhere."""
-
-    def codes(self, knowledge: Knowledge, targets: UInt8Array, rows: IntArray, seed: int) -> Tensor:
-        """Never called: only what it returned is known."""
-        raise NotImplementedError
-
-    def perturb(self, batch: Batch, hasher: Hasher, epsilon: float | None) -> Tensor:
-        """Never called: only what it returned is known."""
-        raise NotImplementedError
-
-
 def _short(value: object) -> str:
     text = str(value)
     return text if len(text) <= _SHORT else f"{text[:_SHORT]} …"
 
 
-def _shape(kind: Kind, trial: Trial, source: str) -> tuple[int, ...]:
-    """Return the shape that the array of a submission must have."""
-    graph, target = trial.targets[source]
-    count, side = graph.n_queries, graph.data.side
-    return (count, 3, side, side) if kind == "images" else (count, target.spec.bits)
+@dataclass(frozen=True, kw_only=True)
+class _OtherCode(TargetCode, Crafting):
+    """Stands in an attack for the parts that ran elsewhere, so that neither is ever called."""
+
+    def codes(self, knowledge: Knowledge, targets: UInt8Array, rows: IntArray, seed: int) -> Tensor:
+        """Only what it returned is known."""
+        raise NotImplementedError
+
+    def perturb(self, batch: Batch, hasher: Hasher, epsilon: float | None) -> Tensor:
+        """Only what it returned is known."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,8 +239,8 @@ def read_external(task: External, context: Context) -> Output:
     return Output({task.kind: array}, {"device": None}, [note])  # made on an unknown device
 
 
-def submit(origin: Origin, to: Path, submissions: Sequence[Submission]) -> tuple[Plan, Manifest]:
-    """Prepare a folder for the jobs of submissions, and return their plan and its new manifest.
+def submit(origin: Origin, to: Path, cells: Sequence[Cell]) -> tuple[Plan, Manifest]:
+    """Prepare a folder for the jobs of cells, and return their plan and the folder's new manifest.
 
     The manifest keeps what was scored in the folder before, but for cells of the same attack,
     source and trial.
@@ -281,7 +248,6 @@ def submit(origin: Origin, to: Path, submissions: Sequence[Submission]) -> tuple
     Raises:
         ExternalError: the folder belongs to another origin or run, or a hasher is not trained.
     """
-    cells = [cell for one in submissions for cell in one.cells()]
     graphs = [graph for trial in origin.trials for graph, _ in trial.targets.values()]
     suite = origin.suite.model_copy(update={"name": f"{origin.suite.name}, attacked elsewhere"})
     plan = assemble(suite, cells, graphs)

@@ -145,27 +145,24 @@ def _load(path: Path, name: str) -> Any:
             first = file.readline()
         delimiter = next((sign for sign in (",", ";") if sign in first), None)
         return np.loadtxt(path, delimiter=delimiter, ndmin=2)
-    if path.suffix == ".safetensors":
-        with safe_open(path, framework="numpy") as tensors:
-            chosen = _chosen(path, list(tensors.keys()), name)
-            try:
-                return tensors.get_tensor(chosen)
-            except (TypeError, AttributeError) as error:  # bfloat16 or float8
-                raise ExternalError(f"{path}: {error}; {_CONVERT}") from None
-    found = np.load(path, mmap_mode="r", allow_pickle=False)
-    if not isinstance(found, np.lib.npyio.NpzFile):
-        return found
-    with found:
-        return found[_chosen(path, found.files, name)]
-
-
-def _chosen(path: Path, names: list[str], name: str) -> str:
-    if len(names) != 1 and name not in names:
-        raise ExternalError(
-            f"{path} holds {len(names)} arrays ({', '.join(sorted(names))}); leave one, or call "
-            f"it '{name}'"
-        )
-    return names[0] if len(names) == 1 else name
+    if path.suffix == ".npy":
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    tensors = path.suffix == ".safetensors"
+    opened: Any = safe_open(path, "numpy") if tensors else np.load(path, allow_pickle=False)
+    with opened as arrays:
+        names = sorted(arrays.keys())
+        if len(names) != 1 and name not in names:
+            raise ExternalError(
+                f"{path} holds {len(names)} arrays ({', '.join(names)}); leave one, or call it "
+                f"'{name}'"
+            )
+        chosen = names[0] if len(names) == 1 else name
+        if not tensors:
+            return arrays[chosen]
+        try:
+            return arrays.get_tensor(chosen)
+        except (TypeError, AttributeError) as error:  # bfloat16 or float8
+            raise ExternalError(f"{path}: {error}; {_CONVERT}") from None
 
 
 @contextmanager

@@ -37,16 +37,11 @@ class TrialIdentity(BaseModel):
 
 @dataclass(frozen=True)
 class Trial:
-    """The queries of a data set under one setting.
-
-    Attributes:
-        graph: makes its jobs.
-        setting: protocol, policy and seeds.
-        targets: the targets by name, each with the graph of the part of the suite that has it.
-    """
+    """The queries of a data set under one setting."""
 
     graph: JobGraph
     setting: Setting
+    # By name, each with the graph of the part of the suite that has it.
     targets: dict[str, tuple[JobGraph, Target]] = field(default_factory=dict)
 
     @property

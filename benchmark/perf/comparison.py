@@ -15,26 +15,17 @@ ROUNDS: dict[Size, int] = {"full": 3, "small": 2}
 
 @dataclass(frozen=True)
 class Comparison:
-    """Seconds per unit of work in the program's way and in another, round by round.
-
-    Attributes:
-        name: what is compared.
-        ours, other: what the two ways are.
-        unit: the work that the seconds are of.
-        kind: a ``speed-up`` is other / ours, an ``overhead`` ours / other.
-        wanted: the least speed-up, or the greatest overhead, that is aimed at.
-        facts: further measurements.
-    """
+    """Seconds per unit of work in the program's way and in another, round by round."""
 
     name: str
     ours: str
     other: str
     unit: str
-    kind: Kind
+    kind: Kind  # a speed-up is other / ours, an overhead ours / other
     ours_seconds: tuple[float, ...]
     other_seconds: tuple[float, ...]
-    wanted: float | None = None
-    facts: Mapping[str, float] = field(default_factory=dict)
+    wanted: float | None = None  # the least speed-up, or the greatest overhead
+    facts: Mapping[str, float] = field(default_factory=dict)  # further measurements
 
     @property
     def ratios(self) -> list[float]:

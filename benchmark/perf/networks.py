@@ -48,23 +48,16 @@ _PHOTOGRAPH = (500, 375)  # FLICKR-25K's usual size
 
 @dataclass(frozen=True)
 class Shape:
-    """What is measured on.
+    """What is measured on."""
 
-    Attributes:
-        backbones: with the speed-ups over the plain loop aimed at, in float32 and in bfloat16.
-        side, batch, steps: of crafting.
-        width, generated: of the generator, and its batch.
-        encoded: images.
-        transfer: side, steps and queries of the transfer matrix.
-    """
-
+    # With the speed-ups over the plain loop that are aimed at, in float32 and in bfloat16.
     backbones: dict[Backbone, tuple[float | None, float | None]]
     side: int
     batch: int
-    width: int
-    generated: int
-    encoded: int
-    transfer: tuple[int, int, int]
+    width: int  # of the generator
+    generated: int  # its batch
+    encoded: int  # images
+    transfer: tuple[int, int, int]  # side, steps and queries of the transfer matrix
     steps: int = 2
 
 
@@ -181,10 +174,8 @@ def crafting(size: Size, device: torch.device) -> Iterator[Comparison]:
 def generation(size: Size, device: torch.device) -> Iterator[Comparison]:
     """Yield one generator pass against DHTA at its published number of steps."""
     shape, backbone = SHAPES[size], next(iter(SHAPES[size].backbones))
-    scene, count = (
-        Scene(backbone, shape.side, shape.generated, shape.steps, device),
-        shape.generated,
-    )
+    count = shape.generated
+    scene = Scene(backbone, shape.side, count, shape.steps, device)
     with seeded(0, "perf/generator"):
         network = Generator(shape.side, shape.width).eval().requires_grad_(False).to(device)
     semantics = torch.zeros(count, SEMANTIC_WIDTH, device=device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -49,75 +50,62 @@ CASES: dict[Size, tuple[Case, ...]] = {
 }
 
 
-class Problem:
-    """Random codes as uneven as those of a trained hasher, and sparse labels."""
-
-    def __init__(self, case: Case) -> None:
-        draws = generator(0, f"perf/{case.name}")
-        lean = draws.uniform(0.3, 0.7, case.bits)  # bits of real hashers are not balanced
-        self.codes, self.database = (
-            np.where(draws.random((n, case.bits), dtype=np.float32) < lean, 1, -1).astype(np.int8)
-            for n in (case.queries, case.database)
-        )
-        share = _LABELS_EACH / case.classes
-        self.targets, self.own, self.labels = (
-            (draws.random((n, case.classes), dtype=np.float32) < share).astype(np.uint8)
-            for n in (case.queries, case.queries, case.database)
-        )
-
-    def expected(self) -> float:
-        """Return t-MAP, packing included."""
-        return mean_average_precision(self.codes, self.database, self.targets, self.labels)
-
-    def stable(self) -> Array:
-        """Return the AP of each query with ties in database order."""
-        return average_precisions(
-            self.codes, self.database, self.targets, self.labels, ties="stable"
-        )
-
-    def plain(self, count: int) -> tuple[Array, Array, Array, Array]:
-        """Return the first queries and the database as :func:`plain_ap` takes them."""
-        codes, targets = (
-            self.codes[:count].astype(np.float32),
-            self.targets[:count].astype(np.int64),
-        )
-        return codes, self.database.astype(np.float32), targets, self.labels.astype(np.int64)
-
-    def together(self) -> float:
-        """Return the sum of t-MAP and MAP from one pass."""
-        found = rank(self.codes, self.database, [self.targets, self.own], self.labels, stable=False)
-        return sum(float(expected_ap(found.items, hits).mean()) for hits in found.hits)
-
-
 def ranking(size: Size, device: torch.device) -> Iterator[Comparison]:  # noqa: ARG001 - on the CPU
     """Yield the comparisons of every data set's size."""
     for case in CASES[size]:
-        problem, rounds, n = Problem(case), ROUNDS[size], case.queries
-        plain = problem.plain(case.sampled)
-        usual = Way(
-            "one query after the other by NumPy's argsort, integer labels, "
-            f"{case.sampled} of {n} queries; its products of codes use all threads, the rest one",
-            lambda plain=plain: plain_ap(*plain),  # type: ignore[misc]
-            case.sampled,
-        )
-        error = np.abs(problem.stable()[: case.sampled] - plain_ap(*plain, sort="stable")).max()
-        runs = (
-            ("expected", problem.expected, case.expected),
-            ("stable", problem.stable, case.stable),
-        )
-        for ties, run, aim in runs:
-            ours = Way("mean_average_precision on all threads, packing included", run, n)
-            name = f"ranking, {case.name}, {ties} t-MAP"
-            one = compare(name, ours, usual, rounds, "query", "speed-up", aim)
-            pair = 1e9 * min(one.ours_seconds) / case.database
-            yield replace(
-                one, facts={"largest error of the stable AP": float(error), "ns a pair": pair}
-            )
-        both = Way("both from one pass", problem.together, n)
-        alone = Way("t-MAP alone", problem.expected, n)
-        name = f"ranking, {case.name}, t-MAP and MAP"
-        one = compare(name, both, alone, rounds, "query", "overhead", case.together)
-        yield replace(one, facts={"GiB of extra memory": _extra_bytes(problem) / 2**30})
+        yield from _compared(case, ROUNDS[size])
+
+
+def _compared(case: Case, rounds: int) -> Iterator[Comparison]:
+    """Yield the comparisons on random codes, as uneven as trained ones, and sparse labels."""
+    n, count = case.queries, case.sampled
+    draws = generator(0, f"perf/{case.name}")
+    lean = draws.uniform(0.3, 0.7, case.bits)  # bits of real hashers are not balanced
+    codes, database = (
+        np.where(draws.random((rows, case.bits), dtype=np.float32) < lean, 1, -1).astype(np.int8)
+        for rows in (n, case.database)
+    )
+    share = _LABELS_EACH / case.classes
+    targets, own, labels = (
+        (draws.random((rows, case.classes), dtype=np.float32) < share).astype(np.uint8)
+        for rows in (n, n, case.database)
+    )
+    floats = codes[:count].astype(np.float32), database.astype(np.float32)
+    plain = functools.partial(
+        plain_ap, *floats, targets[:count].astype(np.int64), labels.astype(np.int64)
+    )
+    expected = functools.partial(mean_average_precision, codes, database, targets, labels)
+    stable = functools.partial(average_precisions, codes, database, targets, labels, ties="stable")
+
+    def together() -> float:
+        found = rank(codes, database, [targets, own], labels, stable=False)
+        return sum(float(expected_ap(found.items, hits).mean()) for hits in found.hits)
+
+    usual = Way(
+        "one query after the other by NumPy's argsort, integer labels, "
+        f"{count} of {n} queries; its products of codes use all threads, the rest one",
+        plain,
+        count,
+    )
+    error = float(np.abs(stable()[:count] - plain(sort="stable")).max())
+    for ties, run, aim in (("expected", expected, case.expected), ("stable", stable, case.stable)):
+        ours = Way("mean_average_precision on all threads, packing included", run, n)
+        name = f"ranking, {case.name}, {ties} t-MAP"
+        one = compare(name, ours, usual, rounds, "query", "speed-up", aim)
+        pair = 1e9 * min(one.ours_seconds) / case.database
+        facts = {"largest error of the stable AP": error, "ns a pair": pair}
+        yield replace(one, facts=facts)
+    both, alone = Way("both from one pass", together, n), Way("t-MAP alone", expected, n)
+    name = f"ranking, {case.name}, t-MAP and MAP"
+    one = compare(name, both, alone, rounds, "query", "overhead", case.together)
+    tracemalloc.start()
+    try:
+        together()
+        stable()
+        extra = tracemalloc.get_traced_memory()[1]  # on top of the arguments
+    finally:
+        tracemalloc.stop()
+    yield replace(one, facts={"GiB of extra memory": extra / 2**30})
 
 
 def plain_ap(
@@ -141,14 +129,3 @@ def plain_ap(
         ranks = np.flatnonzero(relevant[order]) + 1
         found.append(float((np.arange(1, len(ranks) + 1) / ranks).mean()) if len(ranks) else 0.0)
     return found
-
-
-def _extra_bytes(problem: Problem) -> int:
-    """Return the most memory that both metrics allocate on top of their arguments."""
-    tracemalloc.start()
-    try:
-        problem.together()
-        problem.stable()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from hashattack import datasets
-from hashattack.benchmark.store.files import stamp
+from hashattack.benchmark.store.files import Memo, stamp
 from hashattack.benchmark.store.folder import holder_of
-from hashattack.benchmark.store.files import Memo
 from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.datasets.base import DatasetSpec
 from hashattack.datasets.errors import UserError

@@ -15,8 +15,8 @@ from hashattack.attacks.protocols import PROTOCOLS
 from hashattack.benchmark.columns import COLUMNS, names_of
 from hashattack.benchmark.pipeline import IN_ROW
 from hashattack.benchmark.progress.events import last_run
-from hashattack.benchmark.store.keys import canonical
 from hashattack.benchmark.store.files import read_json, write_json
+from hashattack.benchmark.store.keys import canonical
 from hashattack.benchmark.store.store import Arrays, JobRef, Store
 from hashattack.datasets.errors import UserError
 

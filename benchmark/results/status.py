@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hashattack.benchmark.results.manifest import read_manifest
-from hashattack.benchmark.store.folder import current_run, described, progress_file
-from hashattack.benchmark.store.folder import holder_of
 from hashattack.benchmark.pipeline import STAGES
-from hashattack.benchmark.store.files import read_json
-from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.benchmark.progress.events import last_run
+from hashattack.benchmark.results.manifest import read_manifest
+from hashattack.benchmark.store.files import read_json
+from hashattack.benchmark.store.folder import current_run, described, holder_of, progress_file
+from hashattack.benchmark.store.store import JobRef, Store
 
 _LOG_LINES = 5
 

@@ -98,7 +98,7 @@ class ListedData(DatasetSpec):
             absent = [
                 f"no split lists in {self.folder.resolve()} (train_img.txt and train_label.txt, "
                 "test_…, database_…; or train.txt … with lines 'path 0 1 0'; or train.csv …); "
-                f"{self.remedy}"
+                f"{self.remedy.format(name=self.name)}"
             ]
         try:
             lists = dict(zip(lists, aligned(list(lists.values())), strict=True))
@@ -228,7 +228,7 @@ class PublishedData(ListedData):
 
     remedy: ClassVar[str] = (
         "name the folder with --data-root, or make the lists from the official files with "
-        "'make-lists'"
+        "'make-lists {name}'"
     )
 
 

@@ -116,8 +116,7 @@ class GeneratorCrafting(Crafting, TrainingSchedule):
         """Load PrototypeNet and the generator once, frozen, on the hasher's device and dtype."""
         hasher = knowledge.hasher
         weight = next(hasher.parameters())
-        classes = knowledge.train.labels.shape[1]
-        prototypes = restore(knowledge.fitted["target_code"], classes, hasher.bits).to(weight)
+        prototypes = restore(knowledge, knowledge.train.labels.shape[1]).to(weight)
         state = knowledge.fitted["crafting"]
         with torch.device("meta"):
             generator = self.generator(side_of(state))

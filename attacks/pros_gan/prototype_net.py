@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss, softplus
 
-from hashattack.attacks.base import Arrays, AttackError, Fitted, Journal, Knowledge, TargetCode
+from hashattack.attacks.base import AttackError, Fitted, Journal, Knowledge, TargetCode
 from hashattack.attacks.protocols import PoolName, Reduction
 from hashattack.datasets.base import IntArray, UInt8Array
 from hashattack.datasets.draws import label_rows
@@ -47,12 +47,13 @@ class PrototypeNet(nn.Module):
         return semantic, torch.tanh(self.code(semantic)), torch.sigmoid(self.label(semantic))
 
 
-def restore(arrays: Arrays, classes: int, bits: int) -> PrototypeNet:
-    """Return a trained network, frozen.
+def restore(knowledge: Knowledge, classes: int) -> PrototypeNet:
+    """Return the network that the attack's target-code rule learnt, frozen.
 
     Raises:
         AttackError: it was trained for another number of classes or another code length.
     """
+    arrays, bits = knowledge.fitted["target_code"], knowledge.hasher.bits
     found = arrays["body.0.weight"].shape[1], arrays["code.weight"].shape[0]
     if found != (classes, bits):
         raise AttackError(
@@ -109,7 +110,7 @@ class PrototypeCode(TargetCode):
                 f"{np.flatnonzero(targets[row]).tolist()} of query {row}: PrototypeNet cannot know "
                 "them; choose another policy or a larger training set"
             )
-        network = restore(knowledge.fitted["target_code"], targets.shape[1], knowledge.hasher.bits)
+        network = restore(knowledge, targets.shape[1])
         return sign_codes(network(torch.from_numpy(targets).float())[1])
 
     def fit(

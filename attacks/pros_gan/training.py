@@ -79,8 +79,7 @@ class TrainingData:
         rows, counts = rows[known], counts[known]
         shares = counts if drawn_by == "images" else np.ones(len(rows))
         labels = torch.from_numpy(rows).float()
-        prototypes = restore(knowledge.fitted["target_code"], rows.shape[1], knowledge.hasher.bits)
-        semantics, outputs, _ = prototypes(labels)
+        semantics, outputs, _ = restore(knowledge, rows.shape[1])(labels)
         return cls(
             images=knowledge.train_images,
             labels=knowledge.train.labels,

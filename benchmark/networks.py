@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -146,3 +147,9 @@ def synchronise(device: torch.device) -> None:
     """Wait until the device has finished its work, so that clock times are true."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def clock(device: torch.device) -> float:
+    """Return the time in seconds, after the device has finished its work."""
+    synchronise(device)
+    return time.perf_counter()

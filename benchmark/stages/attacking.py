@@ -9,17 +9,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from hashattack.attacks.base import Attack, Part
+from hashattack.attacks.base import Attack, Batch, Part, Perturb
 from hashattack.attacks.protocols import PoolName
+from hashattack.benchmark.audit import copied
 from hashattack.benchmark.jobs import Compute, Context, OnData, Output, Work, implements
-from hashattack.benchmark.networks import first_batch
+from hashattack.benchmark.networks import batches, clock, first_batch
 from hashattack.benchmark.pipeline import STAGES
 from hashattack.benchmark.stages.attacker import FITTED_ROLES, attacker_view
-from hashattack.benchmark.stages.crafting import Assignment, Clock, craft_images
-from hashattack.datasets.base import RetrievalData, UInt8Array
+from hashattack.datasets.base import IntArray, RetrievalData, UInt8Array
 from hashattack.datasets.draws import Policy, draw_targets, eligible_rows
 from hashattack.targets.hasher import TargetSpec
+
+_LEAST = 0.5  # seconds of preparation that count: less depends on how busy the machine is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,31 +124,68 @@ def _passes(task: Craft, _: RetrievalData) -> Work | None:
     work=_passes,
 )
 def craft(task: Craft, context: Context) -> Output:
-    """Store ``images`` float ``[q, 3, S, S]`` or ``codes`` int8 ``[q, K]``."""
-    attack, crafting, data = task.attack, task.attack.crafting, task.data(context)
+    """Store ``images`` float ``[q, 3, S, S]`` or ``codes`` int8 ``[q, K]``.
+
+    ``fit_seconds`` is what the parts took to learn, and what the attack does before the first query
+    (look codes up, load weights, warm up) if that takes half a second or more. An attack with
+    networks of its own warms up on training images, so that memory is allocated and kernels are
+    chosen; an optimiser takes so many steps that the first one hardly counts.
+
+    Raises:
+        InvalidAttackError: the attack read hidden labels, changed the hasher or returned no tensor.
+    """
+    attack, crafting, data, seed = task.attack, task.attack.crafting, task.data(context), task.seed
     targets = np.zeros((task.n_queries, len(data.classes)), dtype=np.uint8)
     if "targets" in context.inputs:
         targets = context.arrays("targets")["targets"]
     learnt = sum(context.data(role)["seconds"] for role in FITTED_ROLES if role in context.inputs)
-    rows, clock = np.arange(task.n_queries), Clock(context.device)
+    row: dict[str, float] = {}
     with attacker_view(data, task.source, task.compute, context) as knowledge:
+        pixels, rows, _ = first_batch(data.train.images, task.compute, context)
         if attack.needs_source:  # pays for the device and its kernels before any clock runs
-            pixels = first_batch(data.train.images, task.compute, context)[0].requires_grad_()
-            torch.autograd.grad(knowledge.hasher(pixels).sum(), pixels)
-        codes = clock.prepare(lambda: attack.target_codes(knowledge, targets, rows, task.seed))
-        if crafting is None and codes is not None:
-            arrays, row = {"codes": codes.numpy().copy()}, {}
-        else:
-            train, known = knowledge.train, None if codes is None else knowledge.train.codes
-            warm_up = Assignment(data.train.images, train.labels, known, task.seed + 1)
-            steps = attack.needs_source and not (crafting and crafting.learns)
-            images, seconds = craft_images(
-                clock.prepare(lambda: attack.ready(knowledge)),
-                Assignment(data.query.images, targets, codes, task.seed),
-                None if steps else warm_up,
-                task.compute,
-                context,
-                clock,
-            )
-            arrays, row = {"images": images}, {"seconds_per_image": seconds}
-    return Output(arrays, {"fit_seconds": learnt + clock.fit_seconds, **row})
+            leaf = pixels.clone().requires_grad_()
+            torch.autograd.grad(knowledge.hasher(leaf).sum(), leaf)
+        began = clock(context.device)
+        codes = attack.target_codes(knowledge, targets, np.arange(task.n_queries), seed)
+        perturb = None if crafting is None else attack.ready(knowledge)
+        preparation = clock(context.device) - began
+        if perturb is not None:
+            warm_up = 0.0
+            if not attack.needs_source or (crafting is not None and crafting.learns):
+                train, known = knowledge.train, None if codes is None else knowledge.train.codes
+                batch = _batch(pixels, rows, train.labels, known, seed + 1)
+                warm_up = _timed(perturb, batch)[1]
+            crafted, seconds = [], []
+            queries = batches(data.query.images, task.n_queries, task.compute, context)
+            for pixels, rows, count in queries:
+                answer, took = _timed(perturb, _batch(pixels, rows, targets, codes, seed))
+                crafted.append(copied(answer)[:count].to(pixels.dtype).cpu())
+                seconds.append(took)
+            preparation += max(0.0, warm_up - seconds[0])
+            # The rows that pad the last batch took their time too.
+            row["seconds_per_image"] = sum(seconds) / (len(seconds) * len(pixels))
+    row["fit_seconds"] = learnt + (round(preparation, 1) if preparation >= _LEAST else 0.0)
+    if perturb is not None:
+        return Output({"images": torch.cat(crafted).numpy()}, row)
+    assert codes is not None  # an attack has a crafting or a target-code rule
+    return Output({"codes": codes.numpy().copy()}, row)
+
+
+def _timed(perturb: Perturb, batch: Batch) -> tuple[Tensor, float]:
+    """Return what an attack makes of a batch, and the seconds that it takes."""
+    began = clock(batch.images.device)
+    answer = perturb(batch)
+    return answer, clock(batch.images.device) - began
+
+
+def _batch(
+    pixels: Tensor, rows: IntArray, targets: UInt8Array, codes: Tensor | None, seed: int
+) -> Batch:
+    """Return some rows as an attack is given them, of the target labels and codes of all rows."""
+    return Batch(
+        images=pixels,
+        codes=None if codes is None else codes[rows].to(pixels.device),
+        targets=torch.from_numpy(targets[rows]).to(pixels.device),
+        rows=rows,
+        seed=seed,
+    )

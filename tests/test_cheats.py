@@ -16,6 +16,7 @@ import yaml
 from joblib.externals.loky.cloudpickle_wrapper import dumps
 
 from hashattack.attacks.gradient import ProjectedGradient
+from hashattack.benchmark.audit import InvalidAttackError
 from hashattack.benchmark.engines.base import cpu_slots
 from hashattack.benchmark.engines.local import LocalEngine
 from hashattack.benchmark.plan.plan import make_plan
@@ -230,7 +231,7 @@ def test_a_plan_has_no_labels(cache: Path) -> None:
     plan = make_plan(small_suite(), cache)
     (data,) = plan.data.values()
     assert [len(data.train), len(data.query), len(data.database)] == [120, 24, 240]
-    with pytest.raises(DatasetError, match="no labels of the query split"):
+    with pytest.raises(InvalidAttackError, match="the queries' labels"):
         _ = data.query.labels
 
 

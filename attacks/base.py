@@ -247,13 +247,23 @@ class Attack:
     def target_codes(
         self, knowledge: Knowledge, targets: UInt8Array, rows: IntArray, seed: int
     ) -> Tensor | None:
-        """Return the checked target codes int8 ``[n, K]``, or None without a rule."""
+        """Return the target codes int8 ``[n, K]``, or None without a rule.
+
+        Raises:
+            AttackError: they are no codes, or cannot be stored.
+        """
         if self.target_code is None:
             return None
         codes = self.target_code.codes(knowledge, targets, rows, seed)
-        wanted = (len(targets), knowledge.hasher.bits)
-        if tuple(codes.shape) != wanted or not bool((codes.abs() == 1).all()):
-            raise AttackError(f"{self.id}: target codes must be {wanted} values of -1 or +1")
+        found, wanted, fault = tuple(np.shape(codes)), (len(targets), knowledge.hasher.bits), ""
+        if not isinstance(codes, Tensor) or found != wanted:
+            fault = f"are a {type(codes).__name__} {found}, not a Tensor {wanted}"
+        elif len(others := codes[codes.double().abs() != 1]):
+            fault = f"contain {others[0]:g}, not only -1 and +1"
+        elif codes.requires_grad:
+            fault = "require a gradient, so that none can be stored"
+        if fault:
+            raise AttackError(f"{self.id}: its target codes {fault}")
         return codes
 
     def ready(self, knowledge: Knowledge) -> Perturb:

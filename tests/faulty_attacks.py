@@ -49,16 +49,16 @@ FAULTS = {
         "declaration",
         "it cannot be sent to a worker: it raises TypeError: cannot pickle '_thread.lock' object",
     ),
-    "zero in a code": (names("codes * 0"), "run", "its target codes contain 0, not only"),
+    "zero in a code": (names("codes * 0"), "run", "faulty: its target codes contain 0, not only"),
     "half a code": (
         names("codes[:, :6]"),
         "run",
-        r"its target codes are a Tensor \(6, 6\), not a Tensor \(6, 12\)",
+        r"faulty: its target codes are a Tensor \(6, 6\), not a Tensor \(6, 12\)",
     ),
     "no tensor for codes": (
         names("codes.numpy()"),
         "run",
-        r"its target codes are a ndarray \(6, 12\), not a Tensor \(6, 12\)",
+        r"faulty: its target codes are a ndarray \(6, 12\), not a Tensor \(6, 12\)",
     ),
     "grey": (
         crafts("return out[:, :1]"),
@@ -78,7 +78,7 @@ FAULTS = {
     "codes that lead back": (
         names("codes.float().requires_grad_()"),
         "run",
-        r"its target codes require a gradient",
+        r"faulty: its target codes require a gradient",
     ),
     "a fit that returns two": (
         learns("return {}, {}"),

@@ -88,7 +88,7 @@ CHANGES = {
         "        return nn.Seq",
         "        torch.seed()\n        return nn.Seq",
     ),
-    ("run", "its target codes are a Tensor (1, 12), not a Tensor (6, 12)"): (
+    ("run", "First: its target codes are a Tensor (1, 12), not a Tensor (6, 12)"): (
         ".expand(len(rows), -1)",
         "",
     ),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
 from unittest.mock import patch
@@ -47,33 +48,19 @@ _OTHER_SEED = SEED + 999_983  # further away than what an attack may add to a se
 
 @dataclass(frozen=True)
 class Run:
-    """What came of running an attack on all queries.
+    """What came of running an attack on all queries; a code-only attack has no images."""
 
-    Attributes:
-        seen: what it was shown, with what its parts learnt.
-        codes: its target codes ``[q, K]``.
-        batch: what was perturbed.
-        perturb: its crafting; None for a code-only attack.
-        images: what it made ``[q, 3, S, S]``; none for a code-only attack.
-        moved: the global random states that moved.
-        draws: (seed, purpose, row) of its random draws.
-    """
-
-    seen: Knowledge
-    codes: Tensor | None
+    seen: Knowledge  # with what its parts learnt
+    codes: Tensor | None  # target codes [q, K]
     batch: Batch
     perturb: Perturb | None
-    images: Tensor
-    moved: list[str]
-    draws: set[tuple[Any, ...]]
+    images: Tensor  # [q, 3, S, S]
+    moved: list[str]  # global random states
+    draws: set[tuple[Any, ...]]  # (seed, purpose, row)
 
 
 class Trial:
-    """An attack under a protocol, run with few steps in a small world.
-
-    Raises:
-        CheckFailedError: ``build`` returns no attack.
-    """
+    """An attack under a protocol, run with few steps in a small world."""
 
     def __init__(
         self, build: Callable[[Protocol], Attack], protocol: Protocol, world: World
@@ -102,35 +89,19 @@ class Trial:
         recorded = patch.object(seeds, "derive", wraps=seeds.derive)
         with global_random_states(chance) as moved, recorded as derive:
             seen = learn(self.attack, seen, seed=seed)
-            codes = self.target_codes(seen, ROWS, seed)
+            codes = self.attack.target_codes(seen, self.world.targets[ROWS], ROWS + 0, seed)
             batch = self.world.batch(ROWS, codes, dtype, seed)
             perturb = None if self.attack.code_only else self.attack.ready(seen)
             images = torch.empty(0) if perturb is None else perturbed(perturb, batch)
             draws = {call.args for call in derive.call_args_list}
             return Run(seen, codes, batch, perturb, images, moved(), draws)
 
-    def target_codes(self, seen: Knowledge, rows: IntArray, seed: int = SEED) -> Tensor | None:
-        """Return the target codes ``[len(rows), K]`` of queries that are asked for together."""
-        rule = self.attack.target_code
-        if rule is None:
-            return None
-        codes: Any = rule.codes(seen, self.world.targets[rows], rows + 0, seed)
-        found, wanted = tuple(np.shape(codes)), (len(rows), seen.hasher.bits)
-        if not isinstance(codes, Tensor) or found != wanted:
-            kind = type(codes).__name__
-            raise StopChecksError(f"its target codes are a {kind} {found}, not a Tensor {wanted}")
-        if others := sorted(set(codes.double().flatten().tolist()) - {-1.0, 1.0}):
-            raise StopChecksError(f"its target codes contain {others[0]:g}, not only -1 and +1")
-        if codes.requires_grad:
-            raise StopChecksError("its target codes require a gradient, so that none can be stored")
-        return codes
-
     def exact_codes(self, rows: IntArray) -> Tensor:
         """Return the target codes of queries that are asked for together, all else as before."""
         fitted = self.run(torch.float64).seen.fitted
         with global_random_states(0):
             seen = replace(self.world.seen(self.protocol, torch.float64), fitted=fitted)
-            codes = self.target_codes(seen, rows)
+            codes = self.attack.target_codes(seen, self.world.targets[rows], rows + 0, SEED)
             return torch.empty(len(rows), 0) if codes is None else codes
 
     def exact_images(self, rows: IntArray = ROWS, size: int = QUERIES) -> Tensor:
@@ -209,16 +180,23 @@ def check_run(trial: Trial) -> None:
     trial.run()
 
 
+@contextmanager
+def _audited() -> Iterator[None]:
+    """Turn what the audit of a run raises into a failure after which other checks go on."""
+    try:
+        yield
+    except audit.InvalidAttackError as error:
+        raise CheckFailedError(str(error)) from None
+
+
 def check_images(trial: Trial) -> None:
     """Its images are finite, of the queries' number type, in [0, 1] and within its budget."""
     images, clean = trial.run().images, trial.world.batch(ROWS, None, torch.float32).images
     require(images.dtype == clean.dtype, f"its images are {images.dtype}, queries {clean.dtype}")
-    try:
+    with _audited():
         audit.check_images(images, tuple(clean.shape))
         most = float(audit.distortions(clean, images)["linf"].max())
         audit.check_budget({"linf": most}, trial.attack.epsilon)
-    except audit.InvalidAttackError as error:
-        raise CheckFailedError(str(error)) from None
 
 
 def check_zero_budget(trial: Trial) -> None:
@@ -238,10 +216,8 @@ def check_zero_budget(trial: Trial) -> None:
 def check_hasher(trial: Trial) -> None:
     """It leaves the hasher as it was."""
     fresh = trial.world.seen(trial.protocol, torch.float32).hasher
-    try:
+    with _audited():
         check_unchanged(trial.run().seen.hasher, fresh)
-    except audit.InvalidAttackError as error:
-        raise CheckFailedError(str(error)) from None
 
 
 def check_inputs(trial: Trial) -> None:

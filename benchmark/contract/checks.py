@@ -40,19 +40,12 @@ class NotCheckedError(UserError):
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome of one check.
+    """The outcome of one check."""
 
-    Attributes:
-        subject: what was checked, like ``squared (paper, paper-literal)``.
-        check: the check's name, like ``batch_size``.
-        status: ``note`` is a pass with something to know.
-        message: what holds, is worth knowing, was measured, or why it was not checked.
-    """
-
-    subject: str
-    check: str
-    status: Literal["passed", "note", "failed", "skipped"]
-    message: str
+    subject: str  # what was checked, like "squared (paper, paper-literal)"
+    check: str  # like "batch"
+    status: Literal["passed", "note", "failed", "skipped"]  # a note is a pass
+    message: str  # what holds, is worth knowing, was measured, or why it was not checked
 
 
 def run_checks(
@@ -61,13 +54,9 @@ def run_checks(
     checks: Sequence[Callable[[T], str | None]],
     files: Collection[str] = (),
 ) -> Iterator[Result]:
-    """Yield the result of every check, skipping the rest where one stops them.
+    """Yield the result of every check in order, skipping the rest where one stops them.
 
-    Args:
-        name: the subject's name in results.
-        subject: what the checks take.
-        checks: in this order.
-        files: the plug-in's source files; an exception is reported with its line there.
+    An exception is reported with its line in ``files``, the plug-in's sources.
     """
     stopped_by = ""
     for check in checks:

@@ -24,24 +24,19 @@ from hashattack.datasets.errors import UserError
 
 def declared(module: ModuleType) -> tuple[list[Entry], list[type[Any]]]:
     """Return the attacks, and the classes of other parts, that a module itself declares."""
-
-    def own(thing: Any) -> bool:
-        return getattr(thing, "__module__", None) == module.__name__
-
-    values = list(vars(module).values())
-    classes = [
-        cls
-        for cls in values
-        if inspect.isclass(cls)
-        and issubclass(cls, (TargetCode, *PART_CHECKS))
-        and own(cls)
-        and not inspect.isabstract(cls)
-        and (
-            issubclass(cls, TargetCode)
-            or (issubclass(cls, tuple(PART_CHECKS)) and "name" in vars(cls))
-        )
-    ]
-    return [one for one in values if isinstance(one, Entry) and own(one.build)], classes
+    entries: list[Entry] = []
+    parts: list[type[Any]] = []
+    for value in vars(module).values():
+        made_by = value.build if isinstance(value, Entry) else value
+        if getattr(made_by, "__module__", None) != module.__name__:
+            continue  # imported
+        if isinstance(value, Entry):
+            entries.append(value)
+        elif inspect.isclass(value) and not inspect.isabstract(value):
+            named = issubclass(value, tuple(PART_CHECKS)) and "name" in vars(value)
+            if named or issubclass(value, TargetCode):
+                parts.append(value)
+    return entries, parts
 
 
 def refuse_undeclared(module: ModuleType) -> None:
@@ -110,13 +105,7 @@ def check_part(cls: type[Any], world: World, cache: Path) -> Iterator[Result]:
 
 
 def check_module(module: ModuleType, world: World, cache: Path) -> Iterator[Result]:
-    """Yield the results of all that a module declares.
-
-    Args:
-        module: of a plug-in.
-        world: where attacks are run.
-        cache: where data sets are built.
-    """
+    """Yield the results of all that a module declares; data sets are built in the cache folder."""
     entries, parts = declared(module)
     used = set()  # rules that are checked as parts of attacks
     for entry in entries:

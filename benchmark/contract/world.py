@@ -138,7 +138,7 @@ def global_random_states(seed: int) -> Iterator[Callable[[], list[str]]]:
             "python": random.getstate(),
         }
 
-    before = np.random.get_state(), random.getstate()  # noqa: NPY002
+    before = states()
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         np.random.seed(seed)  # noqa: NPY002
@@ -147,8 +147,8 @@ def global_random_states(seed: int) -> Iterator[Callable[[], list[str]]]:
         try:
             yield lambda: [name for name, state in states().items() if state != begun[name]]
         finally:
-            np.random.set_state(before[0])  # noqa: NPY002
-            random.setstate(before[1])
+            np.random.set_state(pickle.loads(before["numpy"]))  # noqa: NPY002
+            random.setstate(before["python"])
 
 
 class MemoryJournal:

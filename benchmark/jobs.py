@@ -94,7 +94,7 @@ class Context:
         """Return the verified tensors of an input job."""
         return self.store.arrays(self.inputs[role])
 
-    def data(self, role: str) -> Mapping[str, Any]:
+    def recorded(self, role: str) -> Mapping[str, Any]:
         """Return the numbers that an input job recorded."""
         return dict((self.store.record(self.inputs[role]) or {"data": {}})["data"])
 

@@ -138,7 +138,8 @@ def craft(task: Craft, context: Context) -> Output:
     targets = np.zeros((task.n_queries, len(data.classes)), dtype=np.uint8)
     if "targets" in context.inputs:
         targets = context.arrays("targets")["targets"]
-    learnt = sum(context.data(role)["seconds"] for role in FITTED_ROLES if role in context.inputs)
+    fits = [role for role in FITTED_ROLES if role in context.inputs]
+    learnt = sum(context.recorded(role)["seconds"] for role in fits)
     row: dict[str, float] = {}
     with attacker_view(data, task.source, task.compute, context) as knowledge:
         pixels, rows, _ = first_batch(data.train.images, task.compute, context)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
+import math
 import statistics
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -11,26 +14,66 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hashattack.benchmark.engines.base import Function, Slot
+from hashattack.benchmark.engines.base import HARNESS, Engine, Function, Slot
 from hashattack.benchmark.jobs import Job
-from hashattack.benchmark.schedule.attempts import Attempt, place
-from hashattack.benchmark.schedule.loop import critical_path
-from hashattack.benchmark.schedule.simulation import SimulatedRun, lower_bound, simulate
+from hashattack.benchmark.schedule.attempts import Attempt, critical_path, place
+from hashattack.benchmark.schedule.execution import JobRecords
+from hashattack.benchmark.schedule.loop import Loop
+from hashattack.benchmark.schedule.simulation import lower_bound, simulate
 from tests.graphs import Dummy, graph, random_graph, shared_slots
 
 
-class Witness(SimulatedRun):
-    """Remembers when each job ran, and where."""
+class VirtualRun(Engine, JobRecords):
+    """An engine without workers, and the records of its jobs: each takes its virtual seconds."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.spans: dict[str, tuple[float, float, Slot]] = {}
+    def __init__(self, slots: Sequence[Slot], seconds: Mapping[str, float]) -> None:
+        self._slots = {slot.name: slot for slot in slots}
+        self._seconds = seconds
+        self._clock = 0.0
+        self._running: list[tuple[float, int, str, Future[Any]]] = []  # a heap by end
+        self._ended: set[str] = set()
+        self.spans: dict[str, tuple[float, float, str]] = {}
 
-    def submit(self, slot: str, function: Function, /, **arguments: Any) -> Future[Any]:
-        job: Job = arguments["job"]
-        began = self.now()
-        self.spans[job.key] = (began, began + self._seconds[job.key], self._slots[slot])
-        return super().submit(slot, function, **arguments)
+    def slots(self) -> Mapping[str, Slot]:
+        return self._slots
+
+    def submit(
+        self, slot: str, function: Function, /, *, isolation: str = HARNESS, **arguments: Any
+    ) -> Future[Any]:
+        key, future = arguments["job"].key, Future[Any]()
+        self.spans[key] = (self._clock, self._clock + self._seconds[key], slot)
+        heapq.heappush(self._running, (self.spans[key][1], len(self.spans), key, future))
+        return future
+
+    def wait(self, futures: Collection[Future[Any]], timeout: float) -> Collection[Future[Any]]:
+        if not self._running:
+            return ()
+        self._clock, _, key, future = heapq.heappop(self._running)
+        self._ended.add(key)
+        future.set_result({"status": "ok", "reason": ""})
+        return (future,)
+
+    def now(self) -> float:
+        return self._clock
+
+    def replace(self, slot: str) -> None: ...
+
+    def close(self) -> None: ...
+
+    def known_status(self, job: Job) -> None:
+        return None
+
+    def call(self, job: Job, torch_device: str) -> tuple[Function, dict[str, Any]]:
+        return dict, {"job": job}
+
+    def tries(self, job: Job) -> int:
+        return int(job.key in self.spans)
+
+    def finished(self, job: Job) -> bool:
+        return job.key in self._ended
+
+    def progress(self, job: Job) -> None:
+        return None
 
 
 @given(
@@ -48,26 +91,23 @@ def test_no_job_starts_early_shares_a_slot_or_a_device_it_needs_alone(
     seconds = {key: float(draws.uniform(1, 10)) for key in jobs}
     guesses = {key: value * float(draws.lognormal(0, 0.7)) for key, value in seconds.items()}
     slots = shared_slots(devices, sharing)
-    witness: list[Witness] = []
-
-    def engine(*arguments: Any) -> Witness:
-        witness.append(Witness(*arguments))
-        return witness[-1]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hashattack.benchmark.schedule.simulation.SimulatedRun", engine)
-        took = simulate(jobs, guesses, slots, actual=seconds)
-    spans = witness[0].spans
+    run = VirtualRun(slots, seconds)
+    Loop(jobs, guesses, engine=run, records=run, patience=math.inf).run()
+    took = simulate(jobs, guesses, slots, actual=seconds)
+    spans, by_name = run.spans, {slot.name: slot for slot in slots}
+    assert spans == took.spans, "a simulation is what the loop does"
     assert spans.keys() == jobs.keys()
     assert took.seconds == pytest.approx(max(end for _, end, _ in spans.values()))
     assert took.ratio >= 1 - 1e-9
     for key, job in jobs.items():
         began, ended, slot = spans[key]
+        device = by_name[slot].device
         assert all(spans[ref.key][1] <= began + 1e-9 for ref in job.inputs.values())
         for other, (start, end, place_) in spans.items():
             together = other != key and start < ended - 1e-9 and began < end - 1e-9
-            assert not (together and place_.name == slot.name)
-            assert not (together and job.resources.timed and place_.device == slot.device)
+            assert not (together and place_ == slot)
+            same_device = by_name[place_].device == device
+            assert not (together and job.resources.timed and same_device)
 
 
 def test_the_schedule_comes_close_to_the_bound_and_beats_first_in_first_out() -> None:

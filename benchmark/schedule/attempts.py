@@ -1,9 +1,10 @@
-"""Attempts at jobs: which ready job starts where, and how long it may show no progress."""
+"""Attempts at jobs: which job starts first and where, and how long it may show no progress."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 
 from hashattack.benchmark.engines.base import Slot
 from hashattack.benchmark.jobs import Job
@@ -78,6 +79,24 @@ class Attempt:
         return f"it showed no progress for {pause:.0f} s and was stopped"
 
 
+def dependencies(jobs: Mapping[str, Job]) -> TopologicalSorter[str]:
+    """Return a prepared sorter of the keys: a job is ready when its inputs are done."""
+    graph = {key: [ref.key for ref in job.inputs.values()] for key, job in jobs.items()}
+    sorter = TopologicalSorter(graph)
+    sorter.prepare()
+    return sorter
+
+
+def critical_path(jobs: Mapping[str, Job], seconds: Mapping[str, float]) -> dict[str, float]:
+    """Return for each job the seconds of the longest chain that starts with it."""
+    length = dict.fromkeys(jobs, 0.0)
+    for key in reversed(list(jobs)):  # jobs come inputs first
+        length[key] += seconds[key]
+        for ref in jobs[key].inputs.values():
+            length[ref.key] = max(length[ref.key], length[key])
+    return length
+
+
 @dataclass
 class _Device:
     """A device when jobs are placed."""
@@ -103,18 +122,11 @@ def place(
     running: Iterable[Attempt],
     now: float,
 ) -> list[tuple[Job, str]]:
-    """Return which job starts on which free slot.
+    """Return which of the ``jobs``, the most urgent first, starts on which free slot.
 
     A timed job gets its device alone. Where slots share a device and no device is free for the
     most urgent timed job, the one that is idle first is reserved for it; only jobs that end before
-    then may still start there.
-
-    Args:
-        jobs: that can start, the most urgent first.
-        seconds: that each is expected to take, by key.
-        slots: those with a live worker, by name.
-        running: the attempts that run now.
-        now: the engine's time.
+    then may still start there. ``seconds`` are estimates by key.
     """
     busy = {attempt.slot: attempt for attempt in running}
     by_name: dict[str, _Device] = {}

@@ -13,13 +13,12 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from graphlib import TopologicalSorter
 from typing import Any
 
 from hashattack.benchmark.engines.base import Engine, EngineError
 from hashattack.benchmark.jobs import Job
 from hashattack.benchmark.progress.events import Event, EventKind, Listener
-from hashattack.benchmark.schedule.attempts import Attempt, place
+from hashattack.benchmark.schedule.attempts import Attempt, critical_path, dependencies, place
 from hashattack.benchmark.schedule.execution import JobRecords
 from hashattack.benchmark.schedule.interrupts import RunStoppedError, StopRequest
 
@@ -57,29 +56,18 @@ class Loop:
         records: JobRecords,
         listeners: Sequence[Listener] = (),
         stop: StopRequest | None = None,
-        urgency: Mapping[str, float] | None = None,
         patience: float = 900.0,
     ) -> None:
-        """Prepare a run.
+        """Prepare a run of jobs by key, inputs first, that are expected to take some seconds.
 
-        Args:
-            jobs: by key, inputs before what needs them.
-            seconds: that each is expected to take.
-            engine: where they run.
-            records: of the run.
-            listeners: called with every event.
-            stop: what signals request, read every turn.
-            urgency: higher first. Default: the seconds of the longest chain a job starts.
-            patience: seconds a job may show no progress; longer where that is usual for it.
+        Every event goes to the listeners. A job may show no progress for ``patience`` seconds, or
+        longer where that is usual for it.
         """
         self._jobs, self._seconds = jobs, seconds
         self._engine, self._records, self._listeners = engine, records, listeners
         self._stop, self._patience = stop or StopRequest(), patience
-        self._urgency = urgency or critical_path(jobs, seconds)
-        self._graph = TopologicalSorter(
-            {key: [ref.key for ref in job.inputs.values()] for key, job in jobs.items()}
-        )
-        self._graph.prepare()
+        self._urgency = critical_path(jobs, seconds)
+        self._graph = dependencies(jobs)
         self._outcome = RunOutcome()
         self._unread: deque[str] = deque()  # jobs whose inputs have ended, records not read yet
         self._ready: list[Job] = []  # jobs that can start, the most urgent first
@@ -278,13 +266,3 @@ class Loop:
         if self._stop.at_once or not (self._running or self._answered):
             by_signal = "" if signal is None else f"{signal.name} stopped the run"
             raise RunStoppedError(self._fatal or by_signal, signal)
-
-
-def critical_path(jobs: Mapping[str, Job], seconds: Mapping[str, float]) -> dict[str, float]:
-    """Return for each job the seconds of the longest chain that starts with it."""
-    length = dict.fromkeys(jobs, 0.0)
-    for key in reversed(list(jobs)):  # jobs come inputs first
-        length[key] += seconds[key]
-        for ref in jobs[key].inputs.values():
-            length[ref.key] = max(length[ref.key], length[key])
-    return length

@@ -1,103 +1,34 @@
-"""A run in virtual time, by the loop that runs jobs, so that its schedule can be measured."""
+"""The schedule of a graph in virtual time, so that it can be measured before it runs."""
 
 from __future__ import annotations
 
 import heapq
-import math
+from bisect import insort
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from hashattack.benchmark.engines.base import HARNESS, Engine, Function, Slot
+from hashattack.benchmark.engines.base import Slot
 from hashattack.benchmark.jobs import Job
-from hashattack.benchmark.schedule.execution import JobRecords
-from hashattack.benchmark.schedule.loop import Loop, critical_path
+from hashattack.benchmark.schedule.attempts import Attempt, critical_path, dependencies, place
 
 
 @dataclass(frozen=True)
-class Makespan:
-    """How long a graph takes, in seconds, and a lower bound of it."""
+class Simulation:
+    """When and where jobs run, in seconds from the start, and a lower bound of the whole."""
 
-    seconds: float
+    spans: Mapping[str, tuple[float, float, str]]  # start, end and slot, by key
     bound: float
 
     @property
+    def seconds(self) -> float:
+        """Return the end of the last job."""
+        return max((end for _, end, _ in self.spans.values()), default=0.0)
+
+    @property
     def ratio(self) -> float:
-        """Return the makespan over its bound, 1 or more."""
+        """Return the seconds over their bound, 1 or more."""
         return self.seconds / self.bound if self.bound else 1.0
-
-
-class SimulatedRun(Engine, JobRecords):
-    """An engine without workers, and the records of its jobs: each takes its virtual seconds."""
-
-    def __init__(
-        self, slots: Iterable[Slot], seconds: Mapping[str, float], done: Collection[str] = ()
-    ) -> None:
-        """Take the slots, the seconds every job takes, and the jobs done before, by key."""
-        self._slots = {slot.name: slot for slot in slots}
-        self._seconds = seconds
-        self._cached = done
-        self._clock = 0.0
-        self._running: list[tuple[float, int, str, Future[Any]]] = []  # a heap by end
-        self._started: dict[str, int] = {}  # their numbers, by key
-        self._ended: set[str] = set()
-
-    def slots(self) -> Mapping[str, Slot]:
-        """Return all slots; none ever dies."""
-        return self._slots
-
-    def submit(
-        self, slot: str, function: Function, /, *, isolation: str = HARNESS, **arguments: Any
-    ) -> Future[Any]:
-        """Start a job."""
-        del slot, function, isolation
-        key, future = arguments["job"].key, Future[Any]()
-        number = self._started[key] = len(self._started)
-        heapq.heappush(self._running, (self._clock + self._seconds[key], number, key, future))
-        return future
-
-    def wait(self, futures: Collection[Future[Any]], timeout: float) -> Collection[Future[Any]]:
-        """Advance the clock to the end of the next job."""
-        del futures, timeout
-        if not self._running:
-            return ()
-        self._clock, _, key, future = heapq.heappop(self._running)
-        self._ended.add(key)
-        future.set_result({"status": "ok", "reason": ""})
-        return (future,)
-
-    def now(self) -> float:
-        """Return the virtual time in seconds."""
-        return self._clock
-
-    def replace(self, slot: str) -> None:
-        """Do nothing: no worker dies."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-    def known_status(self, job: Job) -> tuple[str, str] | None:
-        """Return whether a job was done before."""
-        return ("cached", "") if job.key in self._cached else None
-
-    def call(self, job: Job, torch_device: str) -> tuple[Function, dict[str, Any]]:
-        """Return a function that is not called, with the job."""
-        del torch_device
-        return dict, {"job": job}
-
-    def tries(self, job: Job) -> int:
-        """Return 1 for a job that has started."""
-        return int(job.key in self._started)
-
-    def finished(self, job: Job) -> bool:
-        """Return whether a job has ended."""
-        return job.key in self._ended
-
-    def progress(self, job: Job) -> None:
-        """Return no progress."""
-        del job
 
 
 def simulate(
@@ -108,29 +39,43 @@ def simulate(
     actual: Mapping[str, float] | None = None,
     done: Collection[str] = (),
     first_in_first_out: bool = False,
-) -> Makespan:
-    """Return how long the loop takes for a graph.
+) -> Simulation:
+    """Return how a graph runs where no worker dies.
 
     Args:
         jobs: by key, inputs before what needs them.
-        estimates: seconds the loop expects each job to take.
+        estimates: seconds each job is expected to take.
         slots: where jobs run.
         actual: seconds each job takes. Default: as estimated.
         done: keys of jobs that are done already.
         first_in_first_out: start jobs in the order in which they become ready, for comparison.
     """
     actual = actual or estimates
-    run = SimulatedRun(slots, actual, done)
-    Loop(
-        jobs,
-        estimates,
-        engine=run,
-        records=run,
-        urgency=dict.fromkeys(jobs, 0.0) if first_in_first_out else None,
-        patience=math.inf,
-    ).run()
+    urgency = dict.fromkeys(jobs, 0.0) if first_in_first_out else critical_path(jobs, estimates)
+    graph, by_name = dependencies(jobs), {slot.name: slot for slot in slots}
+    ready: list[Job] = []
+    running: list[tuple[float, int, Attempt]] = []  # a heap by end
+    spans: dict[str, tuple[float, float, str]] = {}
+    now = 0.0
+    while True:
+        while new := graph.get_ready():
+            for key in new:
+                if key in done:
+                    graph.done(key)
+                else:
+                    insort(ready, jobs[key], key=lambda job: -urgency[job.key])
+        attempts = [attempt for _, _, attempt in running]
+        for job, slot in place(ready, estimates, by_name, attempts, now):
+            spans[job.key] = (now, now + actual[job.key], slot)
+            attempt = Attempt(job, slot, now, estimates[job.key])
+            heapq.heappush(running, (now + actual[job.key], len(spans), attempt))
+        ready = [job for job in ready if job.key not in spans]
+        if not running:
+            break
+        now, _, ended = heapq.heappop(running)
+        graph.done(ended.job.key)
     left = {key: 0.0 if key in done else actual[key] for key in jobs}
-    return Makespan(run.now(), lower_bound(jobs, left, slots))
+    return Simulation(spans, lower_bound(jobs, left, slots))
 
 
 def lower_bound(

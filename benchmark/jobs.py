@@ -101,21 +101,13 @@ class Context:
 
 @dataclass(frozen=True)
 class Implementation(Generic[T]):
-    """What a stage does with parameters of a class, and what is known before it runs.
-
-    Attributes:
-        stage: from the list of stages.
-        run: the function.
-        label: what messages call a job with these parameters.
-        resources: what it needs of its slot.
-        work: what its time is proportional to; None for a fraction of a second.
-    """
+    """What a stage does with parameters of a class, and what is known before it runs."""
 
     stage: Stage
     run: Callable[[T, Context], Output]
-    label: Callable[[T], str]
+    label: Callable[[T], str]  # what messages call a job with these parameters
     resources: Callable[[T], Resources]
-    work: Callable[[T, RetrievalData], Work | None]
+    work: Callable[[T, RetrievalData], Work | None]  # None for a fraction of a second
 
 
 _IMPLEMENTATIONS: dict[type[Any], Implementation[Any]] = {}

@@ -27,10 +27,8 @@ _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "AL
 def numerics(precision: Precision, device: torch.device) -> Iterator[None]:
     """Compute with this precision inside the block, on a GPU with algorithms that repeat.
 
-    Args:
-        precision: ``full``, ``tf32`` (on a GPU's tensor cores) or ``bfloat16`` by autocast.
-        device: the job's. TF32 is torch's default for convolutions on a GPU, so ``full`` switches
-            it off. Operations without a deterministic form warn in the job's log.
+    ``tf32`` is for a GPU's tensor cores, where torch has it for convolutions by default; ``full``
+    switches it off. Operations without a deterministic form warn in the job's log.
     """
     with ExitStack() as stack:
         if device.type == "cuda":

@@ -13,29 +13,17 @@ from hashattack.datasets.base import SplitName
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of the pipeline.
-
-    Attributes:
-        name: as it stands in keys, in the store's folders and in messages.
-        inputs: roles of the jobs it reads, or may read.
-        outputs: the tensors it stores, or may store; none where they are a network's state.
-        version: raised when the results of the stage change; part of the keys.
-        prepares: it runs before any attack, so another output folder may lend its results.
-        makes_hasher: it is a step towards a trained hasher.
-        in_row: the numbers that its jobs record are columns of a result row.
-        attacker: it runs code of an attack, in another process than the harness.
-        hides: splits whose labels its jobs cannot read, unless they are shown the split's codes.
-    """
+    """A stage of the pipeline; its name stands in keys, in the store's folders and in messages."""
 
     name: str
-    inputs: tuple[str, ...] = ()
-    outputs: tuple[str, ...] = ()
-    version: int = 1
-    prepares: bool = False
-    makes_hasher: bool = False
-    in_row: bool = False
-    attacker: bool = False
-    hides: tuple[SplitName, ...] = ()
+    inputs: tuple[str, ...] = ()  # roles of the jobs it reads, or may read
+    outputs: tuple[str, ...] = ()  # tensors it stores, or may; none where they are network states
+    version: int = 1  # raised when the results of the stage change; part of the keys
+    prepares: bool = False  # it runs before any attack: another folder may lend its results
+    makes_hasher: bool = False  # it is a step towards a trained hasher
+    in_row: bool = False  # the numbers that its jobs record are columns of a result row
+    attacker: bool = False  # it runs code of an attack, in another process than the harness
+    hides: tuple[SplitName, ...] = ()  # labels it cannot read, unless it is shown the codes
 
 
 _SHOWN = ("target", "train", "database", "target_code")  # what an attack may see

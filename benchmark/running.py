@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +34,19 @@ _MEASURE_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
-class EngineOptions:
-    """Where jobs run, as the command line names it."""
+class RunOptions:
+    """Where and how a plan is run."""
 
-    devices: str = "auto"
+    devices: str = "auto"  # as the command line names them
     slots_per_device: int | None = None
     scheduler_file: Path | None = None  # of a dask cluster; None for this machine
+    rerun: Rerun = Rerun.failed
+    verify: bool = False  # hash all artifacts, also those that seem unchanged
+    grace: float = 20.0  # seconds from SIGTERM until workers are stopped
+    patience: float = 900.0  # seconds a job may show no progress
+    accepts: Accepts | None = None  # which finished jobs count as done; None: as ``rerun`` says
 
-    def open(self, threads: int, out: Path) -> Engine:
+    def open_engine(self, threads: int, out: Path) -> Engine:
         """Start the engine for jobs of ``threads`` threads that write to the folder ``out``.
 
         Raises:
@@ -59,18 +64,6 @@ class EngineOptions:
         return DaskEngine(self.scheduler_file, out, cpu_only=self.devices == "cpu")
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """How a plan is run."""
-
-    engine: EngineOptions = field(default_factory=EngineOptions)
-    rerun: Rerun = Rerun.failed
-    verify: bool = False  # hash all artifacts, also those that seem unchanged
-    grace: float = 20.0  # seconds from SIGTERM until workers are stopped
-    patience: float = 900.0  # seconds a job may show no progress
-    accepts: Accepts | None = None  # which finished jobs count as done; None: as ``rerun`` says
-
-
 def run_plan(
     plan: Plan,
     manifest: Manifest,
@@ -83,14 +76,8 @@ def run_plan(
 ) -> RunOutcome:
     """Run what is not done of a plan, in a folder that no other run writes to.
 
-    Args:
-        plan: what to run.
-        manifest: of all cells that the folder is to hold.
-        out: the output folder.
-        cache: where data sets lie.
-        options: where and how.
-        listener: called with every event, as the event log is.
-        echo: called once with a line: how many jobs, where.
+    ``manifest`` lists all cells that the folder is to hold; ``cache`` is where data sets lie. The
+    listener gets every event, and ``echo`` one line: how many jobs, where.
 
     Raises:
         RunStoppedError: a signal or a full disk ended it.
@@ -108,7 +95,7 @@ def run_plan(
             accepts=options.accepts or accepted(options.rerun, out),
             verify=options.verify,
         )
-        engine = options.engine.open(plan.suite.compute.threads, out)
+        engine = options.open_engine(plan.suite.compute.threads, out)
         try:
             slots = engine.slots()
             first = next(iter(slots.values()))
@@ -123,8 +110,11 @@ def run_plan(
                     engine.replace(first.name)
                     return float("nan")
 
-            command = shlex.join(sys.argv)
-            about = {"command": command, "suite": plan.suite.name, "slots": list(slots)}
+            about = {
+                "command": shlex.join(sys.argv),
+                "suite": plan.suite.name,
+                "slots": list(slots),
+            }
             log = EventLog(out, records.run, about)
             seconds = estimate(plan, cache, first.torch_device, measure)
             echo(f"{len(plan.cells)} cells, {len(plan.jobs)} jobs, {len(slots)} at a time -> {out}")

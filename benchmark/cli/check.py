@@ -188,10 +188,10 @@ def _runner(out: Path, cache: Path, devices: str, per_device: int | None) -> Run
     """Return what does the missing jobs of a plan; what other code crafted is crafted anew."""
     from hashattack.benchmark.cli.run import run_and_show
     from hashattack.benchmark.pipeline import PREPARING
-    from hashattack.benchmark.running import EngineOptions, RunOptions, is_current_code
+    from hashattack.benchmark.running import RunOptions, is_current_code
 
     def accepts(job: Job, provenance: Mapping[str, Any]) -> bool:
         return job.stage in PREPARING or is_current_code(job, provenance)
 
-    options = RunOptions(EngineOptions(devices, per_device), accepts=accepts)
+    options = RunOptions(devices, per_device, accepts=accepts)
     return functools.partial(run_and_show, out=out, cache=cache, options=options)

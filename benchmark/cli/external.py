@@ -99,7 +99,7 @@ def score(
     from hashattack.benchmark.external.trials import Origin
     from hashattack.benchmark.plugins import load_plugins
     from hashattack.benchmark.results.manifest import manifest_of, result_rows
-    from hashattack.benchmark.running import EngineOptions, RunOptions
+    from hashattack.benchmark.running import RunOptions
     from hashattack.reports.report import write_report
     from hashattack.reports.results import export_results, load_results
 
@@ -124,7 +124,7 @@ def score(
         origin = Origin.of(out, cache_folder(cache))
         folder = (to or Path("results") / f"{attack}-scored").resolve()
         plan, manifest = submit(origin, folder, request.cells(TrialFile.read(trials), origin))
-        options = RunOptions(EngineOptions(devices, slots_per_device))
+        options = RunOptions(devices, slots_per_device)
         run_and_show(plan, manifest, out=folder, cache=cache_folder(cache), options=options)
         if report:  # of what was scored, and of that and the run together
             export_results(load_results(folder), folder)

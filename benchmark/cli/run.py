@@ -110,7 +110,7 @@ def run(
                 return
     from hashattack.benchmark.names import span
     from hashattack.benchmark.results.manifest import manifest_of
-    from hashattack.benchmark.running import EngineOptions, RunOptions
+    from hashattack.benchmark.running import RunOptions
     from hashattack.reports.report import parse_formats, write_report
 
     with usage_errors():
@@ -118,8 +118,9 @@ def run(
         sources = finished.stamps(request.files())
         whole, plan = request.plans(devices if engine == "local" else None, slots_per_device)
         _check_tables(whole)
-        placed = EngineOptions(devices, slots_per_device, scheduler_file)
-        options = RunOptions(placed, rerun, verify, grace, patience * 60)
+        options = RunOptions(
+            devices, slots_per_device, scheduler_file, rerun, verify, grace, patience * 60
+        )
         outcome = run_and_show(
             plan, manifest_of(whole), out=folder, cache=request.cache_folder, options=options
         )

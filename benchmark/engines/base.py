@@ -85,14 +85,11 @@ class Engine(ABC):
 
 
 def machine_slots(devices: str, per_device: int | None, threads: int) -> list[Slot]:
-    """Return the slots of this machine.
+    """Return the slots of this machine, for ``per_device`` jobs of some threads on each device.
 
-    Args:
-        devices: ``auto`` for all GPUs, or the CPU where there are none; ``cpu``; ``cuda`` for all
-            GPUs; or some of them by number, like ``0,2``.
-        per_device: jobs at a time on each. None: one on a GPU, and on the CPU as many as jobs of
-            ``threads`` threads fill its cores.
-        threads: of one job.
+    ``devices`` is ``cpu``; ``cuda`` for all GPUs; ``auto`` for these, or the CPU where there are
+    none; or some by number, like ``0,2``. By default a GPU has one slot, and the CPU as many as
+    jobs fill its cores.
 
     Raises:
         EngineError: no such device.

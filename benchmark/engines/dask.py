@@ -17,7 +17,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,32 +44,29 @@ _NOT_INSTALLED = "none"  # in the place of a library's version
 
 @dataclass
 class _Worker:
-    """A worker process; it has a slot once it answered its probe."""
+    """A usable worker process and its latest job."""
 
     address: str
-    probe: Future[Any] | None = None
-    probed: float = 0.0  # when the probe was sent
-    slot: Slot | None = None
+    slot: Slot
     job: Future[Any] | None = None
 
 
 class DaskEngine(Engine):
-    """The workers of a running dask cluster; they stay when the run ends."""
+    """The workers of a running dask cluster; they stay when the run ends.
+
+    ``scheduler_file`` is what ``dask scheduler --scheduler-file`` writes; ``out`` is the output
+    folder, which all workers have to see; with ``cpu_only`` GPUs are not used.
+    """
 
     def __init__(self, scheduler_file: Path, out: Path, *, cpu_only: bool = False) -> None:
         """Connect, and check every worker.
-
-        Args:
-            scheduler_file: as ``dask scheduler --scheduler-file`` writes it.
-            out: the output folder, which all workers have to see.
-            cpu_only: do not use GPUs.
 
         Raises:
             EngineError: no cluster, no worker, or one that cannot be used; the text says which.
         """
         self._out, self._cpu_only = out, cpu_only
         self._workers: dict[str, _Worker] = {}  # by nanny
-        self._probes: Counter[str] = Counter()  # sent to a nanny's workers, none answered
+        self._unanswered: Counter[str] = Counter()  # probes of a nanny's workers, in a row
         self._refused: dict[str, str] = {}  # address -> why; "" while it restarts
         self._refreshed = -_REFRESH_SECONDS
         self._token = out / f".probe-{uuid.uuid4().hex[:8]}"
@@ -92,7 +89,7 @@ class DaskEngine(Engine):
         """
         if time.monotonic() - self._refreshed >= _REFRESH_SECONDS:
             self._refresh()
-        return {nanny: one.slot for nanny, one in self._workers.items() if one.slot is not None}
+        return {nanny: worker.slot for nanny, worker in self._workers.items()}
 
     def submit(
         self, slot: str, function: Function, /, *, isolation: str = HARNESS, **arguments: Any
@@ -109,11 +106,7 @@ class DaskEngine(Engine):
         """Let the worker's nanny restart its process; the slot is missing until then."""
         worker = self._workers.pop(slot, None)
         if worker is not None:
-            self._refused[worker.address] = ""
-            restart = self._client.restart_workers
-            _in_background(
-                lambda: restart([worker.address], timeout=_CALL_SECONDS, raise_for_error=False)
-            )
+            self._restart(worker.address)
 
     def close(self) -> None:
         """Leave the cluster running, without our jobs."""
@@ -127,21 +120,17 @@ class DaskEngine(Engine):
             within(_CALL_SECONDS, lambda: self._client.close(timeout=_CALL_SECONDS))
 
     def _check_all(self) -> None:
-        """Wait until the workers that are there at the start have answered their probes.
+        """Wait for the first workers.
 
         Raises:
             EngineError: there are none, or some that cannot be used.
         """
         ends = time.monotonic() + _JOIN_SECONDS
-        waiting: list[_Worker] = []
-        while time.monotonic() < ends:
+        self._refresh()
+        while time.monotonic() < ends and not self._workers and not any(self._refused.values()):
+            time.sleep(_REFRESH_SECONDS)
             self._refresh()
-            waiting = [worker for worker in self._workers.values() if worker.slot is None]
-            if self._workers and not waiting:
-                break
-            self.wait([one.probe for one in waiting if one.probe is not None], _REFRESH_SECONDS)
         faults = [f"worker {address}: {why}" for address, why in self._refused.items() if why]
-        faults += [f"worker {worker.address} does not answer" for worker in waiting]
         if faults:
             raise EngineError("; ".join(faults))
         if not self._workers:
@@ -152,53 +141,49 @@ class DaskEngine(Engine):
 
     def _refresh(self) -> None:
         """Ask the scheduler for its workers, and probe those that are new."""
-        self._refreshed = time.monotonic()
         known = self._known_workers()
         self._refused = {a: why for a, why in self._refused.items() if a in known}
-        found: dict[str, _Worker] = {}
+        self._workers = {n: one for n, one in self._workers.items() if one.address in known}
+        probes = {}
         for address, nanny in known.items():
             if nanny is None:
                 self._refuse(address, "it has no nanny, so a hanging job could not be stopped")
-            elif address not in self._refused:
-                worker = self._workers.get(nanny, _Worker(address))
-                found[nanny] = worker if worker.address == address else _Worker(address)
-        self._workers = found
-        for nanny, worker in list(found.items()):
-            if worker.slot is None:
-                self._probe(nanny, worker)
+            elif nanny not in self._workers and address not in self._refused:
+                probes[address] = self._send(address, probe, {"token_file": str(self._token)})
+        wait(probes.values(), timeout=_PROBE_SECONDS)
+        for address, future in probes.items():
+            self._read_probe(address, str(known[address]), future)
+        self._refreshed = time.monotonic()
+
+    def _read_probe(self, address: str, nanny: str, future: Future[Any]) -> None:
+        """Accept, refuse or restart a worker that was probed."""
+        try:
+            answer = future.result(timeout=0)
+        except Exception as error:  # noqa: BLE001 - late, or its worker died
+            self._unanswered[nanny] += 1
+            if self._unanswered[nanny] < _PROBES:
+                self._restart(address)
+            else:
+                self._refuse(address, f"it did not answer {_PROBES} probes ({error!r})")
+            return
+        self._unanswered[nanny] = 0
+        why = fault(answer, self._token.name, self._out, cpu_only=self._cpu_only)
+        if why is not None:
+            self._refuse(address, why)
+            return
+        gpu = bool(answer["gpus"]) and not self._cpu_only
+        device = f"{answer['host']} {answer['gpus'][0]}" if gpu else nanny
+        self._workers[nanny] = _Worker(address, Slot(nanny, "cuda:0" if gpu else "cpu", device))
 
     def _refuse(self, address: str, why: str) -> None:
         if address not in self._refused:
             logger.warning("worker %s is not used: %s", address, why)
         self._refused[address] = why
 
-    def _probe(self, nanny: str, worker: _Worker) -> None:
-        """Send a worker its probe, or read the answer."""
-        if worker.probe is None:
-            worker.probe = self._send(worker.address, probe, {"token_file": str(self._token)})
-            worker.probed = time.monotonic()
-            self._probes[nanny] += 1
-            return
-        try:
-            answer = worker.probe.result(timeout=0)
-        except Exception as error:  # noqa: BLE001 - late, or its worker died
-            late = time.monotonic() - worker.probed > _PROBE_SECONDS
-            if not worker.probe.done() and not late:
-                return
-            if self._probes[nanny] < _PROBES:
-                self.replace(nanny)
-                return
-            why: str | None = f"it did not answer {_PROBES} probes ({error!r})"
-        else:
-            why = fault(answer, self._token.name, self._out, cpu_only=self._cpu_only)
-        if why is not None:
-            self._refuse(worker.address, why)
-            del self._workers[nanny]
-            return
-        self._probes[nanny] = 0
-        gpu = bool(answer["gpus"]) and not self._cpu_only
-        device = f"{answer['host']} {answer['gpus'][0]}" if gpu else nanny
-        worker.slot = Slot(nanny, "cuda:0" if gpu else "cpu", device)
+    def _restart(self, address: str) -> None:
+        self._refused[address] = ""
+        restart = self._client.restart_workers
+        _in_background(lambda: restart([address], timeout=_CALL_SECONDS, raise_for_error=False))
 
     def _known_workers(self) -> dict[str, str | None]:
         """Return the addresses of the scheduler's workers, with those of their nannies."""

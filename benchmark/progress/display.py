@@ -43,7 +43,7 @@ class ProgressDisplay:
             transient=True,
             disable=not self._terminal,
         )
-        self._graph: TaskID | None = None
+        self._graph = self._bars.add_task("all jobs", visible=False, unit="jobs", left="")
         self._running: dict[str, TaskID] = {}  # by job
         self._jobs = self._ended = 0
 
@@ -56,39 +56,36 @@ class ProgressDisplay:
 
     def __call__(self, event: Event) -> None:
         """Show an event."""
-        if event.kind == "stopping":
-            running = event.running or []
-            self._print(
-                f"stopping: nothing new is started; {len(running)} running jobs go on to their end "
-                f"({'; '.join(running)}); Ctrl-C again stops them, too",
-                "yellow",
-            )
-        elif event.job is not None:
-            self._show_job(event, event.job.key, event.job.label)
-        elif event.kind == "begin":
-            self._jobs = event.jobs or 0
-            self._graph = self._bars.add_task("all jobs", total=self._jobs, unit="jobs", left="")
-
-    def _show_job(self, event: Event, key: str, label: str) -> None:
-        if event.kind == "started":
-            name = f"{event.slot}  {label}"
-            self._running[key] = self._bars.add_task(name, total=None, unit="", left="")
-        elif event.progress is not None:
-            done, total, unit = event.progress
-            self._bars.update(self._running[key], completed=done, total=total, unit=f"{unit}s")
-        elif key in self._running:
+        key, label = ("", "") if event.job is None else (event.job.key, event.job.label)
+        if key in self._running and event.kind != "progress":
             self._bars.remove_task(self._running.pop(key))
-        if event.kind == "retry":
-            self._print(f"retry: {label} on {event.slot}: {event.reason}", "yellow")
-        if event.kind == "ended":
-            self._show_end(event, label)
+        match event.kind:
+            case "begin":
+                self._jobs = event.jobs or 0
+                self._bars.update(self._graph, total=self._jobs, visible=True)
+            case "started":
+                name = f"{event.slot}  {label}"
+                self._running[key] = self._bars.add_task(name, total=None, unit="", left="")
+            case "progress" if event.progress is not None:
+                done, total, unit = event.progress
+                self._bars.update(self._running[key], completed=done, total=total, unit=f"{unit}s")
+            case "retry":
+                self._print(f"retry: {label} on {event.slot}: {event.reason}", "yellow")
+            case "ended":
+                self._show_end(event, label)
+            case "stopping":
+                running = event.running or []
+                self._print(
+                    f"stopping: nothing new is started; {len(running)} running jobs go on to their "
+                    f"end ({'; '.join(running)}); Ctrl-C again stops them, too",
+                    "yellow",
+                )
 
     def _show_end(self, event: Event, label: str) -> None:
         self._ended += 1
         left = f"about {span(event.left)} left" if event.left else ""
         took = f"{event.seconds or 0.0:.1f} s"
-        if self._graph is not None:
-            self._bars.update(self._graph, advance=1, left=left)
+        self._bars.update(self._graph, advance=1, left=left)
         if self._terminal and event.status in ("failed", "invalid"):
             self._print(f"{event.status}: {label} after {took}: {event.reason}", "red")
         elif not self._terminal and event.status not in ("cached", "blocked"):

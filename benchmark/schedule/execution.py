@@ -170,7 +170,7 @@ def _attempt(job: Job, run: RunInfo, device: torch.device, halvings: int) -> tup
                 "attempt": attempt,
                 "began": began,
                 "seconds": time.time() - began,
-                "notes": [*_notes(job, halvings), *output.notes],
+                "notes": [*([_halved(job, halvings)] if halvings else []), *output.notes],
                 "task": canonical(job.task),
                 "input_keys": {role: ref.key for role, ref in job.inputs.items()},
             }
@@ -217,12 +217,10 @@ def is_full(error: OSError, folder: Path) -> bool:
     return error.errno in _FULL and named.is_relative_to(folder)
 
 
-def _notes(job: Job, halvings: int) -> list[str]:
-    """Return what a reader of the row must know about how its job ran."""
-    batch = job.resources.batch
-    if not halvings or batch is None:
-        return []
-    return [f"{job.label}: {batch >> halvings} images at a time, as {batch} did not fit the memory"]
+def _halved(job: Job, halvings: int) -> str:
+    """Return what a reader of the row must know about a job that ran with smaller batches."""
+    batch = job.resources.batch or 0
+    return f"{job.label}: {batch >> halvings} images at a time, as {batch} did not fit the memory"
 
 
 @contextmanager

@@ -28,15 +28,11 @@ class StopRequest:
     """What SIGINT and SIGTERM request; handles them in a ``with`` block of the main thread.
 
     The first Ctrl-C requests to finish running jobs and start nothing new, the second to stop at
-    once. SIGTERM, which clusters send before they kill, requests to finish within a grace period.
-
-    Attributes:
-        signal: the latest signal; None: go on.
+    once. SIGTERM, which clusters send before they kill, requests to finish in ``grace`` seconds.
     """
 
     def __init__(self, grace: float = 0.0) -> None:
-        """Take the seconds from SIGTERM until the request is to stop at once."""
-        self.signal: signal.Signals | None = None
+        self.signal: signal.Signals | None = None  # the latest; None: go on
         self._grace = grace
         self._deadline = float("inf")
         self._interrupts = 0

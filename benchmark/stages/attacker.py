@@ -45,11 +45,7 @@ def attacker_view(
 ) -> Iterator[Knowledge]:
     """Give a block that runs an attack what the inputs of its job let the attack see.
 
-    Args:
-        data: the data set without hidden labels.
-        source: the hasher that the attack sees, or None where it needs none.
-        compute: how the hasher is run.
-        context: of the job.
+    ``data`` is without hidden labels; ``source`` is None for an attack that needs no hasher.
 
     Raises:
         InvalidAttackError: the attack read hidden labels, or it changed the hasher.

@@ -66,7 +66,7 @@ class VirtualRun(Engine, JobRecords):
     def call(self, job: Job, torch_device: str) -> tuple[Function, dict[str, Any]]:
         return dict, {"job": job}
 
-    def tries(self, job: Job) -> int:
+    def starts(self, job: Job) -> int:
         return int(job.key in self.spans)
 
     def finished(self, job: Job) -> bool:

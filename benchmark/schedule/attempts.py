@@ -24,7 +24,7 @@ class Attempt:
     slot: str
     began: float  # when it was submitted
     seconds: float  # that it is expected to take
-    tries_before: int = 0  # attempts that started before this one
+    starts_before: int = 0  # of attempts at the job
     progress: tuple[int, int, str] | None = None  # done, total, unit
 
     def __post_init__(self) -> None:
@@ -34,8 +34,8 @@ class Attempt:
         self._since: dict[str, float] = {}  # faults, and when each was first seen
 
     def started(self, records: JobRecords) -> bool:
-        """Return whether its worker has left a start marker, so that it counts as a try."""
-        self._started = self._started or records.tries(self.job) > self.tries_before
+        """Return whether its worker has left a start marker."""
+        self._started = self._started or records.starts(self.job) > self.starts_before
         return self._started
 
     def new_progress(self, now: float, records: JobRecords) -> bool:

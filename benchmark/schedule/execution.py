@@ -89,9 +89,9 @@ class JobRecords:
         arguments = {"job": job, "run": self._run_info, "device": torch_device}
         return execute, {**arguments, "halvings": halvings}
 
-    def tries(self, job: Job) -> int:
-        """Return how many attempts this run has started, without those that ran out of memory."""
-        return self._store.attempts(job.ref, self.run) - self._halvings[job.key]
+    def starts(self, job: Job) -> int:
+        """Return how many attempts at the job this run has started."""
+        return self._store.attempts(job.ref, self.run)
 
     def finished(self, job: Job) -> bool:
         """Return whether the job has a done record of this run."""
@@ -113,7 +113,7 @@ class JobRecords:
 
     def fail(self, job: Job, reason: str) -> str:
         """Record that the job failed; return the reason with the name of the last log."""
-        attempt = self._store.attempts(job.ref, self.run)
+        attempt = self.starts(job)
         if attempt:
             reason += f" (see {log_file(self.out, job.ref, self.run, attempt)})"
         self._store.fail(job.ref, "failed", reason)

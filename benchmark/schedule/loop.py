@@ -73,7 +73,7 @@ class Loop:
         self._ready: list[Job] = []  # jobs that can start, the most urgent first
         self._running: dict[Future[Any], Attempt] = {}
         self._answered: dict[Attempt, float] = {}  # without a record yet, and since when
-        self._failed_starts: Counter[str] = Counter()  # of a job: its worker died before it began
+        self._deaths: Counter[str] = Counter()  # of a job's workers
         self._jobs_not_started: defaultdict[str, set[str]] = defaultdict(set)  # on a slot, in a row
         self._seconds_left = sum(seconds[key] for key in jobs)
         self._last_turn = self._slot_seen = engine.now()
@@ -141,8 +141,8 @@ class Loop:
         starting = {job.key for job, _ in placed}
         self._ready = [job for job in self._ready if job.key not in starting]
         for job, slot in placed:
-            tries = self._records.tries(job)
-            attempt = Attempt(job, slot, now, self._seconds[job.key], tries)
+            starts = self._records.starts(job)
+            attempt = Attempt(job, slot, now, self._seconds[job.key], starts)
             function, arguments = self._records.call(job, slots[slot].torch_device)
             try:
                 future = self._engine.submit(slot, function, isolation=job.isolation, **arguments)
@@ -194,20 +194,15 @@ class Loop:
         three jobs in a row did not start is not used any more.
         """
         key, slot = attempt.job.key, attempt.slot
-        if attempt.started(self._records):
-            tries = self._records.tries(attempt.job)
-            reason = f"its worker died {TRIES} times ({why})"
-        else:
-            self._failed_starts[key] += 1
+        if not attempt.started(self._records):
             self._jobs_not_started[slot].add(key)
             if len(self._jobs_not_started[slot]) == TRIES:
                 logger.error("%s is not used any more, its workers die at once: %s", slot, why)
-            tries = self._failed_starts[key]
-            reason = f"{TRIES} workers died before they could start it ({why})"
-        if tries < TRIES:
+        self._deaths[key] += 1
+        if self._deaths[key] < TRIES:
             self._retry(attempt, why)
         else:
-            self._fail(attempt, reason)
+            self._fail(attempt, f"its worker died {TRIES} times ({why})")
 
     def _retry(self, attempt: Attempt, why: str) -> None:
         self._notify("retry", attempt.job, slot=attempt.slot, reason=why)

@@ -100,13 +100,9 @@ def describe(results: Sequence[Result], *, verbose: bool) -> Iterator[str]:
 
     ``verbose`` adds the checks that passed.
     """
-    counts = Counter(result.status for result in results)
-    numbers = (
-        (counts["failed"], "failed"),
-        (counts["passed"] + counts["note"], "passed"),
-        (counts["skipped"], "not run"),
-    )
-    parts = [f"{number} {status}" for number, status in numbers if number]
+    names = {"failed": "failed", "passed": "passed", "note": "passed", "skipped": "not run"}
+    counts = Counter(names[result.status] for result in results)
+    parts = [f"{counts[name]} {name}" for name in dict.fromkeys(names.values()) if counts[name]]
     yield f"{results[0].subject}: {', '.join(parts)}"
     shown = ("failed", "skipped", "note", *(["passed"] if verbose else []))
     for status in shown:

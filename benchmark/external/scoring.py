@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hashattack.attacks.base import Attack, Batch, Crafting, Knowledge, TargetCode
+from hashattack.attacks.base import Attack, Crafting, TargetCode
 from hashattack.benchmark.external import ExternalError
 from hashattack.benchmark.external.export import TrialFile, TrialRecord
 from hashattack.benchmark.external.submission import (
@@ -32,8 +32,6 @@ from hashattack.benchmark.registry import registry
 from hashattack.benchmark.results.manifest import MANIFEST, Manifest, manifest_of, read_manifest
 from hashattack.benchmark.store.folder import hold
 from hashattack.benchmark.store.store import Store
-from hashattack.datasets.base import IntArray, UInt8Array
-from hashattack.targets.hasher import Hasher
 from hashattack.targets.training import to_pixels
 
 _ORIGIN = "origin"  # the entry of a manifest that names the folder with the hashers
@@ -198,15 +196,13 @@ def _short(value: object) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class _OtherCode(TargetCode, Crafting):
-    """Stands in an attack for the parts that ran elsewhere, so that neither is ever called."""
+    """Stands in an attack for the parts that ran elsewhere."""
 
-    def codes(self, knowledge: Knowledge, targets: UInt8Array, rows: IntArray, seed: int) -> Tensor:
-        """Only what it returned is known."""
+    def codes(self, *_: Any, **__: Any) -> Tensor:
+        """Raise, because only what the part returned is known."""
         raise NotImplementedError
 
-    def perturb(self, batch: Batch, hasher: Hasher, epsilon: float | None) -> Tensor:
-        """Only what it returned is known."""
-        raise NotImplementedError
+    perturb = codes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -109,8 +109,8 @@ def pairs_of(
             near = places[attack, *reference.place]
             if not near:
                 raise BaselineError(
-                    f"{where} has no {attack} on {reference.name}, seeds {reference.seeds}: make "
-                    "it there, or leave it out with --only"
+                    f"{where} has no {attack} on {reference.where}: make it there, or leave it "
+                    "out with --only"
                 )
             wanted = [reference.row.get(name, "") for name in columns]
             exact = (one for one in near if [one.row.get(name, "") for name in columns] == wanted)
@@ -167,7 +167,9 @@ def _suite(suite: Suite, request: CheckRequest, references: dict[str, list[Trial
         ids = [entry.attack for entry in entries]
         protocol = PROTOCOLS[part.protocols[0]]
         known = {
-            n for id_ in ids for n in hyper_parameters(registry().attacks[id_].build(protocol))
+            name
+            for id_ in ids
+            for name in hyper_parameters(registry().attacks[id_].build(protocol))
         }
         changes = {
             "attacks": entries,

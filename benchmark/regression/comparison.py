@@ -94,15 +94,6 @@ class CellResult:
     high: float
     p: float  # adjusted by Holm's method; NaN where nothing is tested
 
-    def is_loss(self, min_effect: float, alpha: float) -> bool:
-        """Whether the test finds a loss whose whole interval exceeds the smallest effect."""
-        return self.p <= alpha and self.high < -min_effect
-
-    @property
-    def labels(self) -> int:
-        """The number of target labels of its queries."""
-        return len(set(self.pair.candidate.labels))
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -150,7 +141,7 @@ def compare(
         adjusted = holm([cell.p for cell in cells])
         cells = [replace(cell, p=p) for cell, p in zip(cells, adjusted, strict=True)]
     overall = _over_trainings if retrained else _over_cells
-    found = []
+    found: list[Comparison] = []
     for attack in dict.fromkeys(pair.candidate.attack for pair in pairs):
         own = [pair for pair in pairs if pair.candidate.attack == attack]
         results = [cell for cell in cells if cell.pair.candidate.attack == attack]

@@ -55,9 +55,7 @@ class CheckResult:
 
 def judge(one: Comparison, thresholds: Thresholds) -> CheckResult:
     """Return the result for a comparison: an outcome, a sentence, and what else is to be known."""
-    outcome, sentence = _decide(one, thresholds)
-    hints = [*_setting_hints(one), *_power_hints(one, thresholds.alpha)]
-    return CheckResult(one, outcome, sentence, hints)
+    return CheckResult(one, *_decide(one, thresholds), list(_hints(one, thresholds.alpha)))
 
 
 def worst(results: Sequence[CheckResult]) -> Outcome:
@@ -73,10 +71,8 @@ def points(value: float, sign: str = "+") -> str:
 def _decide(one: Comparison, thresholds: Thresholds) -> tuple[Outcome, str]:
     violations = [(pair, why) for pair in one.pairs if (why := pair.violation()) is not None]
     if violations:
-        pair, why = violations[0]
-        where = f"{pair.candidate.name}, seeds {pair.candidate.seeds}"
-        share = _share(violations, one.pairs)
-        return Outcome.WORSE, f"{one.attack} is invalid on {share}: {why} ({where})"
+        share, (pair, why) = _share(violations, one.pairs), violations[0]
+        return Outcome.WORSE, f"{one.attack} is invalid on {share}: {why} ({pair.candidate.where})"
     missing = [why for pair in one.pairs if (why := _absence(pair)) is not None]
     if missing:
         share = _share(missing, one.pairs)
@@ -86,14 +82,13 @@ def _decide(one: Comparison, thresholds: Thresholds) -> tuple[Outcome, str]:
     worse = f"{one.attack} is worse than {one.reference_name}"
     if one.high < -min_effect:
         return Outcome.WORSE, f"{worse}: {figures}"
-    losses = [cell for cell in one.cells if cell.is_loss(min_effect, thresholds.alpha)]
+    found = [cell for cell in one.cells if cell.p <= thresholds.alpha]
+    losses = [cell for cell in found if cell.high < -min_effect]
     if losses:
         cell = min(losses, key=lambda cell: cell.difference)
-        where = f"{cell.pair.candidate.name}, seeds {cell.pair.candidate.seeds}"
-        return Outcome.WORSE, (
-            f"{worse} on {_share(losses, one.cells)}: {points(cell.difference)} points on {where} "
-            f"(p {cell.p:.2g} after Holm); {figures}"
-        )
+        loss = f"{points(cell.difference)} points on {cell.pair.candidate.where}"
+        share = _share(losses, one.cells)
+        return Outcome.WORSE, f"{worse} on {share}: {loss} (p {cell.p:.2g} after Holm); {figures}"
     slowdown, allowed = one.slowdown, thresholds.max_slowdown
     if allowed is not None and not all(pair.candidate.row["code_only"] for pair in one.pairs):
         if slowdown is None:
@@ -144,30 +139,24 @@ def _absence(pair: Pair) -> str | None:
             reason = side.row.get("reason") or side.row["status"]
             if side.row["status"] == "ok":
                 reason = "it lacks this metric (codes have no distortion), or has NaN in it"
-            return f"{owner}{side.name}, seeds {side.seeds}: {reason}"
+            return f"{owner}{side.where}: {reason}"
     return None
 
 
-def _setting_hints(one: Comparison) -> Iterator[str]:
-    """Yield which hyper-parameters differ."""
+def _hints(one: Comparison, alpha: float) -> Iterator[str]:
+    """Yield which hyper-parameters differ, and which cells' own tests could find no loss at all."""
     found = {name: both for pair in one.pairs for name, both in pair.differing_settings.items()}
     if found:
-        listed = ", ".join(
-            f"{name} {_short(ours)} (not {_short(theirs)})"
-            for name, (ours, theirs) in found.items()
-        )
-        yield f"{one.attack} differs from {one.reference_name} in {listed}"
-
-
-def _power_hints(one: Comparison, alpha: float) -> Iterator[str]:
-    """Yield which cells' own tests could find nothing, however large a loss."""
+        listed = [f"{name} {_short(a)} (not {_short(b)})" for name, (a, b) in found.items()]
+        yield f"{one.attack} differs from {one.reference_name} in {', '.join(listed)}"
     # G signs have 2^G assignments, of which two are as extreme as can be.
     least = math.ceil(math.log2(2 * one.family / alpha))
-    few = [cell for cell in one.cells if not one.retrained and cell.labels < least]
+    labels = [len(set(cell.pair.candidate.labels)) for cell in one.cells if not one.retrained]
+    few = [number for number in labels if number < least]
     if few:
         yield (
-            f"{_share(few, one.cells)} have too few target labels for a test of their own "
-            f"({few[0].labels}; {least} are needed): only the whole is tested"
+            f"{_share(few, labels)} have too few target labels for a test of their own "
+            f"({few[0]}; {least} are needed): only the whole is tested"
         )
 
 

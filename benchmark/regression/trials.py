@@ -82,6 +82,11 @@ class Trials(BaseModel):
         return str(source) if victim == source else f"{source} against {victim}"
 
     @property
+    def where(self) -> str:
+        """The cell among those of its attack, as sentences name it."""
+        return f"{self.name}, seeds {self.seeds}"
+
+    @property
     def settings(self) -> dict[str, Any]:
         """The attack's hyper-parameters by name."""
         found: dict[str, Any] = json.loads(self.row.get("params") or "{}")

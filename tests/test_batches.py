@@ -9,7 +9,7 @@ import torch
 
 from hashattack.benchmark.engines.base import cpu_slots
 from hashattack.benchmark.jobs import Compute
-from hashattack.benchmark.plan.batches import Batches, double
+from hashattack.benchmark.plan.batches import batch_finder, double
 from hashattack.benchmark.plan.plan import make_plan
 from hashattack.benchmark.stages.attacking import Craft
 from hashattack.benchmark.suites.sources import SuiteError
@@ -38,12 +38,12 @@ def test_a_gpu_takes_what_fits() -> None:
 
 def test_what_was_found_is_kept(tmp_path: Path) -> None:
     lines: list[str] = []
-    batches = Batches(tmp_path, cpu_slots(1)[0], 1.0, lines.append)
-    first = batches.find(Tiny(), 32, Compute())
+    find = batch_finder(tmp_path, cpu_slots(1)[0], 1.0, lines.append)
+    first = find(Tiny(), 32, Compute())
     assert lines == [f"Tiny at 32 pixels: {first} images a batch"]
-    assert batches.find(Tiny(), 32, Compute(batch=7)) == first
+    assert find(Tiny(), 32, Compute(batch=7)) == first
     assert len(lines) == 1
-    batches.find(Tiny(), 32, Compute(dtype="float64"))
+    find(Tiny(), 32, Compute(dtype="float64"))
     assert len(lines) == 2
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,6 +18,7 @@ from hashattack.benchmark.engines.base import EngineError, Slot
 from hashattack.benchmark.engines.local import LocalEngine
 from hashattack.benchmark.jobs import Compute
 from hashattack.benchmark.networks import memory_format, numerics, out_of_memory, synchronise
+from hashattack.benchmark.plan.graph import Sizing
 from hashattack.benchmark.store.files import read_json, write_json
 from hashattack.benchmark.store.keys import canonical_json
 from hashattack.targets.backbones import Backbone
@@ -26,40 +26,25 @@ from hashattack.targets.backbones import Backbone
 _LARGEST = 1024
 _FILLED = 0.8  # of a GPU's memory, or of a slot's share of it
 _GAIN = 1.05  # images a second, over half the batch
-_NAME = "batches.json"
 
 
-@dataclass(frozen=True)
-class Batches:
-    """Finds batches on a slot of this machine that has a share of its device's memory."""
+def batch_finder(cache: Path, slot: Slot, share: float, echo: Callable[[str], None]) -> Sizing:
+    """Return what finds batches on a slot of this machine with a share of its device's memory.
 
-    cache: Path
-    slot: Slot
-    share: float
-    echo: Callable[[str], None]
+    It raises :class:`EngineError` where the worker was killed while it tried.
+    """
+    path = cache / "batches.json"
 
-    def find(self, backbone: Backbone, side: int, compute: Compute) -> int:
-        """Return the images a batch for a network and images of a side, whatever ``compute`` has.
-
-        Raises:
-            EngineError: the worker was killed while it tried.
-        """
+    def find(backbone: Backbone, side: int, compute: Compute) -> int:
         how = [compute.threads, compute.dtype, compute.precision]
-        place = [torch.device(self.slot.torch_device).type, self.share]
+        place = [torch.device(slot.torch_device).type, share]
         name = canonical_json([place, backbone, side, how])
-        known = read_json(self.cache / _NAME) or {}
+        known: dict[str, int] = read_json(path) or {}
         if name not in known:
-            engine = LocalEngine([self.slot])
+            engine, network = LocalEngine([slot]), (backbone, side, compute, slot.torch_device)
             try:
-                known[name] = engine.submit(
-                    self.slot.name,
-                    largest_batch,
-                    backbone=backbone,
-                    side=side,
-                    compute=compute,
-                    device=self.slot.torch_device,
-                    share=self.share,
-                ).result()
+                found = engine.submit(slot.name, largest_batch, network=network, share=share)
+                known[name] = found.result()
             except BrokenExecutor as error:  # by the guard of the system's memory, for example
                 raise EngineError(
                     f"compute.batch: auto could not be tried for {backbone.name} ({error}); give "
@@ -67,16 +52,20 @@ class Batches:
                 ) from None
             finally:
                 engine.close()
-            write_json(self.cache / _NAME, known)
-            self.echo(f"{backbone.name} at {side} pixels: {known[name]} images a batch")
-        return int(known[name])
+            write_json(path, known)
+            echo(f"{backbone.name} at {side} pixels: {known[name]} images a batch")
+        return known[name]
+
+    return find
 
 
-def largest_batch(
-    *, backbone: Backbone, side: int, compute: Compute, device: str, share: float
-) -> int:
-    """Return a power of two, at least 1, found by doubling; runs in a process of its own."""
-    torch.set_num_threads(compute.threads)
+def timed_passes(
+    backbone: Backbone, side: int, compute: Compute, device: str
+) -> Callable[[int], float]:
+    """Return a function that measures a pass over so many images, as crafting makes it.
+
+    It returns the seconds of a forward and a backward pass, the lesser of two measurements.
+    """
     where, dtype = torch.device(device), getattr(torch, compute.dtype)
     form = memory_format(compute.precision, where)
     trunk = backbone.build(side)[0].eval().requires_grad_(False)
@@ -94,22 +83,29 @@ def largest_batch(
             taken.append(time.perf_counter() - began)
         return min(taken)
 
-    def fits() -> bool:
-        if where.type != "cuda":
-            return True
-        total = torch.cuda.get_device_properties(where).total_memory
-        return torch.cuda.max_memory_reserved(where) <= _FILLED * share * total
+    return seconds
 
-    return double(seconds, fits, greedy=where.type == "cuda")
+
+def largest_batch(*, network: tuple[Backbone, int, Compute, str], share: float) -> int:
+    """Return a power of two, at least 1, found by doubling; runs in a process of its own."""
+    _, _, compute, device = network
+    torch.set_num_threads(compute.threads)
+    on_gpu = torch.device(device).type == "cuda"
+
+    def fits() -> bool:
+        if not on_gpu:
+            return True
+        total = torch.cuda.get_device_properties(device).total_memory
+        return torch.cuda.max_memory_reserved(device) <= _FILLED * share * total
+
+    return double(timed_passes(*network), fits, greedy=on_gpu)
 
 
 def double(seconds: Callable[[int], float], fits: Callable[[], bool], *, greedy: bool) -> int:
-    """Return the last batch of 1, 2, 4 … that fits and is worth it.
+    """Return the last batch of 1, 2, 4 … that fits and, unless ``greedy``, is faster.
 
-    Args:
-        seconds: of a pass over so many images; raises where memory runs out.
-        fits: whether the pass just made left enough memory.
-        greedy: take what fits, whether or not it is faster.
+    ``seconds`` measures a pass over so many images and raises where memory runs out; ``fits`` says
+    whether the pass just made left enough.
     """
     best, rate = 1, 0.0
     batch = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,22 +102,24 @@ class JobGraph:
 
     def train(self, target: Target, seed: int) -> Job:
         """Return the training of a target, after that of its trunk, or the import of one."""
-        spec, weights, data = target.spec, target.entry.weights, self.on_data
+        spec, weights = target.spec, target.entry.weights
         side, backbone, threads = self.data.side, spec.backbone, self.suite.compute.threads
         if target.entry.checkpoint is not None:
             path = self._checkpoint(spec, target.entry.checkpoint, seed)
             sha256 = file_sha256(path)
             return self.job(ImportHasher(spec=spec, side=side, sha256=sha256, path=str(path)))
-        trunk: Pretrain | ImportWeights | None = None
+        inputs = {}
         if weights == "labels":
             recipe = target.entry.pretraining
-            trunk = Pretrain(**data, threads=threads, backbone=backbone, recipe=recipe)
+            trunk = Pretrain(**self.on_data, threads=threads, backbone=backbone, recipe=recipe)
+            inputs["trunk"] = self.job(trunk)
         elif weights != "none":
             path = weights_file(backbone, weights)
             sha256 = file_sha256(path)
-            trunk = ImportWeights(backbone=backbone, side=side, sha256=sha256, path=str(path))
-        inputs = {} if trunk is None else {"trunk": self.job(trunk)}
-        return self.job(Train(**data, threads=threads, spec=spec, seed=seed), **inputs)
+            inputs["trunk"] = self.job(
+                ImportWeights(backbone=backbone, side=side, sha256=sha256, path=str(path))
+            )
+        return self.job(Train(**self.on_data, threads=threads, spec=spec, seed=seed), **inputs)
 
     def _checkpoint(self, spec: TargetSpec, pattern: str, seed: int) -> Path:
         names = {"method": spec.method.name, "backbone": spec.backbone.name}
@@ -142,16 +145,15 @@ class JobGraph:
 
     def draw(self, setting: Setting) -> Job:
         """Return the draw of target labels that all attacks share."""
-        return self.job(
-            DrawTargets(
-                **self.on_data,
-                policy=setting.policy,
-                pool=setting.protocol.anchor_pool,
-                n_t=self.suite.n_t,
-                n_queries=self.n_queries,
-                seed=setting.seed,
-            )
+        task = DrawTargets(
+            **self.on_data,
+            policy=setting.policy,
+            pool=setting.protocol.anchor_pool,
+            n_t=self.suite.n_t,
+            n_queries=self.n_queries,
+            seed=setting.seed,
         )
+        return self.job(task)
 
     def craft(self, setting: Setting, attack: Attack, source: Target) -> Job:
         """Return the crafting, after the fits of the attack's parts; equal parts share one.
@@ -159,75 +161,53 @@ class JobGraph:
         Its inputs hold exactly what the protocol lets an attacker see. An attack that needs no
         source has one crafting for all of them.
         """
-        data, seed, trained = self.on_data, setting.attack_seed, setting.target_seed
-        if not attack.needs_source:
-            compute = self.compute()
-            return self.job(
-                Craft(**data, compute=compute, attack=attack, n_queries=self.n_queries, seed=seed)
-            )
-        compute, spec = self.compute(source.spec.backbone), source.spec
-        inputs = {
-            "target": self.train(source, trained),
-            "train": self.encode(source, trained, "train"),
-        }
-        if setting.protocol.sees_database:
-            inputs["database"] = self.encode(source, trained, "database")
-        parts = (
-            ("target_code", attack.target_code, None),
-            ("crafting", attack.crafting, attack.epsilon),
-        )
-        for role, part, epsilon in parts:
-            if part is not None and part.learns:
-                fit = Fit(
-                    **data, compute=compute, source=spec, part=part, epsilon=epsilon, seed=seed
-                )
-                inputs[role] = self.job(fit, **inputs)
-        task = Craft(
-            **data,
+        seed, trained = setting.attack_seed, setting.target_seed
+        spec = source.spec if attack.needs_source else None
+        compute = self.compute(spec.backbone if spec else None)
+        inputs: dict[str, Job] = {}
+        if spec is not None:
+            inputs["target"] = self.train(source, trained)
+            inputs["train"] = self.encode(source, trained, "train")
+            if setting.protocol.sees_database:
+                inputs["database"] = self.encode(source, trained, "database")
+            fit = partial(Fit, **self.on_data, compute=compute, source=spec, seed=seed)
+            code, crafting = attack.target_code, attack.crafting
+            if code is not None and code.learns:
+                inputs["target_code"] = self.job(fit(part=code, epsilon=None), **inputs)
+            if crafting is not None and crafting.learns:
+                task = fit(part=crafting, epsilon=attack.epsilon)
+                inputs["crafting"] = self.job(task, **inputs)
+            inputs["targets"] = self.draw(setting)
+        craft = Craft(
+            **self.on_data,
             compute=compute,
             source=spec,
             attack=attack,
             n_queries=self.n_queries,
             seed=seed,
         )
-        return self.job(task, **inputs, targets=self.draw(setting))
+        return self.job(craft, **inputs)
 
     def chain(
         self, setting: Setting, craft: Job, attack: Attack, source: Target, victim: Target
     ) -> dict[str, Job]:
-        """Return the jobs that fill one cell: they hash and score the images of an attack.
-
-        Args:
-            setting: what all attacks share.
-            craft: stores the images, or the codes of a code-only attack.
-            attack: the attack.
-            source, victim: the hasher that was attacked, and the one that is queried.
-        """
-        chain, data, seed = {"craft": craft}, self.on_data, setting.target_seed
+        """Return the jobs, by stage, that hash and score what ``craft`` stores: one cell."""
+        seed, spec = setting.target_seed, victim.spec
+        sizes = {**self.on_data, "n_queries": self.n_queries}
         of = attack_label(attack, source.spec if attack.needs_source else None)
-        targets, database = self.draw(setting), self.encode(victim, seed, "database")
-        count = self.n_queries
+        ranked = {
+            "database": self.encode(victim, seed, "database"),
+            "targets": self.draw(setting),
+        }
+        chain = {"craft": craft}
         if not attack.code_only:
-            hashing = Hash(
-                **data,
-                compute=self.compute(victim.spec.backbone),
-                victim=victim.spec,
-                n_queries=count,
-                epsilon=attack.epsilon,
-                of=of,
-            )
+            compute = self.compute(spec.backbone)
+            hashing = Hash(**sizes, compute=compute, victim=spec, epsilon=attack.epsilon, of=of)
             chain["hash"] = self.job(hashing, images=craft, target=self.train(victim, seed))
-        codes = chain.get("hash", craft)
+        ranked["codes"] = chain.get("hash", craft)
         if self.suite.gallery and victim is source and not attack.code_only:
-            shown, of_draw = self.suite.gallery, setting.seed
-            chain["gallery"] = self.job(
-                Gallery(**data, n_queries=count, count=shown, seed=of_draw, of=of),
-                images=craft,
-                codes=codes,
-                clean=self.encode(victim, seed, "query"),
-                database=database,
-                targets=targets,
-            )
-        score = Score(**data, n_queries=count, of=f"{of} against {victim.spec.name}")
-        chain["score"] = self.job(score, codes=codes, database=database, targets=targets)
+            gallery = Gallery(**sizes, count=self.suite.gallery, seed=setting.seed, of=of)
+            clean = self.encode(victim, seed, "query")
+            chain["gallery"] = self.job(gallery, images=craft, clean=clean, **ranked)
+        chain["score"] = self.job(Score(**sizes, of=f"{of} against {spec.name}"), **ranked)
         return chain

@@ -13,7 +13,7 @@ from hashattack.benchmark.engines.base import Slot
 from hashattack.benchmark.jobs import Job
 from hashattack.benchmark.names import nearest, span
 from hashattack.benchmark.pipeline import STAGES
-from hashattack.benchmark.plan.plan import Plan
+from hashattack.benchmark.plan.plan import Plan, needed
 from hashattack.benchmark.schedule.simulation import simulate
 from hashattack.benchmark.store.keys import canonical
 from hashattack.benchmark.store.store import Store
@@ -52,7 +52,9 @@ class Preview:
     @property
     def table(self) -> str:
         """A line a stage; ``shared`` counts the jobs that cells alone would have on top."""
-        alone = Counter(self.plan.jobs[key].stage for keys in self._jobs_by_cell() for key in keys)
+        alone = Counter(
+            job.stage for cell in self.plan.cells for job in needed([cell], self.plan.jobs).values()
+        )
         rows = []
         for stage in STAGES:
             keys = [key for key, job in self.plan.jobs.items() if job.stage == stage]
@@ -86,14 +88,6 @@ class Preview:
             f"the lower bound {span(ours.bound)} (first in first out: {span(plain.seconds)}, "
             f"{plain.ratio:.3f} times)"
         )
-
-    def _jobs_by_cell(self) -> Iterator[set[str]]:
-        """Yield, for every cell, its jobs and all their inputs."""
-        needs: dict[str, set[str]] = {}
-        for key, job in self.plan.jobs.items():  # inputs first
-            needs[key] = {key}.union(*(needs[ref.key] for ref in job.inputs.values()))
-        for cell in self.plan.cells:
-            yield set().union(*(needs[job.key] for job in cell.jobs.values()))
 
 
 def explain(plan: Plan, store: Store, text: str) -> list[str]:
@@ -146,12 +140,14 @@ def _reasons(plan: Plan, store: Store, job: Job, explained: set[str]) -> Iterato
     attempts = len(list(store.folder(job.ref).glob("start-*.json")))
     if attempts:
         yield f"started {attempts} times and never done: its run was stopped or its worker died"
-    nearest_done = min(_done_before(store, job), key=lambda one: len(one[1]), default=None)
-    if nearest_done is not None:
-        yield f"its key is new; nearest to it is {nearest_done[0][:12]}, which differs in"
-    elif not attempts:
-        yield f"new: no {job.stage} job was ever done in this folder"
-    for place, before, now_key in nearest_done[1] if nearest_done is not None else ():
+    done = _done_before(store, job)
+    if not done:
+        if not attempts:
+            yield f"new: no {job.stage} job was ever done in this folder"
+        return
+    nearest_key, differing = min(done.items(), key=lambda item: len(item[1]))
+    yield f"its key is new; nearest to it is {nearest_key[:12]}, which differs in"
+    for place, (before, now_key) in differing.items():
         if not place.startswith("input ") or now_key not in plan.jobs:
             yield f"  {place}: {before} -> {now_key}"
             continue
@@ -161,27 +157,29 @@ def _reasons(plan: Plan, store: Store, job: Job, explained: set[str]) -> Iterato
             yield from (f"    {line}" for line in _reasons(plan, store, other, explained))
 
 
-def _done_before(store: Store, job: Job) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
-    """Yield the keys of the done jobs of a stage, and what differs: place, before, now."""
-    own = _parts(canonical(job.task), {role: ref.key for role, ref in job.inputs.items()})
+def _done_before(store: Store, job: Job) -> dict[str, dict[str, tuple[str, str]]]:
+    """Return by key the done jobs of a stage: what differs, by place, before and now."""
+    found = {}
+    own = _leaves(canonical(job.task)) | _inputs({r: ref.key for r, ref in job.inputs.items()})
     for record in store.records(job.stage):
         made = record["provenance"]
         if "task" in made:
-            other = _parts(made["task"], made["input_keys"])
+            other = _leaves(made["task"]) | _inputs(made["input_keys"])
             pairs = {p: (other.get(p, _ABSENT), own.get(p, _ABSENT)) for p in {**other, **own}}
-            differing = [(p, str(old), str(new)) for p, (old, new) in pairs.items() if old != new]
+            differing = {p: (str(old), str(new)) for p, (old, new) in pairs.items() if old != new}
             if differing:
-                yield record["key"], differing
+                found[record["key"]] = differing
+    return found
 
 
-def _parts(task: Any, inputs: Mapping[str, str]) -> dict[str, Any]:
-    """Return what a key is made of by place, like ``attack.crafting.steps`` and ``input train``."""
-    return {**dict(_leaves(task, "")), **{f"input {role}": key for role, key in inputs.items()}}
+def _inputs(keys: Mapping[str, str]) -> dict[str, Any]:
+    return {f"input {role}": key for role, key in keys.items()}
 
 
-def _leaves(value: Any, place: str) -> Iterator[tuple[str, Any]]:
-    if not isinstance(value, Mapping):
-        yield place.lstrip("."), value
-        return
+def _leaves(value: Mapping[str, Any], place: str = "") -> dict[str, Any]:
+    """Return what nested mappings hold by place, like ``attack.crafting.steps``."""
+    found: dict[str, Any] = {}
     for name, item in value.items():
-        yield from _leaves(item, f"{place}.{name}")
+        inner = isinstance(item, Mapping)
+        found |= _leaves(item, f"{place}{name}.") if inner else {f"{place}{name}": item}
+    return found

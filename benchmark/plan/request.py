@@ -76,7 +76,7 @@ class RunRequest:
             slots_per_device: jobs that share one.
         """
         from hashattack.benchmark.engines.base import machine_slots
-        from hashattack.benchmark.plan.batches import Batches
+        from hashattack.benchmark.plan.batches import batch_finder
         from hashattack.benchmark.plan.plan import make_plan
         from hashattack.benchmark.suites.loading import load_suite, with_root
 
@@ -86,6 +86,6 @@ class RunRequest:
         sizing = None
         if devices is not None:
             slot = machine_slots(devices, slots_per_device, suite.compute.threads)[0]
-            sizing = Batches(self.cache_folder, slot, 1 / (slots_per_device or 1), say).find
+            sizing = batch_finder(self.cache_folder, slot, 1 / (slots_per_device or 1), say)
         whole = make_plan(suite, self.cache_folder, sizing)
         return whole, whole.only(self.only or ())

@@ -20,13 +20,10 @@ class DraftError(UserError):
 def write_draft(
     kind: str, name: str, folder: Path, taken: Collection[str] = ()
 ) -> tuple[Path, str]:
-    """Write an attack that runs as it is, and return its file and its id.
+    """Write an attack that runs as it is to a folder, and return its file and its id.
 
-    Args:
-        kind: ``loss``, ``loop``, ``fit`` or ``rule``: what is new about it.
-        name: the attack's id, like ``my-idea``; capitals and '_' become small letters and dashes.
-        folder: where the file goes.
-        taken: ids that it cannot have.
+    ``kind`` is what is new about it: ``loss``, ``loop``, ``fit`` or ``rule``. Capitals and '_' in
+    the name become small letters and dashes; it cannot be one of ``taken``.
 
     Raises:
         DraftError: not an id, one that is taken, or a file that is there already.

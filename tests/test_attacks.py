@@ -13,7 +13,7 @@ from hashattack.attacks.target_codes import AnchorCode, RandomPoint
 from hashattack.benchmark.contract.attack_checks import ROWS, Trial
 from hashattack.benchmark.contract.world import World, untrained
 from hashattack.benchmark.registry import registry
-from hashattack.benchmark.suites.parameters import override
+from hashattack.benchmark.suites.loading import override
 
 
 def test_dhta_moves_codes_towards_the_anchor(world: World) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from hashattack.benchmark.engines.base import cpu_slots
 from hashattack.benchmark.jobs import Compute
-from hashattack.benchmark.plan.batches import batch_finder, double
+from hashattack.benchmark.plan.estimate import batch_finder, double
 from hashattack.benchmark.plan.plan import make_plan
 from hashattack.benchmark.stages.attacking import Craft
 from hashattack.benchmark.suites.sources import SuiteError

@@ -22,7 +22,7 @@ from hashattack.benchmark.contract.world import MemoryJournal, knowledge, learn,
 from hashattack.benchmark.plan.plan import make_plan
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.stages.attacking import Fit
-from hashattack.benchmark.suites.parameters import override
+from hashattack.benchmark.suites.loading import override
 from hashattack.datasets.base import RetrievalData
 from hashattack.datasets.draws import label_rows
 from hashattack.targets.training import to_pixels

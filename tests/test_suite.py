@@ -9,8 +9,7 @@ import pytest
 
 from hashattack.attacks.protocols import PROTOCOLS
 from hashattack.benchmark.registry import registry
-from hashattack.benchmark.suites.loading import load_suite
-from hashattack.benchmark.suites.parameters import hyper_parameters, override
+from hashattack.benchmark.suites.loading import hyper_parameters, load_suite, override
 from hashattack.benchmark.suites.sources import SuiteError, shipped
 from tests.conftest import small_suite
 

@@ -124,7 +124,7 @@ def check(
         from hashattack.benchmark.regression.candidates import CheckRequest
         from hashattack.benchmark.regression.result import Outcome, Thresholds, worst
         from hashattack.benchmark.store.files import write_json
-        from hashattack.benchmark.suites.parameters import parse_params
+        from hashattack.benchmark.suites.loading import parse_params
 
         for file in (figures, junit):
             check_writable(file)

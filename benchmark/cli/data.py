@@ -38,8 +38,7 @@ def doctor(
     """
     from hashattack.benchmark.names import lookup
     from hashattack.benchmark.registry import registry
-    from hashattack.benchmark.suites.loading import rooted
-    from hashattack.benchmark.suites.parameters import construct, parse_params
+    from hashattack.benchmark.suites.loading import construct, parse_params, rooted
     from hashattack.datasets.doctor import examine
 
     with usage_errors():

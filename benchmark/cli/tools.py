@@ -75,7 +75,7 @@ def attacks_table(protocol: str) -> Table:
     from hashattack.attacks.protocols import PROTOCOLS
     from hashattack.benchmark.names import lookup
     from hashattack.benchmark.registry import registry
-    from hashattack.benchmark.suites.parameters import hyper_parameters
+    from hashattack.benchmark.suites.loading import hyper_parameters
 
     chosen = lookup("protocol", protocol, PROTOCOLS)
     rows = []

@@ -36,7 +36,7 @@ from hashattack.benchmark.names import ID_RULE, is_id
 from hashattack.benchmark.plugins import FOREIGN
 from hashattack.benchmark.stages.attacker import check_unchanged
 from hashattack.benchmark.store.keys import canonical_json
-from hashattack.benchmark.suites.parameters import hyper_parameters, override
+from hashattack.benchmark.suites.loading import hyper_parameters, override
 from hashattack.datasets import seeds
 from hashattack.datasets.base import IntArray
 

@@ -1,29 +1,187 @@
-"""From a suite to the graph of jobs, sharing every job that two cells have in common.
+"""From a suite to its cells and the graph of their jobs; equal jobs of several cells are one.
 
 Planning computes nothing: it crosses what the suite names and derives the keys.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
-from hashattack.attacks.protocols import PROTOCOLS
+from hashattack.attacks.base import Attack, Crafting
+from hashattack.attacks.protocols import PROTOCOLS, Protocol
 from hashattack.benchmark.audit import hidden_labels
+from hashattack.benchmark.columns import COLUMNS
 from hashattack.benchmark.jobs import Job
 from hashattack.benchmark.names import nearest
-from hashattack.benchmark.plan.cells import Cell, cells_of, row_filter
-from hashattack.benchmark.plan.graph import JobGraph, Sizing, Target
+from hashattack.benchmark.plan.graph import JobGraph, Setting, Sizing, Target
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.store.keys import canonical_json
-from hashattack.benchmark.suites.parameters import construct, hyper_parameters
+from hashattack.benchmark.suites.loading import construct, hyper_parameters, override
 from hashattack.benchmark.suites.sources import SuiteError
-from hashattack.benchmark.suites.suite import Suite
+from hashattack.benchmark.suites.suite import AttackEntry, Params, Suite
 from hashattack.datasets.base import SPLITS, DatasetSpec, RetrievalData
 from hashattack.targets.hasher import NAMED_WEIGHTS, TargetSpec
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A row of the result table: what it is, and the jobs whose records fill it."""
+
+    row: Mapping[str, Any]
+    jobs: Mapping[str, Job]  # by stage: craft, hash, score; gallery for people
+    skipped: str | None = None  # the reason why it has no jobs
+
+
+def settings_of(suite: Suite) -> Iterator[Setting]:
+    """Yield what a suite's attacks are compared under: protocols × policies × seeds."""
+    for protocol, policy, target_seed, seed in product(
+        suite.protocols, suite.policies, suite.target_seeds, range(suite.seeds)
+    ):
+        yield Setting(PROTOCOLS[protocol], policy, target_seed, seed, seed + suite.reseed)
+
+
+def cells_of(graph: JobGraph, targets: Sequence[Target]) -> Iterator[Cell]:
+    """Yield the cells of one data set: settings × attacks × (source, victim)."""
+    for setting in settings_of(graph.suite):
+        for number, entry in enumerate(graph.suite.attacks):
+            place = f"attacks[{number}].params"
+            attack, changes = _attack_of(graph, entry, setting.protocol, place)
+            changed = {"overrides": _listed(changes), "variant": _listed(entry.params)}
+            for source, victim in _pairs(graph.suite, entry, attack, targets):
+                row = describe(graph, setting, attack, source, victim) | changed
+                if (reason := obstacle(attack, source, victim)) is not None:
+                    yield Cell(row, {}, reason)
+                else:
+                    craft = graph.craft(setting, attack, source)
+                    yield Cell(row, graph.chain(setting, craft, attack, source, victim))
+
+
+def obstacle(attack: Attack, source: Target, victim: Target) -> str | None:
+    """Return why a cell cannot be run, or None."""
+    if attack.code_only and source.spec.bits != victim.spec.bits:
+        return f"a {source.spec.bits}-bit code cannot query a {victim.spec.bits}-bit database"
+    return attack.unavailable
+
+
+def _attack_of(
+    graph: JobGraph, entry: AttackEntry, protocol: Protocol, place: str
+) -> tuple[Attack, Params]:
+    """Return the attack of an entry, and the hyper-parameters that the suite sets of it."""
+    attack = registry().attacks[entry.attack].build(protocol)
+    known = hyper_parameters(attack)
+    by_glob = graph.suite.attack_params.items()
+    shared = [params for glob, params in by_glob if fnmatch.fnmatchcase(entry.attack, glob)]
+    changes = {
+        name: value
+        for params in (*shared, graph.suite.params)
+        for name, value in params.items()
+        if name in known
+    } | entry.params
+    published = {k: value for k, value in graph.dataset.published.items() if k in known}
+    return override(attack, {**published, **changes}, place), changes
+
+
+def _pairs(
+    suite: Suite, entry: AttackEntry, attack: Attack, targets: Sequence[Target]
+) -> Iterator[tuple[Target, Target]]:
+    """Yield source and victim. An attack without a target code transfers nothing."""
+
+    def matching(globs: Sequence[str]) -> list[Target]:
+        return [one for one in targets if any(fnmatch.fnmatchcase(one.spec.name, g) for g in globs)]
+
+    victims = matching(suite.victims)
+    for source in matching(entry.sources):
+        for victim in targets:
+            itself = victim is source
+            transfers = victim in victims and (itself or attack.targeted)
+            if transfers or (itself and "self" in suite.victims):
+                yield source, victim
+
+
+def describe(
+    graph: JobGraph, setting: Setting, attack: Attack, source: Target, victim: Target
+) -> dict[str, Any]:
+    """Return the columns of a row that are known before anything ran."""
+    hashers: dict[str, Any] = {}
+    for role, spec in (("source", source.spec), ("victim", victim.spec)):
+        hashers |= {role: spec.name, f"{role}_method": spec.method.name}
+        hashers |= {f"{role}_backbone": spec.backbone.name, f"{role}_bits": spec.bits}
+    compute = graph.compute(source.spec.backbone if attack.needs_source else None)
+    crafting, passes = attack.crafting, None
+    # The default of Crafting.passes is a guess for estimates and no declaration.
+    if crafting is not None and type(crafting).passes is not Crafting.passes:
+        passes = crafting.passes
+    return {
+        "attack": attack.id,
+        "title": attack.title,
+        "role": attack.role,
+        "targeted": attack.targeted,
+        "code_only": attack.code_only,
+        "learns": attack.learns,
+        "params": canonical_json(hyper_parameters(attack)),
+        "budget_class": _budget_class(attack),
+        "epsilon": attack.epsilon,
+        "passes_per_image": passes,
+        "dataset": graph.data.name,
+        "dataset_fingerprint": graph.data.fingerprint,
+        **hashers,
+        "policy": setting.policy,
+        "target_seed": setting.target_seed,
+        "draw_seed": setting.seed,
+        "attack_seed": setting.attack_seed,
+        "protocol": setting.protocol.name,
+        "n_queries": graph.n_queries,
+        **dataclasses.asdict(compute),  # batch, threads, dtype, precision, compiled
+    }
+
+
+def _budget_class(attack: Attack) -> str:
+    """Return the class that a row is ranked in: rows are compared at equal budget only."""
+    if attack.code_only:
+        return "code"
+    if not attack.targeted:
+        return "reference"
+    return "unbounded" if attack.epsilon is None else f"{round(255 * attack.epsilon, 3):g}/255"
+
+
+def _listed(params: Mapping[str, Any]) -> str:
+    """Return hyper-parameters as a column has them, like ``steps=10, rule=l2``."""
+    return ", ".join(f"{name}={value}" for name, value in params.items())
+
+
+def row_filter(texts: Sequence[str]) -> Callable[[Mapping[str, Any]], bool]:
+    """Return a function that says whether a row matches one of some filters; none match all.
+
+    A text is like ``attack=dhta,source=DPSH-*-32``; the comma means and.
+
+    Raises:
+        SuiteError: one is not of that form, or there is no such column.
+    """
+    filters: list[dict[str, str]] = []
+    for text in texts:
+        globs: dict[str, str] = {}
+        for part in text.split(","):
+            name, equals, glob = (piece.strip() for piece in part.partition("="))
+            if not equals or not glob:
+                raise SuiteError(f"--only {text}: expected column=glob, got '{part}'")
+            if name not in COLUMNS:
+                raise SuiteError(f"--only {text}: no column '{name}'{nearest(name, COLUMNS)}")
+            globs[name] = glob
+        filters.append(globs)
+
+    def matches(row: Mapping[str, Any]) -> bool:
+        return not filters or any(
+            all(fnmatch.fnmatchcase(str(row.get(name, "")), glob) for name, glob in globs.items())
+            for globs in filters
+        )
+
+    return matches
 
 
 @dataclass(frozen=True)
@@ -100,15 +258,10 @@ def graphs_of(
 
 def assemble(suite: Suite, cells: Sequence[Cell], graphs: Sequence[JobGraph]) -> Plan:
     """Return the plan of cells, with the jobs of the graphs that they need."""
-    by_data = {graph.data.fingerprint: graph for graph in graphs}
     jobs = {key: job for graph in graphs for key, job in graph.jobs.items()}
-    return Plan(
-        suite,
-        cells,
-        needed(cells, jobs),
-        {fingerprint: graph.data for fingerprint, graph in by_data.items()},
-        {fingerprint: graph.dataset for fingerprint, graph in by_data.items()},
-    )
+    data = {graph.data.fingerprint: graph.data for graph in graphs}
+    specs = {graph.data.fingerprint: graph.dataset for graph in graphs}
+    return Plan(suite, cells, needed(cells, jobs), data, specs)
 
 
 def needed(cells: Sequence[Cell], jobs: Mapping[str, Job]) -> dict[str, Job]:
@@ -134,13 +287,10 @@ def _targets(suite: Suite) -> Iterator[Target]:
     for number, entry in enumerate(suite.targets):
         place = f"targets[{number}]"
         for method, backbone, bits in product(entry.method, entry.backbone, entry.bits):
+            loss, trunk = known.methods[method], known.backbones[backbone]
             spec = TargetSpec(
-                method=construct(
-                    known.methods[method], entry.method_params, f"{place}.method_params"
-                ),
-                backbone=construct(
-                    known.backbones[backbone], entry.backbone_params, f"{place}.backbone_params"
-                ),
+                method=construct(loss, entry.method_params, f"{place}.method_params"),
+                backbone=construct(trunk, entry.backbone_params, f"{place}.backbone_params"),
                 bits=bits,
                 normalise=entry.normalise,
                 weights=entry.weights if entry.weights in NAMED_WEIGHTS else "file",
@@ -171,19 +321,22 @@ def _check_params(suite: Suite) -> None:
     protocol = PROTOCOLS[parts[0].protocols[0]]
     entries = registry().attacks.items()
     known = {id_: hyper_parameters(entry.build(protocol)).keys() for id_, entry in entries}
-    # What a suite sets goes to every suite it includes; not all of these need have such an attack.
-    used = [entry.attack for part in parts for entry in part.attacks]
-    settings = [("params", used, part.params) for part in parts]
-    for glob, params in (item for part in parts for item in part.attack_params.items()):
-        settings.append((f"attack_params.{glob}", fnmatch.filter(known, glob), params))
-        if not settings[-1][1]:
-            raise SuiteError(f"attack_params.{glob}: no such attack{nearest(glob, known)}")
-    for place, attacks, params in settings:
-        names = {name for attack in attacks for name in known[attack]}
+
+    def check(place: str, params: Params, attacks: Sequence[str], whose: str) -> None:
+        names = set[str]().union(*(known[attack] for attack in attacks))
         for name in params:
             if name not in names:
-                whose = "of the suite" if place == "params" else "that it is for"
                 raise SuiteError(
                     f"{place}.{name}: no attack {whose} has this hyper-parameter"
                     f"{nearest(name, names)}"
                 )
+
+    # What a suite sets goes to every suite it includes; not all of these need have such an attack.
+    used = [entry.attack for part in parts for entry in part.attacks]
+    for part in parts:
+        check("params", part.params, used, "of the suite")
+        for glob, params in part.attack_params.items():
+            attacks = fnmatch.filter(known, glob)
+            if not attacks:
+                raise SuiteError(f"attack_params.{glob}: no such attack{nearest(glob, known)}")
+            check(f"attack_params.{glob}", params, attacks, "that it is for")

@@ -70,13 +70,11 @@ class RunRequest:
     def plans(self, devices: str | None, slots_per_device: int | None = None) -> tuple[Plan, Plan]:
         """Return the whole plan, and the part of it that ``only`` selects.
 
-        Args:
-            devices: of this machine, where batches are tried that the suite leaves open; None if
-                jobs run elsewhere.
-            slots_per_device: jobs that share one.
+        Batches that the suite leaves open are tried on ``devices`` of this machine, each shared by
+        ``slots_per_device`` jobs; None if jobs run elsewhere.
         """
         from hashattack.benchmark.engines.base import machine_slots
-        from hashattack.benchmark.plan.batches import batch_finder
+        from hashattack.benchmark.plan.estimate import batch_finder
         from hashattack.benchmark.plan.plan import make_plan
         from hashattack.benchmark.suites.loading import load_suite, with_root
 

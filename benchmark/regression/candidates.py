@@ -20,7 +20,7 @@ from hashattack.benchmark.regression.trials import HASHERS, Trials, read_trials
 from hashattack.benchmark.results.manifest import manifest_of
 from hashattack.benchmark.results.stored_suite import sizing_of
 from hashattack.benchmark.store.keys import canonical
-from hashattack.benchmark.suites.parameters import hyper_parameters
+from hashattack.benchmark.suites.loading import hyper_parameters
 from hashattack.benchmark.suites.suite import AttackEntry, Params, Suite
 
 PREFIX = "check-"  # of the name of the suite in a check's folder, before its baseline's name

@@ -1,16 +1,20 @@
-"""Suites from their files: united, filled by a scale, and set on the data sets of this machine."""
+"""Suites from their files, filled by a scale; and what their parameters make: plug-ins, attacks."""
 
 from __future__ import annotations
 
 import dataclasses
 import fnmatch
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from hashattack.benchmark.names import lookup
+import yaml
+
+from hashattack.attacks.base import Attack, AttackError
+from hashattack.benchmark.names import lookup, nearest
 from hashattack.benchmark.registry import registry
-from hashattack.benchmark.suites.sources import SuiteFile, read_suite, read_yaml
+from hashattack.benchmark.suites.sources import SuiteError, SuiteFile, read_suite, read_yaml
 from hashattack.benchmark.suites.suite import (
     AttackEntry,
     DatasetEntry,
@@ -68,10 +72,11 @@ def _part(file: SuiteFile, attacks: Sequence[str]) -> Suite:
 def fill(suite: Suite, scale: Scale) -> dict[str, Any]:
     """Return the content of a suite with what it leaves open filled in.
 
-    Parameters of data sets and attacks are filled in one by one, other keys as a whole.
+    Parameters of data sets and attacks are filled in one by one, other keys as a whole. A target
+    takes the first recipe whose glob matches METHOD-BACKBONE.
     """
     own = suite.attack_params
-    return {
+    filled = {
         **scale.suite,
         **suite.model_dump(exclude_unset=True),
         "attack_params": {
@@ -85,24 +90,15 @@ def fill(suite: Suite, scale: Scale) -> dict[str, Any]:
             }
             for entry in suite.datasets
         ],
-        "targets": [
-            {
-                **_recipe(scale, f"{method}-{backbone}"),
-                **entry.model_dump(exclude_unset=True),
-                "method": method,
-                "backbone": backbone,
-            }
-            for entry in suite.targets
-            for method in entry.method
-            for backbone in entry.backbone
-        ],
+        "targets": [],
     }
-
-
-def _recipe(scale: Scale, name: str) -> Params:
-    """Return the first recipe whose glob matches METHOD-BACKBONE."""
-    globs = (glob for glob in scale.targets if fnmatch.fnmatchcase(name, glob))
-    return scale.targets.get(next(globs, ""), {})
+    for entry in suite.targets:
+        for method, backbone in product(entry.method, entry.backbone):
+            pair = {"method": method, "backbone": backbone}
+            globs = (g for g in scale.targets if fnmatch.fnmatchcase(f"{method}-{backbone}", g))
+            recipe = scale.targets.get(next(globs, ""), {})
+            filled["targets"].append({**recipe, **entry.model_dump(exclude_unset=True), **pair})
+    return filled
 
 
 def rooted(
@@ -130,3 +126,74 @@ def with_root(suite: Suite, data_root: Path | None, *, replace: bool = False) ->
         "parts": [with_root(part, data_root, replace=replace) for part in suite.parts],
     }
     return suite.model_copy(update=changes)
+
+
+def parse_params(texts: Sequence[str]) -> Params:
+    """Return parameters written ``name=value``, each value as YAML has it.
+
+    Raises:
+        SuiteError: one is written otherwise.
+    """
+    found: Params = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        try:
+            found[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            equals = ""
+        if not equals or not name.strip():
+            raise SuiteError(f"--param {text}: expected name=value")
+    return found
+
+
+def construct(cls: type[Any], params: Params, place: str) -> Any:
+    """Build a plug-in from a suite's parameters.
+
+    Raises:
+        SuiteError: an unknown parameter or a bad value, with its place.
+    """
+    known = [field.name for field in dataclasses.fields(cls)]
+    for name in params:
+        if name not in known:
+            raise SuiteError(f"{place}.{name}: unknown parameter{nearest(name, known)}")
+    return validate(cls, params, place)
+
+
+def hyper_parameters(attack: Attack) -> Params:
+    """Return an attack's hyper-parameters by flat name, its epsilon among them."""
+    flat: Params = {} if attack.epsilon is None else {"epsilon": attack.epsilon}
+    for part in (attack.target_code, attack.crafting):
+        for field in dataclasses.fields(part) if part is not None else ():
+            if not field.metadata.get("key", True):
+                continue
+            if field.name in flat:
+                raise AttackError(f"{attack.id}: two hyper-parameters are called '{field.name}'")
+            flat[field.name] = getattr(part, field.name)
+    return flat
+
+
+def override(attack: Attack, params: Params, place: str) -> Attack:
+    """Return the attack with some hyper-parameters replaced.
+
+    Raises:
+        SuiteError: an unknown hyper-parameter or a bad value, with its place.
+    """
+    known = hyper_parameters(attack)
+    for name in params:
+        if name not in known:
+            raise SuiteError(
+                f"{place}.{name}: {attack.id} has no such hyper-parameter{nearest(name, known)}"
+            )
+    changes: dict[str, Any] = {}
+    for role in ("target_code", "crafting"):
+        part = getattr(attack, role)
+        names = [field.name for field in dataclasses.fields(part)] if part is not None else []
+        if params.keys() & set(names):
+            new = {name: params.get(name, getattr(part, name)) for name in names}
+            changes[role] = validate(type(part), new, place)
+    if "epsilon" in params:
+        changes["epsilon"] = validate(float, params["epsilon"], f"{place}.epsilon")
+    try:
+        return dataclasses.replace(attack, **changes)
+    except AttackError as error:
+        raise SuiteError(f"{place}: {error}") from None

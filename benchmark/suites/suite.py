@@ -163,11 +163,8 @@ class Scale(_Strict):
 def validate(kind: type[T], value: Any, place: str, context: dict[str, Any] | None = None) -> T:
     """Return a value as a model, a dataclass or a simple type.
 
-    Args:
-        kind: the type.
-        value: of the type, or what it is made from.
-        place: of the value, like ``datasets[0].params``, or ``mine.yaml:`` for a whole file.
-        context: for the checks of models.
+    ``place`` is like ``datasets[0].params``, or ``mine.yaml:`` for a whole file; ``context`` is for
+    the checks of models.
 
     Raises:
         SuiteError: every fault at once, each with its place.

@@ -78,7 +78,7 @@ def fail(message: str) -> None:
     raise typer.Exit(EXIT_USAGE)
 
 
-def say(message: str) -> None:
+def echo(message: str) -> None:
     """Print a line at once."""
     try:
         typer.echo(message)

@@ -19,8 +19,8 @@ from hashattack.benchmark.columns import PER_QUERY
 from hashattack.benchmark.console import (
     cache_folder,
     check_writable,
+    echo,
     internal_errors,
-    say,
     usage_errors,
 )
 from hashattack.benchmark.names import lookup
@@ -144,9 +144,9 @@ def check(
             places = {"out": folder, "cache": cache_folder(cache)}
             run = _runner(**places, devices=devices, per_device=slots_per_device)
             results = checks.check(request, thresholds, held, **places, run=run)
-        say("\n" + rendering.table(results) + "\n")
+        echo("\n" + rendering.table(results) + "\n")
         for result in results:
-            say("\n  ".join([result.sentence, *result.hints]))
+            echo("\n  ".join([result.sentence, *result.hints]))
         if figures is not None:
             write_json(figures, rendering.as_json(results, thresholds, baseline))
         if junit is not None:
@@ -181,7 +181,7 @@ def freeze(
         frozen = baseline.freeze(out, file, metrics=metrics, only=only or (), targets=targets)
         beside = f", {len(frozen.targets)} targets beside it" if targets else ""
         size = file.stat().st_size / 1e3
-        say(f"wrote {len(frozen.cells)} cells to {file} ({size:.0f} kB){beside}")
+        echo(f"wrote {len(frozen.cells)} cells to {file} ({size:.0f} kB){beside}")
 
 
 def _runner(out: Path, cache: Path, devices: str, per_device: int | None) -> Run:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from hashattack.benchmark.cli.options import CacheOption, DataRootOption
-from hashattack.benchmark.console import EXIT_CELLS_MISSING, cache_folder, say, usage_errors
+from hashattack.benchmark.console import EXIT_CELLS_MISSING, cache_folder, echo, usage_errors
 
 if TYPE_CHECKING:
     from hashattack.datasets.doctor import Diagnosis
@@ -46,7 +46,7 @@ def doctor(
         params: dict[str, Any] = {**rooted(cls, {}, data_root), **parse_params(param or [])}
         spec = construct(cls, params, "--param")
         diagnosis = examine(spec.inspect(cache_folder(cache)), n_t)
-    say(_diagnosis_text(diagnosis))
+    echo(_diagnosis_text(diagnosis))
     if not diagnosis.healthy:
         raise typer.Exit(EXIT_CELLS_MISSING)
 
@@ -106,9 +106,9 @@ def make_lists(
         rows = seeded_splits(len(listed), n_query=sizes["query"], n_train=sizes["train"], seed=seed)
         for split in SPLITS:
             write_pair(listed.take(rows[split].tolist()), to, _FILE_NAMES[split])
-            say(f"{to / _FILE_NAMES[split]}_img.txt, …_label.txt: {len(rows[split])} images")
+            echo(f"{to / _FILE_NAMES[split]}_img.txt, …_label.txt: {len(rows[split])} images")
         (to / "classes.txt").write_text("\n".join(listed.classes) + "\n", encoding="utf-8")
-        say(f"{to / 'classes.txt'}: {len(listed.classes)} classes; put the images below {to}")
+        echo(f"{to / 'classes.txt'}: {len(listed.classes)} classes; put the images below {to}")
 
 
 @app.command("import-target")
@@ -158,8 +158,8 @@ def import_target(
         write_bytes(to, save(tensors))
     width = getattr(spec.backbone, "head_width", None)
     params = "" if width is None else f", backbone_params: {{head_width: {width}}}"
-    say(f"{spec.name}: {len(arrays)} tensors, none missing, none left over -> {to}")
-    say(
+    echo(f"{spec.name}: {len(arrays)} tensors, none missing, none left over -> {to}")
+    echo(
         f"in a suite: {{method: {method}, backbone: {backbone}, bits: {spec.bits}, "
         f"normalise: {normalise}{params}, checkpoint: {to}}}"
     )

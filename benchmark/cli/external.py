@@ -15,7 +15,7 @@ from hashattack.benchmark.cli.options import (
     PluginOption,
     SlotsPerDeviceOption,
 )
-from hashattack.benchmark.console import EXIT_CELLS_MISSING, cache_folder, say, usage_errors
+from hashattack.benchmark.console import EXIT_CELLS_MISSING, cache_folder, echo, usage_errors
 from hashattack.datasets.errors import UserError
 
 app = typer.Typer()
@@ -51,9 +51,9 @@ def export_trials(
         origin = Origin.of(out, cache_folder(cache))
         written = export.export_trials(origin, to, only or (), images=images, hashers=hashers)
     for one in written.settings:
-        say(one.summary)
+        echo(one.summary)
     more = ", hashers" * hashers + ", queries" * images
-    say(f"wrote {to / 'trials.json'} and targets.csv, labels, codes{more}")
+    echo(f"wrote {to / 'trials.json'} and targets.csv, labels, codes{more}")
 
 
 @app.command()
@@ -129,16 +129,18 @@ def score(
         if report:  # of what was scored, and of that and the run together
             export_results(load_results(folder), folder)
             written = write_report([out.resolve(), folder], folder / "report")
-            say(f"\n{written.leaderboard}\n{written.summary}")
+            echo(f"\n{written.leaderboard}\n{written.summary}")
         else:
-            say(f"scored in {folder}; call without --no-report to write results.csv and the report")
+            echo(
+                f"scored in {folder}; without --no-report the command writes results.csv and report"
+            )
         own, rows = result_rows(folder, manifest_of(plan)), result_rows(folder)
     for row in own:
-        say(_summary(row))
+        echo(_summary(row))
     fine = ("ok", "skipped")
     earlier = {r["title"]: None for r in rows if r not in own and r["status"] not in fine}
     if earlier:
-        say(f"of earlier calls, without a result either: {', '.join(earlier)}")
+        echo(f"of earlier calls, without a result either: {', '.join(earlier)}")
     if any(row["status"] not in fine for row in own):
         raise typer.Exit(EXIT_CELLS_MISSING)
 

@@ -15,8 +15,8 @@ from hashattack.benchmark.cli.options import CacheOption, DraftKind
 from hashattack.benchmark.console import (
     cache_folder,
     check_writable,
+    echo,
     internal_errors,
-    say,
     usage_errors,
 )
 from hashattack.datasets.errors import UserError
@@ -46,9 +46,9 @@ def new(
 
     with usage_errors():
         file, id_ = write_draft(kind, name, to, registry().attacks)
-    say(f"wrote a new {what} to {file}; try it with")
-    say(f"run-benchmark run --suite smoke --plugin {file} --attack {id_}")
-    say(f"run-benchmark check-plugin {file}")
+    echo(f"wrote a new {what} to {file}; try it with")
+    echo(f"run-benchmark run --suite smoke --plugin {file} --attack {id_}")
+    echo(f"run-benchmark check-plugin {file}")
 
 
 @app.command("check-plugin")
@@ -74,7 +74,7 @@ def check_plugin(
 
     Attacks run with few steps on small images, under every protocol. Exits 0 when every check
     passed, 1 when one failed, 2 when there is nothing to check, 3 when something could not be
-    checked (for want of a library, say), 70 when this program itself failed.
+    checked (for want of a library, echo), 70 when this program itself failed.
     """
     from hashattack.benchmark.contract import checks
     from hashattack.benchmark.store.files import write_json
@@ -86,12 +86,12 @@ def check_plugin(
         for _, group in grouped:
             found = list(group)
             for line in checks.describe(found, verbose=verbose):
-                say(line)
+                echo(line)
             results += found
         code = checks.exit_code(results)
         if not attack and code in (0, checks.EXIT_FAILED):
             checks.remember(files or (), results, folder)
-        say(checks.summary(results))
+        echo(checks.summary(results))
         if to is not None:
             write_json(to, [asdict(result) for result in results])
         raise typer.Exit(code)

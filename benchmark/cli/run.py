@@ -26,7 +26,7 @@ from hashattack.benchmark.cli.options import (
     SlotsPerDeviceOption,
     SuiteOption,
 )
-from hashattack.benchmark.console import EXIT_CELLS_MISSING, say, usage_errors
+from hashattack.benchmark.console import EXIT_CELLS_MISSING, echo, usage_errors
 from hashattack.benchmark.plan.request import RunRequest
 from hashattack.benchmark.results.finished import Rerun
 from hashattack.datasets.errors import UserError
@@ -104,9 +104,9 @@ def run(
         if not verify and rerun in (Rerun.missing, Rerun.failed):
             known = finished.recall(folder, arguments, request.cache_folder)
             if known is not None:
-                say(f"{known.cells} cells, {known.jobs} jobs, all done -> {folder}")
-                say(f"\n{known.leaderboard}\nall files are unchanged; see {folder}/report")
-                _say_unchecked(plugins, request.cache_folder)
+                echo(f"{known.cells} cells, {known.jobs} jobs, all done -> {folder}")
+                echo(f"\n{known.leaderboard}\nall files are unchanged; see {folder}/report")
+                _echo_unchecked(plugins, request.cache_folder)
                 return
     from hashattack.benchmark.names import span
     from hashattack.benchmark.results.manifest import manifest_of
@@ -126,10 +126,10 @@ def run(
         )
         counts = Counter(outcome.status.values())
         summary = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
-        say(f"jobs: {summary or 'none'}; {span(time.monotonic() - began)}")
-        say(f"writing the report{', drawing figures' if 'html' in chosen else ''} ...")
+        echo(f"jobs: {summary or 'none'}; {span(time.monotonic() - began)}")
+        echo(f"writing the report{', drawing figures' if 'html' in chosen else ''} ...")
         written = write_report([folder], formats=chosen)
-        say(f"\n{written.leaderboard}\n{written.summary}")
+        echo(f"\n{written.leaderboard}\n{written.summary}")
         bad = ~written.results["status"].isin(["ok", "skipped"])
         if set(counts) <= {"ok", "cached"} and not bad.any():
             finished.remember(
@@ -140,9 +140,9 @@ def run(
                 report=written.files,
                 leaderboard=written.leaderboard,
             )
-    _say_unchecked(plugins, request.cache_folder)
+    _echo_unchecked(plugins, request.cache_folder)
     if bad.any():
-        say(f"{int(bad.sum())} of {len(bad)} cells failed or are invalid (see above)")
+        echo(f"{int(bad.sum())} of {len(bad)} cells failed or are invalid (see above)")
     if bad.any() or counts["failed"]:  # a gallery is no cell, but was requested
         raise typer.Exit(EXIT_CELLS_MISSING)
 
@@ -190,7 +190,7 @@ def plan_command(
         _check_tables(plan)
         store = Store(request.folder / "store")
         if explain is not None:
-            say("\n".join(preview.explain(plan, store, explain)))
+            echo("\n".join(preview.explain(plan, store, explain)))
             return
         slots = machine_slots(devices, slots_per_device, plan.suite.compute.threads)
         device = slots[0].torch_device
@@ -199,10 +199,10 @@ def plan_command(
         seconds = estimate(plan, request.cache_folder, device)
         done = {key for key, job in plan.jobs.items() if store.is_done(job.ref)}
         shown = preview.Preview(plan, seconds, done, slots)
-    say(shown.table)
+    echo(shown.table)
     size = f"adversarial images {shown.image_bytes / 1e9:.2g} GB"
-    say(f"\n{len(plan.cells)} cells; output folder {request.folder}; {size}")
-    say(shown.simulated() if simulate else shown.summary)
+    echo(f"\n{len(plan.cells)} cells; output folder {request.folder}; {size}")
+    echo(shown.simulated() if simulate else shown.summary)
 
 
 @app.command()
@@ -229,8 +229,8 @@ def report(
             raise UserError("name the folder for the report of several runs with --to")
         written = write_report(out, to, chosen)
     if "md" in chosen:
-        say("\n" + written.leaderboard)
-    say(written.summary)
+        echo("\n" + written.leaderboard)
+    echo(written.summary)
     if show and written.page is not None:
         typer.launch(str(written.page))
 
@@ -255,12 +255,12 @@ def run_and_show(
     from hashattack.benchmark.schedule.interrupts import RunStoppedError
 
     try:
-        with ProgressDisplay(say) as display:
+        with ProgressDisplay(echo) as display:
             return run_plan(
-                plan, manifest, out=out, cache=cache, options=options, listener=display, echo=say
+                plan, manifest, out=out, cache=cache, options=options, listener=display, echo=echo
             )
     except RunStoppedError as error:
-        say(f"{error}; what is done is kept, and the same command continues in {out}")
+        echo(f"{error}; what is done is kept, and the same command continues in {out}")
         raise typer.Exit(error.exit_code) from None
 
 
@@ -273,9 +273,9 @@ def _check_tables(plan: Plan) -> None:
         lookup("table", name, tables())
 
 
-def _say_unchecked(plugins: Iterable[Path], cache: Path) -> None:
+def _echo_unchecked(plugins: Iterable[Path], cache: Path) -> None:
     """Name the plug-ins that check-plugin has not passed in their present form."""
     from hashattack.benchmark.contract.checks import unchecked
 
     for line in unchecked(plugins, cache):
-        say(line)
+        echo(line)

@@ -13,7 +13,7 @@ import typer
 from tabulate import tabulate
 
 from hashattack.benchmark.cli.options import CacheOption, PluginOption
-from hashattack.benchmark.console import cache_folder, say, usage_errors
+from hashattack.benchmark.console import cache_folder, echo, usage_errors
 from hashattack.datasets.errors import UserError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def list_command(
                 memo.write(known)
         header, rows = known[name]
     widths = [None] * (len(header) - 2) + ([70, 40] if len(header) > 4 else [40, 80])
-    say(tabulate(rows, header, tablefmt="simple", maxcolwidths=widths))
+    echo(tabulate(rows, header, tablefmt="simple", maxcolwidths=widths))
 
 
 def attacks_table(protocol: str) -> Table:
@@ -157,14 +157,14 @@ def perf(
             raise UserError(f"--device {device}: {error}") from None
         about = machine(where)
         name = about["processor"] or about["machine"]
-        say(f"{name}, {about['threads']} threads, {about['device']}")
+        echo(f"{name}, {about['threads']} threads, {about['device']}")
         for one in comparisons(size, tuple(part or Measurement), where):
-            say(f"{one.name}: {one.ratio:.3g} {one.outcome}")
+            echo(f"{one.name}: {one.ratio:.3g} {one.outcome}")
             made.append(one)
         write_json(to, {"machine": about, "comparisons": [one.as_json() for one in made]})
     header = ["what", "ratio", "spread", "wanted", "ours / other", "beside"]
-    say("\n" + tabulate([one.as_row() for one in made], header, tablefmt="simple"))
-    say(f"\nwrote {to}")
+    echo("\n" + tabulate([one.as_row() for one in made], header, tablefmt="simple"))
+    echo(f"\nwrote {to}")
 
 
 @app.command()
@@ -177,7 +177,7 @@ def status(
 
     with usage_errors():
         found = read_status(out)
-    say(json.dumps(dataclasses.asdict(found), indent=1) if as_json else status_text(found))
+    echo(json.dumps(dataclasses.asdict(found), indent=1) if as_json else status_text(found))
 
 
 def status_text(status: Status) -> str:

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hashattack.benchmark.console import cache_folder, say
+from hashattack.benchmark.console import cache_folder, echo
 from hashattack.benchmark.plugins import installed_plugins, load_plugins, plugin_files
 from hashattack.benchmark.suites.sources import read_suite, read_yaml
 
@@ -84,6 +84,6 @@ class RunRequest:
         sizing = None
         if devices is not None:
             slot = machine_slots(devices, slots_per_device, suite.compute.threads)[0]
-            sizing = batch_finder(self.cache_folder, slot, 1 / (slots_per_device or 1), say)
+            sizing = batch_finder(self.cache_folder, slot, 1 / (slots_per_device or 1), echo)
         whole = make_plan(suite, self.cache_folder, sizing)
         return whole, whole.only(self.only or ())

@@ -55,11 +55,11 @@ def cells_of(graph: JobGraph, targets: Sequence[Target]) -> Iterator[Cell]:
             changed = {"overrides": _listed(changes), "variant": _listed(entry.params)}
             for source, victim in _pairs(graph.suite, entry, attack, targets):
                 row = describe(graph, setting, attack, source, victim) | changed
-                if (reason := obstacle(attack, source, victim)) is not None:
-                    yield Cell(row, {}, reason)
-                else:
+                reason, jobs = obstacle(attack, source, victim), dict[str, Job]()
+                if reason is None:
                     craft = graph.craft(setting, attack, source)
-                    yield Cell(row, graph.chain(setting, craft, attack, source, victim))
+                    jobs = graph.chain(setting, craft, attack, source, victim)
+                yield Cell(row, jobs, reason)
 
 
 def obstacle(attack: Attack, source: Target, victim: Target) -> str | None:
@@ -213,14 +213,20 @@ def make_plan(suite: Suite, cache: Path, sizing: Sizing | None = None) -> Plan:
     """Cross a suite into cells and jobs; ``sizing`` finds batches that the suite leaves open.
 
     Raises:
-        SuiteError: a parameter that does not fit, or a suite without cells.
+        SuiteError: a parameter that does not fit, two hashers of one name, or no cells.
     """
     _check_params(suite)
     cells: dict[str, Cell] = {}
     graphs: list[JobGraph] = []
     trained: dict[tuple[str, str, int], str] = {}
     for graph, targets in graphs_of(suite, cache, sizing):
-        _check_trainings(trained, graph, targets)
+        for target, seed in product(targets, graph.suite.target_seeds):
+            hasher, key = target.spec.name, graph.train(target, seed).key
+            if trained.setdefault((graph.data.fingerprint, hasher, seed), key) != key:
+                raise SuiteError(  # their rows would be compared
+                    f"{graph.suite.name}: another included suite makes {hasher} by another recipe; "
+                    "give both one scale, or run them apart"
+                )
         graphs.append(graph)
         for cell in cells_of(graph, targets):
             name = canonical_json(cell.row)  # the same cell of another part may have a gallery
@@ -300,19 +306,6 @@ def _targets(suite: Suite) -> Iterator[Target]:
                 raise SuiteError(f"{place}: the suite has two targets called {spec.name}")
             seen.add(spec.name)
             yield Target(spec, entry)
-
-
-def _check_trainings(
-    trained: dict[tuple[str, str, int], str], graph: JobGraph, targets: Sequence[Target]
-) -> None:
-    """Refuse two hashers under one name, as their rows would be compared."""
-    for target, seed in product(targets, graph.suite.target_seeds):
-        name = (graph.data.fingerprint, target.spec.name, seed)
-        if trained.setdefault(name, key := graph.train(target, seed).key) != key:
-            raise SuiteError(
-                f"{graph.suite.name}: another included suite makes {target.spec.name} by another "
-                "recipe; give both one scale, or run them apart"
-            )
 
 
 def _check_params(suite: Suite) -> None:

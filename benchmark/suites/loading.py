@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -153,10 +153,14 @@ def construct(cls: type[Any], params: Params, place: str) -> Any:
         SuiteError: an unknown parameter or a bad value, with its place.
     """
     known = [field.name for field in dataclasses.fields(cls)]
+    _check_names(params, known, place, "unknown parameter")
+    return validate(cls, params, place)
+
+
+def _check_names(params: Params, known: Collection[str], place: str, fault: str) -> None:
     for name in params:
         if name not in known:
-            raise SuiteError(f"{place}.{name}: unknown parameter{nearest(name, known)}")
-    return validate(cls, params, place)
+            raise SuiteError(f"{place}.{name}: {fault}{nearest(name, known)}")
 
 
 def hyper_parameters(attack: Attack) -> Params:
@@ -178,12 +182,8 @@ def override(attack: Attack, params: Params, place: str) -> Attack:
     Raises:
         SuiteError: an unknown hyper-parameter or a bad value, with its place.
     """
-    known = hyper_parameters(attack)
-    for name in params:
-        if name not in known:
-            raise SuiteError(
-                f"{place}.{name}: {attack.id} has no such hyper-parameter{nearest(name, known)}"
-            )
+    fault = f"{attack.id} has no such hyper-parameter"
+    _check_names(params, hyper_parameters(attack), place, fault)
     changes: dict[str, Any] = {}
     for role in ("target_code", "crafting"):
         part = getattr(attack, role)

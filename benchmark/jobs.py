@@ -18,8 +18,9 @@ import torch
 from hashattack.benchmark.audit import hidden_labels
 from hashattack.benchmark.engines.base import ATTACKER, HARNESS
 from hashattack.benchmark.pipeline import Stage
+from hashattack.benchmark.store.journal import Journal
 from hashattack.benchmark.store.keys import digest, is_own
-from hashattack.benchmark.store.store import Arrays, JobRef, Journal, Store
+from hashattack.benchmark.store.store import Arrays, JobRef, Store
 from hashattack.datasets.base import DatasetError, DatasetSpec, RetrievalData, SplitName
 from hashattack.targets.backbones import Backbone
 

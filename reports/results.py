@@ -13,18 +13,20 @@ import pandas as pd
 from hashattack.benchmark.columns import DTYPES, names_of
 from hashattack.benchmark.results.manifest import (
     MISSING,
-    crafted_beside,
-    galleries,
-    loss_curves,
-    provenance,
     read_manifest,
     result_rows,
-    retrieval_curves,
     suite_tables,
 )
 from hashattack.benchmark.store.files import write_bytes
 from hashattack.benchmark.store.store import Arrays, JobRef, Store
 from hashattack.datasets.errors import UserError
+from hashattack.reports.records import (
+    crafted_beside,
+    galleries,
+    loss_curves,
+    provenance,
+    retrieval_curves,
+)
 
 
 class ConflictError(UserError):

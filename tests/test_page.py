@@ -10,11 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hashattack.benchmark.results.manifest import crafted_beside, read_manifest
+from hashattack.benchmark.results.manifest import read_manifest
 from hashattack.benchmark.store.files import read_json
 from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.reports.lines import Line, cell_lines, columns_of
 from hashattack.reports.names import Names
+from hashattack.reports.records import crafted_beside
 from hashattack.reports.report import write_report
 from hashattack.reports.results import ConflictError, Runs
 from hashattack.reports.uncertainty import Rank, Uncertainty

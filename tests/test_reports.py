@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 
 from hashattack.benchmark.columns import COLUMNS, DTYPES
-from hashattack.benchmark.results.manifest import galleries, retrieval_curves
 from hashattack.reports.leaderboard import Board, leaderboards
 from hashattack.reports.lines import Line
 from hashattack.reports.names import Names
+from hashattack.reports.records import galleries, retrieval_curves
 from hashattack.reports.report import write_report
 from hashattack.reports.results import load_results
 from hashattack.reports.tables import (

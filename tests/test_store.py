@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from hashattack.benchmark.store.files import read_json, write_bytes, write_json
+from hashattack.benchmark.store.journal import Journal
 from hashattack.benchmark.store.keys import canonical_json, digest
-from hashattack.benchmark.store.store import CorruptArtifactError, JobRef, Journal, Store
+from hashattack.benchmark.store.store import CorruptArtifactError, JobRef, Store
 
 JOB = JobRef("craft", "ab" * 20)
 

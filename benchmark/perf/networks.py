@@ -29,7 +29,8 @@ from hashattack.benchmark.networks import (
 from hashattack.benchmark.perf.comparison import ROUNDS, Comparison, Size, Way, compare
 from hashattack.benchmark.plan.plan import Plan, make_plan
 from hashattack.benchmark.schedule.execution import RunInfo, execute
-from hashattack.benchmark.store.store import Journal, Store
+from hashattack.benchmark.store.journal import Journal
+from hashattack.benchmark.store.store import Store
 from hashattack.benchmark.suites.suite import Suite, validate
 from hashattack.datasets.base import Images
 from hashattack.datasets.image_files import DecodedImages, Framing, ImageFiles

@@ -26,8 +26,9 @@ from hashattack.benchmark.networks import numerics, out_of_memory
 from hashattack.benchmark.provenance import code_digest, device_name, revision, versions
 from hashattack.benchmark.store.files import read_json, write_json
 from hashattack.benchmark.store.folder import current_run, log_file, progress_file, take_over
+from hashattack.benchmark.store.journal import Journal
 from hashattack.benchmark.store.keys import canonical, digest
-from hashattack.benchmark.store.store import JobRef, Journal, Store
+from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.datasets.errors import UserError
 
 logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""The state of a training, saved as it goes, so that a killed job resumes at its last saved step."""
+"""The state of a training as it goes, so that a killed job resumes at its last saved step."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class Column:
 
 def _declared() -> tuple[Column, ...]:
     text = resources.files("hashattack.benchmark").joinpath("columns.yaml").read_text("utf-8")
-    return TypeAdapter(tuple[Column, ...]).validate_python(yaml.safe_load(text))
+    return TypeAdapter(tuple[Column, ...]).validate_python(yaml.safe_load(text)["columns"])
 
 
 COLUMNS: Mapping[str, Column] = {column.name: column for column in _declared()}

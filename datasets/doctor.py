@@ -104,7 +104,7 @@ def _statistics(
 def chance_of(relevant: npt.NDArray[np.int64], total: int) -> npt.NDArray[np.float64]:
     """Return the expected AP of a random ranking of ``total`` items, for relevant counts [n].
 
-    PROTOCOL 0.1 with the whole database as one tie group: ((1 − k)·H(N) + k·N) / N with
+    The tie-expected AP with all codes equal: ((1 − k)·H(N) + k·N) / N with
     k = (R − 1)/(N − 1); 0 where nothing is relevant.
     """
     harmonic = float((1 / np.arange(1, total + 1)).sum())

@@ -177,7 +177,7 @@ def _marks(group: Group, board: Board) -> list[list[str]]:
 def _caption(board: Board) -> str:
     """Return what a reader must know about a board."""
     several = "" if board.seeds == 1 else f", mean of {board.seeds} seeds"
-    shared = f" Where an attack has them: {board.shared}." if board.shared else ""
+    shared = f" Shared hyper-parameters: {board.shared}." if board.shared else ""
     standard = f" The standard attack is {board.standard}." if board.standard else ""
     notes = " ".join(
         f"{column.title[:1].upper()}{column.title[1:]}: {column.help}."

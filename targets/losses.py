@@ -1,6 +1,6 @@
 """Deep hashing losses, all over a batch's outputs against a memory of the training outputs.
 
-Notation of the protocol: z ``[n, K]`` tanh outputs of the batch, U ``[N, K]`` the latest outputs
+Notation: z ``[n, K]`` tanh outputs of the batch, U ``[N, K]`` the latest outputs
 of all training images (detached), S ``[n, N]`` 1 where a label is shared, else 0.
 """
 

@@ -71,7 +71,7 @@ def test_less_is_better_where_the_metric_says_so() -> None:
     )
     (one,) = compare([Pair(ours, theirs)], metric="map")
     assert one.difference == pytest.approx(0.2)
-    assert "MAP +20 points [+20, +20] (less is better; + is better)" in (
+    assert "MAP +20 points [+20, +20] (lower is better, + means better)" in (
         judge(one, Thresholds()).sentence
     )
 

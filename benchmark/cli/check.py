@@ -38,7 +38,9 @@ app = typer.Typer()
 _METRICS = ", ".join(PER_QUERY)
 Params = Annotated[
     list[str] | None,
-    typer.Option("--param", "-p", help="Set the candidate so, like 'steps=10'; repeatable."),
+    typer.Option(
+        "--param", "-p", help="Set a hyper-parameter of the candidate, like 'steps=10'; repeatable."
+    ),
 ]
 OnlyCells = Annotated[
     list[str] | None,
@@ -82,7 +84,10 @@ def check(
         typer.Option(help="Compare what this folder holds, of 'run' or 'score'; craft nothing."),
     ] = None,
     reseed: Annotated[
-        int, typer.Option(min=0, help="Move the attack's own seeds by this: how large is luck?")
+        int,
+        typer.Option(
+            min=0, help="Add this to the attack's seeds, to see the variance between seeds."
+        ),
     ] = 0,
     retrained: Annotated[
         bool,

@@ -35,7 +35,7 @@ def new(
     kind: Annotated[
         DraftKind,
         typer.Option(
-            help="What is new about it: the loss that a gradient loop descends, a loop of its own, "
+            help="What is new about it: the loss of projected gradient descent, a loop of its own, "
             "a fit before the first query, or the rule that names target codes."
         ),
     ] = "loss",
@@ -70,11 +70,11 @@ def check_plugin(
     to: Annotated[Path | None, typer.Option("--json", help="A file for the results.")] = None,
     cache: CacheOption = None,
 ) -> None:
-    """Check a plug-in by the rules that the program's own attacks keep.
+    """Check a plug-in by the rules that the built-in attacks pass.
 
     Attacks run with few steps on small images, under every protocol. Exits 0 when every check
     passed, 1 when one failed, 2 when there is nothing to check, 3 when something could not be
-    checked (for want of a library, echo), 70 when this program itself failed.
+    checked (a library is missing; the output says which), 70 when this program itself failed.
     """
     from hashattack.benchmark.contract import checks
     from hashattack.benchmark.store.files import write_json

@@ -119,7 +119,7 @@ def _decide(one: Comparison, thresholds: Thresholds) -> tuple[Outcome, str]:
 
 def _difference(one: Comparison) -> str:
     column = COLUMNS[one.metric]
-    better = "" if column.sign > 0 else " (less is better; + is better)"
+    better = "" if column.sign > 0 else " (lower is better, + means better)"
     ends = f"[{points(one.low)}, {points(one.high)}]"
     return f"{column.title} {points(one.difference)} points {ends}{better}"
 

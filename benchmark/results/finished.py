@@ -117,7 +117,9 @@ def recall(out: Path, arguments: Mapping[str, Any], cache: Path) -> Finished | N
                 store.state(JobRef(stage, key)) == seen
                 for key, (stage, seen) in known["jobs"].items()
             )
-            and all(_fingerprint(name, params, cache) == seen for name, params, seen in known["data"])
+            and all(
+                _fingerprint(name, params, cache) == seen for name, params, seen in known["data"]
+            )
         )
     except (OSError, UserError):  # planning the run says what is wrong
         return None

@@ -1,0 +1,1 @@
+"""Result rows, the status of a run, its suite, and the memo of a finished run."""

@@ -119,5 +119,15 @@ def _read(folder: Path) -> list[Paper]:
 
 
 def tables() -> dict[str, tuple[Paper, Layout]]:
-    """Return every table a suite can name, with its paper, by id."""
-    return {layout.id: (paper, layout) for paper in papers() for layout in paper.tables}
+    """Return every table a suite can name, with its paper, by id.
+
+    Raises:
+        PaperError: two papers have a table of one id.
+    """
+    found: dict[str, tuple[Paper, Layout]] = {}
+    for paper in papers():
+        for layout in paper.tables:
+            if layout.id in found:
+                raise PaperError(f"two papers have a table '{layout.id}'; rename one")
+            found[layout.id] = paper, layout
+    return found

@@ -56,10 +56,8 @@ def list_command(
     }
     with usage_errors():
         load_plugins(plugin or ())
-        memo, name = (
-            Memo(cache_folder(cache) / "lists.json", installed_plugins()),
-            f"{kind} {protocol}",
-        )
+        name = f"{kind} {protocol}"
+        memo = Memo(cache_folder(cache) / "lists.json", installed_plugins())
         known = {} if plugin else memo.read()
         if name not in known:
             known[name] = tables[kind]()

@@ -20,7 +20,7 @@ from hashattack.benchmark.results.finished import Finished, recall, remember, st
 from hashattack.benchmark.results.manifest import manifest_of
 from hashattack.benchmark.running import RunOptions, run_plan
 from hashattack.datasets.base import DatasetSpec, RetrievalData
-from tests.conftest import ROOT, Recorder, SmokeRun, run_inline, small_suite
+from tests.conftest import ROOT, Recorder, SmokeRun, run_cli, run_inline, small_suite
 
 WITHOUT_TORCH = (
     "import sys; sys.modules['torch'] = None; sys.argv[0] = 'run_benchmark.py'\n"
@@ -174,7 +174,7 @@ def test_a_finished_run_is_printed_without_torch(smoke: SmokeRun, cache: Path) -
 
 def test_lists_are_printed_the_second_time_without_torch(tmp_path: Path) -> None:
     command = ["list", "attacks", "--cache", str(tmp_path)]
-    # In a process of its own: other tests change what this one has on its path, which is in the key.
+    # In its own process: other tests change the path of this one, which is part of the key.
     first = run_cli(*command)
     assert first.returncode == 0, first.stderr
     again = ask(*command)

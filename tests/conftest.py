@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
 from hashattack.benchmark.contract.world import DIGITS, World
 from hashattack.benchmark.contract.world import untrained as untrained
@@ -70,11 +71,18 @@ class SmokeRun:
 
 
 @pytest.fixture(scope="session")
-def smoke(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> SmokeRun:
-    out = tmp_path_factory.mktemp("smoke")
-    done = run_cli("run", "--suite", "smoke", "--out", str(out), "--cache", str(cache))
-    assert done.returncode == 0, done.stdout + done.stderr
-    return SmokeRun(out, done.stdout)
+def smoke(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> SmokeRun:
+    """Return the one smoke run of all test processes: the first that asks makes it."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own if worker_id == "master" else own.parent
+    out, printed = shared / "smoke", shared / "smoke.txt"
+    with FileLock(shared / "smoke.lock"):
+        if not printed.is_file():
+            cache = str(shared / "smoke-cache")
+            done = run_cli("run", "--suite", "smoke", "--out", str(out), "--cache", cache)
+            assert done.returncode == 0, done.stdout + done.stderr
+            printed.write_text(done.stdout, encoding="utf-8")
+    return SmokeRun(out, printed.read_text(encoding="utf-8"))
 
 
 @pytest.fixture

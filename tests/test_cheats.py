@@ -154,9 +154,11 @@ def test_cheats_on_the_command_line_harm_nobody(
     }
     reasons = found["reason"].astype(str)
     assert "reads the queries' labels" in reasons["peeks"]
-    told = re.search(r"(\d+) label matrices in memory, 0 of them the queries'", reasons["searches"])
-    assert told is not None, reasons["searches"]
-    assert int(told[1]) > 0, "those of the training images are there"
+    matrices = re.search(
+        r"(\d+) label matrices in memory, 0 of them the queries'", reasons["searches"]
+    )
+    assert matrices is not None, reasons["searches"]
+    assert int(matrices[1]) > 0, "those of the training images are there"
     for name in NUMBERS[1:]:
         assert found.loc[honest.index, name].tolist() == honest[name].tolist()
 
@@ -172,15 +174,15 @@ def test_scoring_holds_nothing_of_an_attack(cheats: Path, cache: Path) -> None:
     assert [stage for stage, held in holds.items() if held] == ["craft"]
 
 
-def test_each_job_of_foreign_code_has_a_room_of_its_own(cheats: Path, cache: Path) -> None:
+def test_each_job_of_foreign_code_has_a_process_of_its_own(cheats: Path, cache: Path) -> None:
     everything = [*HONEST, "noise", "p2p", "prototype-ifgsm", "prosgan", "prosgan-eps"]
     plan = make_plan(small_suite(attacks=[*everything, "patches", "hooks"]), cache)
-    rooms: dict[bool, list[str]] = {True: [], False: []}
+    groups: dict[bool, list[str]] = {True: [], False: []}
     for job in plan.jobs.values():
         if job.stage in ("craft", "fit"):
-            rooms["patches" in job.label or "hooks" in job.label] += [job.isolation]
-    assert set(rooms[False]) == {"attacker"}
-    assert len({*rooms[True], "attacker", "harness"}) == 4
+            groups["patches" in job.label or "hooks" in job.label] += [job.isolation]
+    assert set(groups[False]) == {"attacker"}
+    assert len({*groups[True], "attacker", "harness"}) == 4
 
 
 def test_code_cannot_pass_for_the_programs_own() -> None:

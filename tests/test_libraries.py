@@ -42,7 +42,7 @@ def absent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Return what lets both libraries be there, in a version, as far as can be told unimported."""
+    """Return what makes both libraries seem installed, in a version, without importing them."""
     real, real_version = util.find_spec, metadata.version
     ours = ("torchattacks", "foolbox")
 
@@ -86,10 +86,10 @@ def test_where_all_is_skipped_the_report_says_what_to_type(cache: Path, tmp_path
 @pytest.mark.usefixtures("absent")
 def test_without_the_library_the_list_has_its_attacks(tmp_path: Path) -> None:
     header, rows = attacks_table("released")
-    told = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
-    assert "decay=1" in told["torchattacks-mifgsm"]["hyper-parameters (released)"]
-    assert "(needs foolbox: pip install" in told["foolbox-fgsm"]["description"]
-    assert "needs" not in told["dhta"]["description"]
+    listed = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+    assert "decay=1" in listed["torchattacks-mifgsm"]["hyper-parameters (released)"]
+    assert "(needs foolbox: pip install" in listed["foolbox-fgsm"]["description"]
+    assert "needs" not in listed["dhta"]["description"]
 
 
 @pytest.mark.usefixtures("absent")
@@ -158,14 +158,14 @@ def test_a_worker_without_the_library_is_not_used(
 def test_a_worker_may_have_more(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("here")
-    told = probe(str(token))
-    assert told["versions"]["torchattacks"] == "none"
-    more = {**told, "versions": {**told["versions"], "torchattacks": "torchattacks 3.5.1"}}
+    answer = probe(str(token))
+    assert answer["versions"]["torchattacks"] == "none"
+    more = {**answer, "versions": {**answer["versions"], "torchattacks": "torchattacks 3.5.1"}}
     assert fault(more, "here", tmp_path, cpu_only=True) is None
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "message"),
     [
         ("import nowhere_to_be_found", "ModuleNotFoundError: No module named 'nowhere"),
         ("raise OSError('libcuda.so is not there')", "OSError: libcuda.so is not there"),
@@ -174,14 +174,14 @@ def test_a_worker_may_have_more(tmp_path: Path) -> None:
     ],
 )
 def test_a_library_that_cannot_be_imported_is_one_clear_message(
-    code: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    code: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "half_installed.py").write_text(f"{code}\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     broken = Library("half_installed", "half-installed", "half-installed")
     assert broken.missing is None
     assert broken.version == "half-installed of no known version"
-    with pytest.raises(LibraryError, match=f"cannot be imported: {told}.*; repair it: pip"):
+    with pytest.raises(LibraryError, match=f"cannot be imported: {message}.*; repair it: pip"):
         broken.load()
     assert extra("torch").load() is torch
     assert Part.requires is None

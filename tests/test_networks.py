@@ -25,11 +25,11 @@ def test_what_is_read_ahead_comes_in_order(count: int) -> None:
 def test_the_next_is_read_while_one_is_worked_on() -> None:
     began = [threading.Event() for _ in ASKED]
 
-    def tell(rows: IntArray) -> UInt8Array:
+    def note(rows: IntArray) -> UInt8Array:
         began[int(rows[0])].set()
         return read(rows)
 
-    for number, _ in enumerate(read_ahead(tell, ASKED)):
+    for number, _ in enumerate(read_ahead(note, ASKED)):
         assert all(event.wait(10) for event in began[: number + 2])
         assert not any(event.is_set() for event in began[number + 2 :])  # and no more is held
 

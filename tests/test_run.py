@@ -74,13 +74,14 @@ def test_smoke_prints_its_board_and_what_it_wrote(smoke: SmokeRun) -> None:
     board = (smoke.out / "report" / "leaderboard.md").read_text(encoding="utf-8")
     rows = [line.split("|")[2:5] for line in board.splitlines() if line.startswith("|")][2:]
     for rank, name, value in ([cell.strip(" *<u>/") for cell in row] for row in rows):
-        told = rf"^.*{re.escape(rank)} +{re.escape(name)} +{re.escape(value)} "
-        assert re.search(told, smoke.printed, re.MULTILINE), "the same board, in plain text"
+        line = rf"^.*{re.escape(rank)} +{re.escape(name)} +{re.escape(value)} "
+        assert re.search(line, smoke.printed, re.MULTILINE), "the same board, in plain text"
     assert "writing the report, drawing figures" in smoke.printed
     files = (path for path in (smoke.out / "report").rglob("*") if path.is_file())
     written = [path for path in files if not path.name.startswith(".")]
-    told = f"wrote results.csv, results.parquet and {len(written)} files in {smoke.out / 'report'}"
-    assert told in smoke.printed
+    folder = smoke.out / "report"
+    summary = f"wrote results.csv, results.parquet and {len(written)} files in {folder}"
+    assert summary in smoke.printed
     assert (smoke.out / "report" / "index.html").as_uri() in smoke.printed
     for name in ("leaderboard.md", "leaderboard.tex", "figures/t_map_against_perceptibility.svg"):
         assert (smoke.out / "report" / name).stat().st_size > 500
@@ -144,9 +145,7 @@ def test_plan_says_what_is_done_and_what_is_not(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_second_run_in_the_folder_is_refused_and_told_who_holds_it(
-    copied: Path, cache: Path
-) -> None:
+def test_a_second_run_in_the_folder_is_refused_with_its_holder(copied: Path, cache: Path) -> None:
     with FileLock(copied / ".lock"):
         (copied / ".holder.json").write_text(json.dumps({"pid": os.getpid()}))
         done = again(copied, cache)

@@ -37,7 +37,7 @@ def finished(root: Path) -> Store:
     return store
 
 
-def test_keys_tell_values_and_types_apart_but_not_paths() -> None:
+def test_keys_differ_by_values_and_types_but_not_by_paths() -> None:
     values = [1, 1.0, "1", True, None, [1], {"a": 1}, Point(1.0), Place(1.0), Point(2.0)]
     assert len({digest(value) for value in values}) == len(values)
     assert digest(Point(1.0, "here")) == digest(Point(1.0, "there"))

@@ -1,6 +1,6 @@
 """The protocols as data: what the paper says, and what its released code does.
 
-``paper`` takes means where the printed sums would let the reconstruction drown the attack;
+``paper`` takes means where the reconstruction would dominate the printed sums;
 ``paper-literal`` keeps the sums, to show that.
 
 Attacks are built from a protocol's values; no code anywhere branches on a protocol's name.

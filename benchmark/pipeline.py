@@ -19,7 +19,7 @@ class Stage:
     inputs: tuple[str, ...] = ()  # roles of the jobs it reads, or may read
     outputs: tuple[str, ...] = ()  # tensors it stores, or may; none where they are network states
     version: int = 1  # raised when the results of the stage change; part of the keys
-    prepares: bool = False  # it runs before any attack: another folder may lend its results
+    prepares: bool = False  # it runs before any attack: results of another folder may be reused
     makes_hasher: bool = False  # it is a step towards a trained hasher
     in_row: bool = False  # the numbers that its jobs record are columns of a result row
     attacker: bool = False  # it runs code of an attack, in another process than the harness

@@ -19,7 +19,7 @@ from hashattack.benchmark.store.files import write_bytes
 from hashattack.reports import plots
 from hashattack.reports.grids import differences
 from hashattack.reports.names import Names, parameters
-from hashattack.reports.plots import Looks
+from hashattack.reports.plots import PlotStyles
 from hashattack.reports.published import FigureLayout, papers
 from hashattack.reports.results import Runs
 
@@ -27,7 +27,7 @@ mpl.use("Agg")
 
 _SETTING = ["dataset", "protocol", "policy"]
 _TARGET = [*_SETTING, "source"]
-Draw = Callable[[pd.DataFrame, Looks], Any]  # to what has a matplotlib ``figure``
+Draw = Callable[[pd.DataFrame, PlotStyles], Any]  # to what has a matplotlib ``figure``
 Drawing = tuple[str, str, pd.DataFrame, Draw]  # name, title, points
 
 
@@ -37,7 +37,7 @@ def draw_figures(runs: Runs, names: Names, folder: Path) -> dict[str, list[Path]
         rows.assign(label=names.labels(rows)) if len(rows) else rows
         for rows in (runs.results, runs.losses, runs.curves)
     )
-    looks, files = Looks(runs.cells, names), {}
+    styles, files = PlotStyles(runs.cells, names), {}
     precision, top = (functools.partial(plots.retrieval, x=x) for x in ("recall", "top"))
     drawings: list[Drawing] = [
         *_of_results(results),
@@ -49,7 +49,7 @@ def draw_figures(runs: Runs, names: Names, folder: Path) -> dict[str, list[Path]
     for name, title, points, draw in drawings:
         if len(points):
             with sns.axes_style("whitegrid"):
-                figure = draw(points, looks).figure
+                figure = draw(points, styles).figure
             files[title] = _save(figure, folder / name)
     return files
 

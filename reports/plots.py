@@ -30,7 +30,7 @@ _SHORT = 4  # the ratio of its ends up to which a logarithmic axis is labelled w
 _MATRIX = ["dataset", "protocol", "policy", "label"]
 
 
-class Looks:
+class PlotStyles:
     """One colour, marker and dash an attack, the same in every figure of a report.
 
     Rows without an attack are grey and the upper bound is black; attacks have the hues of a palette
@@ -91,9 +91,9 @@ def _chance(axis: Axes, points: pd.DataFrame) -> None:
     axis.axhline(level, color="0.4", linestyle="--", linewidth=1, label="Chance")
 
 
-def _lines(points: pd.DataFrame, looks: Looks, **more: Any) -> sns.FacetGrid:
+def _lines(points: pd.DataFrame, styles: PlotStyles, **more: Any) -> sns.FacetGrid:
     """Draw a line an attack; ``more`` goes to seaborn."""
-    defaults: Style = {"kind": "line", "hue": "label", "palette": looks.colours, "height": 2.8}
+    defaults: Style = {"kind": "line", "hue": "label", "palette": styles.colours, "height": 2.8}
     grid = sns.relplot(points, **{**defaults, "aspect": 1.1, **more})
     grid.set_titles("{col_name}")
     if grid.legend is not None:
@@ -101,14 +101,14 @@ def _lines(points: pd.DataFrame, looks: Looks, **more: Any) -> sns.FacetGrid:
     return grid
 
 
-def trade_off(rows: pd.DataFrame, looks: Looks, column: Column) -> sns.FacetGrid:
+def trade_off(rows: pd.DataFrame, styles: PlotStyles, column: Column) -> sns.FacetGrid:
     """Draw t-MAP over a column, a panel a target; the Pareto front and chance as lines."""
     cost = column.name
     points = _means(rows, [cost, "t_map", "chance"], "overrides")
     grid = sns.FacetGrid(
         points, col="panel", col_wrap=min(4, points["panel"].nunique()), height=2.8, aspect=1.1
     )
-    style: Style = {"palette": looks.colours, "markers": looks.markers, "s": 60, "zorder": 3}
+    style: Style = {"palette": styles.colours, "markers": styles.markers, "s": 60, "zorder": 3}
     grid.map_dataframe(sns.scatterplot, x=cost, y="t_map", hue="label", style="label", **style)
     for panel, axis in grid.axes_dict.items():
         here = points[points["panel"] == panel]
@@ -147,13 +147,13 @@ def pareto_front(points: pd.DataFrame, cost: str) -> pd.DataFrame:
     return ordered[ordered["t_map"] > best]
 
 
-def code_lengths(rows: pd.DataFrame, looks: Looks) -> sns.FacetGrid:
+def code_lengths(rows: pd.DataFrame, styles: PlotStyles) -> sns.FacetGrid:
     """Draw t-MAP over the code length, a panel a method and backbone, a line an attack."""
     rows = rows.assign(source=_hashers(rows), bits=rows["source_bits"].astype(int))
     points = _means(rows, ["t_map", "chance"], "overrides", "bits")
-    style: Style = {"style": "label", "markers": looks.markers, "dashes": False, "errorbar": None}
+    style: Style = {"style": "label", "markers": styles.markers, "dashes": False, "errorbar": None}
     wrap = min(3, points["panel"].nunique())
-    grid = _lines(points, looks, x="bits", y="t_map", col="panel", col_wrap=wrap, **style)
+    grid = _lines(points, styles, x="bits", y="t_map", col="panel", col_wrap=wrap, **style)
     for panel, axis in grid.axes_dict.items():
         _chance(axis, points[points["panel"] == panel])
         ticks = sorted(points["bits"].unique())
@@ -162,21 +162,21 @@ def code_lengths(rows: pd.DataFrame, looks: Looks) -> sns.FacetGrid:
     return grid.set(ylim=(0, 1.02))
 
 
-def retrieval(curves: pd.DataFrame, looks: Looks, x: str) -> sns.FacetGrid:
+def retrieval(curves: pd.DataFrame, styles: PlotStyles, x: str) -> sns.FacetGrid:
     """Draw precision for the target label over ``recall`` or ``top`` (log), a panel a target."""
     points = _means(curves, ["precision", "recall"], "top")
     pooled = points.groupby(["panel", "label", "top"], sort=False)[["precision", "recall"]]
     points = pooled.mean().reset_index()
-    style: Style = {"style": "label", "dashes": looks.dashes, "errorbar": None}
+    style: Style = {"style": "label", "dashes": styles.dashes, "errorbar": None}
     wrap, free = min(4, points["panel"].nunique()), {"sharex": False}
     grid = _lines(
-        points, looks, x=x, y="precision", col="panel", col_wrap=wrap, facet_kws=free, **style
+        points, styles, x=x, y="precision", col="panel", col_wrap=wrap, facet_kws=free, **style
     )
     grid.set_axis_labels("recall" if x == "recall" else "k (results in the list)", "precision")
     return grid.set(ylim=(0, 1.02), xscale="log" if x == "top" else "linear")
 
 
-def loss_curves(losses: pd.DataFrame, looks: Looks) -> sns.FacetGrid:
+def loss_curves(losses: pd.DataFrame, styles: PlotStyles) -> sns.FacetGrid:
     """Draw each loss over epochs, a row of panels a source, a colour an attack, a line a training.
 
     Where there are too many sources for a row each, they share rows as targets do elsewhere.
@@ -188,7 +188,7 @@ def loss_curves(losses: pd.DataFrame, looks: Looks) -> sns.FacetGrid:
     style: Style = {"units": "training", "estimator": None, "marker": "o", "markersize": 4}
     free = {"sharey": False}
     grid = _lines(
-        losses, looks, x="epoch", y="value", row="panel", col="loss", facet_kws=free, **style
+        losses, styles, x="epoch", y="value", row="panel", col="loss", facet_kws=free, **style
     )
     grid.set_titles("{col_name} loss, {row_name}")
     grid.set_axis_labels("epoch", "")
@@ -197,7 +197,7 @@ def loss_curves(losses: pd.DataFrame, looks: Looks) -> sns.FacetGrid:
     return grid
 
 
-def sweep(points: pd.DataFrame, looks: Looks, over: str) -> sns.FacetGrid:
+def sweep(points: pd.DataFrame, styles: PlotStyles, over: str) -> sns.FacetGrid:
     """Draw t-MAP and perceptibility over a hyper-parameter (log), a line a target.
 
     The band around a line is the range over seeds.
@@ -207,7 +207,7 @@ def sweep(points: pd.DataFrame, looks: Looks, over: str) -> sns.FacetGrid:
     long = points.melt([over, "label"], list(names), var_name="metric").replace({"metric": names})
     style: Style = {"palette": "colorblind", "style": "label", "markers": True, "dashes": False}
     style |= {"errorbar": ("pi", 100), "facet_kws": {"sharey": False}, "aspect": 1.2}
-    grid = _lines(long, looks, x=over, y="value", col="metric", **style)
+    grid = _lines(long, styles, x=over, y="value", col="metric", **style)
     grid.set(xscale="log")
     ticks = sorted(long[over].unique())
     for metric, axis in grid.axes_dict.items():
@@ -221,12 +221,12 @@ def sweep(points: pd.DataFrame, looks: Looks, over: str) -> sns.FacetGrid:
     return grid.set_axis_labels(over, "")
 
 
-def side_by_side(points: pd.DataFrame, looks: Looks) -> Figure:
+def side_by_side(points: pd.DataFrame, styles: PlotStyles) -> Figure:
     """Draw the t-MAP of attacks, a group of bars a target, their range over seeds."""
     points = points.assign(target=panel_names(points))
     figure = Figure(figsize=(2 + 1.2 * points["target"].nunique(), 3))
     axis = figure.subplots()
-    style: Style = {"palette": looks.colours, "errorbar": ("pi", 100)}
+    style: Style = {"palette": styles.colours, "errorbar": ("pi", 100)}
     sns.barplot(points, x="target", y="t_map", hue="title", ax=axis, **style)
     _chance(axis, points)
     axis.set(xlabel="", ylabel=COLUMNS["t_map"].title, ylim=(0, 1.02))
@@ -235,9 +235,9 @@ def side_by_side(points: pd.DataFrame, looks: Looks) -> Figure:
     return figure
 
 
-def measured_minus_published(points: pd.DataFrame, looks: Looks) -> sns.FacetGrid:
+def measured_minus_published(points: pd.DataFrame, styles: PlotStyles) -> sns.FacetGrid:
     """Draw the differences, a panel a metric, a line an attack."""
-    style: Style = {"palette": looks.colours, "alpha": 0.6, "size": 4, "legend": False}
+    style: Style = {"palette": styles.colours, "alpha": 0.6, "size": 4, "legend": False}
     style |= {"height": 2.6, "aspect": 1.4, "sharex": False}
     wrap = min(2, points["metric"].nunique())
     keys: Style = {"x": "difference", "y": "attack", "hue": "attack"}
@@ -248,9 +248,9 @@ def measured_minus_published(points: pd.DataFrame, looks: Looks) -> sns.FacetGri
     return grid.set_axis_labels("measured minus published", "")
 
 
-def transfer_map(points: pd.DataFrame, looks: Looks, value: str) -> Figure:
+def transfer_map(points: pd.DataFrame, styles: PlotStyles, value: str) -> Figure:
     """Draw a matrix an attack, ``t_map`` or ``gain``; the white-box diagonal is outlined."""
-    del looks
+    del styles
     matrices = list(points.groupby(_MATRIX, sort=False))
     sides = list(dict.fromkeys([*points["source"], *points["victim"]]))
     size, columns = 1.6 + 0.42 * len(sides), min(3, len(matrices))

@@ -87,7 +87,7 @@ def _identity(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row.get(name, "") for name in names}
 
 
-def crafted_beside(out: Path, manifest: Mapping[str, Any]) -> dict[str, int]:
+def attacks_not_in_manifest(out: Path, manifest: Mapping[str, Any]) -> dict[str, int]:
     """Return how many scored cells of a store are of attacks that are not in a manifest.
 
     By attack id, in the order of their names. Superseded cells of the manifest's own attacks (other

@@ -21,7 +21,7 @@ from hashattack.benchmark.store.files import write_bytes
 from hashattack.benchmark.store.store import Arrays, JobRef, Store
 from hashattack.datasets.errors import UserError
 from hashattack.reports.records import (
-    crafted_beside,
+    attacks_not_in_manifest,
     galleries,
     loss_curves,
     provenance,
@@ -147,7 +147,7 @@ class Runs:
         known = {*self.results["attack"], *self.missing["attack"]}
         cells: dict[str, int] = {}
         for folder, manifest in self._manifests.items():
-            for attack, count in crafted_beside(folder, manifest).items():
+            for attack, count in attacks_not_in_manifest(folder, manifest).items():
                 if attack not in known:
                     cells[attack] = cells.get(attack, 0) + count
         if not cells:

@@ -1,4 +1,4 @@
-"""Attacks of other libraries against our gradient loop and the formulae of their papers."""
+"""Attacks of other libraries against our projected gradient and the formulae of their papers."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def test_a_draft_shadows_no_name_it_uses(kind: DraftKind, name: str, tmp_path: P
 
 @dataclass(frozen=True, kw_only=True)
 class Momentum(ProjectedGradient):
-    """The same as the draft of a loop, by a hook of the gradient loop."""
+    """The same as the draft of a loop, by a hook of projected gradient descent."""
 
     def directions(self) -> Callable[[Tensor], Tensor]:
         kept: list[Tensor] = []

@@ -19,7 +19,7 @@ from hashattack.reports.figures import (
 from hashattack.reports.grids import differences
 from hashattack.reports.names import Names
 from hashattack.reports.plots import (
-    Looks,
+    PlotStyles,
     log_ticks,
     panel_names,
     pareto_front,
@@ -38,8 +38,8 @@ def labelled(rows: list[dict[str, Any]]) -> pd.DataFrame:
     return results.assign(label=Names(results).labels(results))
 
 
-def looks_of(rows: pd.DataFrame) -> Looks:
-    return Looks(rows, Names(rows))
+def looks_of(rows: pd.DataFrame) -> PlotStyles:
+    return PlotStyles(rows, Names(rows))
 
 
 def test_a_report_has_figures_that_name_every_attack(smoke: SmokeRun) -> None:
@@ -162,10 +162,10 @@ def test_many_targets_share_panels_and_their_curves_are_means() -> None:
     assert set(panel_names(many)) == {"all targets"}
     curves = many.merge(pd.DataFrame({"top": [1, 10, 100]}), how="cross")
     curves["label"] = "DHTA"
-    looks = looks_of(many)
+    styles = looks_of(many)
     curves["recall"] = curves["top"] / 100
     curves["precision"] = [0.2 + 0.04 * (n // 3) for n in range(len(curves))]
-    grid = retrieval(curves, looks, "recall")
+    grid = retrieval(curves, styles, "recall")
     lines = [np.asarray(line.get_ydata()) for line in grid.axes[0].lines]
     (drawn,) = (line for line in lines if len(line))
     assert drawn.tolist() == pytest.approx([0.2 + 0.04 * 7] * 3)
@@ -174,13 +174,13 @@ def test_many_targets_share_panels_and_their_curves_are_means() -> None:
 def test_each_attack_has_a_look_of_its_own() -> None:
     plain = [row(f"attack{n}", "A-12", 0.5) for n in range(10)]
     plain += [row(name, "A-12", 0.5) for name in ("original", "noise", "prototype-code")]
-    looks = looks_of(frame(plain))
-    assert len(set(looks.colours.values())) == len(set(looks.markers.values())) == len(plain)
+    styles = looks_of(frame(plain))
+    assert len(set(styles.colours.values())) == len(set(styles.markers.values())) == len(plain)
     several = [
         row("dhta", "A-12", 0.5, params=f'{{"steps":{n}}}', variant=f"steps={n}") for n in (5, 9)
     ]
-    looks = looks_of(frame([*several, row("mine", "A-12", 0.5)]))
+    styles = looks_of(frame([*several, row("mine", "A-12", 0.5)]))
     one, two = "DHTA (steps=5)", "DHTA (steps=9)"
-    assert looks.colours[one] == looks.colours[two] != looks.colours["MINE"]
-    assert looks.dashes[one] != looks.dashes[two]
-    assert looks.markers[one] != looks.markers[two]
+    assert styles.colours[one] == styles.colours[two] != styles.colours["MINE"]
+    assert styles.dashes[one] != styles.dashes[two]
+    assert styles.markers[one] != styles.markers[two]

@@ -15,7 +15,7 @@ from hashattack.benchmark.store.files import read_json
 from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.reports.lines import Line, cell_lines, columns_of
 from hashattack.reports.names import Names
-from hashattack.reports.records import crafted_beside
+from hashattack.reports.records import attacks_not_in_manifest
 from hashattack.reports.report import write_report
 from hashattack.reports.results import ConflictError, Runs
 from hashattack.reports.uncertainty import Rank, Uncertainty
@@ -207,7 +207,7 @@ def test_what_an_earlier_run_left_in_the_folder_is_said(tmp_path: Path, cache: P
     assert not str(Runs([tmp_path]).not_shown)
     again = {"attack": "dhta", "params": {"steps": 1, "rule": "l2"}}
     run_inline(small_suite(attacks=["original", again]), cache, tmp_path)
-    assert crafted_beside(tmp_path, read_manifest(tmp_path)) == {"anchor-code": 1}, (
+    assert attacks_not_in_manifest(tmp_path, read_manifest(tmp_path)) == {"anchor-code": 1}, (
         "and not the steps of DHTA that the suite has no more"
     )
     sentence = str(Runs([tmp_path]).not_shown)

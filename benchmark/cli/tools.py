@@ -160,7 +160,7 @@ def perf(
             echo(f"{one.name}: {one.ratio:.3g} {one.outcome}")
             made.append(one)
         write_json(to, {"machine": about, "comparisons": [one.as_json() for one in made]})
-    header = ["what", "ratio", "spread", "wanted", "ours / other", "beside"]
+    header = ["what", "ratio", "spread", "target", "ours / other", "details"]
     echo("\n" + tabulate([one.as_row() for one in made], header, tablefmt="simple"))
     echo(f"\nwrote {to}")
 

@@ -64,8 +64,8 @@ def _part(file: SuiteFile, attacks: Sequence[str]) -> Suite:
     changes: dict[str, Any] = {"attacks": [*suite.attacks, *added]}
     if file.other_attacks:  # set by glob, its params are for the attacks that have them
         own = suite.attack_params
-        lent = {_ALL: {**own.get(_ALL, {}), **suite.params}}
-        changes |= {"params": {}, "attack_params": {**own, **lent}}
+        inherited = {_ALL: {**own.get(_ALL, {}), **suite.params}}
+        changes |= {"params": {}, "attack_params": {**own, **inherited}}
     return suite.model_copy(update=changes)
 
 

@@ -18,7 +18,7 @@ from hashattack.reports.names import Names
 from hashattack.reports.records import attacks_not_in_manifest
 from hashattack.reports.report import write_report
 from hashattack.reports.results import ConflictError, Runs
-from hashattack.reports.uncertainty import Rank, Uncertainty
+from hashattack.reports.uncertainty import Rank, Scores, Uncertainty
 from tests.conftest import ROOT, SmokeRun, run_cli, run_inline, small_suite
 from tests.fake_runs import Sure, cell, unsynced, write_run
 
@@ -83,15 +83,17 @@ def test_intervals_hold_their_means(smoke: SmokeRun) -> None:
         assert line.interval[0] <= line.values["t_map"] <= line.interval[1]
 
 
-def test_neighbours_without_a_significant_difference_share_a_rank(tmp_path: Path) -> None:
-    means = {"aa": 0.9, "bb": 0.6, "cc": 0.599, "dd": 0.2}
-    with unsynced():
-        write_run(tmp_path, [cell(name, "DPSH-X-12", mean) for name, mean in means.items()])
-    runs = Runs([tmp_path])
-    keys = [(key,) for key in runs.results.sort_values("t_map", ascending=False)["job_key"]]
-    found = Uncertainty(runs).ranks(keys)
-    assert found == [Rank(1, False), Rank(2, True), Rank(2, True), Rank(4, False)]
-    assert Uncertainty(runs).ranks([]) == []
+def test_neighbours_without_a_significant_difference_share_a_rank() -> None:
+    apart = {("a", "b"), ("b", "d"), ("d", "e")}  # of neighbours; b and c are not
+
+    def p_value(scores: Scores, others: Scores) -> float:
+        return 0.01 if (scores[0], others[0]) in apart else 0.4
+
+    known = Sure()
+    known.p_value = p_value  # type: ignore[assignment]
+    found = known.ranks([(name,) for name in "abcde"])
+    assert found == [Rank(1, False), Rank(2, True), Rank(2, True), Rank(4, False), Rank(5, False)]
+    assert known.ranks([]) == []
 
 
 def test_no_rank_spans_a_difference_that_is_found(tmp_path: Path) -> None:

@@ -79,7 +79,8 @@ class Digits(DatasetSpec):
             with replacing(folder / f"{name}.npy") as file:
                 np.save(file, array, allow_pickle=False)
         meta = {"fingerprint": fingerprint(*(arrays[name] for name in sorted(arrays)))}
-        (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+        with replacing(folder / "meta.json") as file:
+            file.write(json.dumps(meta).encode())
         return self._read(folder)
 
     def _read(self, folder: Path) -> RetrievalData:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from hashattack.datasets.base import DatasetError, SplitName, UInt8Array
+from hashattack.datasets.files import replacing
 from hashattack.datasets.image_files import path_fault
 
 _SPLIT_NAMES: dict[SplitName, tuple[str, ...]] = {
@@ -123,11 +124,11 @@ def read_csv(path: Path) -> ImageList:
 
 def write_pair(listed: ImageList, folder: Path, name: str) -> None:
     """Write ``<name>_img.txt`` and ``<name>_label.txt``."""
-    folder.mkdir(parents=True, exist_ok=True)
     rows = (" ".join(map(str, row)) for row in listed.labels.tolist())
     for suffix, lines in (("img", listed.paths), ("label", rows)):
         text = "".join(f"{line}\n" for line in lines)
-        (folder / f"{name}_{suffix}.txt").write_text(text, encoding="utf-8")
+        with replacing(folder / f"{name}_{suffix}.txt") as file:
+            file.write(text.encode())
 
 
 def aligned(lists: Sequence[ImageList]) -> list[ImageList]:

@@ -42,7 +42,7 @@ def draw_figures(runs: Runs, names: Names, folder: Path) -> dict[str, list[Path]
     drawings: list[Drawing] = [
         *_of_results(results),
         ("precision_recall", "Precision and recall for the target label", curves, precision),
-        ("precision_at_top", "Precision for the target label among the top-k", curves, top),
+        ("precision_at_top", "Precision for the target label in the top-k", curves, top),
         *_of_papers(results, names),
         ("loss_curves", "Losses of generators in training", losses, plots.loss_curves),
     ]

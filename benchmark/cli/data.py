@@ -87,6 +87,7 @@ def make_lists(
     """Make split lists of the paper's sizes from the official files of a data set."""
     from hashattack.benchmark.names import lookup
     from hashattack.benchmark.registry import registry
+    from hashattack.benchmark.store.files import write_bytes
     from hashattack.datasets.base import SPLITS, DatasetError, seeded_splits
     from hashattack.datasets.image_lists import write_pair
     from hashattack.datasets.image_sets import PublishedData
@@ -107,7 +108,7 @@ def make_lists(
         for split in SPLITS:
             write_pair(listed.take(rows[split].tolist()), to, _FILE_NAMES[split])
             echo(f"{to / _FILE_NAMES[split]}_img.txt, …_label.txt: {len(rows[split])} images")
-        (to / "classes.txt").write_text("\n".join(listed.classes) + "\n", encoding="utf-8")
+        write_bytes(to / "classes.txt", ("\n".join(listed.classes) + "\n").encode())
         echo(f"{to / 'classes.txt'}: {len(listed.classes)} classes; put the images below {to}")
 
 

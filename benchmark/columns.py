@@ -31,23 +31,6 @@ MISSING = "\N{EN DASH}"  # what tables show of a number that is not there
 
 
 @dataclass(frozen=True)
-class PerQuery:
-    """Where a run stores a metric of each query.
-
-    Attributes:
-        stage: the stage whose job stores it.
-        array: its name there, ``[q]``.
-        squared: whether the array holds squares of the metric.
-        min_effect: the smallest loss that counts in ``check`` by default, a fraction.
-    """
-
-    stage: str
-    array: str
-    squared: bool = False
-    min_effect: float = 0.02
-
-
-@dataclass(frozen=True)
 class Column:
     """A column of ``results.csv``. Fractions lie in [0, 1]; what does not apply is empty.
 
@@ -63,7 +46,8 @@ class Column:
         better: which values are better for an attacker; None where neither.
         mean: how the values of several seeds or hashers become one.
         tables: where it is shown.
-        per_query: where the values of the queries are; None where it cannot be checked.
+        min_effect: the smallest loss that counts in ``check`` by default, a fraction; None where
+            it cannot be checked. The stage that measures it stores each query's value by its name.
         help: what a reader must know to read it.
     """
 
@@ -78,7 +62,7 @@ class Column:
     better: Better = None
     mean: Literal["mean", "max"] = "mean"
     tables: tuple[Table, ...] = ()
-    per_query: PerQuery | None = None
+    min_effect: float | None = None
     help: str = ""
 
     @property
@@ -108,8 +92,8 @@ def _declared() -> tuple[Column, ...]:
 
 COLUMNS: Mapping[str, Column] = {column.name: column for column in _declared()}
 DTYPES = {name: column.dtype for name, column in COLUMNS.items()}
-PER_QUERY = {  # what can be checked
-    name: column.per_query for name, column in COLUMNS.items() if column.per_query is not None
+CHECKED = {
+    name: column.min_effect for name, column in COLUMNS.items() if column.min_effect is not None
 }
 
 

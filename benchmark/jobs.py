@@ -1,7 +1,8 @@
 """Jobs: a stage with its parameters, bound to the jobs it reads.
 
 A stage is a function of frozen parameters and a :class:`Context`; :func:`implements` declares it.
-A job's key is the SHA-256 of canonical JSON of (stage, version, parameters, keys of the inputs).
+A job's key is the SHA-256 of canonical JSON of the stage with its version and the columns that it
+measures, of the parameters and of the keys of the inputs.
 Code revision, host and device are provenance, never part of it.
 """
 
@@ -176,6 +177,7 @@ class Job:
         """Bind parameters to input jobs by role, and derive the key."""
         stage = _IMPLEMENTATIONS[type(task)].stage
         content = {"stage": stage.name, "version": stage.version, "task": task}
+        content["columns"] = stage.columns
         content["inputs"] = {role: job.key for role, job in inputs.items()}
         return cls(task, {role: job.ref for role, job in inputs.items()}, digest(content)[:40])
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hashattack.benchmark.columns import Kind, names_of
 from hashattack.datasets.base import SplitName
 
 
@@ -21,9 +22,14 @@ class Stage:
     version: int = 1  # raised when the results of the stage change; part of the keys
     prepares: bool = False  # it runs before any attack: results of another folder may be reused
     makes_hasher: bool = False  # it is a step towards a trained hasher
-    in_row: bool = False  # the numbers that its jobs record are columns of a result row
+    measures: Kind | None = None  # the columns whose values its jobs record; part of the keys
     attacker: bool = False  # it runs code of an attack, in another process than the harness
     hides: tuple[SplitName, ...] = ()  # labels it cannot read, unless it is shown the codes
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a result row that its jobs fill."""
+        return () if self.measures is None else names_of(self.measures)
 
 
 _SHOWN = ("target", "train", "database", "target_code")  # what an attack may see
@@ -43,28 +49,23 @@ STAGES = {
             inputs=(*_SHOWN, "crafting", "targets"),
             outputs=("images", "codes"),  # codes from an attack that crafts no images
             version=4,
-            in_row=True,
+            measures="cost",
             attacker=True,
             hides=("query", "database"),
         ),
         Stage(
             "hash",
             inputs=("images", "target"),
-            outputs=("codes", "codes_8bit", "mse", "l2", "linf"),
-            version=2,
-            in_row=True,
+            outputs=("codes", "codes_8bit", "perceptibility", "l2", "linf"),
+            version=3,
+            measures="distortion",
         ),
         Stage(
             "score",
             inputs=("codes", "database", "targets"),
-            outputs=(
-                *("target_expected", "target_8bit_expected", "target_stable", "target_chance"),
-                *("target_precision_at_10", "target_n_relevant", "own_expected", "own_stable"),
-                *("own_chance", "own_precision_at_10", "own_n_relevant"),
-                *("curve_top", "curve_precision", "curve_recall"),
-            ),
-            version=4,
-            in_row=True,
+            outputs=(*names_of("retrieval"), "curve_top", "curve_precision", "curve_recall"),
+            version=5,
+            measures="retrieval",
         ),
         Stage(
             "gallery",
@@ -77,4 +78,4 @@ STAGES = {
     )
 }
 PREPARING = tuple(name for name, stage in STAGES.items() if stage.prepares)
-IN_ROW = tuple(name for name, stage in STAGES.items() if stage.in_row)
+IN_ROW = tuple(name for name, stage in STAGES.items() if stage.measures)

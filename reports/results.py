@@ -122,7 +122,7 @@ class Runs:
     def average_precisions(self, score: str) -> npt.NDArray[np.float64]:
         """Return each query's expected AP for its target label ``[q]``, of a score job."""
         arrays = self._store(score).arrays(JobRef("score", score))
-        return arrays["target_expected"].astype(np.float64, copy=False)
+        return arrays["t_map"].astype(np.float64, copy=False)
 
     def draw(self, score: str) -> str:
         """Return the key of a score job's draw of target labels, "" for none."""

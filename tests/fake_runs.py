@@ -117,7 +117,7 @@ def write_run(
             }
             tops = np.array([1, 10])
             arrays = {
-                "target_expected": values,
+                "t_map": values,
                 "curve_top": tops,
                 "curve_precision": np.full(2, 0.5),
                 "curve_recall": np.array([0.1, 1.0]),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from hashattack.benchmark.columns import COLUMNS
 from hashattack.benchmark.plan.plan import Plan, make_plan
 from hashattack.benchmark.store.store import Store
 from hashattack.benchmark.suites.loading import load_suite
@@ -55,6 +57,16 @@ def test_more_seeds_train_nothing_again(cache: Path) -> None:
     assert set(one.jobs) <= set(three.jobs)
     retrained = make_plan(small_suite(target_seeds=[0, 1]), cache)
     assert stages(retrained)["train"] == 2
+
+
+def test_a_new_metric_makes_the_jobs_that_measure_it_anew(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = make_plan(small_suite(), cache)
+    monkeypatch.setitem(COLUMNS, "recall", replace(COLUMNS["t_map"], name="recall"))
+    after = make_plan(small_suite(), cache)
+    made = {after.jobs[key].stage for key in after.jobs.keys() - before.jobs.keys()}
+    assert made == {"score"}
 
 
 def test_victims_are_scored_without_crafting_again(cache: Path) -> None:

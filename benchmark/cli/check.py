@@ -15,7 +15,7 @@ from hashattack.benchmark.cli.options import (
     PluginOption,
     SlotsPerDeviceOption,
 )
-from hashattack.benchmark.columns import PER_QUERY
+from hashattack.benchmark.columns import CHECKED
 from hashattack.benchmark.console import (
     cache_folder,
     check_writable,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-_METRICS = ", ".join(PER_QUERY)
+_METRICS = ", ".join(CHECKED)
 Params = Annotated[
     list[str] | None,
     typer.Option(
@@ -137,8 +137,8 @@ def check(
         if candidate is not None and (params or reseed):
             raise UserError("--candidate crafts nothing: leave --param and --reseed out")
         request = CheckRequest(attack, against, metric, only or (), params, reseed, retrained)
-        column = lookup("metric", metric, PER_QUERY)
-        effect = column.min_effect if min_effect is None else min_effect
+        usual = lookup("metric", metric, CHECKED)
+        effect = usual if min_effect is None else min_effect
         thresholds = Thresholds(effect, alpha, max_slowdown)
         held = read_baseline(baseline, metric, data_root)
         if candidate is not None:
@@ -182,7 +182,7 @@ def freeze(
         check_writable(file)
         metrics = metric or ["t_map"]
         for name in metrics:
-            lookup("metric", name, PER_QUERY)
+            lookup("metric", name, CHECKED)
         frozen = baseline.freeze(out, file, metrics=metrics, only=only or (), targets=targets)
         beside = f", {len(frozen.targets)} targets beside it" if targets else ""
         size = file.stat().st_size / 1e3

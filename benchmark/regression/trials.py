@@ -12,7 +12,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
-from hashattack.benchmark.columns import COLUMNS, PER_QUERY, names_of
+from hashattack.benchmark.columns import CHECKED, COLUMNS, names_of
+from hashattack.benchmark.pipeline import IN_ROW, STAGES
 from hashattack.benchmark.results.manifest import read_manifest, result_rows
 from hashattack.benchmark.store.keys import digest
 from hashattack.benchmark.store.store import JobRef, Store
@@ -100,7 +101,7 @@ class Trials(BaseModel):
 
 def read_trials(
     out: Path,
-    metrics: Collection[str] = tuple(PER_QUERY),
+    metrics: Collection[str] = tuple(CHECKED),
     manifest: dict[str, Any] | None = None,
 ) -> Iterator[Trials]:
     """Yield the trials of every cell of an output folder.
@@ -159,12 +160,13 @@ def _draw(store: Store, key: str) -> tuple[list[int], str]:
 def _scores(
     store: Store, chain: Mapping[str, str], metrics: Collection[str]
 ) -> dict[str, list[float]]:
-    arrays = functools.cache(lambda stage: store.arrays(JobRef(stage, chain[stage])))
     found: dict[str, list[float]] = {}
-    for name, one in ((name, PER_QUERY[name]) for name in metrics):
-        if one.stage in chain and one.array in arrays(one.stage):  # codes have no distortion
-            values = arrays(one.stage)[one.array].astype(np.float64)
-            values = np.sqrt(values) if one.squared else values
+    for stage in IN_ROW:
+        wanted = [name for name in metrics if name in STAGES[stage].columns]
+        has_any = wanted and stage in chain  # codes have no distortion
+        arrays = store.arrays(JobRef(stage, chain[stage])) if has_any else {}
+        for name in wanted:
+            values = arrays.get(name, np.array(np.nan)).astype(np.float64)
             if np.isfinite(values).all():  # else there is no result
                 found[name] = values.round(DIGITS).tolist()
     return found

@@ -20,7 +20,7 @@ from hashattack.benchmark.metrics.average_precision import (
     expected_found,
     stable_ap,
 )
-from hashattack.benchmark.metrics.rank import Ranking, rank
+from hashattack.benchmark.metrics.rank import rank
 from hashattack.benchmark.networks import batches, encode_batch, input_hasher
 from hashattack.benchmark.pipeline import STAGES
 from hashattack.targets.hasher import TargetSpec
@@ -45,7 +45,7 @@ class Hash(OnData):
     work=lambda task, _: Work(2 * task.n_queries, task.victim.backbone),
 )
 def hash_images(task: Hash, context: Context) -> Output:
-    """Store ``codes`` and ``codes_8bit`` int8 ``[q, K]``, ``mse``, ``l2``, ``linf`` ``[q]``.
+    """Store ``codes``, ``codes_8bit`` int8 ``[q, K]``; ``perceptibility``, ``l2``, ``linf`` ``[q]``.
 
     Raises:
         InvalidAttackError: the images are no images, or exceed the declared budget.
@@ -67,6 +67,7 @@ def hash_images(task: Hash, context: Context) -> Output:
     whole = {name: torch.cat(values) for name, values in parts.items()}
     row = audit.summary(whole)
     audit.check_budget(row, task.epsilon)
+    whole["perceptibility"] = whole.pop("mse").sqrt()
     return Output({name: values.numpy() for name, values in whole.items()}, row)
 
 
@@ -85,7 +86,7 @@ class Score(OnData):
     work=lambda task, data: Work(task.n_queries * len(data.database)),
 )
 def score(task: Score, context: Context) -> Output:
-    """Store per-query average precisions against the target and the query's own labels.
+    """Store the retrieval metrics of each query ``[q]``, by column; the row has their means.
 
     ``curve_top`` ``[t]`` are lengths of result lists, ``curve_precision`` and ``curve_recall``
     their means over queries; a query without a relevant item has no recall.
@@ -98,38 +99,23 @@ def score(task: Score, context: Context) -> Output:
     labels = np.asarray(data.database.labels)
     ranked = functools.partial(rank, threads=1, device=context.device)
     ranking = ranked(attacked["codes"], database, [targets, own], labels)
-    hit, kept = (_values(ranking, kind) for kind in (0, 1))
-    arrays = {f"target_{name}": values for name, values in hit.items()}
-    arrays |= {f"own_{name}": values for name, values in kept.items()}
-    arrays |= _curves(ranking.items, ranking.hits[0])
-    row = {
-        "n_no_relevant": int((hit["n_relevant"] == 0).sum()),
-        "t_map": hit["expected"].mean(),
-        "t_map_stable": hit["stable"].mean(),
-        "map": kept["expected"].mean(),
-        "map_stable": kept["stable"].mean(),
-        "chance": hit["chance"].mean(),
-        "chance_map": kept["chance"].mean(),
-        "precision_at_10": hit["precision_at_10"].mean(),
+    items, (hits, own_hits), stable = ranking.items, ranking.hits, stable_ap(ranking)
+    found = expected_found(np.array([10]), items, hits)[:, 0]
+    measured = {
+        "t_map": expected_ap(items, hits),
+        "t_map_stable": stable[0],
+        "map": expected_ap(items, own_hits),
+        "map_stable": stable[1],
+        "chance": chance_ap(items, hits),
+        "chance_map": chance_ap(items, own_hits),
+        "precision_at_10": found / min(10, len(labels)),
     }
     if "codes_8bit" in attacked:
         stored = ranked(attacked["codes_8bit"], database, [targets], labels, stable=False)
-        arrays["target_8bit_expected"] = expected_ap(stored.items, stored.hits[0])
-        row["t_map_8bit"] = arrays["target_8bit_expected"].mean()
-    return Output(arrays, {name: np.asarray(value).item() for name, value in row.items()})
-
-
-def _values(ranking: Ranking, kind: int) -> dict[str, npt.NDArray[np.float64]]:
-    """Return per-query metrics for one kind of relevance."""
-    items, hits = ranking.items, ranking.hits[kind]
-    n_items = int(items[0].sum())
-    return {
-        "expected": expected_ap(items, hits),
-        "stable": stable_ap(ranking)[kind],
-        "chance": chance_ap(items, hits),
-        "precision_at_10": expected_found(np.array([10]), items, hits)[:, 0] / min(10, n_items),
-        "n_relevant": hits.sum(axis=1).astype(np.float64),
-    }
+        measured["t_map_8bit"] = expected_ap(stored.items, stored.hits[0])
+    row = {name: float(values.mean()) for name, values in measured.items()}
+    n_no_relevant = int((hits.sum(axis=1) == 0).sum())
+    return Output({**measured, **_curves(items, hits)}, {**row, "n_no_relevant": n_no_relevant})
 
 
 def _curves(

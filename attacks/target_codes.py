@@ -25,8 +25,8 @@ def members(pool: Pool, target: UInt8Array) -> IntArray:
     if not len(rows):
         shown = np.flatnonzero(target).tolist()
         raise AttackError(
-            f"no image carries exactly the target labels {shown}; choose the policy 'frequent' "
-            "or a larger pool"
+            f"no image of the attack's pool carries exactly the target labels {shown}; draw target "
+            "labels that its images carry"
         )
     return rows
 
@@ -77,7 +77,7 @@ class AnchorCode(TargetCode):
             raise AttackError(
                 f"an anchor code takes n_t = {self.n_t} different images but only "
                 f"{len(candidates)} carry the target labels {np.flatnonzero(target).tolist()}; "
-                "lower n_t or choose the policy 'frequent'"
+                "lower the attack's n_t, or raise the suite's to it"
             )
         draw = generator(seed, f"anchor/{source}/{target.tobytes().hex()}")
         voters = draw.choice(candidates, self.n_t, replace=self.replacement)

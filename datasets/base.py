@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ IntArray = npt.NDArray[np.int64]
 SplitName = Literal["train", "query", "database"]
 SPLITS: tuple[SplitName, ...] = ("train", "query", "database")
 Sizes = Mapping[SplitName, int]  # numbers of images
+_SHOWN = 3  # names in a message
 
 
 class DatasetError(UserError):
@@ -167,6 +169,30 @@ class DatasetSpec(ABC):
                 for name in SPLITS
             },
         )
+
+
+def same_content(images: Iterable[tuple[str, str]], others: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the places of the images, given with contents, whose content is among the others.
+
+    A twin of another name is named.
+    """
+    known = list(others)
+    exact, places = set(known), {content: place for place, content in reversed(known)}
+    return [
+        place if (place, content) in exact else f"{place} (the same content as {places[content]})"
+        for place, content in images
+        if content in places
+    ]
+
+
+def listed_twice(places: Sequence[str]) -> list[str]:
+    """Return the places that a list names more than once."""
+    return [place for place, count in Counter(places).items() if count > 1]
+
+
+def first_names(names: Sequence[str]) -> str:
+    """Return the first names, for a message."""
+    return ", ".join([*names[:_SHOWN], *(["…"] if len(names) > _SHOWN else [])])
 
 
 def image_ids(images: Images) -> list[str]:

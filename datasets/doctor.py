@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -10,11 +9,19 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from hashattack.datasets.base import SPLITS, DatasetError, Inspection, SplitName, UInt8Array
+from hashattack.datasets.base import (
+    SPLITS,
+    DatasetError,
+    Inspection,
+    SplitName,
+    UInt8Array,
+    first_names,
+    listed_twice,
+    same_content,
+)
 from hashattack.datasets.draws import QUERIES_AT_ONCE, Policy, allowed_rows, eligible_rows
 
 Level = Literal["error", "warning", "note"]
-_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -152,7 +159,7 @@ def _absent(found: Inspection) -> Iterator[Finding]:
         ]
         if missing:
             text = f"{len(missing)} of {len(contents)} {name} images are not in {found.folder}"
-            yield Finding("error", f"{text}: {_some(missing)}")
+            yield Finding("error", f"{text}: {first_names(missing)}")
 
 
 def _sizes(found: Inspection) -> Iterator[Finding]:
@@ -163,16 +170,14 @@ def _sizes(found: Inspection) -> Iterator[Finding]:
 
 
 def _overlaps(found: Inspection, identities: Mapping[SplitName, list[str]]) -> Iterator[Finding]:
-    queries = identities.get("query", [])
+    named = {
+        name: list(zip(found.places[name], contents, strict=True))
+        for name, contents in identities.items()
+    }
     for name in ("database", "train"):
-        others = set(identities.get(name, ()))
-        shared = [
-            place
-            for place, identity in zip(found.places.get("query", ()), queries, strict=True)
-            if identity in others
-        ]
+        shared = same_content(named.get("query", ()), named.get(name, ()))
         if shared:
-            text = f"{len(shared)} query images are also in the {name} split: {_some(shared)}"
+            text = f"{len(shared)} query images are also in the {name} split: {first_names(shared)}"
             allowed = Finding("warning", f"{text}; allowed")
             refused = Finding("error", f"{text} (parameter allow_overlap)")
             yield allowed if found.overlap_allowed else refused
@@ -192,23 +197,29 @@ def _labels(found: Inspection) -> Iterator[Finding]:
             yield Finding("note", text)
         unused = [found.classes[column] for column in np.flatnonzero(~matrix.any(axis=0))]
         if unused and len(matrix):
-            yield Finding("warning", f"no {name} image carries {_some(unused)}")
+            yield Finding("warning", f"no {name} image carries {first_names(unused)}")
 
 
 def _duplicates(found: Inspection, identities: Mapping[SplitName, list[str]]) -> Iterator[Finding]:
     rows: dict[str, set[bytes]] = {}
     for name in (name for name in SPLITS if name in identities):
-        counts = Counter(identities[name])
-        extra = len(identities[name]) - len(counts)
+        repeated = listed_twice(found.places[name])
+        if repeated:
+            text = f"the {name} list has {len(repeated)} images more than once"
+            yield Finding("warning", f"{text}: {first_names(repeated)}")
+        unique = dict(zip(found.places[name], identities[name], strict=True))
+        extra = len(unique) - len(set(unique.values()))
         if extra:
-            yield Finding("note", f"{extra} {name} images repeat another of that split")
+            others: dict[str, str] = {}
+            twins = [
+                f"{place} (the same content as {others[identity]})"
+                for place, identity in unique.items()
+                if others.setdefault(identity, place) != place
+            ]
+            text = f"{extra} {name} images repeat another of that split under another name"
+            yield Finding("note", f"{text}: {first_names(twins)}")
         for identity, row in zip(identities[name], found.labels[name], strict=True):
             rows.setdefault(identity, set()).add(row.tobytes())
     contradicting = sum(len(label_rows) > 1 for label_rows in rows.values())
     if contradicting:
         yield Finding("warning", f"{contradicting} images are listed with different label rows")
-
-
-def _some(names: Sequence[str]) -> str:
-    rest = ", …" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + rest

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -172,13 +173,14 @@ def _lines(path: Path) -> list[str]:
 def _matrix(
     entries: Iterable[tuple[int, str, list[str]]], origin: str, classes: tuple[str, ...] = ()
 ) -> ImageList:
-    """Check paths and label rows; the first row with labels sets the number of classes."""
+    """Check paths and label rows; the usual length of a row is the number of classes."""
     paths: list[str] = []
     rows: list[list[str]] = []
     faults: list[str] = []
-    width = len(classes)
+    entries = list(entries)
+    lengths = Counter(len(row) for _, _, row in entries if row)
+    width = len(classes) or max(lengths, key=lengths.__getitem__, default=0)
     for number, path, row in entries:
-        width = width or len(row)
         fault = path_fault(path)
         if fault is None and len(row) != width:
             fault = f"{len(row)} labels, expected {width}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,9 +21,13 @@ from hashattack.datasets.base import (
     Split,
     SplitName,
     fingerprint,
+    first_names,
+    listed_twice,
+    same_content,
     seeded_splits,
 )
 from hashattack.datasets.image_files import (
+    DECODING,
     DecodedImages,
     Framing,
     ImageFiles,
@@ -31,8 +37,8 @@ from hashattack.datasets.image_files import (
 )
 from hashattack.datasets.image_lists import ImageList, aligned, find_list, read_list
 
+logger = logging.getLogger(__name__)
 Lists = dict[SplitName, ImageList]
-_SHOWN = 3
 _SHOWN_FAULTS = 10
 
 
@@ -117,29 +123,36 @@ class ListedData(DatasetSpec):
             raise DatasetError(f"{self.title}: {_first(faults, self.folder)}")
         hashes, linked = self._hashes(lists, cache)
         if linked:
-            raise DatasetError(f"{self.title}: " + "; ".join(linked[:_SHOWN]))
-        missing = [path for path, found in hashes.items() if found is None]
+            raise DatasetError(f"{self.title}: {first_names(linked)}")
+        present = {path: found for path, found in hashes.items() if found is not None}
+        missing = [path for path in hashes if path not in present]
         if missing:
             raise DatasetError(
                 f"{self.title}: {len(missing)} of {len(hashes)} images are not in "
-                f"{self.image_folder.resolve()} ({', '.join(missing[:_SHOWN])}, …); name the "
+                f"{self.image_folder.resolve()} ({first_names(missing)}); name the "
                 "folder their paths start from with the parameter 'images'"
             )
-        others = {hashes[path] for name in ("train", "database") for path in lists[name].paths}
-        shared = [path for path in lists["query"].paths if hashes[path] in others]
+        queries, *others = (
+            [(path, present[path]) for path in lists[name].paths]
+            for name in ("query", "database", "train")
+        )
+        shared = same_content(queries, chain(*others))
         if shared and not self.allow_overlap:
             raise DatasetError(
                 f"{self.title}: {len(shared)} query images are also in the database or the "
-                f"training set ({', '.join(shared[:_SHOWN])}, …), so "
-                "retrieval finds the query itself; remove them from the lists, or set "
-                "allow_overlap"
+                f"training set: {first_names(shared)}; retrieval would find the query itself: "
+                "remove them from the lists, or set allow_overlap"
             )
         splits: dict[str, Split] = {}
         digests = []
         for name in SPLITS:
             listed = lists[name]
+            repeated = listed_twice(listed.paths)
+            if repeated:
+                text = "%s: the %s list has %d images more than once: %s"
+                logger.warning(text, self.title, name, len(repeated), first_names(repeated))
             ids = "".join(str(hashes[path]) for path in listed.paths)
-            key = hashlib.sha256(f"{ids} {self.framing}".encode()).hexdigest()
+            key = hashlib.sha256(f"{ids} {self.framing} {DECODING}".encode()).hexdigest()
             files = ImageFiles(self.image_folder, listed.paths, self.framing, self.workers)
             kept = DecodedImages(files, cache / "decoded" / f"{key}.npy")
             splits[name] = Split(kept if self.decoded else files, listed.labels)

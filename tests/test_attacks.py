@@ -96,9 +96,9 @@ def test_an_anchor_is_the_majority_and_is_shared_by_its_label_row() -> None:
     targets = labels[[0, 0, 17]]
     anchors = rule.codes(seen, targets, np.array([4, 9, 2]), 0)
     assert anchors.tolist() == [[-1, 1, 1], [-1, 1, 1], [1, 1, 1]]
-    with pytest.raises(AttackError, match="only 9 carry"):
+    with pytest.raises(AttackError, match=r"only 9 carry (?!.*frequent)"):
         AnchorCode(pool="train", replacement=False, n_t=10).codes(seen, targets, np.arange(3), 0)
-    with pytest.raises(AttackError, match="no image carries exactly"):
+    with pytest.raises(AttackError, match=r"carries exactly (?!.*frequent)"):
         rule.codes(seen, np.ones((1, 2), dtype=np.uint8), np.arange(1), 0)
     with pytest.raises(AttackError, match="does not show the database"):
         AnchorCode(pool="database", replacement=True).codes(seen, targets, np.arange(3), 0)

@@ -243,6 +243,38 @@ def test_queries_in_the_database_need_permission(folder: Path, tmp_path: Path) -
     assert examine(spec(folder, allow_overlap=True).inspect(tmp_path), n_t=1).healthy
 
 
+def test_a_twin_is_named_by_its_content(folder: Path, tmp_path: Path) -> None:
+    (folder / "img/8.png").write_bytes((folder / "img/0.png").read_bytes())
+    (folder / "img/10.png").write_bytes((folder / "img/9.png").read_bytes())
+    with pytest.raises(DatasetError) as caught:
+        spec(folder).load(tmp_path)
+    found = "\n".join(texts(examine(spec(folder).inspect(tmp_path), n_t=1)))
+    for text in (str(caught.value), found):
+        assert "img/0.png (the same content as img/8.png)" in text
+    assert "img/10.png (the same content as img/9.png)" in found
+    assert "more than once" not in found
+
+
+def test_a_path_listed_twice_is_reported_by_run_and_doctor(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = (folder / "train.txt").read_text()
+    (folder / "train.txt").write_text(lines + lines.splitlines()[1])
+    spec(folder).load(tmp_path)
+    text = "the train list has 1 images more than once: img/4.png"
+    assert caplog.messages == [f"photos: {text}"]
+    found = texts(examine(spec(folder).inspect(tmp_path), n_t=1))
+    assert text in found
+    assert not any("repeat another" in one for one in found)
+
+
+def test_a_short_first_row_is_one_fault(folder: Path, tmp_path: Path) -> None:
+    lines = (folder / "train.txt").read_text()
+    (folder / "train.txt").write_text(lines.replace(" 1\n", "\n", 1))
+    with pytest.raises(DatasetError, match=r"^photos: train.txt line 1: 2 labels, expected 3$"):
+        spec(folder).load(tmp_path)
+
+
 def test_a_data_set_that_changes_under_a_run_is_noticed(folder: Path, tmp_path: Path) -> None:
     target = {"method": "DPSH", "backbone": "Tiny", "bits": [12], "weights": "none"}
     params = {"root": str(folder), "resize": 32, "side": 32}

@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,12 +52,11 @@ def _digest(paths: Iterable[Path], more: Iterable[str] = ()) -> str:
 def versions() -> dict[str, str]:
     """Return the versions results may depend on, the program's own sources among them."""
     import torch
-    import torchvision
 
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
+        "torchvision": metadata.version("torchvision"),
         "machine": platform.machine(),
         "code": code_digest(),
     }

@@ -3,6 +3,9 @@
 A trunk maps pixels ``[n, 3, side, side]`` to features ``[n, width]``; its tensors carry
 torchvision's names, so ImageNet weights load by name. At sides other than 224 the first fully
 connected layer takes whatever map the convolutions leave.
+
+torchvision is imported where one of its networks is built: it takes almost as long as torch, and
+most processes of a run build none.
 """
 
 from __future__ import annotations
@@ -15,7 +18,6 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torchvision import models
 
 from hashattack.datasets.errors import UserError
 
@@ -111,6 +113,8 @@ class AlexNet(Backbone):
 
     def trunk(self, side: int) -> nn.Module:
         """Return features and head: Dropout, FC, ReLU, Dropout, FC, ReLU."""
+        from torchvision import models
+
         return _with_head(models.alexnet().features, side, self.head_width, dropout_first=True)
 
 
@@ -125,6 +129,8 @@ class VGG11(Backbone):
 
     def trunk(self, side: int) -> nn.Module:
         """Return features and head: FC, ReLU, Dropout, FC, ReLU, Dropout."""
+        from torchvision import models
+
         return _with_head(models.vgg11().features, side, self.head_width, dropout_first=False)
 
 
@@ -140,6 +146,8 @@ class ResNet18(Backbone):
 
     def trunk(self, side: int) -> nn.Module:  # noqa: ARG002 - global pooling takes any side
         """Return the network without its classification layer."""
+        from torchvision import models
+
         network: nn.Module = models.resnet18()
         network.fc = nn.Identity()
         return network

@@ -94,3 +94,12 @@ def test_reports_import_without_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_torchvision_is_imported_only_inside_functions() -> None:
+    """It takes almost as long to import as torch, and most processes of a run do without."""
+    files = {path for name in PACKAGES for path in (ROOT / name).rglob("*.py")}
+    for path in sorted(files):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                assert "torchvision" not in ast.unparse(node), path

@@ -45,7 +45,7 @@ class Hash(OnData):
     work=lambda task, _: Work(2 * task.n_queries, task.victim.backbone),
 )
 def hash_images(task: Hash, context: Context) -> Output:
-    """Store ``codes``, ``codes_8bit`` int8 ``[q, K]``; ``perceptibility``, ``l2``, ``linf`` ``[q]``.
+    """Store int8 ``codes``, ``codes_8bit`` ``[q, K]``; ``perceptibility``, ``l2``, ``linf`` ``[q]``.
 
     Raises:
         InvalidAttackError: the images are no images, or exceed the declared budget.

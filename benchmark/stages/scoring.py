@@ -45,7 +45,9 @@ class Hash(OnData):
     work=lambda task, _: Work(2 * task.n_queries, task.victim.backbone),
 )
 def hash_images(task: Hash, context: Context) -> Output:
-    """Store int8 ``codes``, ``codes_8bit`` ``[q, K]``; ``perceptibility``, ``l2``, ``linf`` ``[q]``.
+    """Store ``codes``, ``codes_8bit`` int8 ``[q, K]``, and distortions ``[q]``.
+
+    The distortions are ``perceptibility``, ``l2`` and ``linf``.
 
     Raises:
         InvalidAttackError: the images are no images, or exceed the declared budget.

@@ -150,16 +150,18 @@ class TargetCode(Part, ABC):
     """A rule that names the hash code a query shall move to."""
 
     @abstractmethod
-    def codes(self, knowledge: Knowledge, targets: UInt8Array, rows: IntArray, seed: int) -> Tensor:
-        """Return target codes int8 ``[n, K]`` in {-1, +1} for target label rows ``[n, C]``.
+    def codes(
+        self, knowledge: Knowledge, targets: UInt8Array, rows: IntArray, seed: int
+    ) -> Tensor | npt.NDArray[Any]:
+        """Return target codes ``[n, K]`` in {-1, +1} for target label rows ``[n, C]``.
 
         ``rows`` are the queries' row numbers; draws are seeded by (seed, purpose, row).
         """
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crafting(Part, ABC):
-    """A way to make the adversarial image. Override :meth:`perturb`, or :meth:`ready` too.
+class Crafting(Part):
+    """A way to make the adversarial image. Override :meth:`perturb` or :meth:`ready`.
 
     One that sets both ``needs_code`` and ``needs_hasher`` to False is run once for all hashers,
     and must use neither.
@@ -177,9 +179,9 @@ class Crafting(Part, ABC):
         """Return the function that perturbs a batch; what it needs is loaded here, once."""
         return lambda batch: self.perturb(batch, knowledge.hasher, epsilon)
 
-    @abstractmethod
     def perturb(self, batch: Batch, hasher: Hasher, epsilon: float | None) -> Tensor:
         """Return adversarial images ``[n, 3, S, S]`` in [0, 1], within ``epsilon`` if declared."""
+        raise NotImplementedError(f"{type(self).__name__} overrides neither perturb nor ready")
 
 
 @dataclass(frozen=True)
@@ -255,6 +257,8 @@ class Attack:
         if self.target_code is None:
             return None
         codes = self.target_code.codes(knowledge, targets, rows, seed)
+        if isinstance(codes, np.ndarray):
+            codes = torch.from_numpy(np.ascontiguousarray(codes))
         found, wanted, fault = tuple(np.shape(codes)), (len(targets), knowledge.hasher.bits), ""
         if not isinstance(codes, Tensor) or found != wanted:
             fault = f"are a {type(codes).__name__} {found}, not a Tensor {wanted}"

@@ -56,9 +56,9 @@ FAULTS = {
         r"faulty: its target codes are a Tensor \(6, 6\), not a Tensor \(6, 12\)",
     ),
     "no tensor for codes": (
-        names("codes.numpy()"),
+        names("codes.tolist()"),
         "run",
-        r"faulty: its target codes are a ndarray \(6, 12\), not a Tensor \(6, 12\)",
+        r"faulty: its target codes are a list \(6, 12\), not a Tensor \(6, 12\)",
     ),
     "grey": (
         crafts("return out[:, :1]"),

@@ -120,6 +120,16 @@ SOUND = {
         ),
         {},
     ),
+    "codes of NumPy": (names("codes.numpy()"), {}),
+    "ready alone": (
+        HONEST.replace(
+            "def perturb(self, batch, hasher, epsilon):",
+            "def ready(self, knowledge, epsilon):\n"
+            "        return lambda batch: self.moved(batch, epsilon)\n\n"
+            "    def moved(self, batch, epsilon):",
+        ),
+        {},
+    ),
     "rounding of the batch": (
         crafts("return out + 2e-9 * len(images) * (1 - out) * out"),
         {

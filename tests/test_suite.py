@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,15 @@ from hashattack.attacks.protocols import PROTOCOLS
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.suites.loading import hyper_parameters, load_suite, override
 from hashattack.benchmark.suites.sources import SuiteError, shipped
+from hashattack.benchmark.suites.suite import (
+    AttackEntry,
+    ComputeEntry,
+    DatasetEntry,
+    Params,
+    Suite,
+    TargetEntry,
+)
+from hashattack.targets.hasher import Recipe
 from tests.conftest import small_suite
 
 
@@ -84,6 +95,47 @@ def test_hyper_parameters_are_overridden_by_flat_name_and_checked() -> None:
         with pytest.raises(SuiteError) as caught:
             override(attack, params, "here")
         assert message in str(caught.value)
+
+
+def test_any_key_is_set_from_the_command_line() -> None:
+    values = {"queries": 8, "compute.batch": 4, "params.steps": 3, "bits": [8]}
+    values |= {"training.epochs": 2, "datasets.side": 96}
+    suite = load_suite("smoke", values=values)
+    assert (suite.queries, suite.compute.batch, suite.params["steps"]) == (8, 4, 3)
+    assert suite.compute.threads == load_suite("smoke").compute.threads
+    assert [entry.params["side"] for entry in suite.datasets] == [96]
+    for entry, before in zip(suite.targets, load_suite("smoke").targets, strict=True):
+        assert (entry.bits, entry.training.epochs) == ([8], 2)
+        assert entry.training.learning_rate == before.training.learning_rate
+    filled = load_suite("table1", {"scale": "mini"}, values={"training.epochs": 1})
+    assert {entry.training.epochs for entry in filled.targets} == {1}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"trainin.epochs": 2}, "--set trainin.epochs: no key 'trainin'; did you mean 'training'?"),
+        ({"training.epoch": 2}, "targets[0].training.epoch: unknown key; did you mean 'epochs'?"),
+        ({"queries.x": 2}, "--set queries.x: queries is a single value and has no keys"),
+        ({"queries": "ten"}, "with --set: queries: Input should be a valid integer"),
+        ({"scale": "mini"}, "--set scale: no key 'scale'"),
+    ],
+)
+def test_a_value_that_cannot_be_set_is_refused(values: Params, message: str) -> None:
+    with pytest.raises(SuiteError) as caught:
+        load_suite("smoke", values=values)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "model", [Suite, TargetEntry, DatasetEntry, AttackEntry, ComputeEntry, Recipe]
+)
+def test_the_readme_explains_every_key(model: type[Any]) -> None:
+    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    section = text.partition("## Write a suite")[2].partition("\n## ")[0]
+    words = set(re.findall(r"\w+", section))
+    keys = {field.name for field in fields(model)} if model is Recipe else model.model_fields
+    assert set(keys) - {"parts"} <= words
 
 
 def test_unknown_and_unreadable_files(tmp_path: Path) -> None:

@@ -44,6 +44,15 @@ AttackOption = Annotated[
     list[str] | None,
     typer.Option("--attack", help="Add this attack to the suite's; repeatable."),
 ]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set any key of the suite, like 'queries=50', 'compute.batch=8', 'params.steps=10'; "
+        "'training.epochs=2' of all targets, 'datasets.side=96' of all data sets; repeatable.",
+    ),
+]
 DataRootOption = Annotated[
     Path | None,
     typer.Option(help="Folder with one folder per data set, like DIR/FLICKR-25K. Default: data."),

@@ -23,6 +23,7 @@ from hashattack.benchmark.cli.options import (
     ProtocolOption,
     ScaleOption,
     SeedsOption,
+    SetOption,
     SlotsPerDeviceOption,
     SuiteOption,
 )
@@ -49,6 +50,7 @@ def run(
     scale: ScaleOption = None,
     protocol: ProtocolOption = None,
     seeds: SeedsOption = None,
+    values: SetOption = None,
     attack: AttackOption = None,
     plugin: PluginOption = None,
     data_root: DataRootOption = None,
@@ -91,14 +93,11 @@ def run(
     from hashattack.benchmark.results import finished
 
     changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
-    plugins = tuple(plugin or ())
     began = time.monotonic()
     with usage_errors():
         if (engine == "dask") != (scheduler_file is not None):
             raise UserError("--engine dask and --scheduler-file F go together")
-        request = RunRequest(
-            suite, out, only, cache, data_root, changes, tuple(attack or ()), plugins
-        )
+        request = RunRequest(suite, out, only, cache, data_root, changes, attack, plugin, values)
         folder, devices_and_slots = request.folder, [devices, slots_per_device]
         arguments = {**request.arguments, "devices": devices_and_slots, "formats": formats}
         if not verify and rerun in (Rerun.missing, Rerun.failed):
@@ -106,7 +105,7 @@ def run(
             if known is not None:
                 echo(f"{known.cells} cells, {known.jobs} jobs, all done -> {folder}")
                 echo(f"\n{known.leaderboard}\nall files are unchanged; see {folder}/report")
-                _echo_unchecked(plugins, request.cache_folder)
+                _echo_unchecked(plugin or (), request.cache_folder)
                 return
     from hashattack.benchmark.names import span
     from hashattack.benchmark.results.manifest import manifest_of
@@ -140,7 +139,7 @@ def run(
                 report=written.files,
                 leaderboard=written.leaderboard,
             )
-    _echo_unchecked(plugins, request.cache_folder)
+    _echo_unchecked(plugin or (), request.cache_folder)
     if bad.any():
         echo(f"{int(bad.sum())} of {len(bad)} cells failed or are invalid (see above)")
     if bad.any() or counts["failed"]:  # a gallery is no cell, but was requested
@@ -156,6 +155,7 @@ def plan_command(
     scale: ScaleOption = None,
     protocol: ProtocolOption = None,
     seeds: SeedsOption = None,
+    values: SetOption = None,
     attack: AttackOption = None,
     plugin: PluginOption = None,
     data_root: DataRootOption = None,
@@ -181,11 +181,8 @@ def plan_command(
     from hashattack.benchmark.store.store import Store
 
     changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
-    plugins = tuple(plugin or ())
     with usage_errors():
-        request = RunRequest(
-            suite, out, only, cache, data_root, changes, tuple(attack or ()), plugins
-        )
+        request = RunRequest(suite, out, only, cache, data_root, changes, attack, plugin, values)
         _, plan = request.plans(devices, slots_per_device)
         _check_tables(plan)
         store = Store(request.folder / "store")

@@ -25,8 +25,9 @@ class RunRequest:
     cache: Path | None  # where data sets are built; None for the user's cache
     data_root: Path | None  # with one folder a data set
     changes: dict[str, Any]  # keys of the suite to replace; None leaves one as it is
-    attacks: tuple[str, ...] = ()  # taken beside the suite's own
-    plugins: tuple[Path, ...] = ()  # files that are imported before
+    attacks: list[str] | None = None  # taken beside the suite's own
+    plugins: list[Path] | None = None  # files that are imported before
+    values: list[str] | None = None  # of the suite's keys, like ``training.epochs=2``
 
     @property
     def cache_folder(self) -> Path:
@@ -49,7 +50,7 @@ class RunRequest:
     def arguments(self) -> dict[str, Any]:
         """The arguments that decide which jobs there are, as JSON-able values."""
         root = None if self.data_root is None else self.data_root.resolve()
-        plugins = tuple(path.resolve() for path in self.plugins)
+        plugins = [path.resolve() for path in self.plugins or ()]
         decisive = replace(self, out=None, cache=None, data_root=root, plugins=plugins)
         return {"request": repr(decisive), "installed": installed_plugins()}
 
@@ -60,7 +61,7 @@ class RunRequest:
         return [
             *(file.path for file in suites),
             *(read_yaml(scale, "scale")[0] for scale in scales),
-            *plugin_files(self.plugins),
+            *plugin_files(self.plugins or ()),
         ]
 
     @property
@@ -76,10 +77,11 @@ class RunRequest:
         from hashattack.benchmark.engines.base import machine_slots
         from hashattack.benchmark.plan.estimate import batch_finder
         from hashattack.benchmark.plan.plan import make_plan
-        from hashattack.benchmark.suites.loading import load_suite, with_root
+        from hashattack.benchmark.suites.loading import load_suite, parse_params, with_root
 
-        load_plugins(self.plugins)
-        suite = load_suite(self.suite, self._given_changes, self.attacks)
+        load_plugins(self.plugins or ())
+        values = parse_params(self.values or (), "--set")
+        suite = load_suite(self.suite, self._given_changes, self.attacks or (), values)
         suite = with_root(suite, self.data_root)
         sizing = None
         if devices is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import fnmatch
 from collections.abc import Collection, Mapping, Sequence
@@ -21,6 +22,7 @@ from hashattack.benchmark.suites.suite import (
     Params,
     Scale,
     Suite,
+    TargetEntry,
     validate,
 )
 from hashattack.datasets.base import DatasetSpec
@@ -29,9 +31,18 @@ _ALL = "**"  # matches every attack id, and is merged with no scale's "*"
 
 
 def load_suite(
-    name: str, changes: Mapping[str, Any] | None = None, attacks: Sequence[str] = ()
+    name: str,
+    changes: Mapping[str, Any] | None = None,
+    attacks: Sequence[str] = (),
+    values: Params | None = None,
 ) -> Suite:
-    """Return a suite by name or path, with keys replaced and attacks added to its own.
+    """Return a suite by name or path.
+
+    Args:
+        name: a shipped suite, or a file.
+        changes: keys of the suite to replace, before a scale fills it.
+        attacks: added to its own.
+        values: of any of its keys, set last; see :func:`with_values`.
 
     Raises:
         SuiteError: unknown name, unreadable file, or a fault in it.
@@ -40,7 +51,8 @@ def load_suite(
     for attack in attacks:
         lookup("attack", attack, registry().attacks)
     first, *others = read_suite(name, changes)
-    parts = [_part(file, attacks) for file in (first, *others) if "include" not in file.content]
+    files = [file for file in (first, *others) if "include" not in file.content]
+    parts = [_part(file, attacks, values or {}) for file in files]
     if not others:
         return parts[0]
     union = {
@@ -52,13 +64,16 @@ def load_suite(
     return parts[0].model_copy(update=union)
 
 
-def _part(file: SuiteFile, attacks: Sequence[str]) -> Suite:
+def _part(file: SuiteFile, attacks: Sequence[str], values: Params) -> Suite:
     """Return one suite, filled by its scale, with the attacks it does not have as they are."""
     suite = validate(Suite, file.content, f"{file.path}:")
     if suite.scale is not None:
         path, content = read_yaml(suite.scale, "scale")
         filled = fill(suite, validate(Scale, content, f"{path}:"))
         suite = validate(Suite, filled, f"{file.path} at scale {suite.scale}:")
+    if values:
+        changed = with_values(suite.model_dump(exclude_unset=True), values)
+        suite = validate(Suite, changed, f"{file.path} with --set:")
     present = {entry.attack for entry in suite.attacks if not entry.params}
     added = [AttackEntry(attack=name) for name in dict.fromkeys(attacks) if name not in present]
     changes: dict[str, Any] = {"attacks": [*suite.attacks, *added]}
@@ -67,6 +82,44 @@ def _part(file: SuiteFile, attacks: Sequence[str]) -> Suite:
         inherited = {_ALL: {**own.get(_ALL, {}), **suite.params}}
         changes |= {"params": {}, "attack_params": {**own, **inherited}}
     return suite.model_copy(update=changes)
+
+
+def with_values(content: Params, values: Params) -> Params:
+    """Return the content of a suite with values set by dotted path.
+
+    A path begins with a key of the suite (``queries``, ``compute.batch``, ``params.steps``) or of
+    a target, of all of them (``training.epochs``); ``datasets.side`` is a parameter of all data
+    sets.
+
+    Raises:
+        SuiteError: a path that begins with no such key, or goes through a single value.
+    """
+    changed, own = copy.deepcopy(content), Suite.model_fields.keys() - {"scale", "parts"}
+    known = own | TargetEntry.model_fields.keys()
+    for path, value in values.items():
+        first, *inner = path.split(".")
+        if first == "datasets" and inner:
+            places = [entry.setdefault("params", {}) for entry in changed["datasets"]]
+        elif first in own:
+            places, inner = [changed], [first, *inner]
+        else:
+            if first not in TargetEntry.model_fields:
+                raise SuiteError(f"--set {path}: no key '{first}'{nearest(first, known)}")
+            places, inner = changed["targets"], [first, *inner]
+        for place in places:
+            _set(place, inner, value, f"--set {path}")
+    return changed
+
+
+def _set(content: Params, path: Sequence[str], value: Any, option: str) -> None:
+    first, *rest = path
+    if not rest:
+        content[first] = value
+        return
+    inner = content.setdefault(first, {})
+    if not isinstance(inner, dict):
+        raise SuiteError(f"{option}: {first} is a single value and has no keys")
+    _set(inner, rest, value, option)
 
 
 def fill(suite: Suite, scale: Scale) -> dict[str, Any]:
@@ -128,8 +181,8 @@ def with_root(suite: Suite, data_root: Path | None, *, replace: bool = False) ->
     return suite.model_copy(update=changes)
 
 
-def parse_params(texts: Sequence[str]) -> Params:
-    """Return parameters written ``name=value``, each value as YAML has it.
+def parse_params(texts: Sequence[str], option: str = "--param") -> Params:
+    """Return what an option says as ``name=value``, each value as YAML has it.
 
     Raises:
         SuiteError: one is written otherwise.
@@ -142,7 +195,7 @@ def parse_params(texts: Sequence[str]) -> Params:
         except yaml.YAMLError:
             equals = ""
         if not equals or not name.strip():
-            raise SuiteError(f"--param {text}: expected name=value")
+            raise SuiteError(f"{option} {text}: expected name=value")
     return found
 
 

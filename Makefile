@@ -50,6 +50,6 @@ $(VENV)/.installed: $(VENV)/.torch pyproject.toml
 # urllib3; all else that it needs is there.
 $(VENV)/.developer: $(VENV)/.installed pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[dev]'
-	$(BIN)/pip install --quiet --no-deps 'torchattacks>=3.5.1' || \
+	@$(BIN)/pip install --quiet --no-deps 'torchattacks>=3.5.1' || \
 	  echo "torchattacks could not be installed: its tests are skipped" >&2
 	@touch $@

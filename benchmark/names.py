@@ -56,6 +56,12 @@ def span(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, like ``1 job`` or ``2 queries``."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {noun if number == 1 else plural}"
+
+
 def first_line(thing: Any) -> str:
     """Return the first docstring line, the help of everything listed."""
     return (inspect.getdoc(thing) or "").split("\n")[0].replace("``", "")

@@ -14,6 +14,7 @@ from typing import Any
 from hashattack.benchmark.engines.base import Engine, EngineError, machine_slots
 from hashattack.benchmark.engines.local import LocalEngine
 from hashattack.benchmark.jobs import Job
+from hashattack.benchmark.names import counted
 from hashattack.benchmark.plan.estimate import estimate, remember
 from hashattack.benchmark.plan.plan import Plan
 from hashattack.benchmark.progress.events import EventLog, Listener
@@ -117,7 +118,8 @@ def run_plan(
             }
             log = EventLog(out, records.run, about)
             seconds = estimate(plan, cache, first.torch_device, measure)
-            echo(f"{len(plan.cells)} cells, {len(plan.jobs)} jobs, {len(slots)} at a time -> {out}")
+            cells, jobs = counted(len(plan.cells), "cell"), counted(len(plan.jobs), "job")
+            echo(f"{cells}, {jobs}, {len(slots)} at a time -> {out}")
             with StopRequest(options.grace) as stop, log:
                 outcome = Loop(
                     plan.jobs,

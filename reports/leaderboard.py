@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from hashattack.benchmark.columns import COLUMNS
+from hashattack.benchmark.names import counted
 from hashattack.reports.lines import (
     TRIAL,
     Line,
@@ -110,8 +111,8 @@ def _complete(line: Line, rows: Sequence[Row], n_targets: int, standard: Sequenc
     Means over fewer targets could not be compared with those of other lines.
     """
     tried, broken = len(grouped(rows, "source")), sum(row["status"] != "ok" for row in rows)
-    parts = [f"on {tried} of {n_targets} targets"] if tried < n_targets else []
-    parts += [f"{broken} of {len(rows)} cells without a result"] if broken else []
+    parts = [f"on {tried} of {counted(n_targets, 'target')}"] if tried < n_targets else []
+    parts += [f"{broken} of {counted(len(rows), 'cell')} without a result"] if broken else []
     if parts:
         return replace(line, values={}, status="incomplete", note=", ".join(parts))
     queries = _cheaper_from(rows, standard)

@@ -10,6 +10,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from hashattack.benchmark.columns import COLUMNS, MISSING
+from hashattack.benchmark.names import counted
 from hashattack.reports.leaderboard import Board, Group
 from hashattack.reports.lines import Line, columns_of
 
@@ -177,6 +178,7 @@ def _marks(group: Group, board: Board) -> list[list[str]]:
 def _caption(board: Board) -> str:
     """Return what a reader must know about a board."""
     several = "" if board.seeds == 1 else f", mean of {board.seeds} seeds"
+    queries = counted(board.n_queries, "query")
     shared = f" Shared hyper-parameters: {board.shared}." if board.shared else ""
     standard = f" The standard attack is {board.standard}." if board.standard else ""
     notes = " ".join(
@@ -186,7 +188,7 @@ def _caption(board: Board) -> str:
     )
     return (
         f"{board.dataset}: t-MAP in percent on each target and its mean, expected over random tie "
-        f"order; {board.n_queries} queries{several}, protocol {board.protocol}, target labels "
+        f"order; {queries}{several}, protocol {board.protocol}, target labels "
         f"{board.policy}. 95 %: interval of the mean over queries. Attacks are ranked within their "
         "L-infinity budget; = marks a shared rank, where a paired permutation test finds no "
         f"difference. The codes alone are an upper bound. {notes}{standard}{shared}"

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from hashattack.benchmark.engines.base import HARNESS, Engine, Function, Slot
 from hashattack.benchmark.jobs import Job
-from hashattack.benchmark.schedule.attempts import Attempt, critical_path, place
+from hashattack.benchmark.schedule.attempts import Attempt, critical_path, lower_bound, place
 from hashattack.benchmark.schedule.execution import JobRecords
 from hashattack.benchmark.schedule.loop import Loop
-from hashattack.benchmark.schedule.simulation import lower_bound, simulate
+from hashattack.benchmark.schedule.simulation import simulate
 from tests.graphs import Dummy, graph, random_graph, shared_slots
 
 
@@ -74,6 +74,35 @@ class VirtualRun(Engine, JobRecords):
 
     def progress(self, job: Job) -> None:
         return None
+
+
+def test_the_time_left_is_never_less_than_the_longest_chain() -> None:
+    a, b, c = (Dummy(name=name) for name in "abc")
+    jobs = graph((a, {}), (b, {"before": a}), (c, {"before": b}))
+    seconds, left = dict.fromkeys(jobs, 10.0), []
+    run = VirtualRun(shared_slots(2, 1), seconds)
+    listeners = (lambda event: left.append((event.kind, event.left)),)
+    Loop(jobs, seconds, engine=run, records=run, listeners=listeners).run()
+    ends = [seconds for kind, seconds in left if kind == "ended"]
+    assert left[0] == ("begin", 30.0)  # and not half of it on two slots
+    assert ends == [20.0, 10.0, 0.0]
+
+
+def test_the_time_left_of_a_job_follows_its_progress() -> None:
+    (job,) = graph((Dummy(name="a"), {})).values()
+    attempt = Attempt(job, "cpu 0", began=0.0, seconds=30.0)
+    assert attempt.remaining(10.0) == 20.0
+
+    class Records:
+        steps = 0
+
+        def progress(self, _: Job) -> tuple[int, int, str]:
+            return self.steps, 2520, "step"
+
+    records: Any = Records()
+    for now, records.steps in ((20.0, 1000), (60.0, 1010)):  # it was resumed at step 1000
+        assert attempt.new_progress(now, records)
+    assert attempt.remaining(60.0) == pytest.approx(40 / 10 * 1510)
 
 
 @given(

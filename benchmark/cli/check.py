@@ -23,7 +23,7 @@ from hashattack.benchmark.console import (
     internal_errors,
     usage_errors,
 )
-from hashattack.benchmark.names import lookup
+from hashattack.benchmark.names import counted, lookup
 from hashattack.datasets.errors import UserError
 
 if TYPE_CHECKING:
@@ -184,9 +184,9 @@ def freeze(
         for name in metrics:
             lookup("metric", name, CHECKED)
         frozen = baseline.freeze(out, file, metrics=metrics, only=only or (), targets=targets)
-        beside = f", {len(frozen.targets)} targets beside it" if targets else ""
+        beside = f", {counted(len(frozen.targets), 'target')} beside it" if targets else ""
         size = file.stat().st_size / 1e3
-        echo(f"wrote {len(frozen.cells)} cells to {file} ({size:.0f} kB){beside}")
+        echo(f"wrote {counted(len(frozen.cells), 'cell')} to {file} ({size:.0f} kB){beside}")
 
 
 def _runner(out: Path, cache: Path, devices: str, per_device: int | None) -> Run:

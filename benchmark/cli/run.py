@@ -28,6 +28,7 @@ from hashattack.benchmark.cli.options import (
     SuiteOption,
 )
 from hashattack.benchmark.console import EXIT_CELLS_MISSING, echo, usage_errors
+from hashattack.benchmark.names import counted, span
 from hashattack.benchmark.plan.request import RunRequest
 from hashattack.benchmark.results.finished import Rerun
 from hashattack.datasets.errors import UserError
@@ -103,11 +104,11 @@ def run(
         if not verify and rerun in (Rerun.missing, Rerun.failed):
             known = finished.recall(folder, arguments, request.cache_folder)
             if known is not None:
-                echo(f"{known.cells} cells, {known.jobs} jobs, all done -> {folder}")
+                cells, jobs = counted(known.cells, "cell"), counted(known.jobs, "job")
+                echo(f"{cells}, {jobs}, all done -> {folder}")
                 echo(f"\n{known.leaderboard}\nall files are unchanged; see {folder}/report")
                 _echo_unchecked(plugin or (), request.cache_folder)
                 return
-    from hashattack.benchmark.names import span
     from hashattack.benchmark.results.manifest import manifest_of
     from hashattack.benchmark.running import RunOptions
     from hashattack.reports.report import parse_formats, write_report
@@ -141,7 +142,7 @@ def run(
             )
     _echo_unchecked(plugin or (), request.cache_folder)
     if bad.any():
-        echo(f"{int(bad.sum())} of {len(bad)} cells failed or are invalid (see above)")
+        echo(f"{int(bad.sum())} of {counted(len(bad), 'cell')} failed or are invalid (see above)")
     if bad.any() or counts["failed"]:  # a gallery is no cell, but was requested
         raise typer.Exit(EXIT_CELLS_MISSING)
 
@@ -198,7 +199,7 @@ def plan_command(
         shown = preview.Preview(plan, seconds, done, slots)
     echo(shown.table)
     size = f"adversarial images {shown.image_bytes / 1e9:.2g} GB"
-    echo(f"\n{len(plan.cells)} cells; output folder {request.folder}; {size}")
+    echo(f"\n{counted(len(plan.cells), 'cell')}; output folder {request.folder}; {size}")
     echo(shown.simulated() if simulate else shown.summary)
 
 

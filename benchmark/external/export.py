@@ -19,6 +19,7 @@ from torch import nn
 
 from hashattack.benchmark.external import ExternalError
 from hashattack.benchmark.external.trials import Origin, Trial, TrialIdentity
+from hashattack.benchmark.names import counted
 from hashattack.benchmark.store.files import link_or_copy, write_bytes
 from hashattack.benchmark.store.store import JobRef
 from hashattack.benchmark.suites.suite import faults
@@ -49,9 +50,10 @@ class TrialRecord(TrialIdentity):
     @property
     def summary(self) -> str:
         """The setting in a line."""
+        queries = counted(self.n_queries, "query")
         return (
             f"{self.setting}: {self.dataset}, {self.protocol}, {self.policy} targets, draw seed "
-            f"{self.draw_seed}, target seed {self.target_seed}, {self.n_queries} queries; "
+            f"{self.draw_seed}, target seed {self.target_seed}, {queries}; "
             f"{', '.join(source.name for source in self.sources)}"
         )
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from hashattack.benchmark.engines.base import EngineError, Slot
+from hashattack.benchmark.engines.base import ATTACKER, HARNESS, EngineError, Slot
 from hashattack.benchmark.engines.local import LocalEngine
 from hashattack.benchmark.jobs import FORWARD_AND_BACKWARD, Compute, Job, Work
 from hashattack.benchmark.networks import memory_format, numerics, out_of_memory, synchronise
@@ -34,6 +34,7 @@ from hashattack.targets.backbones import Backbone
 
 logger = logging.getLogger(__name__)
 
+PROCESS_SECONDS = 4.0  # for a worker's process to start and import the program
 _SMALL_JOB_SECONDS = 0.3
 _PASS_SECONDS = 0.01  # of an image, where no speed could be measured
 _PAIR_SECONDS = 1e-7  # of a query and a database item that are ranked, until a run has measured it
@@ -65,6 +66,9 @@ def estimate(
         return _PASS_SECONDS if math.isnan(rate) else rate
 
     seconds = dict.fromkeys(plan.jobs, _SMALL_JOB_SECONDS)
+    for key, job in plan.jobs.items():
+        if job.isolation not in (HARNESS, ATTACKER):  # it starts a process of its own
+            seconds[key] += PROCESS_SECONDS
     for job, work, side, name in _works(plan):
         rate = speeds.get(f"{name} {device}")
         if rate is None and work.backbone is not None:

@@ -9,11 +9,13 @@ from typing import Any
 
 from tabulate import tabulate
 
-from hashattack.benchmark.engines.base import Slot
+from hashattack.benchmark.engines.base import ATTACKER, HARNESS, Slot
 from hashattack.benchmark.jobs import Job
-from hashattack.benchmark.names import nearest, span
+from hashattack.benchmark.names import counted, nearest, span
 from hashattack.benchmark.pipeline import STAGES
+from hashattack.benchmark.plan.estimate import PROCESS_SECONDS
 from hashattack.benchmark.plan.plan import Plan, needed
+from hashattack.benchmark.schedule.attempts import lower_bound
 from hashattack.benchmark.schedule.simulation import simulate
 from hashattack.benchmark.store.keys import canonical
 from hashattack.benchmark.store.store import Store
@@ -69,10 +71,12 @@ class Preview:
         """What is to do, in a sentence."""
         if not self.left:
             return "everything is done"
-        seconds = sum(self.seconds[key] for key in self.left)
+        left = {key: self.seconds[key] if key in self.left else 0.0 for key in self.plan.jobs}
+        shared = {self.plan.jobs[key].isolation for key in self.left} & {HARNESS, ATTACKER}
+        seconds = lower_bound(self.plan.jobs, left, self.slots) + PROCESS_SECONDS * len(shared)
         return (
-            f"{len(self.left)} jobs to do: {seconds / 3600:.2g} device-hours, about "
-            f"{span(seconds / len(self.slots))} on this machine ({len(self.slots)} at a time)"
+            f"{counted(len(self.left), 'job')} to do: {sum(left.values()) / 3600:.2g} "
+            f"device-hours, about {span(seconds)} on this machine ({len(self.slots)} at a time)"
         )
 
     def simulated(self) -> str:

@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import Any
 
 from hashattack.benchmark.columns import COLUMNS
+from hashattack.benchmark.names import counted
 from hashattack.benchmark.regression.comparison import Comparison, Pair
 
 _ZERO = 5e-6  # a smaller fraction is shown as 0
@@ -78,7 +79,7 @@ def _decide(one: Comparison, thresholds: Thresholds) -> tuple[Outcome, str]:
         share = _share(missing, one.pairs)
         return Outcome.MISSING, f"{one.attack}: {share} have no result: {missing[0]}"
     min_effect = thresholds.min_effect
-    figures = f"{_difference(one)} over {_counted(len(one.cells))}{_times(one)}"
+    figures = f"{_difference(one)} over {counted(len(one.cells), 'cell')}{_times(one)}"
     worse = f"{one.attack} is worse than {one.reference_name}"
     if one.high < -min_effect:
         return Outcome.WORSE, f"{worse}: {figures}"
@@ -166,8 +167,4 @@ def _short(value: Any) -> str:
 
 
 def _share(some: Sequence[Any], all_: Sequence[Any]) -> str:
-    return f"{len(some)} of {_counted(len(all_))}"
-
-
-def _counted(cells: int) -> str:
-    return f"{cells} cell" if cells == 1 else f"{cells} cells"
+    return f"{len(some)} of {counted(len(all_), 'cell')}"

@@ -102,7 +102,7 @@ def read_status(out: Path) -> Status:
         slots=list(events[0].get("slots", [])) if events else [],
         running=[job for _, job in running],
         failures=failures,
-        seconds_left=_left(events) if holder is not None else None,
+        seconds_left=_left(events, running) if holder is not None else None,
     )
 
 
@@ -138,9 +138,15 @@ def _running(out: Path, events: list[dict[str, Any]]) -> list[tuple[str, Running
     return listed
 
 
-def _left(events: list[dict[str, Any]]) -> float | None:
+def _left(events: list[dict[str, Any]], running: list[tuple[str, RunningJob]]) -> float | None:
+    """Return the seconds left by the last event, or what the slowest running job still takes."""
     known = [event for event in events if "left" in event]
-    return max(0.0, known[-1]["left"] - (time.time() - known[-1]["time"])) if known else None
+    if not known:
+        return None
+    estimate: float = known[-1]["left"] - (time.time() - known[-1]["time"])
+    parts = [(job.seconds, job.done or 0, job.total or 0) for _, job in running]
+    jobs = [passed * (total - done) / done for passed, done, total in parts if done]
+    return max(0.0, estimate, *jobs)
 
 
 def _failure(out: Path, key: str, job: dict[str, Any], failure: dict[str, Any]) -> Failure:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 
@@ -30,6 +31,7 @@ class Attempt:
     def __post_init__(self) -> None:
         self._started = False
         self._active = self.began  # when it last made progress
+        self._first: tuple[float, int] | None = None  # when its first progress was seen, and what
         self._longest_pause = 0.0
         self._since: dict[str, float] = {}  # faults, and when each was first seen
 
@@ -45,8 +47,18 @@ class Attempt:
             return False
         if self.progress is not None:
             self._longest_pause = max(self._longest_pause, now - self._active)
+        same_work = self.progress is not None and self.progress[1:] == found[1:]
+        self._first = self._first if same_work else (now, found[0])
         self.progress, self._active = found, now
         return True
+
+    def remaining(self, now: float) -> float:
+        """Return the seconds that it still takes, at the rate of its progress or as expected."""
+        if self.progress is not None and self._first is not None:
+            (done, total, _), (since, before) = self.progress, self._first
+            if done > before:
+                return (self._active - since) / (done - before) * (total - done)
+        return max(0.0, self.seconds - (now - self.began))
 
     def allow(self, seconds: float) -> None:
         """Do not count some seconds as a pause: the loop itself stood still."""
@@ -95,6 +107,19 @@ def critical_path(jobs: Mapping[str, Job], seconds: Mapping[str, float]) -> dict
         for ref in jobs[key].inputs.values():
             length[ref.key] = max(length[ref.key], length[key])
     return length
+
+
+def lower_bound(
+    jobs: Mapping[str, Job], seconds: Mapping[str, float], slots: Sequence[Slot]
+) -> float:
+    """Return the seconds that no schedule can beat: the critical path, or all work over all slots.
+
+    A timed job takes all slots of its device, so its work counts for each of them.
+    """
+    sharing = min(Counter(slot.device for slot in slots).values())
+    work = sum(seconds[key] * (sharing if job.resources.timed else 1) for key, job in jobs.items())
+    longest = max(critical_path(jobs, seconds).values(), default=0.0)
+    return max(longest, work / len(slots))
 
 
 @dataclass

@@ -7,6 +7,7 @@ three times. A failed job blocks only the jobs that depend on it. Every wait has
 from __future__ import annotations
 
 import logging
+import math
 import time
 from bisect import insort
 from collections import Counter, defaultdict, deque
@@ -18,7 +19,13 @@ from typing import Any
 from hashattack.benchmark.engines.base import Engine, EngineError
 from hashattack.benchmark.jobs import Job
 from hashattack.benchmark.progress.events import Event, EventKind, Listener
-from hashattack.benchmark.schedule.attempts import Attempt, critical_path, dependencies, place
+from hashattack.benchmark.schedule.attempts import (
+    Attempt,
+    critical_path,
+    dependencies,
+    lower_bound,
+    place,
+)
 from hashattack.benchmark.schedule.execution import JobRecords
 from hashattack.benchmark.schedule.interrupts import RunStoppedError, StopRequest
 
@@ -26,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 TRIES = 3
 _TURN_SECONDS = 0.25
+_LEFT_SECONDS = 1.0  # between two looks at how much is left of all jobs
 _READ_SECONDS = 1.0  # a turn, for reading what is done already
 _STILL_SECONDS = 10.0  # a turn that takes longer was not the jobs' fault
 _RECORD_SECONDS = 90.0  # for a record to appear on a shared file system
@@ -75,7 +83,7 @@ class Loop:
         self._answered: dict[Attempt, float] = {}  # without a record yet, and since when
         self._deaths: Counter[str] = Counter()  # of a job's workers
         self._jobs_not_started: defaultdict[str, set[str]] = defaultdict(set)  # on a slot, in a row
-        self._seconds_left = sum(seconds[key] for key in jobs)
+        self._left, self._left_at = 0.0, -math.inf  # seconds until the end, and when it was found
         self._last_turn = self._slot_seen = engine.now()
         self._fatal: str | None = None  # why the run cannot go on
         self._stopping = False
@@ -101,9 +109,19 @@ class Loop:
         return self._outcome
 
     def _notify(self, kind: EventKind, job: Job | None = None, **fields: Any) -> None:
-        left = max(0.0, self._seconds_left) / max(1, len(self._engine.slots()))
+        left = self._seconds_left()
         for listener in self._listeners:
             listener(Event(kind, job, left=left, **fields))
+
+    def _seconds_left(self) -> float:
+        """Return the least seconds until the run ends, by estimates and by what runs now."""
+        now, slots = self._engine.now(), list(self._engine.slots().values())
+        if slots and now - self._left_at >= _LEFT_SECONDS:
+            ended = self._outcome.status
+            left = {key: 0.0 if key in ended else self._seconds[key] for key in self._jobs}
+            left |= {one.job.key: one.remaining(now) for one in self._running.values()}
+            self._left, self._left_at = lower_bound(self._jobs, left, slots), now
+        return self._left
 
     def _read_records(self) -> None:
         """Find out which jobs must run, of those whose inputs have all ended.
@@ -219,7 +237,6 @@ class Loop:
         """Note how a job ended, which ``began`` unless it did not run; free what waited for it."""
         self._graph.done(job.key)
         self._unread.extend(self._graph.get_ready())
-        self._seconds_left -= self._seconds[job.key]
         self._outcome.status[job.key] = status
         if status not in ("ok", "cached"):
             label = "" if status == "blocked" else f"{job.label}: "

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import heapq
 from bisect import insort
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from hashattack.benchmark.engines.base import Slot
 from hashattack.benchmark.jobs import Job
-from hashattack.benchmark.schedule.attempts import Attempt, critical_path, dependencies, place
+from hashattack.benchmark.schedule.attempts import (
+    Attempt,
+    critical_path,
+    dependencies,
+    lower_bound,
+    place,
+)
 
 
 @dataclass(frozen=True)
@@ -76,16 +81,3 @@ def simulate(
         graph.done(ended.job.key)
     left = {key: 0.0 if key in done else actual[key] for key in jobs}
     return Simulation(spans, lower_bound(jobs, left, slots))
-
-
-def lower_bound(
-    jobs: Mapping[str, Job], seconds: Mapping[str, float], slots: Sequence[Slot]
-) -> float:
-    """Return the seconds that no schedule can beat: the critical path, or all work over all slots.
-
-    A timed job takes all slots of its device, so its work counts for each of them.
-    """
-    sharing = min(Counter(slot.device for slot in slots).values())
-    work = sum(seconds[key] * (sharing if job.resources.timed else 1) for key, job in jobs.items())
-    longest = max(critical_path(jobs, seconds).values(), default=0.0)
-    return max(longest, work / len(slots))

@@ -1,15 +1,12 @@
-"""Hashers and trunks as named arrays, and the weight files of other programs.
+"""Hashers and trunks as named arrays, and those of other programs.
 
-The store keeps checkpoints as safetensors. A file of another program is read once, with
-``torch.load(weights_only=True)``, so that nothing in it is executed. Known layouts: torchvision's
-with a hash layer in place of the last one, the networks of the ProS-GAN paper's released code,
-DeepHash-pytorch's, and our own.
+Known layouts: torchvision's with a hash layer in place of the last one, the networks of the
+ProS-GAN paper's released code, DeepHash-pytorch's, and our own.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,13 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hashattack.targets.backbones import Backbone, TargetError
 from hashattack.targets.hasher import Hasher, Normalise, TargetSpec, build_hasher
 from hashattack.targets.losses import HashingMethod
+from hashattack.targets.state_dicts import read_state
 
 Arrays = dict[str, npt.NDArray[Any]]
 _LONGEST_CODE = 512
@@ -113,29 +109,6 @@ def read_trunk(backbone: Backbone, side: int, path: Path) -> nn.Module:
     return trunk
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Return the state dict in a ``.safetensors`` or torch file, without executing it.
-
-    Raises:
-        TargetError: it cannot be read so, or holds something else.
-    """
-    try:
-        state: dict[str, Tensor] = (
-            load_file(path)
-            if path.suffix == ".safetensors"
-            else torch.load(path, map_location="cpu", weights_only=True)
-        )
-    except (OSError, RuntimeError, pickle.UnpicklingError, SafetensorError, EOFError) as error:
-        raise TargetError(
-            f"{path} is not a state dict that can be read without executing it: {error}"
-        ) from error
-    if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
-    ):
-        raise TargetError(f"{path} holds no state dict (a mapping of names to tensors)")
-    return state
-
-
 def foreign_hasher(
     path: Path,
     method: HashingMethod,
@@ -149,29 +122,28 @@ def foreign_hasher(
 
     It was trained as ``method`` and ``backbone``, whose head width is taken from the file, on
     images of ``side``. ``scale`` is the logit's factor inside tanh, which a state dict of HashNet
-    loses; 1 for other methods.
+    loses; 1 for other methods, unless the file has it.
 
     Raises:
         TargetError: tensors missing, left over or of another shape, all named; a HashNet without
             its scale.
     """
-    if scale is None:
-        if method.scale(_LATE) != method.scale(0):
-            raise TargetError(
-                f"{method.name} has a factor of the logit that a state dict loses and that attacks "
-                "need: give --scale (published recipe, last epoch: 8.89 on FLICKR-25K, 12.85 on "
-                "NUS-WIDE, 12.53 on MS-COCO)"
-            )
-        scale = 1.0
-    if not scale > 0:
-        raise TargetError(f"the scale must be positive, got {scale}")
     state = _renamed(read_state(path), backbone, path)
-    if state.get("hash_layer.weight", torch.zeros(())).dim() != 2:
+    if scale is not None:
+        state["scale"] = torch.tensor(scale)
+    elif "scale" not in state and method.scale(_LATE) != method.scale(0):
+        raise TargetError(
+            f"{method.name} has a factor of the logit that a state dict loses and that attacks "
+            "need: give --scale (published recipe, last epoch: 8.89 on FLICKR-25K, 12.85 on "
+            "NUS-WIDE, 12.53 on MS-COCO)"
+        )
+    layer = state.get("hash_layer.weight", torch.zeros(()))
+    if layer.dim() != 2 or not layer.numel():
         raise TargetError(
             f"{path}: no hash layer found for {backbone.name}; its tensors are "
             f"{', '.join(sorted(state)[:8])}, …"
         )
-    bits = state["hash_layer.weight"].shape[0]
+    bits = layer.shape[0]
     if bits > _LONGEST_CODE:
         raise TargetError(
             f"{path}: its last layer has {bits} outputs, so it is a classifier and not a hasher; "
@@ -182,13 +154,15 @@ def foreign_hasher(
     )
     hasher = build_hasher(spec, side, seed=0)
     own = {name: buffer for name, buffer in hasher.named_buffers() if name in _OWN}
-    own["scale"] = torch.tensor(scale)
     arrays = {
         name if name.startswith("hash_layer.") else f"trunk.{name}": tensor.numpy()
         for name, tensor in state.items()
         if name not in _OWN
     }
     arrays |= {name: state.get(name, buffer).numpy() for name, buffer in own.items()}
+    for name in ("scale", "std"):
+        if not (np.isfinite(arrays[name]) & (arrays[name] > 0)).all():
+            raise TargetError(f"{path}: the {name} must be positive and finite")
     load_state(hasher, arrays, str(path))
     return spec, state_arrays(hasher)
 
@@ -197,14 +171,14 @@ def _renamed(state: Mapping[str, Tensor], backbone: Backbone, path: Path) -> dic
     """Return the tensors under our names; a tensor that stands there twice must be equal."""
     found: dict[str, Tensor] = {}
     for name, tensor in state.items():
-        own = re.sub(r"^(module\.)?(trunk\.)?", "", name)
+        own = name.removeprefix("trunk.")
         for pattern, replacement in backbone.aliases:
             if re.match(pattern, own):
                 own = re.sub(pattern, replacement, own)
                 break
-        if own in found and not torch.equal(found[own], tensor.detach().to(found[own].dtype)):
+        if own in found and not torch.equal(found[own], tensor.to(found[own].dtype)):
             raise TargetError(f"{path}: {name} and another tensor both say {own}, and differ")
-        found[own] = tensor.detach().float() if tensor.is_floating_point() else tensor.detach()
+        found[own] = tensor
     return found
 
 

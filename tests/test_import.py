@@ -165,7 +165,7 @@ def test_hashnets_scale_is_said_and_kept(tmp_path: Path) -> None:
     loaded = load_hasher(spec, 32, arrays, device=CPU, dtype=torch.float32)
     with pytest.raises(TargetError, match=r"HashNet has a factor .* give --scale"):
         foreign_hasher(tmp_path / "foreign.pth", HashNet(), Tiny(), side=32)
-    with pytest.raises(TargetError, match="must be positive, got 0"):
+    with pytest.raises(TargetError, match="must be positive and finite"):
         foreign_hasher(tmp_path / "foreign.pth", HashNet(), Tiny(), side=32, scale=0.0)
     assert loaded.scale.item() == pytest.approx(8.89)
     assert loaded.mean.numel() == 3

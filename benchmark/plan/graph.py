@@ -23,6 +23,7 @@ from hashattack.datasets.draws import Policy
 from hashattack.targets.backbones import Backbone
 from hashattack.targets.checkpoints import weights_file
 from hashattack.targets.hasher import TargetSpec
+from hashattack.targets.state_dicts import code_length
 
 Sizing = Callable[[Backbone, int, Compute], int]  # the batch for a network and images of a side
 
@@ -107,6 +108,12 @@ class JobGraph:
         if target.entry.checkpoint is not None:
             path = self._checkpoint(spec, target.entry.checkpoint, seed)
             sha256 = file_sha256(path)
+            found = code_length(path, sha256)
+            if found != spec.bits:
+                raise SuiteError(
+                    f"checkpoint: {path} has codes of {found} bits, not {spec.bits}: "
+                    f"write bits: {found}, or name another file"
+                )
             return self.job(ImportHasher(spec=spec, side=side, sha256=sha256, path=str(path)))
         inputs = {}
         if weights == "labels":

@@ -21,8 +21,9 @@ from hashattack.benchmark.networks import batches, encode_batch, input_hasher
 from hashattack.benchmark.pipeline import STAGES
 from hashattack.datasets.base import SplitName
 from hashattack.targets.backbones import Backbone, TargetError
-from hashattack.targets.checkpoints import load_state, read_state, read_trunk, state_arrays
+from hashattack.targets.checkpoints import load_state, read_trunk, state_arrays
 from hashattack.targets.hasher import Recipe, TargetSpec, build_hasher
+from hashattack.targets.state_dicts import read_state
 from hashattack.targets.training import TrainingRun, pretrain_trunk, train_hasher
 
 
@@ -61,9 +62,8 @@ def import_hasher(task: ImportHasher, _: Context) -> Output:
     """Store the hasher's state."""
     hasher = build_hasher(task.spec, task.side, seed=0)
     state = read_state(Path(task.path))
-    arrays = {name: tensor.numpy() for name, tensor in state.items()}
-    load_state(hasher, arrays, task.path)
-    return Output(arrays)
+    load_state(hasher, {name: tensor.numpy() for name, tensor in state.items()}, task.path)
+    return Output(state_arrays(hasher))
 
 
 @dataclass(frozen=True, kw_only=True)

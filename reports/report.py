@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 import pandas as pd
 
+from hashattack.benchmark.names import counted
 from hashattack.benchmark.store.files import write_bytes
 from hashattack.datasets.errors import UserError
 from hashattack.reports.figures import draw_figures
@@ -52,7 +53,7 @@ class Report:
     def summary(self) -> str:
         """What was written, and where."""
         beside = [file.name for file in self.files if not file.is_relative_to(self.folder)]
-        inside = f"{len(self.files) - len(beside)} files in {self.folder}"
+        inside = f"{counted(len(self.files) - len(beside), 'file')} in {self.folder}"
         lines = [f"wrote {', '.join(beside)} and {inside}" if beside else f"wrote {inside}"]
         lines += [f"open {self.page.as_uri()}"] if self.page is not None else []
         return "\n".join(lines)

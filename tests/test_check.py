@@ -180,7 +180,7 @@ def test_the_command_exits_with_the_outcome(smoke: SmokeRun, cache: Path, tmp_pa
     assert (content["outcome"], content["exit_code"]) == ("held", 0)
     assert [one["attack"] for one in content["attacks"]] == ["dhta-fgsm", "original"]
     suite = ElementTree.parse(files[1]).getroot()
-    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("2", "0", "0")
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("4", "0", "0")
     again = run_cli(*command)
     assert "craft DHTA+FGSM" not in again.stdout, "today's code crafted it already"
 

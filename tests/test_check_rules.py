@@ -244,9 +244,13 @@ def test_junit_is_xml_even_where_an_exception_is_not(
     results: list[CheckResult], tmp_path: Path
 ) -> None:
     results[2] = replace(results[2], sentence="\x1b[31mbad\x00 \udc80")
-    write_junit(results, tmp_path / "junit.xml")
+    write_junit(results, Thresholds(), tmp_path / "junit.xml")
     suite = ElementTree.parse(tmp_path / "junit.xml").getroot()
-    assert [suite.get(name) for name in ("tests", "failures", "errors")] == ["3", "1", "1"]
+    cells = sum(len(result.comparison.pairs) for result in results)
+    assert suite.get("tests") == str(len(results) + cells), "one over all cells, and one a cell"
+    assert len({(case.get("classname"), case.get("name")) for case in suite}) == len(suite)
+    failures, errors = suite.findall("testcase/failure"), suite.findall("testcase/error")
+    assert [suite.get("failures"), suite.get("errors")] == [str(len(failures)), str(len(errors))]
     failure, error = suite.find("testcase/failure"), suite.find("testcase/error")
     assert failure is not None
     assert "b is worse than its baseline" in str(failure.get("message"))

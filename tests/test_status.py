@@ -6,11 +6,17 @@ import json
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
+from typer.testing import CliRunner
 
+from hashattack.benchmark import running
+from hashattack.benchmark.cli.main import app
+from hashattack.benchmark.cli.run import run_and_show
 from hashattack.benchmark.cli.tools import status_text
 from hashattack.benchmark.engines.base import EngineError, cpu_slots, gpu_slots, machine_slots
 from hashattack.benchmark.plan.plan import Plan, make_plan
@@ -198,3 +204,26 @@ def test_slots_are_named_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_manifest_alone_was_never_run(cache: Path, tmp_path: Path) -> None:
     write_manifest(manifest_of(make_plan(small_suite(), cache)), tmp_path)
     assert read_status(tmp_path).state == "never run"
+
+
+def test_a_quiet_run_shows_no_progress(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def noisy(plan: Plan, *_: object, **options: Any) -> RunOutcome:
+        options["echo"]("many jobs")
+        job = next(iter(plan.jobs.values()))
+        for event in (Event("retry", job), Event("ended", job, status="failed", reason="broken")):
+            options["listener"](event)
+        return RunOutcome()
+
+    monkeypatch.setattr(running, "run_plan", noisy)
+    plan = make_plan(small_suite(), cache)
+    for quiet in (True, False):
+        run_and_show(plan, {}, out=tmp_path, cache=cache, options=RunOptions(), quiet=quiet)
+        printed = "".join(capsys.readouterr())
+        assert ("many jobs" in printed and "broken" in printed) != quiet
+
+
+def test_the_version_is_printed() -> None:
+    done = CliRunner().invoke(app, ["--version"])
+    assert (done.exit_code, done.stdout.split()) == (0, ["hashattack", version("hashattack")])

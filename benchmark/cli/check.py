@@ -13,6 +13,7 @@ from hashattack.benchmark.cli.options import (
     DataRootOption,
     DevicesOption,
     PluginOption,
+    QuietOption,
     SlotsPerDeviceOption,
 )
 from hashattack.benchmark.columns import CHECKED
@@ -108,6 +109,7 @@ def check(
     data_root: DataRootOption = None,
     devices: DevicesOption = "auto",
     slots_per_device: SlotsPerDeviceOption = None,
+    quiet: QuietOption = False,
     cache: CacheOption = None,
 ) -> None:
     """Compare an attack with a baseline on exactly its trials: is it better or worse?
@@ -147,7 +149,7 @@ def check(
             name = baseline.resolve().name if baseline.is_dir() else baseline.stem
             folder = (out or Path("results") / f"check-{name}").resolve()
             places = {"out": folder, "cache": cache_folder(cache)}
-            run = _runner(**places, devices=devices, per_device=slots_per_device)
+            run = _runner(**places, devices=devices, per_device=slots_per_device, quiet=quiet)
             results = checks.check(request, thresholds, held, **places, run=run)
         echo("\n" + rendering.table(results) + "\n")
         for result in results:
@@ -155,7 +157,7 @@ def check(
         if figures is not None:
             write_json(figures, rendering.as_json(results, thresholds, baseline))
         if junit is not None:
-            rendering.write_junit(results, junit)
+            rendering.write_junit(results, thresholds, junit)
         outcome = worst(results)
     if outcome is not Outcome.HELD:
         raise typer.Exit(int(outcome))
@@ -189,7 +191,7 @@ def freeze(
         echo(f"wrote {counted(len(frozen.cells), 'cell')} to {file} ({size:.0f} kB){beside}")
 
 
-def _runner(out: Path, cache: Path, devices: str, per_device: int | None) -> Run:
+def _runner(out: Path, cache: Path, devices: str, per_device: int | None, *, quiet: bool) -> Run:
     """Return what does the missing jobs of a plan; what other code crafted is crafted anew."""
     from hashattack.benchmark.cli.run import run_and_show
     from hashattack.benchmark.pipeline import PREPARING
@@ -199,4 +201,4 @@ def _runner(out: Path, cache: Path, devices: str, per_device: int | None) -> Run
         return job.stage in PREPARING or is_current_code(job, provenance)
 
     options = RunOptions(devices, per_device, accepts=accepts)
-    return functools.partial(run_and_show, out=out, cache=cache, options=options)
+    return functools.partial(run_and_show, out=out, cache=cache, options=options, quiet=quiet)

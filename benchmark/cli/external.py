@@ -13,6 +13,7 @@ from hashattack.benchmark.cli.options import (
     DevicesOption,
     OnlyOption,
     PluginOption,
+    QuietOption,
     SlotsPerDeviceOption,
 )
 from hashattack.benchmark.console import EXIT_CELLS_MISSING, cache_folder, echo, usage_errors
@@ -83,6 +84,7 @@ def score(
     ] = True,
     devices: DevicesOption = "auto",
     slots_per_device: SlotsPerDeviceOption = None,
+    quiet: QuietOption = False,
     plugin: PluginOption = None,
     cache: CacheOption = None,
 ) -> None:
@@ -125,7 +127,8 @@ def score(
         folder = (to or Path("results") / f"{attack}-scored").resolve()
         plan, manifest = submit(origin, folder, request.cells(TrialFile.read(trials), origin))
         options = RunOptions(devices, slots_per_device)
-        run_and_show(plan, manifest, out=folder, cache=cache_folder(cache), options=options)
+        places = {"out": folder, "cache": cache_folder(cache)}
+        run_and_show(plan, manifest, **places, options=options, quiet=quiet)
         if report:  # of what was scored, and of that and the run together
             export_results(load_results(folder), folder)
             written = write_report([out.resolve(), folder], folder / "report")

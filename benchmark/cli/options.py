@@ -66,6 +66,9 @@ SlotsPerDeviceOption = Annotated[
         min=1, help="Parallel jobs per device. Default: 1 per GPU; cores / threads on the CPU."
     ),
 ]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print results and errors, and no progress.")
+]
 FormatOption = Annotated[
     str,
     typer.Option("--format", help="Some of html, md, tex, csv; figures are drawn for html only."),

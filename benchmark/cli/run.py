@@ -21,6 +21,7 @@ from hashattack.benchmark.cli.options import (
     OutOption,
     PluginOption,
     ProtocolOption,
+    QuietOption,
     ScaleOption,
     SeedsOption,
     SetOption,
@@ -83,6 +84,7 @@ def run(
         float, typer.Option(min=0, help="Seconds that running jobs get after SIGTERM.")
     ] = 20,
     formats: FormatOption = "html,md,tex,csv",
+    quiet: QuietOption = False,
     cache: CacheOption = None,
 ) -> None:
     """Run the missing jobs of a suite and print its leaderboard.
@@ -122,12 +124,18 @@ def run(
             devices, slots_per_device, scheduler_file, rerun, verify, grace, patience * 60
         )
         outcome = run_and_show(
-            plan, manifest_of(whole), out=folder, cache=request.cache_folder, options=options
+            plan,
+            manifest_of(whole),
+            out=folder,
+            cache=request.cache_folder,
+            options=options,
+            quiet=quiet,
         )
         counts = Counter(outcome.status.values())
         summary = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
-        echo(f"jobs: {summary or 'none'}; {span(time.monotonic() - began)}")
-        echo(f"writing the report{', drawing figures' if 'html' in chosen else ''} ...")
+        if not quiet:
+            echo(f"jobs: {summary or 'none'}; {span(time.monotonic() - began)}")
+            echo(f"writing the report{', drawing figures' if 'html' in chosen else ''} ...")
         written = write_report([folder], formats=chosen)
         echo(f"\n{written.leaderboard}\n{written.summary}")
         bad = ~written.results["status"].isin(["ok", "skipped"])
@@ -234,7 +242,13 @@ def report(
 
 
 def run_and_show(
-    plan: Plan, manifest: Manifest, *, out: Path, cache: Path, options: RunOptions
+    plan: Plan,
+    manifest: Manifest,
+    *,
+    out: Path,
+    cache: Path,
+    options: RunOptions,
+    quiet: bool = False,
 ) -> RunOutcome:
     """Run the missing jobs of a plan with a progress display.
 
@@ -244,6 +258,7 @@ def run_and_show(
         out: the output folder.
         cache: folder of built data sets.
         options: where and how the jobs run.
+        quiet: print nothing unless the run is stopped.
 
     Raises:
         typer.Exit: a signal or a full disk stopped the run.
@@ -252,10 +267,11 @@ def run_and_show(
     from hashattack.benchmark.running import run_plan
     from hashattack.benchmark.schedule.interrupts import RunStoppedError
 
+    show = (lambda _: None) if quiet else echo
     try:
-        with ProgressDisplay(echo) as display:
+        with ProgressDisplay(show, quiet=quiet) as display:
             return run_plan(
-                plan, manifest, out=out, cache=cache, options=options, listener=display, echo=echo
+                plan, manifest, out=out, cache=cache, options=options, listener=display, echo=show
             )
     except RunStoppedError as error:
         echo(f"{error}; what is done is kept, and the same command continues in {out}")

@@ -26,10 +26,10 @@ class ProgressDisplay:
     retries. Elsewhere: a line for every job that ran.
     """
 
-    def __init__(self, echo: Callable[[str], None]) -> None:
-        """Take what prints a line where there is no terminal."""
+    def __init__(self, echo: Callable[[str], None], *, quiet: bool = False) -> None:
+        """Take what prints a line where there is no terminal; ``quiet`` shows nothing."""
         self._echo = echo
-        self._console = Console(stderr=True)
+        self._console = Console(stderr=True, quiet=quiet)
         self._terminal = self._console.is_terminal
         self._bars = Progress(
             SpinnerColumn(),

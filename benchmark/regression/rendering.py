@@ -14,7 +14,14 @@ from tabulate import tabulate
 
 from hashattack.benchmark.columns import COLUMNS
 from hashattack.benchmark.regression.comparison import CellResult, Comparison, Pair
-from hashattack.benchmark.regression.result import CheckResult, Outcome, Thresholds, points, worst
+from hashattack.benchmark.regression.result import (
+    CheckResult,
+    Outcome,
+    Thresholds,
+    cell_outcome,
+    points,
+    worst,
+)
 from hashattack.benchmark.store.files import write_bytes
 
 _CELLS_SHOWN = 40  # in a table; the worst of more
@@ -52,32 +59,40 @@ def as_json(
     }
 
 
-def write_junit(results: Sequence[CheckResult], path: Path) -> None:
-    """Write one test case per attack: a failure where worse or undecided, an error if missing."""
-    kinds = {Outcome.WORSE: "failure", Outcome.UNDECIDED: "failure", Outcome.MISSING: "error"}
-    found = [kinds.get(result.outcome) for result in results]
-    suite = ElementTree.Element("testsuite", name="check", tests=str(len(results)))
-    suite.set("failures", str(found.count("failure")))
-    suite.set("errors", str(found.count("error")))
-    for result, kind in zip(results, found, strict=True):
+def write_junit(results: Sequence[CheckResult], thresholds: Thresholds, path: Path) -> None:
+    """Write a test case for each attack, over all its cells, and one for each of its cells.
+
+    Worse and undecided are failures, a missing result is an error.
+    """
+    suite = ElementTree.Element("testsuite", name="check")
+    for result in results:
         one = result.comparison
-        case = ElementTree.SubElement(
-            suite,
-            "testcase",
-            classname=f"check.{one.metric}",
-            name=f"{one.attack} against {one.against}",
-        )
-        text = "\n".join([result.sentence, *result.hints])
-        if kind is None:
-            ElementTree.SubElement(case, "system-out").text = _NO_XML.sub("?", text)
-        else:
-            sentence = _NO_XML.sub("?", result.sentence)
-            element = ElementTree.SubElement(
-                case, kind, message=sentence, type=result.outcome.name.lower()
-            )
-            element.text = _NO_XML.sub("?", f"{text}\n\n{table([result])}")
+        text = "\n".join([result.sentence, *result.hints, "", table([result])])
+        _case(suite, one, "all cells", result.outcome, text)
+        cells = {id(cell.pair): cell for cell in one.cells}
+        for pair in one.pairs:
+            outcome, text = cell_outcome(pair, cells.get(id(pair)), thresholds)
+            _case(suite, one, f"{_name(one, pair)}, seeds {pair.candidate.seeds}", outcome, text)
+    suite.set("tests", str(len(suite)))
+    for counted, kind in (("failures", "failure"), ("errors", "error")):
+        suite.set(counted, str(len(suite.findall(f"testcase/{kind}"))))
     content: bytes = ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True)
     write_bytes(path, content)
+
+
+def _case(
+    suite: ElementTree.Element, one: Comparison, name: str, outcome: Outcome, text: str
+) -> None:
+    about = f"check.{one.metric}.{one.attack} against {one.against}"
+    case = ElementTree.SubElement(suite, "testcase", classname=about, name=name)
+    text = _NO_XML.sub("?", text)
+    if outcome is Outcome.HELD:
+        ElementTree.SubElement(case, "system-out").text = text
+        return
+    kind = "error" if outcome is Outcome.MISSING else "failure"
+    message = text.split("\n", 1)[0]
+    found = ElementTree.SubElement(case, kind, message=message, type=outcome.name.lower())
+    found.text = text
 
 
 def _line(one: Comparison, cell: CellResult) -> list[str]:

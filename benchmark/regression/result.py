@@ -10,7 +10,7 @@ from typing import Any
 
 from hashattack.benchmark.columns import COLUMNS
 from hashattack.benchmark.names import counted
-from hashattack.benchmark.regression.comparison import Comparison, Pair
+from hashattack.benchmark.regression.comparison import CellResult, Comparison, Pair
 
 _ZERO = 5e-6  # a smaller fraction is shown as 0
 _LONGEST = 30  # characters of a setting
@@ -59,6 +59,21 @@ def judge(one: Comparison, thresholds: Thresholds) -> CheckResult:
     return CheckResult(one, *_decide(one, thresholds), list(_hints(one, thresholds.alpha)))
 
 
+def cell_outcome(
+    pair: Pair, cell: CellResult | None, thresholds: Thresholds
+) -> tuple[Outcome, str]:
+    """Return what a cell says by itself, with the reason or the figures; None without a result.
+
+    One that its own test does not call worse is held: only all cells together decide more.
+    """
+    if (why := pair.violation()) is not None:
+        return Outcome.WORSE, why
+    if (why := _absence(pair)) is not None or cell is None:
+        return Outcome.MISSING, str(why)
+    figures = f"{points(cell.difference)} points [{points(cell.low)}, {points(cell.high)}]"
+    return Outcome.WORSE if _lost(cell, thresholds) else Outcome.HELD, figures
+
+
 def worst(results: Sequence[CheckResult]) -> Outcome:
     """Return the gravest outcome."""
     return max((one.outcome for one in results), key=_BY_GRAVITY.index)
@@ -83,8 +98,7 @@ def _decide(one: Comparison, thresholds: Thresholds) -> tuple[Outcome, str]:
     worse = f"{one.attack} is worse than {one.reference_name}"
     if one.high < -min_effect:
         return Outcome.WORSE, f"{worse}: {figures}"
-    found = [cell for cell in one.cells if cell.p <= thresholds.alpha]
-    losses = [cell for cell in found if cell.high < -min_effect]
+    losses = [cell for cell in one.cells if _lost(cell, thresholds)]
     if losses:
         cell = min(losses, key=lambda cell: cell.difference)
         loss = f"{points(cell.difference)} points on {cell.pair.candidate.where}"
@@ -116,6 +130,11 @@ def _decide(one: Comparison, thresholds: Thresholds) -> tuple[Outcome, str]:
         return Outcome.HELD, f"{one.attack} is better than {one.reference_name}: {figures}"
     kept = f"{one.attack} is not worse than {one.reference_name}"
     return Outcome.HELD, f"{kept}: {figures}; {limit} is ruled out"
+
+
+def _lost(cell: CellResult, thresholds: Thresholds) -> bool:
+    """Return whether the test of a cell by itself finds a loss that counts."""
+    return cell.p <= thresholds.alpha and cell.high < -thresholds.min_effect
 
 
 def _difference(one: Comparison) -> str:

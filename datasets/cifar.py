@@ -91,7 +91,7 @@ class Cifar10(DatasetSpec):
         )
 
     def _read(self) -> tuple[UInt8Array, IntArray]:
-        root = Path(self.root).expanduser()
+        root = Path(self.root)
         found = sorted(root.rglob(_NAMES[0]))
         if not found:
             raise DatasetError(

@@ -69,12 +69,12 @@ class ListedData(DatasetSpec):
     @property
     def folder(self) -> Path:
         """The folder of the lists."""
-        return Path(self.root or f"data/{self.name}").expanduser()
+        return Path(self.root or f"data/{self.name}")
 
     @property
     def image_folder(self) -> Path:
         """The folder that paths start from."""
-        return Path(self.images).expanduser() if self.images else self.folder
+        return Path(self.images or self.folder)
 
     @property
     def framing(self) -> Framing:

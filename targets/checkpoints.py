@@ -76,7 +76,7 @@ def weights_file(backbone: Backbone, weights: str) -> Path:
         TargetError: it is not there; the text says where to put it.
     """
     if weights != "imagenet":
-        path = Path(weights).expanduser()
+        path = Path(weights)
         if not path.is_file():
             raise TargetError(f"weights: no file {path} (use imagenet, labels, none or a file)")
         return path

@@ -39,11 +39,13 @@ def doctor(
     from hashattack.benchmark.names import lookup
     from hashattack.benchmark.registry import registry
     from hashattack.benchmark.suites.loading import construct, parse_params, rooted
+    from hashattack.benchmark.suites.suite import placed
     from hashattack.datasets.doctor import examine
 
     with usage_errors():
         cls = lookup("data set", dataset, registry().datasets)
-        params: dict[str, Any] = {**rooted(cls, {}, data_root), **parse_params(param or [])}
+        given = placed(cls, parse_params(param or ()), Path.cwd())
+        params: dict[str, Any] = {**rooted(cls, {}, data_root), **given}
         spec = construct(cls, params, "--param")
         diagnosis = examine(spec.inspect(cache_folder(cache)), n_t)
     echo(_diagnosis_text(diagnosis))

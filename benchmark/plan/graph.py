@@ -132,7 +132,7 @@ class JobGraph:
         names = {"method": spec.method.name, "backbone": spec.backbone.name}
         names |= {"bits": str(spec.bits), "seed": str(seed), "dataset": self.data.name}
         try:
-            path = Path(pattern.format(**names)).expanduser()
+            path = Path(pattern.format(**names))
         except (KeyError, IndexError, ValueError) as error:
             raise SuiteError(
                 f"checkpoint: {pattern}: {error!r}; it may hold {set(names)}"

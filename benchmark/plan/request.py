@@ -77,12 +77,12 @@ class RunRequest:
         from hashattack.benchmark.engines.base import machine_slots
         from hashattack.benchmark.plan.estimate import batch_finder
         from hashattack.benchmark.plan.plan import make_plan
-        from hashattack.benchmark.suites.loading import load_suite, parse_params, with_root
+        from hashattack.benchmark.suites.loading import load_suite, parse_params
 
         load_plugins(self.plugins or ())
         values = parse_params(self.values or (), "--set")
-        suite = load_suite(self.suite, self._given_changes, self.attacks or (), values)
-        suite = with_root(suite, self.data_root)
+        changes, attacks = self._given_changes, self.attacks or ()
+        suite = load_suite(self.suite, changes, attacks, values, self.data_root)
         sizing = None
         if devices is not None:
             slot = machine_slots(devices, slots_per_device, suite.compute.threads)[0]

@@ -30,7 +30,7 @@ class BaselineError(UserError):
 
 
 class Baseline(BaseModel):
-    """What candidates are compared with; all but the last three fields stand in its file.
+    """What candidates are compared with; all but the last two fields stand in its file.
 
     Attributes:
         batches: of its jobs, for a suite that leaves them open: backbone, side, batch.
@@ -40,7 +40,6 @@ class Baseline(BaseModel):
         draws: the number of each query's target label row.
         cells: their trials; those that were skipped are left out.
         path: the folder or the file.
-        began: the folder that relative paths in the suite start from.
         data_root: the folder that has one folder per data set; None for where it was.
     """
 
@@ -55,7 +54,6 @@ class Baseline(BaseModel):
     draws: dict[str, list[int]]
     cells: list[Trials]
     path: Path = Field(default=Path(), exclude=True)
-    began: Path = Field(default_factory=Path.cwd, exclude=True)
     data_root: Path | None = Field(default=None, exclude=True)
 
     @property
@@ -89,7 +87,7 @@ class Baseline(BaseModel):
 
     def restored_suite(self, *, retrained: bool = False) -> Suite:
         """Return its suite, which reads targets from beside the file unless they are retrained."""
-        content = {**self.model_dump(include=_OF_A_SUITE), "folder": str(self.began)}
+        content = self.model_dump(include=_OF_A_SUITE)
         if self.targets and not retrained:
             folder = (self.path.parent / next(iter(self.targets.values()))).parent.resolve()
             name = "{method}-{backbone}-{bits}"
@@ -183,7 +181,6 @@ def _of_folder(out: Path, metrics: Sequence[str]) -> Baseline:
         draws={one.draw: one.labels for one in trials if one.draw},
         cells=[one for one in trials if one.row["status"] != "skipped"],
         path=out,
-        began=content["folder"],
     )
 
 

@@ -49,8 +49,8 @@ def write_manifest(manifest: Manifest, out: Path) -> None:
 def manifest_of(plan: Plan) -> Manifest:
     """Return the cells and jobs of a plan, and what it takes to restore its suite.
 
-    That is the ``suite`` with the ``parts`` it is the union of, the ``folder`` that relative paths
-    start from, the values of its ``protocols``, and the ``sides`` of the images by fingerprint.
+    That is the ``suite`` with the ``parts`` it is the union of, the values of its ``protocols``,
+    and the ``sides`` of the images by fingerprint.
     """
     cells = [
         {
@@ -73,7 +73,6 @@ def manifest_of(plan: Plan) -> Manifest:
         "format": FORMAT,
         "suite": plan.suite.model_dump(mode="json"),
         "parts": [part.model_dump(mode="json") for part in plan.suite.parts],
-        "folder": str(Path.cwd()),
         "protocols": {name: canonical(PROTOCOLS[name]) for name in _protocols(plan)},
         "sides": {fingerprint: data.side for fingerprint, data in plan.data.items()},
         "cells": cells,

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hashattack.benchmark.jobs import Compute
 from hashattack.benchmark.plan.graph import Sizing
-from hashattack.benchmark.registry import registry
 from hashattack.benchmark.results.manifest import read_manifest
 from hashattack.benchmark.store.keys import canonical_json
 from hashattack.benchmark.suites.loading import with_root
 from hashattack.benchmark.suites.sources import SuiteError
-from hashattack.benchmark.suites.suite import ANY_ATTACK, DatasetEntry, Suite, TargetEntry, validate
+from hashattack.benchmark.suites.suite import ANY_ATTACK, Suite, validate
 from hashattack.targets.backbones import Backbone
-from hashattack.targets.hasher import NAMED_WEIGHTS
 
-_DATA = "data"  # the default folder of data sets
 _EXTERNAL = "External"  # the task that reads images or codes of other code; no suite plans it
 _REMEDY = "run the command that made it again"
 
 
 def stored_suite(out: Path, *, attacks: bool = True) -> Suite:
-    """Return the suite of a folder, its relative paths resolved where the run was started.
+    """Return the suite of a folder.
 
     Args:
         out: the output folder.
@@ -51,7 +47,7 @@ def restored_suite(
     """Return a suite from a manifest or a frozen baseline.
 
     Args:
-        content: its ``suite``, ``parts`` and the ``folder`` its relative paths start from.
+        content: its ``suite`` and ``parts``.
         origin: what an error calls it.
         attacks: check their names, too.
         data_root: the folder with one folder per data set; None for where each was.
@@ -64,10 +60,7 @@ def restored_suite(
         suite = validate(Suite, whole, f"{origin}:", context)
     except SuiteError as error:
         raise SuiteError(f"{error}\n{_REMEDY}") from None
-    began = Path(content["folder"])
-    if data_root is not None:
-        suite = with_root(suite, data_root, replace=True)
-    return _placed(with_root(suite, began / _DATA), began)
+    return with_root(suite, data_root, replace=True)
 
 
 def stored_batches(manifest: Mapping[str, Any]) -> dict[tuple[str, int], int]:
@@ -108,34 +101,3 @@ def sizing_of(known: Mapping[tuple[str, int], int], origin: str) -> Sizing:
         return found
 
     return find
-
-
-def _placed(suite: Suite, began: Path) -> Suite:
-    """Return the suite with its relative paths made absolute, from where the run was started."""
-
-    def at(path: str) -> str:
-        return str(began / Path(path).expanduser())
-
-    def data(entry: DatasetEntry) -> DatasetEntry:
-        fields = dataclasses.fields(registry().datasets[entry.dataset])
-        paths = {field.name for field in fields if field.metadata.get("path")}
-        params: dict[str, Any] = {
-            name: at(value) if name in paths and value else value
-            for name, value in entry.params.items()
-        }
-        return entry.model_copy(update={"params": params})
-
-    def target(entry: TargetEntry) -> TargetEntry:
-        weights, checkpoint = entry.weights, entry.checkpoint
-        changes = {
-            "weights": weights if weights in NAMED_WEIGHTS else at(weights),
-            "checkpoint": None if checkpoint is None else at(checkpoint),
-        }
-        return entry.model_copy(update=changes)
-
-    changes = {
-        "datasets": [data(entry) for entry in suite.datasets],
-        "targets": [target(entry) for entry in suite.targets],
-        "parts": [_placed(part, began) for part in suite.parts],
-    }
-    return suite.model_copy(update=changes)

@@ -15,7 +15,13 @@ import yaml
 from hashattack.attacks.base import Attack, AttackError
 from hashattack.benchmark.names import lookup, nearest
 from hashattack.benchmark.registry import registry
-from hashattack.benchmark.suites.sources import SuiteError, SuiteFile, read_suite, read_yaml
+from hashattack.benchmark.suites.sources import (
+    SuiteError,
+    SuiteFile,
+    folder_of,
+    read_suite,
+    read_yaml,
+)
 from hashattack.benchmark.suites.suite import (
     AttackEntry,
     DatasetEntry,
@@ -27,6 +33,7 @@ from hashattack.benchmark.suites.suite import (
 )
 from hashattack.datasets.base import DatasetSpec
 
+_WITH_PATHS = ("datasets", "targets")  # keys whose entries name files and folders
 _ALL = "**"  # matches every attack id, and is merged with no scale's "*"
 
 
@@ -35,14 +42,16 @@ def load_suite(
     changes: Mapping[str, Any] | None = None,
     attacks: Sequence[str] = (),
     values: Params | None = None,
+    data_root: Path | None = None,
 ) -> Suite:
-    """Return a suite by name or path.
+    """Return a suite by name or path, with absolute paths.
 
     Args:
         name: a shipped suite, or a file.
         changes: keys of the suite to replace, before a scale fills it.
         attacks: added to its own.
         values: of any of its keys, set last; see :func:`with_values`.
+        data_root: where data sets lie whose root the suite leaves open; None for ``data``.
 
     Raises:
         SuiteError: unknown name, unreadable file, or a fault in it.
@@ -52,7 +61,8 @@ def load_suite(
         lookup("attack", attack, registry().attacks)
     first, *others = read_suite(name, changes)
     files = [file for file in (first, *others) if "include" not in file.content]
-    parts = [_part(file, attacks, values or {}) for file in files]
+    root = (data_root or Path("data")).absolute()
+    parts = [with_root(_part(file, attacks, values or {}), root) for file in files]
     if not others:
         return parts[0]
     union = {
@@ -66,14 +76,16 @@ def load_suite(
 
 def _part(file: SuiteFile, attacks: Sequence[str], values: Params) -> Suite:
     """Return one suite, filled by its scale, with the attacks it does not have as they are."""
-    suite = validate(Suite, file.content, f"{file.path}:")
+    suite = validate(Suite, file.content, f"{file.path}:", file.folders)
     if suite.scale is not None:
         path, content = read_yaml(suite.scale, "scale")
         filled = fill(suite, validate(Scale, content, f"{path}:"))
-        suite = validate(Suite, filled, f"{file.path} at scale {suite.scale}:")
+        folders = dict.fromkeys(_WITH_PATHS, folder_of(suite.scale, path))
+        suite = validate(Suite, filled, f"{file.path} at scale {suite.scale}:", folders)
     if values:
         changed = with_values(suite.model_dump(exclude_unset=True), values)
-        suite = validate(Suite, changed, f"{file.path} with --set:")
+        folders = dict.fromkeys(_WITH_PATHS, Path.cwd())
+        suite = validate(Suite, changed, f"{file.path} with --set:", folders)
     present = {entry.attack for entry in suite.attacks if not entry.params}
     added = [AttackEntry(attack=name) for name in dict.fromkeys(attacks) if name not in present]
     changes: dict[str, Any] = {"attacks": [*suite.attacks, *added]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -13,6 +14,7 @@ import yaml
 from hashattack.benchmark.names import nearest
 from hashattack.datasets.errors import UserError
 
+_SUFFIXES = (".yaml", ".yml")  # of a file's path, where a name of a shipped one could stand
 _NOT_INHERITED = ("name", "include", "description", "tables")
 
 
@@ -22,10 +24,14 @@ class SuiteError(UserError):
 
 @dataclass(frozen=True)
 class SuiteFile:
-    """A suite's file, with those keys replaced that an including suite has; unchecked."""
+    """A suite's file, with those keys replaced that an including suite has; unchecked.
+
+    ``folders`` are where the relative paths of a key start.
+    """
 
     path: Path
     content: Mapping[str, Any]
+    folders: Mapping[str, Path]
     other_attacks: bool  # than the file names, which need not have its ``params``
 
 
@@ -42,7 +48,7 @@ def read_yaml(name: str, kind: Literal["suite", "scale"]) -> tuple[Path, dict[st
         SuiteError: unknown name, unreadable file, or no mapping in it.
     """
     path = Path(name)
-    if path.suffix not in (".yaml", ".yml"):
+    if path.suffix not in _SUFFIXES:
         known = shipped(kind)
         if name not in known:
             raise SuiteError(
@@ -61,10 +67,31 @@ def read_yaml(name: str, kind: Literal["suite", "scale"]) -> tuple[Path, dict[st
     return path, content
 
 
+def folder_of(name: str, path: Path) -> Path:
+    """Return where relative paths in a file start: beside it; of a shipped one, where we are."""
+    return path.resolve().parent if Path(name).suffix in _SUFFIXES else Path.cwd()
+
+
+def beside(folder: Path, path: str) -> str:
+    """Return an absolute path; a relative one starts in the folder."""
+    with contextlib.suppress(RuntimeError):  # no such user
+        return str(folder / Path(path).expanduser())
+    return str(folder / path)
+
+
 def read_suite(
-    name: str, changes: Mapping[str, Any] | None = None, including: Sequence[str] = ()
+    name: str,
+    changes: Mapping[str, Any] | None = None,
+    including: Sequence[str] = (),
+    folders: Mapping[str, Path] | None = None,
 ) -> Iterator[SuiteFile]:
     """Yield a suite by name or path, with keys replaced, and the suites it includes.
+
+    Args:
+        name: of a shipped suite, or a path.
+        changes: keys to replace.
+        including: the suites that include this one.
+        folders: where relative paths in the changes start; None for the working directory.
 
     Raises:
         SuiteError: an unknown name, an unreadable file, or a suite that includes itself or none.
@@ -72,9 +99,18 @@ def read_suite(
     path, content = read_yaml(name, "suite")
     if name in including:
         raise SuiteError(f"{path}: includes itself ({' > '.join([*including, name])})")
-    changes = changes or {}
+    changes, folder = changes or {}, folder_of(name, path)
+
+    def located(other: Any) -> Any:
+        is_path = isinstance(other, str) and Path(other).suffix in _SUFFIXES
+        return beside(folder, other) if is_path else other
+
+    if "scale" in content:
+        content["scale"] = located(content["scale"])
     content = {"name": path.stem, **content, **changes}
-    yield SuiteFile(path, content, "attacks" in changes and "params" not in changes)
+    starts = {key: Path.cwd() if key in changes else folder for key in content}
+    starts |= folders or {}
+    yield SuiteFile(path, content, starts, "attacks" in changes and "params" not in changes)
     if "include" not in content:
         return
     included = content["include"] if isinstance(content["include"], list) else [content["include"]]
@@ -82,4 +118,5 @@ def read_suite(
         raise SuiteError(f"{path}: include names no suite")
     inherited = {key: value for key, value in content.items() if key not in _NOT_INHERITED}
     for other in included:
-        yield from read_suite(str(other), inherited, [*including, name])
+        own = {key: starts[key] for key in inherited}
+        yield from read_suite(located(str(other)), inherited, [*including, name], own)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -24,10 +26,11 @@ from hashattack.attacks.protocols import PROTOCOLS
 from hashattack.benchmark.jobs import Precision
 from hashattack.benchmark.names import UnknownNameError, lookup, nearest
 from hashattack.benchmark.registry import registry
-from hashattack.benchmark.suites.sources import SuiteError
+from hashattack.benchmark.suites.sources import SuiteError, beside
+from hashattack.datasets.base import DatasetSpec
 from hashattack.datasets.draws import Policy
 from hashattack.datasets.errors import UserError
-from hashattack.targets.hasher import Normalise, Recipe
+from hashattack.targets.hasher import NAMED_WEIGHTS, Normalise, Recipe
 
 Params = dict[str, Any]
 ANY_ATTACK = {"any attack": True}  # validation context: attacks need not be registered here
@@ -65,7 +68,29 @@ def _entries(key: str) -> BeforeValidator:
     return BeforeValidator(entries)
 
 
+def placed(cls: type[DatasetSpec], params: Params, folder: Path) -> Params:
+    """Return a data set's parameters with absolute paths; relative ones start in the folder."""
+    paths = {field.name for field in dataclasses.fields(cls) if field.metadata.get("path")}
+    return {
+        name: beside(folder, value) if name in paths and value and isinstance(value, str) else value
+        for name, value in params.items()
+    }
+
+
+def _placed(params: Params, info: ValidationInfo) -> Params:
+    """Place the parameters of a data set in the folder that the context has."""
+    folder, name = (info.context or {}).get("datasets"), info.data.get("dataset")
+    return placed(registry().datasets[name], params, folder) if folder and name else params
+
+
+def _absolute(path: str, info: ValidationInfo) -> str:
+    """Place a target's file in the folder that the context has; a word like ``none`` stays."""
+    folder = (info.context or {}).get("targets")
+    return beside(folder, path) if folder and path not in NAMED_WEIGHTS else path
+
+
 T = TypeVar("T")
+TargetFile = Annotated[str, AfterValidator(_absolute)]
 OneOrSeveral = BeforeValidator(_one_or_several)
 DatasetName = Annotated[str, _registered("data set", lambda: registry().datasets)]
 MethodName = Annotated[str, _registered("hashing method", lambda: registry().methods)]
@@ -82,7 +107,7 @@ class DatasetEntry(_Strict):
     """A data set and its parameters."""
 
     dataset: DatasetName
-    params: Params = {}
+    params: Annotated[Params, AfterValidator(_placed)] = {}
 
 
 class TargetEntry(_Strict):
@@ -94,8 +119,8 @@ class TargetEntry(_Strict):
     backbone_params: Params = {}
     method_params: Params = {}
     normalise: Normalise = "none"
-    weights: str = "imagenet"
-    checkpoint: str | None = None  # a hasher made elsewhere; {method}, {bits} … in its name
+    weights: TargetFile = "imagenet"
+    checkpoint: TargetFile | None = None  # a hasher made elsewhere; {method}, {bits} … in its name
     pretraining: Recipe = Recipe()
     training: Recipe = Recipe()
 
@@ -160,11 +185,11 @@ class Scale(_Strict):
     suite: Params = {}  # any other key of a suite
 
 
-def validate(kind: type[T], value: Any, place: str, context: dict[str, Any] | None = None) -> T:
+def validate(kind: type[T], value: Any, place: str, context: Mapping[str, Any] | None = None) -> T:
     """Return a value as a model, a dataclass or a simple type.
 
     ``place`` is like ``datasets[0].params``, or ``mine.yaml:`` for a whole file; ``context`` is for
-    the checks of models.
+    the checks of models: :data:`ANY_ATTACK`, or the folders by key that relative paths start from.
 
     Raises:
         SuiteError: every fault at once, each with its place.

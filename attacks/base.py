@@ -8,9 +8,11 @@ changes nothing.
 
 from __future__ import annotations
 
+import math
+import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, Protocol, get_args
 
 import numpy as np
@@ -24,11 +26,15 @@ from hashattack.attacks.protocols import PoolName
 from hashattack.datasets.base import Images, IntArray, UInt8Array
 from hashattack.datasets.errors import UserError
 from hashattack.datasets.seeds import generator
+from hashattack.datasets.texts import ID_RULE, is_id, one_line
 from hashattack.targets.hasher import Hasher
 from hashattack.targets.training import Progress
 
 Arrays = dict[str, npt.NDArray[Any]]
 Role = Literal["", "no-attack", "bound", "standard"]
+TITLE_RULE = "a line of at most 60 characters without / and \\ that begins with none of = + - @"
+_MOST = 10**12  # of a count
+_NO_KEY = {"key": False}
 
 
 class AttackError(UserError):
@@ -188,6 +194,8 @@ class Crafting(Part):
 class Attack:
     """A row of the leaderboard.
 
+    What it and its parts declare is read when it is made, once, as values of built-in types.
+
     Attributes:
         id: its identifier in results and suites.
         title: its name in reports.
@@ -197,6 +205,13 @@ class Attack:
         role: what reports use it for: ``no-attack`` is what gains are measured from, ``bound`` the
             upper bound that they are shares of, ``standard`` what differences and training costs
             are compared with; empty for any other attack.
+        learning: the names of the parts that are trained before the first query.
+        needs_source: whether it aims at a code or uses a hasher; if not, one run serves all.
+        passes: the cost of an image that its crafting declares, None where it declares none.
+        libraries: those that its parts need beyond the program's own.
+
+    Raises:
+        AttackError: it cannot run, or declares what cannot stand in results.
     """
 
     id: str
@@ -204,16 +219,55 @@ class Attack:
     target_code: TargetCode | None
     crafting: Crafting | None
     epsilon: float | None
-    role: Role = field(default="", metadata={"key": False})
+    role: Role = field(default="", metadata=_NO_KEY)
+    learning: tuple[str, ...] = field(init=False, metadata=_NO_KEY)
+    needs_source: bool = field(init=False, metadata=_NO_KEY)
+    passes: int | None = field(init=False, metadata=_NO_KEY)
+    libraries: tuple[Library, ...] = field(init=False, metadata=_NO_KEY)
 
     def __post_init__(self) -> None:
-        if self.role not in get_args(Role):
-            raise AttackError(f"{self.id}: role must be one of {get_args(Role)}, got {self.role!r}")
-        needs_code = self.crafting is None or self.crafting.needs_code
-        if needs_code and self.target_code is None:
-            raise AttackError(f"{self.id}: needs a target-code rule")
-        if self.epsilon is not None and self.epsilon < 0:
-            raise AttackError(f"{self.id}: epsilon must not be negative, got {self.epsilon}")
+        id_ = _text(self.id, is_id, f"the id of an attack must be {ID_RULE}")
+        read: dict[str, Any] = {"id": id_}
+        rule = f"{id_}: the title must be {TITLE_RULE}"
+        read["title"] = _text(self.title, _is_title, rule)
+        rule = f"{id_}: role must be one of {get_args(Role)}"
+        read["role"] = _text(self.role, get_args(Role).__contains__, rule)
+        read["epsilon"] = None if self.epsilon is None else _budget(self.epsilon, id_)
+        parts: dict[str, Part] = {}
+        for name, kind in (("target_code", TargetCode), ("crafting", Crafting)):
+            part = getattr(self, name)
+            if isinstance(part, kind):
+                parts[name] = part
+            elif part is not None:
+                found = type(part).__name__
+                raise AttackError(f"{id_}: its {name} is a {found}, not a {kind.__name__}")
+        crafting = self.crafting
+        if (crafting is None or crafting.needs_code) and self.target_code is None:
+            raise AttackError(f"{id_}: needs a target-code rule")
+        needs_hasher = crafting is None or bool(crafting.needs_hasher)
+        read["needs_source"] = needs_hasher or self.target_code is not None
+        read["learning"] = tuple(name for name, part in parts.items() if part.learns)
+        read["passes"] = None
+        # The default of Crafting.passes is a guess for estimates and no declaration.
+        if crafting is not None and type(crafting).passes is not Crafting.passes:
+            read["passes"] = count(crafting.passes, f"{id_}: passes")
+        required = [part.requires for part in parts.values()]
+        read["libraries"] = tuple(one for one in required if one is not None)
+        if any(type(one) is not Library for one in read["libraries"]):
+            raise AttackError(f"{id_}: what a part requires must be a Library")
+        for name, value in read.items():
+            object.__setattr__(self, name, value)
+
+    @staticmethod
+    def of(built: Any) -> Attack:
+        """Return a plain copy of what a plug-in's function has built.
+
+        Raises:
+            AttackError: it is no :class:`Attack`, but perhaps one of a subclass.
+        """
+        if type(built) is not Attack:
+            raise AttackError(f"its function returns a {type(built).__name__}, not an Attack")
+        return Attack(*(getattr(built, one.name) for one in fields(Attack) if one.init))
 
     @property
     def code_only(self) -> bool:
@@ -228,23 +282,13 @@ class Attack:
     @property
     def learns(self) -> bool:
         """Whether one of its parts is trained before the first query."""
-        return any(part is not None and part.learns for part in (self.target_code, self.crafting))
-
-    @property
-    def needs_source(self) -> bool:
-        """Whether it aims at a code or uses a hasher; if not, one run serves all hashers."""
-        return self.targeted or self.crafting is None or self.crafting.needs_hasher
-
-    @property
-    def libraries(self) -> tuple[Library, ...]:
-        """The libraries its parts need beyond the program's own."""
-        parts = (self.target_code, self.crafting)
-        return tuple(part.requires for part in parts if part is not None and part.requires)
+        return bool(self.learning)
 
     @property
     def unavailable(self) -> str | None:
         """Why it cannot run here, and what to do; None where it can."""
-        return "; ".join(filter(None, (one.missing for one in self.libraries))) or None
+        missing = "; ".join(filter(None, (one.missing for one in self.libraries)))
+        return one_line(missing) or None
 
     def target_codes(
         self, knowledge: Knowledge, targets: UInt8Array, rows: IntArray, seed: int
@@ -275,6 +319,42 @@ class Attack:
         if self.crafting is None:
             raise AttackError(f"{self.id}: a code-only attack crafts no image")
         return self.crafting.ready(knowledge, self.epsilon)
+
+
+def count(value: Any, name: str) -> int:
+    """Return a number of passes or images that a part declares.
+
+    Raises:
+        AttackError: it is no whole number from 0 on.
+    """
+    if not isinstance(value, numbers.Integral) or not 0 <= (found := int(value)) <= _MOST:
+        raise AttackError(
+            f"{name} must be a whole number from 0 to 1e12, got {one_line(repr(value))}"
+        )
+    return found
+
+
+def _budget(value: Any, id_: str) -> float:
+    # float() of a subclass and + 0.0 leave a float that is no subclass and no -0.0.
+    number = float(value) + 0.0 if isinstance(value, numbers.Real) else math.nan
+    if isinstance(value, bool) or not 0 <= number <= 1:
+        raise AttackError(
+            f"{id_}: epsilon must be a number of pixels from 0 to 1, like 8 / 255, or None, "
+            f"got {one_line(repr(value))}"
+        )
+    return number
+
+
+def _text(value: Any, allowed: Callable[[str], bool], rule: str) -> str:
+    text = str.__str__(value) if isinstance(value, str) else ""  # no subclass
+    if not isinstance(value, str) or not allowed(text):
+        raise AttackError(f"{rule}, got {one_line(repr(value))}")
+    return text
+
+
+def _is_title(text: str) -> bool:
+    plain = text.isprintable() and text == text.strip() and not {"/", "\\"} & set(text)
+    return plain and 0 < len(text) <= 60 and text[0] not in "=+-@"
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from collections.abc import Collection
 from importlib import resources
 from pathlib import Path
 
-from hashattack.benchmark.names import ID_RULE, is_id
 from hashattack.datasets.errors import UserError
+from hashattack.datasets.texts import ID_RULE, is_id
 
 
 class DraftError(UserError):

@@ -1,28 +1,20 @@
-"""What people type and read: names looked up or suggested, ids, durations. Imports no torch."""
+"""What people type and read: names looked up or suggested, durations. Imports no torch."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from hashattack.datasets.errors import UserError
 
 T = TypeVar("T")
-ID_RULE = "letters, digits and single dashes, dots or '_' between them"
-_ID = re.compile(r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*")
 _LISTED = 40  # names a message lists at most
 
 
 class UnknownNameError(UserError):
     """A name that is not registered, with the nearest ones that are."""
-
-
-def is_id(name: str) -> bool:
-    """Return whether a name can stand in file names, globs and result rows, as ids do."""
-    return _ID.fullmatch(name) is not None
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

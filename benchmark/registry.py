@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from hashattack import attacks, datasets, targets
-from hashattack.attacks.base import Attack, Entry
+from hashattack.attacks.base import Attack, AttackError, Entry
 from hashattack.attacks.protocols import PROTOCOLS, Protocol
 from hashattack.benchmark.plugins import FOREIGN, PluginError, line_in, plugin_modules
 from hashattack.datasets.base import DatasetSpec
+from hashattack.datasets.texts import ID_RULE, error_line, is_id, one_line
 from hashattack.targets.backbones import Backbone
 from hashattack.targets.losses import HashingMethod
 
@@ -44,41 +44,54 @@ def registry() -> Registry:
 
 @cache
 def _collected(plugins: tuple[ModuleType, ...]) -> Registry:
-    modules = [*_modules(datasets), *_modules(targets), *_modules(attacks), *plugins]
-    entries = {
-        id(thing): _checked(thing)  # each once, however many modules have it
-        for module in modules
-        for thing in vars(module).values()
-        if isinstance(thing, Entry)
-    }
+    own = [*_modules(datasets), *_modules(targets), *_modules(attacks)]
+    modules = [*own, *plugins]
+    entries = {id(one): one for one in _entries(modules)}  # each once, if many modules have it
+    with_role = set(map(id, _entries(own)))
     return Registry(
-        attacks=_unique((one.build(PROTOCOLS["released"]).id, one) for one in entries.values()),
+        attacks=_unique(_checked(one, role=key in with_role) for key, one in entries.items()),
         datasets=_classes(modules, DatasetSpec),  # type: ignore[type-abstract]
         methods=_classes(modules, HashingMethod),  # type: ignore[type-abstract]
         backbones=_classes(modules, Backbone),  # type: ignore[type-abstract]
     )
 
 
-def _checked(entry: Entry) -> Entry:
-    """Return the entry with a function whose error names the attack and the line."""
+def _entries(modules: Iterable[ModuleType]) -> Iterator[Entry]:
+    return (one for module in modules for one in vars(module).values() if isinstance(one, Entry))
 
-    @functools.wraps(entry.build)
-    def build(protocol: Protocol) -> Attack:
+
+def _checked(entry: Entry, *, role: bool) -> tuple[str, Entry]:
+    """Return an attack's id, and an entry that builds a plain copy of it, under every protocol.
+
+    The error of its function names the attack and the line. ``role``: it may have one.
+    """
+    name = getattr(entry.build, "__name__", "without a name")
+
+    def built(protocol: Protocol) -> Attack:
         try:
-            built: Any = entry.build(protocol)
-            if not isinstance(built, Attack):
-                raise TypeError(f"it is a {type(built).__name__}")
+            made = Attack.of(entry.build(protocol))
+            if made.role and not role:
+                raise AttackError(
+                    f"{made.id}: only the program's own attacks have a role, as other rows are "
+                    "measured by them; leave it out"
+                )
         except FOREIGN as error:
-            file = inspect.getsourcefile(entry.build) or ""
+            file = getattr(getattr(entry.build, "__code__", None), "co_filename", "")
             line = line_in(error, file)
             place = f" ({file}, line {line})" if line is not None else ""
-            raise PluginError(
-                f"the attack '{entry.build.__name__}' cannot be built: "
-                f"{type(error).__name__}: {error}{place}"
-            ) from error
-        return built
+            reason = f"{error_line(error)}{place}"
+            raise PluginError(f"the attack '{name}' cannot be built: {reason}") from error
+        return made
 
-    return replace(entry, build=build)
+    id_ = built(PROTOCOLS["released"]).id
+
+    def build(protocol: Protocol) -> Attack:
+        made = built(protocol)
+        if made.id != id_:
+            raise PluginError(f"the attack '{name}' calls itself '{id_}', then '{made.id}'")
+        return made
+
+    return id_, Entry(build, one_line(entry.help))
 
 
 def _modules(package: ModuleType) -> list[ModuleType]:
@@ -87,9 +100,13 @@ def _modules(package: ModuleType) -> list[ModuleType]:
 
 
 def _classes(modules: Iterable[ModuleType], base: type[T]) -> dict[str, type[T]]:
-    """Return the modules' subclasses of ``base`` that give themselves a name."""
-    return _unique(
-        (str(vars(thing)["name"]), thing)
+    """Return the modules' subclasses of ``base`` that give themselves a name.
+
+    Raises:
+        PluginError: a name that cannot stand in results.
+    """
+    found = _unique(
+        (str.__str__(vars(thing)["name"]), thing)
         for module in modules
         for thing in vars(module).values()
         if inspect.isclass(thing)
@@ -97,6 +114,12 @@ def _classes(modules: Iterable[ModuleType], base: type[T]) -> dict[str, type[T]]
         and thing.__module__ == module.__name__
         and isinstance(vars(thing).get("name"), str)
     )
+    for name, thing in found.items():
+        if not is_id(name):
+            raise PluginError(
+                f"the name of {thing.__name__} must be {ID_RULE}, got {one_line(repr(name))}"
+            )
+    return found
 
 
 def _unique(pairs: Iterable[tuple[str, T]]) -> dict[str, T]:

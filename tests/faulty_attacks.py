@@ -8,12 +8,6 @@ BESIDE = 'Path(knowledge.train_images.array.filename).with_name("query-labels.np
 CHANGED = "the attack changed the hasher it was shown: "
 DATABASE = BESIDE.replace("query", "database")
 FAULTS = {
-    "id": (
-        HONEST.replace('id="faulty"', 'id="faulty, one"'),
-        "declaration",
-        "its id 'faulty, one' is not",
-    ),
-    "title": (HONEST.replace('"Faulty"', '" "'), "declaration", "it has no title"),
     "a function for a parameter": (
         has("scale: Any = field(default=abs)"),
         "declaration",

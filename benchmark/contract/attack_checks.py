@@ -32,7 +32,6 @@ from hashattack.benchmark.contract.world import (
     learn,
     quick,
 )
-from hashattack.benchmark.names import ID_RULE, is_id
 from hashattack.benchmark.plugins import FOREIGN
 from hashattack.benchmark.stages.attacker import check_unchanged
 from hashattack.benchmark.store.keys import canonical_json
@@ -65,9 +64,7 @@ class Trial:
     def __init__(
         self, build: Callable[[Protocol], Attack], protocol: Protocol, world: World
     ) -> None:
-        built: Any = build(protocol)
-        found = type(built).__name__
-        require(isinstance(built, Attack), f"its function returns a {found}, not an Attack")
+        built = Attack.of(build(protocol))
         self.build, self.protocol, self.world = build, protocol, world
         self.declared, self.attack = built, quick(built)
         self.run = functools.cache(self._run)
@@ -156,10 +153,8 @@ def check_value(value: Any) -> None:
 
 
 def check_declaration(trial: Trial) -> None:
-    """Its id can stand in results, a suite can set its parameters, a worker can receive it."""
+    """A suite can set its parameters, a worker can receive it, and it is the same every time."""
     built = trial.declared
-    require(is_id(built.id), f"its id '{built.id}' is not {ID_RULE}")
-    require(bool(built.title.strip()), "it has no title")
     for part in (built.target_code, built.crafting, built):
         if part is not None:
             check_value(part)

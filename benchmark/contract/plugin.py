@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -96,7 +97,8 @@ def check_part(cls: type[Any], world: World, cache: Path) -> Iterator[Result]:
         yield Result(name, "build", "failed", explain(error, files))
         return
     if isinstance(part, TargetCode):
-        attack = Attack(id=name, title=name, target_code=part, crafting=None, epsilon=None)
+        id_ = re.sub("[^A-Za-z0-9]+", "-", name).strip("-")
+        attack = Attack(id=id_, title=id_, target_code=part, crafting=None, epsilon=None)
         yield from check_attack(lambda _: attack, world)
         return
     subject = Source(part, cache) if isinstance(part, DatasetSpec) else part

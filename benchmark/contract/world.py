@@ -186,19 +186,18 @@ def learn(attack: Attack, seen: Knowledge, *, seed: int = SEED) -> Knowledge:
     Raises:
         StopChecksError: a fit returns something that a run cannot store.
     """
-    for role in ROLES:
-        part: Part | None = getattr(attack, role)
-        if part is not None and part.learns:
-            epsilon = attack.epsilon if role == "crafting" else None
-            fitted: Any = part.fit(
-                seen, epsilon=epsilon, seed=seed, journal=MemoryJournal(), progress=lambda *_: None
+    for role in attack.learning:
+        part: Part = getattr(attack, role)
+        epsilon = attack.epsilon if role == "crafting" else None
+        fitted: Any = part.fit(
+            seen, epsilon=epsilon, seed=seed, journal=MemoryJournal(), progress=lambda *_: None
+        )
+        if not isinstance(fitted, Fitted) or not _storable(fitted.state, fitted.curves):
+            raise StopChecksError(
+                "its fit must return Fitted(state, curves), NumPy arrays and lists of numbers "
+                f"by name, and returned {fitted!r:.200}"
             )
-            if not isinstance(fitted, Fitted) or not _storable(fitted.state, fitted.curves):
-                raise StopChecksError(
-                    "its fit must return Fitted(state, curves), NumPy arrays and lists of numbers "
-                    f"by name, and returned {fitted!r:.200}"
-                )
-            seen = replace(seen, fitted={**seen.fitted, role: dict(fitted.state)})
+        seen = replace(seen, fitted={**seen.fitted, role: dict(fitted.state)})
     return seen
 
 

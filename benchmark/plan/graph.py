@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hashattack.attacks.base import Attack
+from hashattack.attacks.base import Attack, Part, count
 from hashattack.attacks.protocols import Protocol
 from hashattack.benchmark.jobs import Compute, Job
+from hashattack.benchmark.plugins import FOREIGN
 from hashattack.benchmark.stages.attacking import Craft, DrawTargets, Fit, attack_label
 from hashattack.benchmark.stages.gallery import Gallery
 from hashattack.benchmark.stages.hashers import Encode, ImportHasher, ImportWeights, Pretrain, Train
@@ -20,6 +20,7 @@ from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.benchmark.suites.suite import Suite, TargetEntry
 from hashattack.datasets.base import DatasetSpec, RetrievalData, SplitName
 from hashattack.datasets.draws import Policy
+from hashattack.datasets.texts import error_line, one_line
 from hashattack.targets.backbones import Backbone
 from hashattack.targets.checkpoints import weights_file
 from hashattack.targets.hasher import TargetSpec
@@ -177,13 +178,21 @@ class JobGraph:
             inputs["train"] = self.encode(source, trained, "train")
             if setting.protocol.sees_database:
                 inputs["database"] = self.encode(source, trained, "database")
-            fit = partial(Fit, **self.on_data, compute=compute, source=spec, seed=seed)
-            code, crafting = attack.target_code, attack.crafting
-            if code is not None and code.learns:
-                inputs["target_code"] = self.job(fit(part=code, epsilon=None), **inputs)
-            if crafting is not None and crafting.learns:
-                task = fit(part=crafting, epsilon=attack.epsilon)
-                inputs["crafting"] = self.job(task, **inputs)
+            for role in attack.learning:
+                part: Part = getattr(attack, role)
+                batch, passes = self._fit_cost(attack.id, part)
+                fit = Fit(
+                    **self.on_data,
+                    compute=compute,
+                    source=spec,
+                    part=part,
+                    epsilon=attack.epsilon if role == "crafting" else None,
+                    seed=seed,
+                    name=one_line(type(part).__name__),
+                    batch=batch,
+                    passes=passes,
+                )
+                inputs[role] = self.job(fit, **inputs)
             inputs["targets"] = self.draw(setting)
         craft = Craft(
             **self.on_data,
@@ -194,6 +203,19 @@ class JobGraph:
             seed=seed,
         )
         return self.job(craft, **inputs)
+
+    def _fit_cost(self, attack: str, part: Part) -> tuple[int | None, int]:
+        """Return the batch of a part's fit, and its cost in passes, as it declares them.
+
+        Raises:
+            SuiteError: it declares no such numbers.
+        """
+        try:
+            batch = None if part.fit_batch is None else count(part.fit_batch, "fit_batch")
+            passes = count(part.fit_passes(len(self.data.train)), "fit_passes")
+        except FOREIGN as error:
+            raise SuiteError(f"{attack}: {type(part).__name__}: {error_line(error)}") from error
+        return batch, passes
 
     def chain(
         self, setting: Setting, craft: Job, attack: Attack, source: Target, victim: Target

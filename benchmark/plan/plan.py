@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from hashattack.attacks.base import Attack, Crafting
+from hashattack.attacks.base import Attack
 from hashattack.attacks.protocols import PROTOCOLS, Protocol
 from hashattack.benchmark.audit import hidden_labels
 from hashattack.benchmark.columns import COLUMNS
@@ -113,10 +113,6 @@ def describe(
         hashers |= {role: spec.name, f"{role}_method": spec.method.name}
         hashers |= {f"{role}_backbone": spec.backbone.name, f"{role}_bits": spec.bits}
     compute = graph.compute(source.spec.backbone if attack.needs_source else None)
-    crafting, passes = attack.crafting, None
-    # The default of Crafting.passes is a guess for estimates and no declaration.
-    if crafting is not None and type(crafting).passes is not Crafting.passes:
-        passes = crafting.passes
     return {
         "attack": attack.id,
         "title": attack.title,
@@ -127,7 +123,7 @@ def describe(
         "params": canonical_json(hyper_parameters(attack)),
         "budget_class": _budget_class(attack),
         "epsilon": attack.epsilon,
-        "passes_per_image": passes,
+        "passes_per_image": attack.passes,
         "dataset": graph.data.name,
         "dataset_fingerprint": graph.data.fingerprint,
         **hashers,

@@ -5,7 +5,7 @@ No stage of an attack sees the queries' labels; only the draw and the scoring do
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -62,19 +62,20 @@ class Fit(OnData):
     part: Part
     epsilon: float | None
     seed: int
+    name: str = field(metadata={"key": False})  # of the part
+    batch: int | None = field(metadata={"key": False})  # as the part declares it, like the passes
+    passes: int = field(metadata={"key": False})
 
 
 @implements(
     STAGES["fit"],
     Fit,
-    label=lambda task: f"fit {type(task.part).__name__} on {task.source.name}",
+    label=lambda task: f"fit {task.name} on {task.source.name}",
     # Its losses need whole batches, and the cost of training is in the table.
     resources=lambda task: replace(
-        task.compute.resources(timed=True), batch=task.part.fit_batch, divisible=False
+        task.compute.resources(timed=True), batch=task.batch, divisible=False
     ),
-    work=lambda task, data: Work(
-        task.part.fit_passes(len(data.train)), task.source.backbone, type(task.part).__name__
-    ),
+    work=lambda task, _: Work(task.passes, task.source.backbone, task.name),
 )
 def fit(task: Fit, context: Context) -> Output:
     """Store the learnt state, its loss curves and the seconds that all attempts took."""
@@ -112,8 +113,9 @@ def attack_label(attack: Attack, source: TargetSpec | None) -> str:
 def _passes(task: Craft, _: RetrievalData) -> Work | None:
     if task.source is None:
         return None
-    crafting = task.attack.crafting
-    return Work(task.n_queries * (0 if crafting is None else crafting.passes), task.source.backbone)
+    guess = 0 if task.attack.code_only else 1
+    passes = guess if task.attack.passes is None else task.attack.passes
+    return Work(task.n_queries * passes, task.source.backbone)
 
 
 @implements(

@@ -32,7 +32,7 @@ from hashattack.targets.training import Progress
 
 Arrays = dict[str, npt.NDArray[Any]]
 Role = Literal["", "no-attack", "bound", "standard"]
-TITLE_RULE = "a line of at most 60 characters without / and \\ that begins with none of = + - @"
+TITLE_RULE = "a line of at most 60 characters without / \\ $ that begins with none of = + - @"
 _MOST = 10**12  # of a count
 _NO_KEY = {"key": False}
 
@@ -300,19 +300,18 @@ class Attack:
         """
         if self.target_code is None:
             return None
-        codes = self.target_code.codes(knowledge, targets, rows, seed)
-        if isinstance(codes, np.ndarray):
-            codes = torch.from_numpy(np.ascontiguousarray(codes))
-        found, wanted, fault = tuple(np.shape(codes)), (len(targets), knowledge.hasher.bits), ""
-        if not isinstance(codes, Tensor) or found != wanted:
-            fault = f"are a {type(codes).__name__} {found}, not a Tensor {wanted}"
-        elif len(others := codes[codes.double().abs() != 1]):
-            fault = f"contain {others[0]:g}, not only -1 and +1"
-        elif codes.requires_grad:
-            fault = "require a gradient, so that none can be stored"
-        if fault:
-            raise AttackError(f"{self.id}: its target codes {fault}")
-        return codes
+        answer: Any = self.target_code.codes(knowledge, targets, rows, seed)
+        found, wanted = tuple(np.shape(answer)), (len(targets), knowledge.hasher.bits)
+        if type(answer) is not Tensor or found != wanted:
+            raise AttackError(
+                f"{self.id}: its target codes are a {type(answer).__name__} {found}, not a Tensor "
+                f"{wanted}"
+            )
+        # A copy, made by torch's own functions, which the rule cannot change.
+        codes = Tensor.detach(answer).cpu().clone()
+        if len(others := codes[codes.double().abs() != 1]):
+            raise AttackError(f"{self.id}: its target codes contain {others[0]:g}, not only -1, +1")
+        return codes.to(torch.int8)
 
     def ready(self, knowledge: Knowledge) -> Perturb:
         """Return the function that perturbs a batch; the harness measures its images."""
@@ -353,7 +352,7 @@ def _text(value: Any, allowed: Callable[[str], bool], rule: str) -> str:
 
 
 def _is_title(text: str) -> bool:
-    plain = text.isprintable() and text == text.strip() and not {"/", "\\"} & set(text)
+    plain = text.isprintable() and text == text.strip() and not set("/\\$") & set(text)
     return plain and 0 < len(text) <= 60 and text[0] not in "=+-@"
 
 

@@ -1,4 +1,4 @@
-"""What the harness checks of an attack's images. It measures, and changes nothing.
+"""What the harness checks of what an attack returns. It measures, and changes nothing.
 
 An attack that returns anything but finite pixels of the right shape in [0, 1], or exceeds its
 declared budget, is *invalid*: its row has the measured excess, and its images are never clipped.
@@ -6,12 +6,17 @@ declared budget, is *invalid*: its row has the measured excess, and its images a
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hashattack.attacks.base import AttackError
 from hashattack.datasets.base import SplitName
 from hashattack.datasets.errors import UserError
+from hashattack.datasets.texts import one_line
 
 TOLERANCE = 1e-6  # of pixels in [0, 1]: what rounding may add to a budget
 
@@ -26,25 +31,58 @@ def hidden_labels(split: SplitName) -> InvalidAttackError:
     return InvalidAttackError(f"the attack reads {whose} labels, which the threat model hides")
 
 
-def copied(answer: Tensor) -> Tensor:
+def copied(answer: Any, shape: tuple[int, ...]) -> Tensor:
     """Return a copy of the tensor that an attack returned, which the attack cannot change.
 
     Raises:
-        InvalidAttackError: it is no tensor, or of a subclass with methods of its own.
+        InvalidAttackError: it is no tensor of that shape, or of a subclass with methods of its own.
     """
     if type(answer) not in (Tensor, nn.Parameter):
         raise InvalidAttackError(
-            f"the attack returned {type(answer).__qualname__}, expected a tensor"
+            f"the attack returned {one_line(type(answer).__qualname__)}, expected a tensor"
         )
-    return answer.detach().clone()
+    plain = Tensor.detach(answer)  # answer.detach could be an attribute of its own
+    check_shape(plain, shape)
+    return plain.clone()
+
+
+def check_shape(images: Tensor, shape: tuple[int, ...]) -> None:
+    """Raise :class:`InvalidAttackError` unless the images are so many, and of that size."""
+    if tuple(images.shape) != shape:
+        raise InvalidAttackError(
+            f"the attack returned images of shape {tuple(images.shape)}, expected {shape}"
+        )
+
+
+def check_seconds(seconds: float) -> float:
+    """Return what an attack took.
+
+    Raises:
+        InvalidAttackError: it is no time.
+    """
+    if not 0 <= seconds < math.inf:
+        raise InvalidAttackError(f"the clock does not run while the attack does: {seconds} s")
+    return seconds
+
+
+def loss_curves(curves: Any) -> dict[str, list[float]]:
+    """Return the loss curves of a fit as plain numbers by name.
+
+    Raises:
+        AttackError: they are no finite numbers by name.
+    """
+    try:
+        plain = {one_line(name): list(map(float, values)) for name, values in curves.items()}
+    except (AttributeError, TypeError, ValueError):
+        plain = {"": [math.nan]}
+    if not all(math.isfinite(value) for values in plain.values() for value in values):
+        raise AttackError("the curves of a fit must be lists of finite numbers by name")
+    return plain
 
 
 def check_images(adversarial: Tensor, shape: tuple[int, ...]) -> None:
     """Raise :class:`InvalidAttackError` unless these are finite pixels in [0, 1] of that shape."""
-    if tuple(adversarial.shape) != shape:
-        raise InvalidAttackError(
-            f"the attack returned images of shape {tuple(adversarial.shape)}, expected {shape}"
-        )
+    check_shape(adversarial, shape)
     if not bool(torch.isfinite(adversarial).all()):
         raise InvalidAttackError("the attack returned NaN or infinite pixels")
     low, high = float(adversarial.min()), float(adversarial.max())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from time import perf_counter  # the function itself: the module's is anybody's to replace
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,7 @@ def memory_format(precision: Precision, device: torch.device) -> torch.memory_fo
     return torch.channels_last
 
 
-def out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: BaseException) -> bool:
     """Return whether a computation failed because its batch does not fit the memory."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
@@ -150,4 +150,4 @@ def synchronise(device: torch.device) -> None:
 def clock(device: torch.device) -> float:
     """Return the time in seconds, after the device has finished its work."""
     synchronise(device)
-    return time.perf_counter()
+    return perf_counter()

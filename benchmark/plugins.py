@@ -22,6 +22,7 @@ from types import ModuleType
 
 from hashattack.benchmark.store.keys import PACKAGE, register_source
 from hashattack.datasets.errors import UserError
+from hashattack.datasets.texts import error_line
 
 GROUP = "hashattack"
 FOREIGN = (Exception, SystemExit)  # what code of others may raise; its exit must not end a command
@@ -121,7 +122,7 @@ def _import_error(error: BaseException, path: Path) -> str:
     place = f"{path}" if line is None else f"{path}, line {line}"
     if isinstance(error, SyntaxError) and error.filename not in (None, str(path)):
         place += f", which imports {error.filename}, line {error.lineno}"
-    text = f"{place}: {type(error).__name__}: {error}"
+    text = f"{place}: {error_line(error)}"
     if isinstance(error, ModuleNotFoundError) and _module_files(path.parent, str(error.name)):
         text += f"; it lies beside the file, and is found with PYTHONPATH={path.parent}"
     return text
@@ -136,7 +137,7 @@ def _installed() -> tuple[ModuleType, ...]:
             module = importlib.import_module(point.value)
         except FOREIGN as error:
             raise PluginError(
-                f"the plug-in {point.name} ({point.value}) cannot be imported: {error}"
+                f"the plug-in {point.name} ({point.value}) cannot be imported: {error_line(error)}"
             ) from error
         register_source(point.value.partition(".")[0], _digest(package_files(point.value)))
         modules.append(module)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def _stem(row: dict[str, Any]) -> str:
     parts = [str(row[key]) for key in ("dataset", "attack", "source", "protocol", "policy")]
     parts.append(f"seed{row['target_seed']}.{row['draw_seed']}")
     parts += [row["variant"].replace("=", "").replace(", ", "-")] if row["variant"] else []
-    return "-".join(parts)
+    return re.sub(r"[^\w.+-]", "_", "-".join(parts))[:200]
 
 
 def _factor(arrays: Arrays) -> float:

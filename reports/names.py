@@ -16,6 +16,8 @@ from typing import Any
 
 import pandas as pd
 
+from hashattack.datasets.texts import one_line
+
 _COLUMNS = ("attack", "title", "variant", "overrides", "params")
 _PARAMETERS = re.compile(r"(?:^|, )(\w+)=")  # names in a text like "steps=10, rule=l2"
 
@@ -129,4 +131,6 @@ def _distinctive(table: Iterable[tuple[str, ...]]) -> Iterator[str]:
 
 
 def _shown(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return one_line(str(value)).replace("$", "\\x24")  # a pair would be a formula in a figure

@@ -180,8 +180,14 @@ def load_results(out: Path) -> pd.DataFrame:
 
 
 def export_results(frame: pd.DataFrame, out: Path) -> list[Path]:
-    """Write ``results.csv`` and ``results.parquet`` and return their paths."""
+    """Write ``results.csv`` and ``results.parquet`` and return their paths.
+
+    In the CSV file a text that a spreadsheet would take for a formula begins with a quote.
+    """
     csv, parquet = out / "results.csv", out / "results.parquet"
-    write_bytes(csv, frame.to_csv(index=False).encode())
+    cells = frame.copy()
+    for name in [name for name, kind in DTYPES.items() if kind == "string"]:
+        cells[name] = cells[name].str.replace(r"^(?=[=+@-])", "'", regex=True)
+    write_bytes(csv, cells.to_csv(index=False).encode())
     write_bytes(parquet, frame.to_parquet(index=False))
     return [csv, parquet]

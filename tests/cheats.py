@@ -249,6 +249,203 @@ class Claims(ProjectedGradient):
         raise InvalidAttackError("all is well", {"status": "ok", "t_map": 1.0, "map": 1.0})
 '''
 
+_MANY = r'''
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from hashattack.attacks.base import Attack, Fitted, attack
+from hashattack.attacks.gradient import DHTA_SCHEDULE, ProjectedGradient
+from hashattack.attacks.protocols import EPSILON
+from hashattack.attacks.published import anchor_code
+from hashattack.attacks.target_codes import AnchorCode
+from hashattack.benchmark.audit import InvalidAttackError
+from hashattack.datasets.errors import UserError
+
+HOSTILE = "\ud800\x1b[2J\n=cmd|' /C calc'!A0 \\end{document} <script>|" + "x" * 2_000_000
+
+
+class Sleeps:
+    """Whatever is done with it takes half a second and more."""
+
+    def __array__(self, *_, **__):
+        time.sleep(0.6)
+        return np.zeros(1)
+
+    def __getitem__(self, rows):
+        time.sleep(0.6)
+        return torch.ones(len(rows), 12, dtype=torch.int8)
+
+
+class Lying(torch.Tensor):
+    """A tensor whose values are all in order, if one asks it."""
+
+    def __getitem__(self, rows):
+        return torch.empty(0)
+
+
+class MuteError(Exception):
+    def __str__(self):
+        raise KeyboardInterrupt
+
+
+class WeirdError(UserError):
+    data = property(lambda self: 1 / 0, lambda self, value: None)
+
+
+class Escape(BaseException):
+    pass
+
+
+def fails(error):
+    """Return a class of attacks that raise an error."""
+
+    def perturb(self, batch, hasher, epsilon):
+        raise error()
+
+    return {"perturb": perturb}
+
+
+def makes(function):
+    """Return a class of attacks whose images are changed at the end."""
+
+    def perturb(self, batch, hasher, epsilon):
+        return function(ProjectedGradient.perturb(self, batch, hasher, epsilon), batch)
+
+    return {"perturb": perturb}
+
+
+def fits(function):
+    """Return a class of attacks with a fit."""
+
+    def fit(self, knowledge, *, epsilon, seed, journal, progress):
+        return function(journal, progress) or Fitted({"nothing": np.zeros(1)}, {})
+
+    return {"learns": True, "fit": fit}
+
+
+def readies(function):
+    def ready(self, knowledge, epsilon):
+        function(knowledge)
+        return ProjectedGradient.ready(self, knowledge, epsilon)
+
+    return {"ready": ready}
+
+
+def with_own_detach(images, batch):
+    images.detach = lambda: time.sleep(0.6) or images * 0
+    return images
+
+
+def slow_and_larger(images, batch):
+    time.sleep(0.1)
+    batch.images.resize_(4000, 3, 32, 32)
+    return images
+
+
+def too_late(journal, progress):
+    time.sleep(0.6)
+    journal._began += 1e6
+
+
+def swaps(knowledge):
+    object.__setattr__(knowledge.train, "codes", Sleeps())
+    object.__setattr__(knowledge, "train", Sleeps())
+
+
+def raises(error):
+    def fit(journal, progress):
+        raise error
+
+    return fit
+
+
+KINDS = {
+    "raises-surrogates": fails(lambda: ValueError(HOSTILE)),
+    "raises-for-the-user": fails(lambda: UserError(HOSTILE)),
+    "raises-without-text": fails(MuteError),
+    "raises-with-odd-data": fails(lambda: WeirdError("odd")),
+    "raises-base": fails(lambda: Escape(HOSTILE)),
+    "interrupts": fails(KeyboardInterrupt),
+    "exits": fails(lambda: SystemExit(0)),
+    "claims-measures": fails(lambda: InvalidAttackError("x", {"linf": 0.001, "l2": 0.1})),
+    "claims-objects": fails(lambda: InvalidAttackError("x", {"linf": object(), "y": {1, 2}})),
+    "claims-nan": fails(lambda: UserError("x", {"linf": float("nan")})),
+    "claims-text": fails(lambda: UserError("x", {"linf": "\ud800"})),
+    "own-detach": makes(with_own_detach),
+    "resizes": makes(slow_and_larger),
+    "enormous": makes(lambda images, _: images[:1, :1, :1, :1].expand(10**6, 3, 999, 999)),
+    "fewer": makes(lambda images, _: images[:1]),
+    "meta": makes(lambda images, _: images.to("meta")),
+    "sparse": makes(lambda images, _: images.to_sparse()),
+    "of-a-list": makes(lambda images, _: [images]),
+    "lying-images": makes(lambda images, _: (images + 1).as_subclass(Lying)),
+    "nothing": makes(lambda *_: None),
+    "progress-text": fits(lambda _, progress: progress("half", 1, "epoch")),
+    "progress-nan": fits(lambda _, progress: progress(float("nan"), 1, "epoch")),
+    "progress-unit": fits(lambda _, progress: progress(1, 2, HOSTILE)),
+    "curves-of-text": fits(lambda *_: Fitted({}, {"loss": ["low"]})),
+    "curves-of-nan": fits(lambda *_: Fitted({}, {"loss": [float("nan")]})),
+    "no-curves": fits(lambda *_: Fitted({}, 7)),
+    "odd-curves": fits(lambda *_: Fitted({"x": np.zeros(1)}, {HOSTILE: [1.0]})),
+    "no-state": fits(lambda *_: Fitted(7, {})),
+    "curves-of-a-failure": fits(raises(UserError("x", {"curves": 5}))),
+    "slow-state": fits(lambda *_: Fitted({"x": Sleeps()}, {})),
+    "late-journal": fits(too_late),
+    "early-journal": fits(lambda journal, _: setattr(journal, "_before", -1e9)),
+    "swaps-knowledge": fits(lambda *_: None) | readies(swaps),
+}
+
+
+def lying(codes):
+    return (codes * 3).as_subclass(Lying)
+
+
+def with_own_double(codes):
+    codes = codes * 3
+    codes.double = lambda: torch.ones(codes.shape)
+    return codes
+
+
+RULES = {
+    "lying-codes": lying,
+    "own-double": with_own_double,
+    "three": lambda codes: codes * 3,
+    "nan-codes": lambda codes: codes.float() * float("nan"),
+    "listed-codes": lambda codes: codes.tolist(),
+    "slow-codes": lambda codes: Sleeps(),
+}
+
+
+def declare(name, kind, rule):
+    def build(protocol):
+        """Cheats."""
+        return Attack(name, name, rule(protocol), kind(**LOOP), EPSILON)
+
+    globals()["declared_" + name] = attack(build)
+
+
+LOOP = dict(steps=2, rule="l2", schedule=DHTA_SCHEDULE)
+for name, members in KINDS.items():
+    declare(name, type(name.title(), (ProjectedGradient,), members), anchor_code)
+for name, change in RULES.items():
+
+    def codes(self, knowledge, targets, rows, seed, change=change):
+        return change(AnchorCode.codes(self, knowledge, targets, rows, seed))
+
+    kind = type(name.title(), (AnchorCode,), {"codes": codes})
+    declare(name, ProjectedGradient, lambda p, kind=kind: kind(**vars(anchor_code(p))))
+'''
+
+
+def write_many(folder: Path) -> Path:
+    """Write a plug-in of many cheats, which harm no other when they run in one process."""
+    file = folder / "many_cheats.py"
+    file.write_text(_MANY, encoding="utf-8")
+    return file
+
 
 def write_cheats(folder: Path, data: RetrievalData, queries: int, name: str = "cheats.py") -> Path:
     """Write the plug-in for a data set of which so many queries are attacked."""

@@ -16,16 +16,17 @@ import yaml
 from joblib.externals.loky.cloudpickle_wrapper import dumps
 
 from hashattack.attacks.gradient import ProjectedGradient
-from hashattack.benchmark.audit import InvalidAttackError
+from hashattack.benchmark.audit import InvalidAttackError, check_seconds
 from hashattack.benchmark.engines.base import cpu_slots
 from hashattack.benchmark.engines.local import LocalEngine
 from hashattack.benchmark.plan.plan import make_plan
 from hashattack.benchmark.plugins import _loaded, load_plugins
 from hashattack.benchmark.store.keys import is_own
 from hashattack.datasets.base import DatasetError, RetrievalData
+from hashattack.reports.report import write_report
 from hashattack.reports.results import load_results
 from hashattack.targets.hasher import Hasher
-from tests.cheats import write_cheats
+from tests.cheats import write_cheats, write_many
 from tests.conftest import run_cli, run_inline, small_suite
 from tests.processes import alive, wait_until
 
@@ -125,6 +126,114 @@ def test_what_an_attack_does_before_the_first_query_is_counted(name: str, rows: 
     row = rows(name)
     assert row["status"] == "ok"
     assert row["fit_seconds"] >= 0.7, "it slept for .8 seconds"
+
+
+OUTCOMES = {
+    "raises-surrogates": ("failed", r"ValueError: \\ud800\\x1b\[2J =cmd\|"),
+    "raises-for-the-user": ("failed", r"\\ud800\\x1b\[2J =cmd\|"),
+    "raises-without-text": ("failed", "MuteError without a readable text"),
+    "raises-with-odd-data": ("failed", "odd"),
+    "raises-base": ("failed", r"Escape: \\ud800"),
+    "interrupts": ("failed", "KeyboardInterrupt"),
+    "exits": ("failed", "SystemExit: 0"),
+    "claims-measures": ("invalid", "x"),
+    "claims-objects": ("invalid", "x"),
+    "claims-nan": ("failed", "x"),
+    "claims-text": ("failed", "x"),
+    "own-detach": ("ok", ""),
+    "resizes": ("ok", ""),
+    "enormous": ("invalid", r"images of shape \(1000000, 3, 999, 999\), expected \(4, 3, 32, 32\)"),
+    "fewer": ("invalid", r"images of shape \(1, 3, 32, 32\), expected \(4, 3, 32, 32\)"),
+    "meta": ("failed", "NotImplementedError"),
+    "sparse": ("failed", "Error"),
+    "of-a-list": ("invalid", "the attack returned list, expected a tensor"),
+    "lying-images": ("invalid", "the attack returned Lying, expected a tensor"),
+    "nothing": ("invalid", "the attack returned NoneType, expected a tensor"),
+    "progress-text": ("failed", "ValueError: invalid literal for int"),
+    "progress-nan": ("failed", "ValueError: cannot convert float NaN"),
+    "progress-unit": ("ok", ""),
+    "curves-of-text": ("failed", "the curves of a fit must be lists of finite numbers by name"),
+    "curves-of-nan": ("failed", "the curves of a fit must be lists of finite numbers by name"),
+    "no-curves": ("failed", "the curves of a fit must be lists of finite numbers by name"),
+    "odd-curves": ("ok", ""),
+    "no-state": ("failed", "AttributeError: 'int' object has no attribute 'items'"),
+    "curves-of-a-failure": ("failed", "x"),
+    "slow-state": ("ok", ""),
+    "late-journal": ("ok", ""),
+    "early-journal": ("ok", ""),
+    "swaps-knowledge": ("ok", ""),
+    "lying-codes": ("failed", r"its target codes are a Lying \(10, 12\), not a Tensor"),
+    "own-double": ("failed", "its target codes contain [-3]+, not only"),
+    "three": ("failed", "its target codes contain [-3]+, not only"),
+    "nan-codes": ("failed", "its target codes contain nan, not only"),
+    "listed-codes": ("failed", r"its target codes are a list \(10, 12\), not a Tensor"),
+    "slow-codes": ("failed", "its target codes are a Sleeps"),
+}
+
+
+@pytest.fixture(scope="module")
+def many(
+    cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, pd.DataFrame]]:
+    """Run many cheats beside an honest attack; return the folder and its rows."""
+    folder = tmp_path_factory.mktemp("many")
+    file = write_many(folder)
+    load_plugins([file])
+    run_inline(small_suite(attacks=[*HONEST, *OUTCOMES]), cache, folder / "out")
+    yield folder / "out", load_results(folder / "out").set_index("attack")
+    del sys.modules[_loaded.pop(file.resolve()).__name__]
+
+
+@pytest.mark.parametrize("name", OUTCOMES)
+def test_one_of_many_cheats_is_a_row_with_its_reason(
+    name: str, many: tuple[Path, pd.DataFrame], honest: pd.DataFrame
+) -> None:
+    row, (status, reason) = many[1].loc[name], OUTCOMES[name]
+    assert row["status"] == status, row["reason"]
+    assert re.search(reason, str(row["reason"]))
+    assert str(row["reason"]).isprintable()
+    assert len(str(row["reason"])) < 1200
+    for number in NUMBERS[1:-1]:
+        assert pd.isna(row[number]) if status != "ok" else row[number] == honest.loc["dhta", number]
+
+
+def test_no_time_is_hidden(many: tuple[Path, pd.DataFrame]) -> None:
+    fits, images = many[1]["fit_seconds"], many[1]["seconds_per_image"]
+    assert min(fits["slow-state"], fits["late-journal"]) >= 0.6
+    assert fits["early-journal"] >= 0
+    assert images["resizes"] >= 0.1 / 4
+
+
+def test_many_cheats_harm_no_other_row_and_no_report(
+    many: tuple[Path, pd.DataFrame], honest: pd.DataFrame
+) -> None:
+    out, rows = many
+    for name in NUMBERS[1:]:
+        assert rows.loc[honest.index, name].tolist() == honest[name].tolist()
+    written = write_report([out], formats=("md", "tex", "csv"))
+    for file in written.files:
+        if file.suffix != ".parquet":
+            text = file.read_text(encoding="utf-8")
+            assert not set("\x1b\r\0") & set(text), file
+            assert "\\end{document}" not in text or file.suffix != ".tex", file
+            assert len(text) < 500_000
+    assert "\x1b" not in written.leaderboard
+    cells = pd.read_csv(out / "results.csv", dtype=str, keep_default_na=False)
+    assert cells["attack"].tolist() == rows.index.tolist()
+    numbers = re.compile(r"-?\d")
+    texts = [text for text in cells.to_numpy().ravel() if text[:1] in ("=", "+", "-", "@")]
+    assert all(numbers.match(text) for text in texts)
+
+
+def test_the_clock_is_the_harness_s_own(rows: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.perf_counter", lambda: 0.0)
+    assert rows("trainswhenmadeready")["fit_seconds"] >= 0.7
+
+
+@pytest.mark.parametrize("seconds", [-1e-9, float("nan"), float("inf"), -float("inf")])
+def test_a_time_that_is_none_is_invalid(seconds: float) -> None:
+    with pytest.raises(InvalidAttackError, match="the clock does not run while the attack does"):
+        check_seconds(seconds)
 
 
 def test_in_one_process_with_the_scoring_the_labels_would_be_found(rows: Any) -> None:

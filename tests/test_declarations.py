@@ -121,7 +121,16 @@ REFUSED: dict[str, list[Any]] = {
     "crafting": [print, RandomPoint(pool="train")],
 }
 REFUSED["id"] += ["mine\x1b[2J", "\ud800"]
-REFUSED["title"] += ["\x1b[31mred", "\ud800", "x" * 61, Text("=x"), "\u202eevil", "x\u200by", "a\0"]
+REFUSED["title"] += [
+    "\x1b[31mred",
+    "\ud800",
+    "x" * 61,
+    Text("=x"),
+    "\u202eevil",
+    "x\u200by",
+    "a\0",
+    r"$\bad$",
+]
 
 
 @pytest.mark.parametrize(

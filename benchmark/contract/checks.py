@@ -18,12 +18,12 @@ from hashattack.benchmark.names import first_line
 from hashattack.benchmark.plugins import FOREIGN, source_digest
 from hashattack.benchmark.store.files import Memo
 from hashattack.datasets.errors import UserError
+from hashattack.datasets.texts import error_line
 
 T = TypeVar("T")
 EXIT_FAILED, EXIT_UNCHECKED = 1, 3
 LIBRARY = "library"  # the name of the result for a plug-in whose library is not installed
 _MEMO = "contracts.json"
-_LONGEST = 300  # characters of a message
 
 
 class CheckFailedError(UserError):
@@ -84,7 +84,7 @@ def require(holds: bool, message: str) -> None:
 
 def explain(error: BaseException, files: Collection[str] = ()) -> str:
     """Return an exception as a sentence, with its line in the plug-in where it has one."""
-    text = f"{error}".strip().split("\n")[0][:_LONGEST] or "no message"
+    text = error_line(error)
     if isinstance(error, CheckFailedError):
         return text
     frames = traceback.extract_tb(error.__traceback__)
@@ -92,7 +92,8 @@ def explain(error: BaseException, files: Collection[str] = ()) -> str:
     place = f" ({Path(lines[-1].filename).name}, line {lines[-1].lineno})" if lines else ""
     if isinstance(error, UserError):  # written for the user
         return f"{text}{place}"
-    return f"it raises {type(error).__name__}{place}: {text}"
+    kind, _, text = text.partition(": ")
+    return f"it raises {kind}{place}: {text or 'no message'}"
 
 
 def describe(results: Sequence[Result], *, verbose: bool) -> Iterator[str]:

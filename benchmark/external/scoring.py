@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +30,7 @@ from hashattack.benchmark.registry import registry
 from hashattack.benchmark.results.manifest import MANIFEST, Manifest, manifest_of, read_manifest
 from hashattack.benchmark.store.folder import hold
 from hashattack.benchmark.store.store import Store
+from hashattack.datasets.texts import ID_RULE, is_id
 from hashattack.targets.training import to_pixels
 
 _ORIGIN = "origin"  # the entry of a manifest that names the folder with the hashers
@@ -39,7 +39,6 @@ _PLACE = (
     *("target_seed", "draw_seed", "n_queries"),
 )
 _SHORT = 24  # characters of a value in a message
-_NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +68,10 @@ class ScoreRequest:
             ExternalError: trials of another folder, or images or codes that do not fit them; the
                 faults of all settings at once.
         """
-        if not _NAME.fullmatch(self.attack) or self.attack in registry().attacks:
+        if not is_id(self.attack) or self.attack in registry().attacks:
             raise ExternalError(
-                f"--attack {self.attack}: take letters, digits, dashes and dots, and no attack of "
-                "this program; --title takes any text"
+                f"--attack {self.attack}: take {ID_RULE}, and no attack of this program; --title "
+                "takes words"
             )
         if not self.path.exists():
             raise ExternalError(f"{self.path}: no such file or folder")

@@ -26,6 +26,7 @@ from hashattack.benchmark.suites.loading import construct, hyper_parameters, ove
 from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.benchmark.suites.suite import AttackEntry, Params, Suite
 from hashattack.datasets.base import SPLITS, DatasetSpec, RetrievalData
+from hashattack.datasets.texts import one_line
 from hashattack.targets.hasher import NAMED_WEIGHTS, TargetSpec
 
 
@@ -148,7 +149,7 @@ def _budget_class(attack: Attack) -> str:
 
 def _listed(params: Mapping[str, Any]) -> str:
     """Return hyper-parameters as a column has them, like ``steps=10, rule=l2``."""
-    return ", ".join(f"{name}={value}" for name, value in params.items())
+    return one_line(", ".join(f"{name}={value}" for name, value in params.items()))
 
 
 def row_filter(texts: Sequence[str]) -> Callable[[Mapping[str, Any]], bool]:

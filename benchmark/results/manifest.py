@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hashattack.attacks.protocols import PROTOCOLS
 from hashattack.benchmark.columns import COLUMNS, names_of
-from hashattack.benchmark.pipeline import IN_ROW
+from hashattack.benchmark.pipeline import IN_ROW, STAGES
 from hashattack.benchmark.store.files import read_json, write_json
 from hashattack.benchmark.store.keys import canonical
 from hashattack.benchmark.store.store import JobRef, Store
@@ -181,10 +181,10 @@ def _row(cell: dict[str, Any], records: _Records) -> dict[str, Any]:
     for key in upstream:
         failure = records.failure(key)
         if failure is not None:
-            row.update(
-                {name: failure["data"][name] for name in MEASURED if name in failure["data"]}
-            )
-            reason = f"{records.jobs[key]['label']}: {failure['reason']}"
+            job = records.jobs[key]
+            measured = {} if STAGES[job["stage"]].attacker else failure["data"]
+            row.update({name: measured[name] for name in MEASURED if name in measured})
+            reason = f"{job['label']}: {failure['reason']}"
             return {**row, "status": failure["status"], "reason": reason}
     return {**row, "status": MISSING, "reason": "not run yet"}
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from hashattack.benchmark.audit import InvalidAttackError
+from hashattack.benchmark.audit import InvalidAttackError, loss_curves
 from hashattack.benchmark.engines.base import Function
 from hashattack.benchmark.jobs import Context, Job, Progress
 from hashattack.benchmark.networks import numerics, out_of_memory
@@ -30,6 +30,7 @@ from hashattack.benchmark.store.journal import Journal
 from hashattack.benchmark.store.keys import canonical, digest
 from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.datasets.errors import UserError
+from hashattack.datasets.texts import error_line, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ def execute(*, job: Job, run: RunInfo, device: str, halvings: int = 0) -> dict[s
     if device.startswith("cuda") and status not in ("memory", "crashed"):
         gc.collect()
         torch.cuda.empty_cache()  # for the other process of the slot
-    return {"status": status, "reason": reason}
+    return {"status": status, "reason": one_line(reason)}
 
 
 def _attempt(job: Job, run: RunInfo, device: torch.device, halvings: int) -> tuple[str, str]:
@@ -178,9 +179,10 @@ def _attempt(job: Job, run: RunInfo, device: torch.device, halvings: int) -> tup
             store.finish(job.ref, output.arrays, output.data, inputs, provenance)
             journal.clear()
         except InvalidAttackError as error:
-            store.fail(job.ref, "invalid", str(error), data=error.data, inputs=inputs)
-            return "invalid", str(error)
-        except Exception as error:  # noqa: BLE001 - every failure is a row
+            reason = error_line(error)
+            store.fail(job.ref, "invalid", reason, data=_data(error), inputs=inputs)
+            return "invalid", reason
+        except BaseException as error:  # noqa: BLE001 - every failure is a row
             logger.error("%s failed: %s", job.label, traceback.format_exc())
             return _failed(store, job, error, log, run.out)
     return "ok", ""
@@ -194,9 +196,9 @@ def _output_hash(store: Store, ref: JobRef) -> str:
     return store.output(ref)
 
 
-def _failed(store: Store, job: Job, error: Exception, log: Path, out: Path) -> tuple[str, str]:
+def _failed(store: Store, job: Job, error: BaseException, log: Path, out: Path) -> tuple[str, str]:
     """Record a failure, or return a status on which the driver acts."""
-    reason = f"{type(error).__name__}: {error} (see {log})"
+    reason = f"{error_line(error)} (see {log})"
     if isinstance(error, SupersededError):  # the store is the other run's
         return "failed", str(error)
     if isinstance(error, OSError) and is_full(error, out):
@@ -207,9 +209,20 @@ def _failed(store: Store, job: Job, error: Exception, log: Path, out: Path) -> t
         return "crashed", reason
     data = None
     if isinstance(error, UserError):
-        reason, data = str(error), error.data
+        reason, data = error_line(error), _data(error)
     store.fail(job.ref, "failed", reason, data=data)
     return "failed", reason
+
+
+def _data(error: UserError) -> dict[str, Any]:
+    """Return the numbers and the loss curves that an error holds; nothing where it holds others."""
+    try:
+        held = dict(error.data)
+        curves = loss_curves(held.pop("curves", {}))
+        numbers = loss_curves({name: [value] for name, value in held.items()})
+    except Exception:  # noqa: BLE001 - code of a plug-in has made it
+        return {}
+    return {name: value for name, [value] in numbers.items()} | {"curves": curves}
 
 
 def is_full(error: OSError, folder: Path) -> bool:
@@ -227,7 +240,7 @@ def _halved(job: Job, halvings: int) -> str:
 @contextmanager
 def _logging_to(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.getLogger().addHandler(handler)
     try:
@@ -256,7 +269,7 @@ def _reporting(run: RunInfo, key: str) -> Iterator[Progress]:
         if current_run(run.out) not in (None, run.run):
             raise SupersededError(f"another run writes to {run.out} now")
         try:
-            write_json(path, {"done": done, "total": total, "unit": unit})
+            write_json(path, {"done": int(done), "total": int(total), "unit": one_line(unit)})
         except OSError as error:
             if is_full(error, run.out):
                 raise

@@ -28,6 +28,7 @@ from hashattack.benchmark.schedule.attempts import (
 )
 from hashattack.benchmark.schedule.execution import JobRecords
 from hashattack.benchmark.schedule.interrupts import RunStoppedError, StopRequest
+from hashattack.datasets.texts import error_line
 
 logger = logging.getLogger(__name__)
 
@@ -173,7 +174,7 @@ class Loop:
     def _collect(self, attempt: Attempt, future: Future[Any]) -> None:
         error = future.exception() if not future.cancelled() else EngineError("it was cancelled")
         if error is not None:
-            self._worker_died(attempt, f"{type(error).__name__}: {error}")
+            self._worker_died(attempt, error_line(error))
             return
         status, reason = future.result()["status"], future.result()["reason"]
         if attempt.started(self._records):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hashattack.attacks.base import Attack, Batch, Part, Perturb
 from hashattack.attacks.protocols import PoolName
-from hashattack.benchmark.audit import copied
+from hashattack.benchmark.audit import check_seconds, copied, loss_curves
 from hashattack.benchmark.jobs import Compute, Context, OnData, Output, Work, implements
 from hashattack.benchmark.networks import batches, clock, first_batch
 from hashattack.benchmark.pipeline import STAGES
@@ -80,6 +80,7 @@ class Fit(OnData):
 def fit(task: Fit, context: Context) -> Output:
     """Store the learnt state, its loss curves and the seconds that all attempts took."""
     with attacker_view(task.data(context), task.source, task.compute, context) as knowledge:
+        began = clock(context.device)
         fitted = task.part.fit(
             knowledge,
             epsilon=task.epsilon,
@@ -87,8 +88,11 @@ def fit(task: Fit, context: Context) -> Output:
             journal=context.journal,
             progress=context.progress,
         )
-    curves = {name: list(values) for name, values in fitted.curves.items()}
-    return Output(dict(fitted.state), {"curves": curves, "seconds": context.journal.seconds})
+        # Plain copies, whose making counts.
+        curves = loss_curves(fitted.curves)
+        state = {str(name): np.array(values) for name, values in fitted.state.items()}
+        seconds = max(clock(context.device) - began, context.journal.seconds)
+    return Output(state, {"curves": curves, "seconds": check_seconds(seconds)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,9 +138,10 @@ def craft(task: Craft, context: Context) -> Output:
     chosen; an optimiser takes so many steps that the first one hardly counts.
 
     Raises:
-        InvalidAttackError: the attack read hidden labels, changed the hasher or returned no tensor.
+        InvalidAttackError: the attack read hidden labels, changed the hasher, or returned something
+            else than a tensor of images.
     """
-    attack, crafting, data, seed = task.attack, task.attack.crafting, task.data(context), task.seed
+    attack, data, seed = task.attack, task.data(context), task.seed
     targets = np.zeros((task.n_queries, len(data.classes)), dtype=np.uint8)
     if "targets" in context.inputs:
         targets = context.arrays("targets")["targets"]
@@ -148,37 +153,41 @@ def craft(task: Craft, context: Context) -> Output:
         if attack.needs_source:  # pays for the device and its kernels before any clock runs
             leaf = pixels.clone().requires_grad_()
             torch.autograd.grad(knowledge.hasher(leaf).sum(), leaf)
+        warm_labels, warm_codes = knowledge.train.labels, knowledge.train.codes
         began = clock(context.device)
         codes = attack.target_codes(knowledge, targets, np.arange(task.n_queries), seed)
-        perturb = None if crafting is None else attack.ready(knowledge)
-        preparation = clock(context.device) - began
+        perturb = None if attack.code_only else attack.ready(knowledge)
+        preparation = check_seconds(clock(context.device) - began)
         if perturb is not None:
             warm_up = 0.0
-            if not attack.needs_source or (crafting is not None and crafting.learns):
-                train, known = knowledge.train, None if codes is None else knowledge.train.codes
-                batch = _batch(pixels, rows, train.labels, known, seed + 1)
-                warm_up = _timed(perturb, batch)[1]
-            crafted, seconds = [], []
+            if not attack.needs_source or "crafting" in attack.learning:
+                known = None if codes is None else warm_codes
+                warm_up = _timed(perturb, _batch(pixels, rows, warm_labels, known, seed + 1))[1]
+            crafted, seconds, made = [], [], 0
             queries = batches(data.query.images, task.n_queries, task.compute, context)
             for pixels, rows, count in queries:
-                answer, took = _timed(perturb, _batch(pixels, rows, targets, codes, seed))
-                crafted.append(copied(answer)[:count].to(pixels.dtype).cpu())
+                images, took = _timed(perturb, _batch(pixels, rows, targets, codes, seed))
+                crafted.append(images[:count].cpu())
                 seconds.append(took)
+                made += len(images)  # the rows that pad the last batch took their time too
             preparation += max(0.0, warm_up - seconds[0])
-            # The rows that pad the last batch took their time too.
-            row["seconds_per_image"] = sum(seconds) / (len(seconds) * len(pixels))
-    row["fit_seconds"] = learnt + (round(preparation, 1) if preparation >= _LEAST else 0.0)
+            row["seconds_per_image"] = sum(seconds) / made
+    counted = round(preparation, 1) if preparation >= _LEAST else 0.0
+    row["fit_seconds"] = learnt + counted
     if perturb is not None:
         return Output({"images": torch.cat(crafted).numpy()}, row)
     assert codes is not None  # an attack has a crafting or a target-code rule
-    return Output({"codes": codes.numpy().copy()}, row)
+    return Output({"codes": codes.numpy()}, row)
 
 
 def _timed(perturb: Perturb, batch: Batch) -> tuple[Tensor, float]:
-    """Return what an attack makes of a batch, and the seconds that it takes."""
-    began = clock(batch.images.device)
+    """Return a copy of what an attack makes of a batch, and the seconds that it takes."""
+    pixels = batch.images
+    like, shape = pixels.dtype, tuple(pixels.shape)
+    began = clock(pixels.device)
     answer = perturb(batch)
-    return answer, clock(batch.images.device) - began
+    took = clock(pixels.device) - began
+    return copied(answer, shape).to(like), check_seconds(took)
 
 
 def _batch(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from pathlib import Path
+from time import perf_counter
 
 from safetensors.numpy import load, save
 
@@ -24,12 +24,12 @@ class Journal:
         self._folder = folder
         self._pointer = folder / "journal.json"
         self._stamp = stamp
-        self._before, self._began = 0.0, time.perf_counter()
+        self._before, self._began = 0.0, perf_counter()
 
     @property
     def seconds(self) -> float:
         """Seconds of this attempt and of those it resumed."""
-        return self._before + time.perf_counter() - self._began
+        return self._before + perf_counter() - self._began
 
     def load(self) -> Arrays | None:
         """Return the last saved state, or None; its seconds are counted on."""

@@ -32,6 +32,7 @@ from hashattack.benchmark.store.files import (
     write_json,
 )
 from hashattack.datasets.errors import UserError
+from hashattack.datasets.texts import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ class Store:
             "stage": job.stage,
             "key": job.key,
             "status": status,
-            "reason": reason,
+            "reason": one_line(reason),
             "data": dict(data or {}),
             "inputs": dict(inputs or {}),
         }

@@ -296,11 +296,13 @@ class Attack:
         """Return the target codes int8 ``[n, K]``, or None without a rule.
 
         Raises:
-            AttackError: they are no codes, or cannot be stored.
+            AttackError: they are no codes.
         """
         if self.target_code is None:
             return None
         answer: Any = self.target_code.codes(knowledge, targets, rows, seed)
+        if type(answer) is np.ndarray:
+            answer = torch.from_numpy(answer.copy())
         found, wanted = tuple(np.shape(answer)), (len(targets), knowledge.hasher.bits)
         if type(answer) is not Tensor or found != wanted:
             raise AttackError(

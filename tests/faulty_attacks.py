@@ -57,7 +57,7 @@ FAULTS = {
     "grey": (
         crafts("return out[:, :1]"),
         "run",
-        r"its images have the shape \(6, 1, 32, 32\) for queries of shape \(6, 3, 32, 32\)",
+        r"the attack returned images of shape \(6, 1, 32, 32\), expected \(6, 3, 32, 32\)",
     ),
     "no tensor": (
         crafts("return out.numpy()"),
@@ -68,11 +68,6 @@ FAULTS = {
         crafts("return out.as_subclass(type('Image', (torch.Tensor,), {}))"),
         "run",
         "the attack returned Image, expected a tensor",
-    ),
-    "codes that lead back": (
-        names("codes.float().requires_grad_()"),
-        "run",
-        r"faulty: its target codes require a gradient",
     ),
     "a fit that returns two": (
         learns("return {}, {}"),

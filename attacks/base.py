@@ -24,6 +24,7 @@ from hashattack.attacks import protocols
 from hashattack.attacks.libraries import Library
 from hashattack.attacks.protocols import PoolName
 from hashattack.datasets.base import Images, IntArray, UInt8Array
+from hashattack.datasets.draws import Policy
 from hashattack.datasets.errors import UserError
 from hashattack.datasets.seeds import generator
 from hashattack.datasets.texts import ID_RULE, is_id, one_line
@@ -202,6 +203,8 @@ class Attack:
         target_code: the rule, or None where no code is aimed at.
         crafting: how the image is made; None where the code itself queries the database.
         epsilon: declared L-infinity budget in pixels of [0, 1]; None where none is declared.
+        published_policy: the policy that the paper or its code drew its target labels by, for
+            suites that draw ``as-published``.
         role: what reports use it for: ``no-attack`` is what gains are measured from, ``bound`` the
             upper bound that they are shares of, ``standard`` what differences and training costs
             are compared with; empty for any other attack.
@@ -220,6 +223,7 @@ class Attack:
     crafting: Crafting | None
     epsilon: float | None
     role: Role = field(default="", metadata=_NO_KEY)
+    published_policy: Policy = field(default="frequent", metadata=_NO_KEY)
     learning: tuple[str, ...] = field(init=False, metadata=_NO_KEY)
     needs_source: bool = field(init=False, metadata=_NO_KEY)
     passes: int | None = field(init=False, metadata=_NO_KEY)
@@ -230,8 +234,9 @@ class Attack:
         read: dict[str, Any] = {"id": id_}
         rule = f"{id_}: the title must be {TITLE_RULE}"
         read["title"] = _text(self.title, _is_title, rule)
-        rule = f"{id_}: role must be one of {get_args(Role)}"
-        read["role"] = _text(self.role, get_args(Role).__contains__, rule)
+        for name, choices in (("role", get_args(Role)), ("published_policy", get_args(Policy))):
+            rule = f"{id_}: {name} must be one of {choices}"
+            read[name] = _text(getattr(self, name), choices.__contains__, rule)
         read["epsilon"] = None if self.epsilon is None else _budget(self.epsilon, id_)
         parts: dict[str, Part] = {}
         for name, kind in (("target_code", TargetCode), ("crafting", Crafting)):

@@ -12,6 +12,7 @@ from hashattack.attacks.pros_gan.crafting import ProsGan
 from hashattack.attacks.pros_gan.prototype_net import PrototypeCode
 from hashattack.attacks.protocols import EPSILON, Protocol
 from hashattack.attacks.target_codes import AnchorCode, RandomPoint
+from hashattack.datasets.draws import Policy
 
 IFGSM = ProjectedGradient(steps=100, rule="sign", step_size=1 / 255)
 
@@ -31,11 +32,18 @@ def prototype_code(protocol: Protocol) -> PrototypeCode:
     return PrototypeCode(prototype_rows=protocol.label_rows, prototype_loss=protocol.prototype_loss)
 
 
-def generator(protocol: Protocol, **changes: Any) -> ProsGan:
-    """Return the crafting of ProS-GAN under a protocol, some of its fields changed."""
+def unique_rows(protocol: Protocol) -> Policy:
+    """Return the policy of ProS-GAN's own targets: the label rows that it is trained on."""
+    return "unique" if protocol.label_rows == "database" else "unique-train"
+
+
+def _prosgan(id_: str, title: str, protocol: Protocol, **changes: Any) -> Attack:
+    """Return ProS-GAN under a protocol, some fields of its crafting changed."""
     names = {field.name for field in fields(ProsGan)}
     shared = {name: value for name, value in vars(protocol).items() if name in names}
-    return ProsGan(target_rows=protocol.label_rows, **{**shared, **changes})
+    crafting = ProsGan(target_rows=protocol.label_rows, **{**shared, **changes})
+    code, policy = prototype_code(protocol), unique_rows(protocol)
+    return Attack(id_, title, code, crafting, None, published_policy=policy)
 
 
 @attack
@@ -81,27 +89,26 @@ def dhta_ifgsm(protocol: Protocol) -> Attack:
 @attack
 def anchor(protocol: Protocol) -> Attack:
     """The anchor code itself queries the database: an upper bound on DHTA."""
-    return Attack("anchor-code", "Anchor code", anchor_code(protocol), None, None)
+    code, policy = anchor_code(protocol), unique_rows(protocol)
+    return Attack("anchor-code", "Anchor code", code, None, None, published_policy=policy)
 
 
 @attack
 def prosgan(protocol: Protocol) -> Attack:
     """ProS-GAN as published: one generator pass, no budget declared."""
-    return Attack("prosgan", "ProS-GAN", prototype_code(protocol), generator(protocol), None)
+    return _prosgan("prosgan", "ProS-GAN", protocol)
 
 
 @attack
 def gan(protocol: Protocol) -> Attack:
     """ProS-GAN without the hashing loss: the discriminator's classes alone guide it."""
-    crafting = generator(protocol, hamming_weight=0.0)
-    return Attack("gan", "GAN", prototype_code(protocol), crafting, None)
+    return _prosgan("gan", "GAN", protocol, hamming_weight=0.0)
 
 
 @attack
 def prosgan1(protocol: Protocol) -> Attack:
     """ProS-GAN with a discriminator of one output, real or fake, and no classes."""
-    crafting = generator(protocol, class_outputs=False)
-    return Attack("prosgan1", "ProS-GAN1", prototype_code(protocol), crafting, None)
+    return _prosgan("prosgan1", "ProS-GAN1", protocol, class_outputs=False)
 
 
 @attack
@@ -117,8 +124,8 @@ def prosgan_eps(protocol: Protocol) -> Attack:
 @attack
 def prototype(protocol: Protocol) -> Attack:
     """The prototype code itself queries the database: an upper bound on ProS-GAN."""
-    code = prototype_code(protocol)
-    return Attack("prototype-code", "Prototype code", code, None, None, "bound")
+    code, policy = prototype_code(protocol), unique_rows(protocol)
+    return Attack("prototype-code", "Prototype code", code, None, None, "bound", policy)
 
 
 @attack

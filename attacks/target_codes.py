@@ -18,17 +18,24 @@ from hashattack.targets.hasher import sign_codes
 def members(pool: Pool, target: UInt8Array) -> IntArray:
     """Return the rows of the pool whose label row equals the target's.
 
+    Where there is none (some ``frequent`` rows of the database are not in the training set), those
+    of the nearest label rows, by shared labels over all labels of both.
+
     Raises:
-        AttackError: there is none.
+        AttackError: no image of the pool shares a label with the target.
     """
     rows = np.flatnonzero((pool.labels == target).all(axis=1))
-    if not len(rows):
+    if len(rows):
+        return rows
+    either = (pool.labels | target).sum(axis=1)
+    nearness = (pool.labels & target).sum(axis=1) / np.maximum(either, 1)
+    if not nearness.any():
         shown = np.flatnonzero(target).tolist()
         raise AttackError(
-            f"no image of the attack's pool carries exactly the target labels {shown}; draw target "
-            "labels that its images carry"
+            f"none of the images whose codes may vote carries one of the target labels {shown}; "
+            "choose another policy or a larger training set"
         )
-    return rows
+    return np.flatnonzero(nearness == nearness.max())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +58,8 @@ class RandomPoint(TargetCode):
 class AnchorCode(TargetCode):
     """DHTA: the bitwise majority of the codes of ``n_t`` images of the target label (Eq. 7).
 
-    One draw per (source, target label row, seed), shared by all queries with that target.
+    One draw per (source, target label row, seed), shared by all queries with that target. Without
+    replacement, all images vote where there are fewer than ``n_t``.
     """
 
     pool: PoolName
@@ -73,12 +81,7 @@ class AnchorCode(TargetCode):
 
     def _anchor(self, source: str, pool: Pool, target: UInt8Array, seed: int) -> Tensor:
         candidates = members(pool, target)
-        if not self.replacement and len(candidates) < self.n_t:
-            raise AttackError(
-                f"an anchor code takes n_t = {self.n_t} different images but only "
-                f"{len(candidates)} carry the target labels {np.flatnonzero(target).tolist()}; "
-                "lower the attack's n_t, or raise the suite's to it"
-            )
         draw = generator(seed, f"anchor/{source}/{target.tobytes().hex()}")
-        voters = draw.choice(candidates, self.n_t, replace=self.replacement)
+        count = self.n_t if self.replacement else min(self.n_t, len(candidates))
+        voters = draw.choice(candidates, count, replace=self.replacement)
         return sign_codes(pool.codes[voters].sum(dim=0, dtype=torch.int64))

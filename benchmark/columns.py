@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 Kind = Literal[
     "cell",  # what was run: data, attack, hashers, seeds, protocol
     "status",  # what became of it
+    "draw",  # of target labels
     "retrieval",  # metrics of the ranking
     "distortion",  # metrics of the images, also of a row without a result
     "cost",  # passes and seconds

@@ -42,7 +42,7 @@ STAGES = {
         Stage("pretrain", prepares=True, makes_hasher=True),  # a trunk, on the data set's labels
         Stage("train", inputs=("trunk",), prepares=True, makes_hasher=True),
         Stage("encode", inputs=("target",), outputs=("codes",), version=2, prepares=True),
-        Stage("draw", outputs=("targets",), prepares=True),  # target labels, for all attacks
+        Stage("draw", outputs=("targets",), prepares=True, measures="draw"),
         Stage("fit", inputs=_SHOWN, version=2, attacker=True, hides=("query", "database")),
         Stage(
             "craft",

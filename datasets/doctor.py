@@ -123,13 +123,13 @@ def chance_of(relevant: npt.NDArray[np.int64], total: int) -> npt.NDArray[np.flo
 def _policies(
     labels: Mapping[SplitName, UInt8Array], n_t: int
 ) -> tuple[list[PolicyLine], list[str]]:
-    if not all(len(labels.get(name, ())) for name in ("database", "query")):
+    if not all(len(labels.get(name, ())) for name in SPLITS):
         return [], []
     database, query = labels["database"].astype(np.float32), labels["query"]
     lines, faults = [], []
     for policy in get_args(Policy):
         try:
-            rows = eligible_rows(policy, labels["database"], labels["database"], n_t)
+            rows = eligible_rows(policy, labels["database"], labels["train"], n_t)
         except DatasetError as error:
             faults.append(str(error))
             continue

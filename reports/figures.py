@@ -37,6 +37,7 @@ def draw_figures(runs: Runs, names: Names, folder: Path) -> dict[str, list[Path]
         rows.assign(label=names.labels(rows)) if len(rows) else rows
         for rows in (runs.results, runs.losses, runs.curves)
     )
+    curves = _comparable(curves)
     styles, files = PlotStyles(runs.cells, names), {}
     precision, top = (functools.partial(plots.retrieval, x=x) for x in ("recall", "top"))
     drawings: list[Drawing] = [
@@ -55,6 +56,7 @@ def draw_figures(runs: Runs, names: Names, folder: Path) -> dict[str, list[Path]
 
 
 def _of_results(results: pd.DataFrame) -> Iterator[Drawing]:
+    results = _comparable(results)
     good = _white_box(results)
     for column in COLUMNS.values():
         if "figures" in column.tables:
@@ -72,13 +74,14 @@ def _of_results(results: pd.DataFrame) -> Iterator[Drawing]:
 
 
 def _of_papers(results: pd.DataFrame, names: Names) -> Iterator[Drawing]:
+    comparable = _comparable(results)
     for paper in papers():
         for layout in paper.figures:
             if layout.over:
                 draw: Draw = functools.partial(plots.sweep, over=layout.over)
-                yield layout.id, layout.title, sweep_points(results, layout), draw
+                yield layout.id, layout.title, sweep_points(comparable, layout), draw
             else:
-                points = side_by_side_points(results, layout)
+                points = side_by_side_points(comparable, layout)
                 yield layout.id, layout.title, points, plots.side_by_side
     points = pd.concat([differences(results, paper, names) for paper in papers()])
     draw = plots.measured_minus_published
@@ -147,6 +150,11 @@ def side_by_side_points(results: pd.DataFrame, layout: FigureLayout) -> pd.DataF
     rows = rows[rows["attack"].isin(layout.attacks) & (rows["variant"] == "")]
     rows = rows.sort_values("attack", key=lambda ids: ids.map(layout.attacks.index), kind="stable")
     return rows[rows.groupby(_TARGET)["attack"].transform("nunique") == len(layout.attacks)]
+
+
+def _comparable(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of attacks that share their target labels."""
+    return rows[rows["policy"] != "as-published"] if len(rows) else rows
 
 
 def _white_box(results: pd.DataFrame) -> pd.DataFrame:

@@ -13,6 +13,8 @@ from typing import Any
 import pandas as pd
 
 from hashattack.benchmark.columns import COLUMNS, MISSING
+from hashattack.reports.captions import target_labels_text
+from hashattack.reports.lines import records, shares_draw
 from hashattack.reports.names import Names
 from hashattack.reports.published import Layout, Metric, Paper, PaperError
 from hashattack.reports.tables import BEST, Table
@@ -79,17 +81,19 @@ class Grid:
 
     def _caption(self, differences: bool) -> str:
         """Return what a reader must know about it."""
-        first, where = self.results.iloc[0], f", {self.dataset}" if self.dataset else ""
-        queries = " or ".join(map(str, sorted(set(self.results["n_queries"].dropna()))))
-        overrides = self.results["overrides"].str.split(", ").explode()
+        rows = self.results
+        rows = rows[rows["dataset"] == self.dataset] if self.dataset else rows
+        first, where = rows.iloc[0], f", {self.dataset}" if self.dataset else ""
+        queries = " or ".join(map(str, sorted(set(rows["n_queries"].dropna()))))
+        overrides = rows["overrides"].str.split(", ").explode()
         changed = ", ".join(dict.fromkeys(text for text in overrides if text))
         title = (
             f"{self.layout.title}{where}; protocol {first['protocol']}, target labels "
-            f"{first['policy']}, {queries} queries, ties in database order."
+            f"{target_labels_text(records(rows))}, {queries} queries, ties in database order."
             f"{f' Overrides: {changed}.' if changed else ''}"
         )
         if not differences:
-            return f"{title} Bold: the best attack."
+            return f"{title} Bold: the best attack." if self.numbers["best"].any() else title
         return (
             f"Measured minus published. {title} One mark: more than 1 point (10 % of the published "
             "value for other metrics); two marks: more than 5 points (50 %)."
@@ -181,7 +185,8 @@ def _numbers(results: pd.DataFrame, paper: Paper, layout: Layout, names: Names) 
     whole = whole.merge(ours, how="left", on=paper.all_keys)
     whole = whole.merge(theirs, how="left", on=paper.all_keys)
     whole["status"] = whole["status"].fillna("not run").replace("ok", MISSING)  # no such number
-    return whole.assign(best=_best(paper, layout, whole))
+    comparable = all(map(shares_draw, records(results)))
+    return whole.assign(best=_best(paper, layout, whole) & comparable)
 
 
 def _best(paper: Paper, layout: Layout, numbers: pd.DataFrame) -> pd.Series[bool]:

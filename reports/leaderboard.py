@@ -14,6 +14,7 @@ import pandas as pd
 
 from hashattack.benchmark.columns import COLUMNS
 from hashattack.benchmark.names import counted
+from hashattack.reports.captions import target_labels_text
 from hashattack.reports.lines import (
     TRIAL,
     Line,
@@ -24,6 +25,7 @@ from hashattack.reports.lines import (
     line_of,
     ranked,
     records,
+    shares_draw,
     white_box,
 )
 from hashattack.reports.names import Name, Names
@@ -49,6 +51,7 @@ class Board:
     dataset: str
     protocol: str
     policy: str
+    target_labels: str  # the policy with what is known of its draws
     targets: Mapping[str, tuple[str, str]]  # method and backbone, and code length, by name
     n_queries: int
     seeds: int
@@ -56,6 +59,19 @@ class Board:
     standard: str  # the attack that training costs are compared with, "" where there is none
     groups: Sequence[Group]
     problems: Sequence[str]  # failed, invalid and skipped cells with their reasons
+
+    @property
+    def ranking(self) -> str:
+        """How its attacks are ranked."""
+        if self.policy == "as-published":
+            return (
+                "Attacks are not ranked, because each has target labels of its own: compare them "
+                "with published numbers only."
+            )
+        return (
+            "Attacks are ranked within their L-infinity budget; = marks a shared rank, where a "
+            "paired permutation test finds no difference. The codes alone are an upper bound."
+        )
 
 
 def leaderboards(results: pd.DataFrame, names: Names, uncertainty: Uncertainty) -> list[Board]:
@@ -95,6 +111,7 @@ def _board(rows: Sequence[Row], names: Names, uncertainty: Uncertainty) -> Board
         dataset=str(first["dataset"]),
         protocol=str(first["protocol"]),
         policy=str(first["policy"]),
+        target_labels=target_labels_text(rows),
         targets={name: (hasher, str(bits)) for name, (hasher, bits) in targets.items()},
         n_queries=int(first["n_queries"]),
         seeds=len(grouped(rows, "target_seed", "draw_seed", "attack_seed")),
@@ -147,7 +164,7 @@ def _chance(rows: Sequence[Row], line: Line, n_targets: int) -> Line:
 
 def _group(kind: str, lines: Sequence[Line], uncertainty: Uncertainty) -> Group:
     title = _CLASS_TITLES.get(kind, kind)
-    if not lines[0].facts["targeted"]:
+    if not lines[0].facts["targeted"] or not shares_draw(lines[0].facts):
         return Group(title, ranked=False, lines=lines)
     return Group(title, ranked=True, lines=ranked(lines, uncertainty))
 

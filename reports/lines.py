@@ -98,6 +98,11 @@ def white_box(row: Row) -> bool:
     return bool(row["source"] == row["victim"])
 
 
+def shares_draw(row: Row) -> bool:
+    """Return whether all attacks of a trial have the same target labels, and can be compared."""
+    return bool(row["policy"] != "as-published")
+
+
 def records(rows: pd.DataFrame) -> list[Row]:
     """Return the rows of a frame, which are many and grouped into few: faster than pandas."""
     return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
@@ -124,8 +129,9 @@ def _of(column: Column, rows: Iterable[Row]) -> float:
 
 
 def levels_of(rows: Iterable[Row]) -> Levels:
-    """Return the levels of the rows of one trial."""
-    roles = grouped((row for row in rows if row["status"] == "ok" and white_box(row)), "role")
+    """Return the levels of the rows of one trial, none where attacks cannot be compared."""
+    good = (row for row in rows if row["status"] == "ok" and white_box(row) and shares_draw(row))
+    roles = grouped(good, "role")
     levels = {role: average(own, COLUMNS["t_map"], "victim") for (role,), own in roles.items()}
     return levels.get("no-attack", {}), levels.get("bound", {})
 
@@ -214,7 +220,8 @@ def cell_lines(rows: pd.DataFrame, names: Names, uncertainty: Uncertainty) -> li
             key = tuple(str(line.facts[name]) for name in ("source", "victim", "budget_class"))
             groups.setdefault(key, []).append(line)
         for group in groups.values():  # attacks on one hasher as white box compete
-            compete = white_box(group[0].facts) and group[0].facts["targeted"]
+            first = group[0].facts
+            compete = white_box(first) and first["targeted"] and shares_draw(first)
             lines += ranked(group, uncertainty) if compete else group
     return [
         replace(line, interval=uncertainty.interval(line.jobs)) if line.jobs else line

@@ -189,9 +189,8 @@ def _caption(board: Board) -> str:
     return (
         f"{board.dataset}: t-MAP in percent on each target and its mean, expected over random tie "
         f"order; {queries}{several}, protocol {board.protocol}, target labels "
-        f"{board.policy}. 95 %: interval of the mean over queries. Attacks are ranked within their "
-        "L-infinity budget; = marks a shared rank, where a paired permutation test finds no "
-        f"difference. The codes alone are an upper bound. {notes}{standard}{shared}"
+        f"{board.target_labels}. 95 %: interval of the mean over queries. {board.ranking} "
+        f"{notes}{standard}{shared}"
     )
 
 

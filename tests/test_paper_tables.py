@@ -200,6 +200,23 @@ def test_the_caption_says_what_was_overridden() -> None:
     assert not [grid for name in tables() for grid in filled(variant, name)]
 
 
+def test_the_caption_says_how_target_labels_were_drawn() -> None:
+    numbers = PAPER.numbers[PAPER.numbers["table"] == "table1"]
+    results = as_results(numbers.rename(columns={"published": "value"}))
+    for dataset, rows, chance in (("FLICKR-25K", 316, 0.57173), ("NUS-WIDE", 1234, 0.5)):
+        here = results["dataset"] == dataset
+        results.loc[here, ["eligible_rows", "chance"]] = rows, chance
+    (grid,) = filled(results, "table1")
+    assert (
+        "target labels frequent (FLICKR-25K: 316 eligible label rows, chance 57.17 %; NUS-WIDE: "
+        "1,234 eligible label rows, chance 50.00 %)"
+    ) in grid.table().caption
+    assert grid.numbers["best"].any()
+    (grid,) = filled(results.assign(policy="as-published"), "table1")
+    assert not grid.numbers["best"].any(), "each attack has targets of its own"
+    assert grid.has_published
+
+
 def test_the_time_grid_is_seconds_by_network_and_length() -> None:
     rows = [
         row(attack, f"{method}-{backbone}-{bits}", 0.5, seconds_per_image=seconds + method_more)

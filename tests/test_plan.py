@@ -184,3 +184,41 @@ def test_bad_plans_say_what_is_wrong(cache: Path) -> None:
     assert "datasets[0].params.n_trian: unknown parameter; did you mean 'n_train'?" in str(
         caught.value
     )
+
+
+def draws(plan: Plan) -> dict[str, set[str]]:
+    """Return the draws of target labels of each protocol."""
+    found: dict[str, set[str]] = {}
+    for cell in plan.cells:
+        found.setdefault(cell.row["protocol"], set()).add(cell.jobs["draw"].key)
+    return found
+
+
+def test_protocols_are_compared_on_the_same_target_labels(cache: Path) -> None:
+    found = draws(make_plan(small_suite(protocols=["released", "paper"]), cache))
+    assert found["released"] == found["paper"]
+    assert len(found["paper"]) == 1
+
+
+def test_target_labels_that_anchors_cannot_have_are_refused(cache: Path) -> None:
+    make_plan(small_suite(protocols="paper", policies="unique-train"), cache)
+    with pytest.raises(SuiteError, match=r"protocol paper .* use 'unique-train'"):
+        make_plan(small_suite(protocols="paper", policies="unique"), cache)
+
+
+@pytest.mark.parametrize(("protocol", "rows"), [("released", "unique"), ("paper", "unique-train")])
+def test_as_published_every_attack_draws_by_its_own_policy(
+    protocol: str, rows: str, cache: Path
+) -> None:
+    attacks = ["p2p", "dhta", "prosgan", "gan", "prosgan1", "anchor-code", "prototype-code"]
+    suite = small_suite(attacks=attacks, policies="as-published", protocols=protocol)
+    plan = make_plan(suite, cache)
+    tasks = {cell.row["attack"]: cell.jobs["draw"].task for cell in plan.cells}
+    frequent = dict.fromkeys(("p2p", "dhta"), "frequent")
+    assert {name: task.policy for name, task in tasks.items()} == {
+        **dict.fromkeys(attacks, rows),
+        **frequent,
+    }
+    assert stages(plan)["draw"] == len(attacks)
+    assert {cell.row["policy"] for cell in plan.cells} == {"as-published"}
+    assert all(cell.jobs["score"].inputs["targets"] == cell.jobs["draw"].ref for cell in plan.cells)

@@ -13,7 +13,7 @@ import pytest
 
 from hashattack.benchmark.columns import COLUMNS, DTYPES
 from hashattack.reports.leaderboard import Board, leaderboards
-from hashattack.reports.lines import Line
+from hashattack.reports.lines import Line, cell_lines
 from hashattack.reports.names import Names
 from hashattack.reports.records import galleries, retrieval_curves
 from hashattack.reports.report import write_report
@@ -71,6 +71,18 @@ def test_ranks_are_within_budget_classes_and_need_every_target() -> None:
     assert lines["STRONG"].values["share"] == pytest.approx(0.5 / 0.6)
     assert lines["Chance"].values["t_map"] == pytest.approx(0.25)
     assert not lines["PARTIAL"].values
+
+
+def test_attacks_with_draws_of_their_own_are_not_ranked() -> None:
+    rows = example().assign(policy="as-published", eligible_rows=[316] * 5 + [4270] * 6)
+    board = board_of(rows)
+    lines = lines_of(board)
+    assert not any(line.rank for line in lines.values())
+    assert "gain" not in lines["STRONG"].values
+    for text in texts_of(board):
+        assert "not ranked" in text
+        assert "as-published (316 to 4,270 eligible label rows, chance 25.00" in text
+    assert not any(line.rank for line in cell_lines(rows, Names(rows), Sure()))
 
 
 def test_an_attack_on_some_targets_says_so_and_has_no_averages() -> None:

@@ -45,7 +45,7 @@ def test_shipped_suites_are_sound_and_described(name: str) -> None:
             "datasets[0].dataset: unknown data set 'digit'; did you mean 'digits'?",
         ),
         ({"protocols": "relesed"}, "unknown protocol 'relesed'; did you mean 'released'?"),
-        ({"policies": "frequnt"}, "policies[0]: Input should be 'unique', 'frequent'"),
+        ({"policies": "frequnt"}, "policies[0]: Input should be 'frequent', 'frequent-train'"),
         ({"queries": 0}, "queries: Input should be greater than or equal to 1"),
         ({"seeds": "many"}, "seeds: Input should be a valid integer"),
     ],

@@ -62,7 +62,7 @@ class Trial:
         """The queries' target label rows, uint8 ``[q, C]``."""
         task = self.graph.draw(self.setting).task
         assert isinstance(task, DrawTargets)
-        return target_labels(task, self.graph.data)
+        return target_labels(task, self.graph.data)[0]
 
     def hasher(self, name: str) -> Job:
         """Return the job that trained or imported a target."""
@@ -95,6 +95,8 @@ class Origin:
         found: dict[TrialIdentity, Trial] = {}
         for graph, targets in graphs_of(suite, cache, stored_sizing(out), labelled=True):
             for setting in settings_of(graph.suite):
+                if setting.policy == "as-published":  # its draws belong to single attacks
+                    continue
                 trial = Trial(graph, setting)
                 trial = found.setdefault(trial.identity, trial)
                 for target in targets:

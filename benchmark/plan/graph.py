@@ -19,7 +19,7 @@ from hashattack.benchmark.store.files import file_sha256
 from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.benchmark.suites.suite import Suite, TargetEntry
 from hashattack.datasets.base import DatasetSpec, RetrievalData, SplitName
-from hashattack.datasets.draws import Policy
+from hashattack.datasets.draws import Policy, SuitePolicy
 from hashattack.datasets.texts import error_line, one_line
 from hashattack.targets.backbones import Backbone
 from hashattack.targets.checkpoints import weights_file
@@ -42,7 +42,7 @@ class Setting:
     """What all attacks of a comparison share."""
 
     protocol: Protocol
-    policy: Policy
+    policy: SuitePolicy
     target_seed: int
     seed: int  # of the draw
     attack_seed: int
@@ -151,15 +151,21 @@ class JobGraph:
         task = Encode(**self.on_data, compute=compute, spec=target.spec, split=split)
         return self.job(task, target=self.train(target, seed))
 
-    def draw(self, setting: Setting) -> Job:
-        """Return the draw of target labels that all attacks share."""
+    def draw(self, setting: Setting, attack: Attack | None = None) -> Job:
+        """Return the draw of target labels that all attacks share; as published, an attack's."""
+        policy: Policy
+        if setting.policy == "as-published":
+            assert attack is not None  # no other draw is asked for without one
+            policy, own = attack.published_policy, attack.id
+        else:
+            policy, own = setting.policy, ""
         task = DrawTargets(
             **self.on_data,
-            policy=setting.policy,
-            pool=setting.protocol.anchor_pool,
+            policy=policy,
             n_t=self.suite.n_t,
             n_queries=self.n_queries,
             seed=setting.seed,
+            attack=own,
         )
         return self.job(task)
 
@@ -193,7 +199,7 @@ class JobGraph:
                     passes=passes,
                 )
                 inputs[role] = self.job(fit, **inputs)
-            inputs["targets"] = self.draw(setting)
+            inputs["targets"] = self.draw(setting, attack)
         craft = Craft(
             **self.on_data,
             compute=compute,
@@ -226,9 +232,9 @@ class JobGraph:
         of = attack_label(attack, source.spec if attack.needs_source else None)
         ranked = {
             "database": self.encode(victim, seed, "database"),
-            "targets": self.draw(setting),
+            "targets": self.draw(setting, attack),
         }
-        chain = {"craft": craft}
+        chain = {"draw": ranked["targets"], "craft": craft}
         if not attack.code_only:
             compute = self.compute(spec.backbone)
             hashing = Hash(**sizes, compute=compute, victim=spec, epsilon=attack.epsilon, of=of)

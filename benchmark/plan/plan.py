@@ -40,10 +40,19 @@ class Cell:
 
 
 def settings_of(suite: Suite) -> Iterator[Setting]:
-    """Yield what a suite's attacks are compared under: protocols × policies × seeds."""
+    """Yield what a suite's attacks are compared under: protocols × policies × seeds.
+
+    Raises:
+        SuiteError: target labels that the images of an anchor code need not carry.
+    """
     for protocol, policy, target_seed, seed in product(
         suite.protocols, suite.policies, suite.target_seeds, range(suite.seeds)
     ):
+        if policy == "unique" and PROTOCOLS[protocol].anchor_pool == "train":
+            raise SuiteError(
+                f"policies: under protocol {protocol} anchor codes come from the training set, "
+                "which need not have the label rows of 'unique'; use 'unique-train'"
+            )
         yield Setting(PROTOCOLS[protocol], policy, target_seed, seed, seed + suite.reseed)
 
 

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from hashattack.attacks.base import Attack, Batch, Part, Perturb
-from hashattack.attacks.protocols import PoolName
 from hashattack.benchmark.audit import check_seconds, copied, loss_curves
 from hashattack.benchmark.jobs import Compute, Context, OnData, Output, Work, implements
 from hashattack.benchmark.networks import batches, clock, first_batch
@@ -27,30 +26,37 @@ _LEAST = 0.5  # seconds of preparation that count: less depends on how busy the 
 
 @dataclass(frozen=True, kw_only=True)
 class DrawTargets(OnData):
-    """Draw the target label of each query, once for all attacks."""
+    """Draw the target label of each query, for all attacks or, as published, for one."""
 
     policy: Policy
-    pool: PoolName
     n_t: int
     n_queries: int
     seed: int
+    attack: str = ""  # the id of the only one
 
 
 @implements(
     STAGES["draw"],
     DrawTargets,
-    label=lambda task: f"draw {task.policy} targets, seed {task.seed}",
+    label=lambda task: " ".join(
+        filter(None, (f"draw {task.policy} targets, seed {task.seed}", task.attack))
+    ),
 )
 def draw(task: DrawTargets, context: Context) -> Output:
     """Store uint8 target label rows ``[q, C]``."""
-    return Output({"targets": target_labels(task, task.data(context))})
+    targets, eligible = target_labels(task, task.data(context))
+    return Output({"targets": targets}, {"eligible_rows": eligible})
 
 
-def target_labels(task: DrawTargets, data: RetrievalData) -> UInt8Array:
-    """Return uint8 target label rows ``[q, C]``, a function of the data set and the parameters."""
-    rows = eligible_rows(task.policy, data.database.labels, data.split(task.pool).labels, task.n_t)
+def target_labels(task: DrawTargets, data: RetrievalData) -> tuple[UInt8Array, int]:
+    """Return uint8 target label rows ``[q, C]`` and of how many rows they were drawn.
+
+    They are a function of the data set and the parameters.
+    """
+    rows = eligible_rows(task.policy, data.database.labels, data.train.labels, task.n_t)
     own = data.query.labels[: task.n_queries]
-    return draw_targets(task.policy, rows, own, seed=task.seed)
+    drawn = draw_targets(task.policy, rows, own, seed=task.seed, attack=task.attack)
+    return drawn, len(rows)
 
 
 @dataclass(frozen=True, kw_only=True)

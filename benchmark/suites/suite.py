@@ -28,7 +28,7 @@ from hashattack.benchmark.names import UnknownNameError, lookup, nearest
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.suites.sources import SuiteError, beside
 from hashattack.datasets.base import DatasetSpec
-from hashattack.datasets.draws import Policy
+from hashattack.datasets.draws import SuitePolicy
 from hashattack.datasets.errors import UserError
 from hashattack.targets.hasher import NAMED_WEIGHTS, Normalise, Recipe
 
@@ -157,7 +157,7 @@ class Suite(_Strict):
     params: Params = {}  # hyper-parameters of every attack that has them
     attack_params: dict[str, Params] = {}  # the same by glob of attack ids
     protocols: Annotated[list[ProtocolName], OneOrSeveral] = ["released"]
-    policies: Annotated[list[Policy], OneOrSeveral] = ["frequent"]
+    policies: Annotated[list[SuitePolicy], OneOrSeveral] = ["frequent"]
     victims: Annotated[list[str], OneOrSeveral] = ["self"]  # globs of target names for transfer
     queries: int | None = Field(default=None, ge=1)
     n_t: int = Field(default=9, ge=1)

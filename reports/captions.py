@@ -1,0 +1,35 @@
+"""What rows were measured under, as captions say it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from hashattack.benchmark.columns import COLUMNS
+from hashattack.reports.lines import Row, grouped
+
+
+def target_labels_text(rows: Sequence[Row]) -> str:
+    """Return the policy of some rows, how many label rows it draws from, and chance.
+
+    Like ``frequent (316 eligible label rows, chance 57.17 %)``, by data set where there are
+    several; a span where attacks or seeds have draws of their own.
+    """
+    datasets = grouped(rows, "dataset")
+    parts = []
+    for (dataset,), own in datasets.items():
+        eligible = _span((row["eligible_rows"] for row in own), ",.0f")
+        chance = _span((100 * row["chance"] for row in own), COLUMNS["chance"].format)
+        if eligible and chance:
+            name = f"{dataset}: " if len(datasets) > 1 else ""
+            parts.append(f"{name}{eligible} eligible label rows, chance {chance} %")
+    policy = str(rows[0]["policy"])
+    return f"{policy} ({'; '.join(parts)})" if parts else policy
+
+
+def _span(values: Iterable[float], form: str) -> str:
+    """Return the smallest and the largest of the values that are known, or the only one."""
+    known = [value for value in values if not pd.isna(value)]
+    ends = (min(known), max(known)) if known else ()
+    return " to ".join(dict.fromkeys(f"{value:{form}}" for value in ends))

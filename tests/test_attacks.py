@@ -14,6 +14,8 @@ from hashattack.benchmark.contract.attack_checks import ROWS, Trial
 from hashattack.benchmark.contract.world import World, untrained
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.suites.loading import override
+from hashattack.datasets.draws import eligible_rows
+from tests.test_draws import FLICKR
 
 
 def test_dhta_moves_codes_towards_the_anchor(world: World) -> None:
@@ -114,6 +116,19 @@ def test_a_label_row_that_no_image_carries_takes_the_nearest() -> None:
         assert members(pool, np.array(target, dtype=np.uint8)).tolist() == nearest
     with pytest.raises(AttackError, match=r"none of the images .* \[3\]"):
         members(Pool(labels[:2], pool.codes[:2]), np.array([0, 0, 0, 1], dtype=np.uint8))
+
+
+@pytest.mark.skipif(not FLICKR.is_dir(), reason="the real FLICKR-25K split lists are not here")
+def test_the_training_set_has_an_anchor_for_every_frequent_row_of_flickr() -> None:
+    database, train = (
+        np.loadtxt(FLICKR / f"{split}_label.txt", dtype=np.uint8) for split in ("database", "train")
+    )
+    pool = Pool(train, torch.zeros(len(train), 0))
+    rows = eligible_rows("frequent", database, train, 9)
+    found = [members(pool, row) for row in rows]
+    nearest = [(train[near] != row).any() for near, row in zip(found, rows, strict=True)]
+    assert sum(nearest) == 13
+    assert sum(len(near) < 9 for near in found) > 200, "fewer vote"
 
 
 def test_p2p_draws_one_code_a_query_from_images_of_the_label() -> None:

@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hashattack.benchmark.external.trials import Origin
 from hashattack.benchmark.pipeline import STAGES
 from hashattack.benchmark.results.manifest import read_manifest
 from hashattack.benchmark.store.store import JobRef, Store
+from hashattack.datasets.base import RetrievalData
 from hashattack.datasets.digits import Digits
 from hashattack.reports.results import load_results
-from tests.conftest import SmokeRun
+from tests.conftest import SmokeRun, run_inline, small_suite
 
 
 def test_jobs_read_and_store_what_their_stages_declare(smoke: SmokeRun) -> None:
@@ -60,3 +62,31 @@ def test_t_map_is_that_of_the_stored_codes(smoke: SmokeRun, cache: Path) -> None
         distances = (codes.shape[1] - codes @ database.T) // 2
         values = [expected_ap(*pair) for pair in zip(distances, relevant, strict=True)]
         assert np.mean(values) == pytest.approx(stored, abs=1e-12)
+
+
+def test_rows_say_how_many_label_rows_their_targets_are_drawn_from(
+    digits: RetrievalData, cache: Path, tmp_path: Path
+) -> None:
+    attacks = [{"attack": "dhta", "params": {"steps": 1}}, "anchor-code"]
+    suite = small_suite(
+        attacks=attacks, protocols=["released", "paper"], policies=["frequent", "as-published"]
+    )
+    run_inline(suite, cache, tmp_path)
+    rows = load_results(tmp_path)
+    counts = {
+        split: np.unique(digits.split(split).labels, axis=0, return_counts=True)[1]
+        for split in ("database", "train")
+    }
+    frequent, unique = int((counts["database"] > 1).sum()), len(counts["database"])
+    in_train = len(counts["train"])
+    assert len({frequent, unique, in_train}) == 3
+    found = rows.groupby(["policy", "protocol", "attack"])["eligible_rows"].first()
+    for protocol, published in (("released", unique), ("paper", in_train)):
+        assert set(found["frequent"][protocol]) == {frequent}
+        assert found["as-published"][protocol].to_dict() == {
+            **{"dhta": frequent, "anchor-code": published}
+        }
+    same = rows[rows["policy"] == "frequent"].groupby("protocol")["chance"].first()
+    assert same["released"] == same["paper"], "the same targets"
+    policies = [trial.setting.policy for trial in Origin.of(tmp_path, cache).trials]
+    assert policies == ["frequent"] * 2, "attacks from outside cannot share a published draw"

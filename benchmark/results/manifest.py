@@ -20,7 +20,7 @@ from hashattack.datasets.errors import UserError
 if TYPE_CHECKING:
     from hashattack.benchmark.plan.plan import Plan
 
-FORMAT = 2  # of an output folder; raise it when an older one would be misread
+FORMAT = 3  # of an output folder; raise it when an older one would be misread
 MANIFEST = "plan.json"
 Manifest = dict[str, Any]
 # The metrics that a row without a result may have: those that are measured before scoring.

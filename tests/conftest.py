@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,7 +15,10 @@ from typing import Any
 import pytest
 import torch
 from filelock import FileLock
+from typer.testing import CliRunner
 
+from hashattack.benchmark import running
+from hashattack.benchmark.cli.main import app
 from hashattack.benchmark.contract.world import DIGITS, World
 from hashattack.benchmark.contract.world import untrained as untrained
 from hashattack.benchmark.engines.base import HARNESS, Engine, Function, Slot, cpu_slots
@@ -22,13 +27,16 @@ from hashattack.benchmark.external.trials import Origin
 from hashattack.benchmark.jobs import Job
 from hashattack.benchmark.plan.plan import Plan, make_plan
 from hashattack.benchmark.progress.events import Event
+from hashattack.benchmark.schedule import execution
 from hashattack.benchmark.schedule.execution import Accepts, JobRecords
 from hashattack.benchmark.schedule.loop import Loop, RunOutcome
 from hashattack.benchmark.suites.suite import Suite, validate
+from hashattack.datasets import digits as digits_module
 from hashattack.datasets.base import RetrievalData
 from tests.photos import photo_folder
 
 torch.set_num_threads(1)  # small tensors, and the same bits whatever the machine
+digits_module._digit_pools = functools.cache(digits_module._digit_pools)  # reading takes seconds
 
 ROOT = Path(__file__).parent.parent
 SMALL_DIGITS = asdict(DIGITS)
@@ -36,8 +44,16 @@ TIMES = ["seconds_per_image", "fit_seconds"]  # columns that differ from run to 
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """Return a folder of all test processes."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+@pytest.fixture(scope="session")
+def cache(shared: Path) -> Path:
+    """Return the cache of all tests. Those that look at what is in a cache make their own."""
+    return shared / "cache"
 
 
 @pytest.fixture(scope="session")
@@ -50,8 +66,8 @@ def world(digits: RetrievalData, tmp_path_factory: pytest.TempPathFactory) -> Wo
     return World(digits, tmp_path_factory.mktemp("world"))
 
 
-def run_cli(*arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a user does."""
+def run_process(*arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user does: it and its workers take ten seconds to start."""
     return subprocess.run(
         [sys.executable, str(ROOT / "run_benchmark.py"), *arguments],
         capture_output=True,
@@ -60,6 +76,37 @@ def run_cli(*arguments: str, timeout: float = 300) -> subprocess.CompletedProces
         cwd=ROOT,
         check=False,
     )
+
+
+class StandardError(logging.Handler):
+    """Prints what the driver logs; workers log to files."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name != execution.__name__:
+            sys.stderr.write(f"{self.format(record)}\n")
+
+
+def run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line, and its jobs, in this process.
+
+    Code that may end or change its process needs :func:`run_process`.
+    """
+    handler = StandardError(logging.WARNING)
+    logging.getLogger().addHandler(handler)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(running, "LocalEngine", lambda slots: InlineEngine(len(slots)))
+            done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    finally:
+        logging.getLogger().removeHandler(handler)
+    return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let reports that this process writes draw nothing, which takes seconds."""
+    monkeypatch.setattr("hashattack.reports.report.draw_figures", lambda *_: {})
+    monkeypatch.setattr("hashattack.reports.report.Runs.galleries", lambda _: [])
 
 
 @dataclass(frozen=True)
@@ -71,15 +118,13 @@ class SmokeRun:
 
 
 @pytest.fixture(scope="session")
-def smoke(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> SmokeRun:
+def smoke(shared: Path, cache: Path) -> SmokeRun:
     """Return the one smoke run of all test processes: the first that asks makes it."""
-    own = tmp_path_factory.getbasetemp()
-    shared = own if worker_id == "master" else own.parent
     out, printed = shared / "smoke", shared / "smoke.txt"
     with FileLock(shared / "smoke.lock"):
         if not printed.is_file():
-            cache = str(shared / "smoke-cache")
-            done = run_cli("run", "--suite", "smoke", "--out", str(out), "--cache", cache)
+            places = ["--out", str(out), "--cache", str(cache)]
+            done = run_process("run", "--suite", "smoke", *places, "--slots-per-device", "1")
             assert done.returncode == 0, done.stdout + done.stderr
             printed.write_text(done.stdout, encoding="utf-8")
     return SmokeRun(out, printed.read_text(encoding="utf-8"))

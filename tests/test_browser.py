@@ -146,6 +146,7 @@ def test_hostile_names_stay_text(browser: Any) -> None:
     assert HOSTILE in browser.find_element("id", "provenance").text
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_differences_are_against_whom_one_chooses(chromium: Any, tmp_path: Path) -> None:
     from selenium.webdriver.support.select import Select
 

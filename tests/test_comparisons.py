@@ -63,6 +63,7 @@ def test_dhta_comes_first_then_the_best_of_every_budget(smoke: SmokeRun, tmp_pat
             assert rival.difference.low <= rival.difference.mean <= rival.difference.high
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_an_attack_on_fewer_targets_is_compared_on_those(tmp_path: Path) -> None:
     cells = [cell("dhta", source, mean) for source, mean in (("X-12", 0.4), ("Y-12", 0.8))]
     with unsynced():

@@ -302,6 +302,7 @@ def test_a_folder_keeps_what_was_scored_and_replaces_what_is_scored_again(
     assert (rows["status"] == "ok").all()
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_the_command_line_ranks_it_beside_the_run_and_names_what_is_invalid(
     smoke: SmokeRun, cache: Path, tmp_path: Path
 ) -> None:

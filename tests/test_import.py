@@ -83,7 +83,6 @@ def deephash_alexnet(state: State) -> State:
 
 LAYOUTS: list[tuple[str, Backbone, Callable[[State], State]]] = [
     ("torchvision", AlexNet(head_width=8), lambda state: renamed(state, sequential_head)),
-    ("torchvision", VGG11(head_width=8), lambda state: renamed(state, sequential_head)),
     (
         "torchvision",
         ResNet18(),
@@ -92,7 +91,6 @@ LAYOUTS: list[tuple[str, Backbone, Callable[[State], State]]] = [
     ("released", VGG11(head_width=8), released_vgg),
     ("released", ResNet18(), released_resnet),
     ("released HashNet", AlexNet(head_width=8), released_hashnet_head),
-    ("released HashNet", VGG11(head_width=8), released_hashnet_head),
     ("DeepHash-pytorch", AlexNet(head_width=8), deephash_alexnet),
     (
         "DataParallel",

@@ -30,7 +30,8 @@ PART = [] if KILLS > 8 else ["--only", "attack=prosgan", "--only", "attack=dhta"
 
 
 def command(out: Path, cache: Path) -> list[str]:
-    return ["run", "-s", "smoke", "-o", str(out), "--cache", str(cache), *PART]
+    places = ["-o", str(out), "--cache", str(cache)]
+    return ["run", "-s", "smoke", *places, "--format", "csv", *PART]
 
 
 def marks(out: Path) -> int:

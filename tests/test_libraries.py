@@ -78,7 +78,7 @@ def test_without_the_library_a_cell_is_skipped_and_says_what_to_install(
 @pytest.mark.usefixtures("absent")
 def test_where_all_is_skipped_the_report_says_what_to_type(cache: Path, tmp_path: Path) -> None:
     run_inline(small_suite(attacks=["foolbox-fgsm"]), cache, tmp_path)
-    report = write_report([tmp_path])
+    report = write_report([tmp_path], formats=["md"])
     assert "skipped: foolbox FGSM on DPSH-Tiny-12" in report.leaderboard
     assert "pip install 'hashattack[foolbox]'" in report.leaderboard
 

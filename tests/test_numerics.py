@@ -11,7 +11,7 @@ import torch
 
 from hashattack.benchmark.networks import numerics
 from hashattack.reports.results import load_results
-from tests.conftest import run_cli, run_inline, small_suite
+from tests.conftest import run_inline, run_process, small_suite
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 
@@ -88,7 +88,7 @@ def test_a_gpu_gives_the_same_bits_twice_whatever_shares_it(cache: Path, tmp_pat
     for name, sharing in (("alone", "1"), ("shared", "3")):
         out = tmp_path / name
         arguments = ["run", "-s", "smoke", "-o", str(out), "--cache", str(cache)]
-        done = run_cli(*arguments, "--devices", "0", "--slots-per-device", sharing)
+        done = run_process(*arguments, "--devices", "0", "--slots-per-device", sharing)
         assert done.returncode == 0, done.stdout + done.stderr
         tables.append(load_results(out))
     columns = ["attack", "source", "victim", "t_map", "map", "linf", "perceptibility"]

@@ -110,6 +110,7 @@ def test_no_rank_spans_a_difference_that_is_found(tmp_path: Path) -> None:
         assert first == keys[place] or kept.p_value(first, keys[place]) > 0.05
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_cells_without_a_result_say_why(tmp_path: Path) -> None:
     cells = [cell("a", "DPSH-X-12", 0.5), cell("b", "DPSH-X-12", None), cell(HOSTILE, "Y-12", None)]
     with unsynced():
@@ -148,6 +149,7 @@ def test_seeds_are_one_line_with_their_range(tmp_path: Path) -> None:
     assert line.interval[1] - line.interval[0] < 0.2
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_folders_are_merged_and_conflicts_are_refused(tmp_path: Path) -> None:
     one, two, to = tmp_path / "one", tmp_path / "two", tmp_path / "both"
     with unsynced():
@@ -171,6 +173,7 @@ def test_folders_are_merged_and_conflicts_are_refused(tmp_path: Path) -> None:
         Runs([one, two])
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_report_goes_to_a_relative_path(tmp_path: Path) -> None:
     with unsynced():
         write_run(tmp_path / "one", [cell("a", "DPSH-X-12", 0.5)])
@@ -182,6 +185,7 @@ def test_a_report_goes_to_a_relative_path(tmp_path: Path) -> None:
     assert f"open {(tmp_path / 'both' / 'index.html').resolve().as_uri()}" in done.stdout
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_every_output_has_the_same_ranks(tmp_path: Path) -> None:
     means = {"aa": 0.9, "bb": 0.6, "cc": 0.599, "dd": 0.2}
     with unsynced():
@@ -230,7 +234,7 @@ def test_configurations_are_lines_of_their_own(tmp_path: Path) -> None:
     ]
     with unsynced():
         write_run(tmp_path, cells)
-    write_report([tmp_path])
+    write_report([tmp_path], formats=["md"])
     lines = lines_of(tmp_path)
     assert [line.seeds for line in lines] == [1] * 5
     names = [line.name.full for line in lines]

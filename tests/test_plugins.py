@@ -85,7 +85,7 @@ def test_the_readme_s_attack_is_ranked(smoke: SmokeRun, cache: Path, tmp_path: P
     only = ["--only", "attack=original,source=*-12", "--only", "attack=squared,source=*-12"]
     out = ["--out", str(tmp_path / "out"), "--cache", str(cache)]
     arguments = ["run", "--suite", "smoke", "--plugin", str(file), "--attack", "squared"]
-    arguments += [*only, *out]
+    arguments += [*only, *out, "--format", "md,csv"]
     done = run_cli(*arguments)
     assert done.returncode == 0, done.stderr + done.stdout
     listed = pd.read_csv(tmp_path / "out" / "results.csv").to_dict("records")

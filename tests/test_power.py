@@ -14,7 +14,6 @@ Simulations draw target labels from them, with all their queries.
 from __future__ import annotations
 
 from functools import cache
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +82,7 @@ def compared(draws: np.random.Generator, cells: int, queries: int, loss: float =
 
 
 def test_the_same_attack_with_other_seeds_raises_few_alarms() -> None:
-    draws, times = generator(0, "alarms-test"), 40
+    draws, times = generator(0, "alarms-test"), 20
     found = [compared(draws, len(targets()), 100) for _ in range(times)]
     alarms = sum(min(cell.p for cell in one.cells) <= THRESHOLDS.alpha for one in found)
     assert alarms <= binom.ppf(LUCK, times, THRESHOLDS.alpha)
@@ -94,14 +93,14 @@ def test_the_same_attack_with_other_seeds_raises_few_alarms() -> None:
 def test_measured_seeds_raise_few_alarms() -> None:
     """The seeds as they were run, which are not exchanged and may differ by chance."""
     outcomes = []
-    for one, other in combinations(range(len(FILES)), 2):
+    for one, other in ((0, 1), (2, 3)):
         pairs = [Pair(sides[one], sides[other]) for sides in seeds_of().values()]
         outcomes += [judge(found, THRESHOLDS).outcome for found in compare(pairs)]
-    assert len(outcomes) == 6 * len(attacks())
+    assert len(outcomes) == 2 * len(attacks())
     assert outcomes.count(Outcome.WORSE) <= binom.ppf(LUCK, len(outcomes), THRESHOLDS.alpha)
 
 
 def test_a_loss_of_five_points_in_one_of_twelve_cells_is_found() -> None:
-    draws, times = generator(0, "power-test"), 12
+    draws, times = generator(0, "power-test"), 6
     found = [judge(compared(draws, 12, 500, 0.05), THRESHOLDS).outcome for _ in range(times)]
     assert found.count(Outcome.WORSE) >= binom.ppf(1 - LUCK, times, 0.9)

@@ -20,7 +20,7 @@ from hashattack.benchmark.results.finished import Finished, recall, remember, st
 from hashattack.benchmark.results.manifest import manifest_of
 from hashattack.benchmark.running import RunOptions, run_plan
 from hashattack.datasets.base import DatasetSpec, RetrievalData
-from tests.conftest import ROOT, Recorder, SmokeRun, run_cli, run_inline, small_suite
+from tests.conftest import ROOT, Recorder, SmokeRun, run_inline, run_process, small_suite
 
 WITHOUT_TORCH = (
     "import sys; sys.modules['torch'] = None; sys.argv[0] = 'run_benchmark.py'\n"
@@ -161,6 +161,7 @@ def test_a_data_set_of_a_plug_in_is_loaded_by_the_plan(done: Done) -> None:
 
 def test_a_finished_run_is_printed_without_torch(smoke: SmokeRun, cache: Path) -> None:
     command = ["run", "--suite", "smoke", "--out", str(smoke.out), "--cache", str(cache)]
+    command += ["--slots-per-device", "1"]
     again = ask(*command)
     assert again.returncode == 0, again.stderr
     assert "18 cells, 76 jobs, all done" in again.stdout
@@ -175,7 +176,7 @@ def test_a_finished_run_is_printed_without_torch(smoke: SmokeRun, cache: Path) -
 def test_lists_are_printed_the_second_time_without_torch(tmp_path: Path) -> None:
     command = ["list", "attacks", "--cache", str(tmp_path)]
     # In its own process: other tests change the path of this one, which is part of the key.
-    first = run_cli(*command)
+    first = run_process(*command)
     assert first.returncode == 0, first.stderr
     again = ask(*command)
     assert again.returncode == 0, again.stderr

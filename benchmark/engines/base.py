@@ -11,8 +11,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from hashattack.datasets.errors import UserError
 
 # Isolation of a job: jobs with different values never share a process. HARNESS is for jobs without
@@ -94,6 +92,8 @@ def machine_slots(devices: str, per_device: int | None, threads: int) -> list[Sl
     Raises:
         EngineError: no such device.
     """
+    import torch  # a second and a half, which each worker would wait for
+
     present = torch.cuda.device_count() if devices != "cpu" else 0
     if devices == "cpu" or (devices == "auto" and not present):
         return cpu_slots(per_device or max(1, cores() // threads), threads)

@@ -62,8 +62,8 @@ def digits(cache: Path) -> RetrievalData:
 
 
 @pytest.fixture(scope="session")
-def world(digits: RetrievalData, tmp_path_factory: pytest.TempPathFactory) -> World:
-    return World(digits, tmp_path_factory.mktemp("world"))
+def world(digits: RetrievalData) -> World:
+    return World(digits)
 
 
 def run_process(*arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:

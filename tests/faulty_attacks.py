@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from tests.honest_attack import HONEST, NUMBER, crafts, has, knows, learns, names
 
-BESIDE = 'Path(knowledge.train_images.array.filename).with_name("query-labels.npy")'
 CHANGED = "the attack changed the hasher it was shown: "
-DATABASE = BESIDE.replace("query", "database")
+PEEK = """
+import contextlib, sys
+frame = sys._getframe()
+while frame is not None:
+    for value in list(frame.f_locals.values()):
+        with contextlib.suppress(Exception):
+            value.{}.labels
+    frame = frame.f_back
+return out
+"""
 FAULTS = {
     "a function for a parameter": (
         has("scale: Any = field(default=abs)"),
@@ -222,14 +230,21 @@ FAULTS = {
         f"it reads global random state: its images differ by up to {NUMBER} where that is seeded",
     ),
     "hidden labels": (
-        knows(f"float(np.load({BESIDE})[0] @ np.arange(10)) / 45"),
-        "repeats",
-        f"it reads labels that are hidden from it: its images differ by up to {NUMBER} where they",
+        crafts(PEEK.format("query")),
+        "run",
+        "the attack reads the queries' labels, which the threat model hides",
     ),
     "labels of the hidden database": (
-        knows(f"float(np.load({DATABASE})[-9:] @ np.arange(10) @ WEIGHTS)"),
-        "repeats",
-        f"it reads labels that are hidden from it: its images differ by up to {NUMBER} where they",
+        crafts(PEEK.format("database")),
+        "run",
+        "the attack reads the database's labels, which the threat model hides",
+    ),
+    "a hasher that it does not need": (
+        has("needs_code = needs_hasher = False")
+        .replace("target_code=rule", "target_code=None")
+        .replace("codes = batch.images, batch.codes", "codes = batch.images, hasher(batch.images)"),
+        "run",
+        "needs_hasher is False, so the attack sees no hasher; set it to True",
     ),
     "codes of others": (
         names("codes.roll(1, 0)"),

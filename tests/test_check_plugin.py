@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from hashattack.benchmark.cli.main import app
-from hashattack.benchmark.contract import plugin
+from hashattack.benchmark.contract import checks, plugin, process
 from hashattack.benchmark.drafts import write_draft
 from tests.conftest import run_cli
 from tests.honest_attack import HONEST, SCALE, crafts
@@ -21,8 +21,15 @@ Command = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def command(cache: Path) -> Command:
+def command(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Return what runs the command in this process and gives its exit code and output."""
+
+    def results_of(
+        files: list[Path], attacks: list[str], cache: Path, _timeout: float
+    ) -> Iterator[checks.Result]:
+        return plugin.checked(files, attacks, cache)
+
+    monkeypatch.setattr(process, "results_of", results_of)
 
     def run(*arguments: object) -> tuple[int, str]:
         given = ["check-plugin", *map(str, arguments), "--cache", str(cache)]
@@ -80,6 +87,35 @@ def test_an_exit_of_a_plug_in_is_no_success(command: Command, text: str, tmp_pat
     code, printed = command(written(tmp_path, text, "exits.py"))
     assert code == 1
     assert "it raises SystemExit (exits.py, line" in printed
+
+
+def test_what_ends_or_blocks_its_process_has_failed(cache: Path, tmp_path: Path) -> None:
+    texts = {
+        "exits": crafts("import os; os._exit(0)"),
+        "escapes": crafts("raise type('Escape', (BaseException,), {})('out')"),
+        "hangs": "while True: pass\n",
+    }
+    files = [
+        str(written(tmp_path, text.replace('id="faulty"', f'id="{name}"'), f"{name}.py"))
+        for name, text in texts.items()
+    ]
+    good = str(write_draft("loss", "my-idea", tmp_path)[0])
+    done = run_cli("check-plugin", *files, good, "--timeout", "5", "--cache", str(cache))
+    assert done.returncode == 1, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[:6] == [
+        "exits (released): 1 failed, 1 passed, 7 not run",
+        "  failed   the check 'run' ended its process",
+        "  skipped  not run, as the check 'run' failed",
+        "escapes (released): 1 failed, 1 passed, 7 not run",
+        "  failed   the check 'run' raises Escape: out",
+        "  skipped  not run, as the check 'run' failed",
+    ]
+    assert lines[6:8] == [
+        "hangs.py: 1 failed",
+        "  failed   the check 'import' took longer than 5 s (--timeout)",
+    ]
+    assert lines[-2:] == ["my_idea.py: 1 passed", "3 of 24 checks failed, 14 not run"]
 
 
 def test_a_crash_of_the_program_is_no_result(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import groupby
@@ -68,11 +67,15 @@ def check_plugin(
         bool, typer.Option("--verbose", "-v", help="List the checks that passed, too.")
     ] = False,
     to: Annotated[Path | None, typer.Option("--json", help="A file for the results.")] = None,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds that a check may take; one that hangs has failed.")
+    ] = 60,
     cache: CacheOption = None,
 ) -> None:
     """Check a plug-in by the rules that the built-in attacks pass.
 
-    Attacks run with few steps on small images, under every protocol. Exits 0 when every check
+    Attacks run with few steps on small images, under every protocol, the plug-ins of each file in
+    a process of its own. Exits 0 when every check
     passed, 1 when one failed, 2 when there is nothing to check, 3 when something could not be
     checked (a library is missing; the output says which), 70 when this program itself failed.
     """
@@ -82,8 +85,8 @@ def check_plugin(
     with internal_errors(), usage_errors():
         check_writable(to)
         folder, results = cache_folder(cache), []
-        grouped = groupby(_results(files or [], attack or [], folder), lambda one: one.subject)
-        for _, group in grouped:
+        made = _results(files or [], attack or [], folder, timeout)
+        for _, group in groupby(made, lambda one: one.subject):
             found = list(group)
             for line in checks.describe(found, verbose=verbose):
                 echo(line)
@@ -97,31 +100,17 @@ def check_plugin(
         raise typer.Exit(code)
 
 
-def _results(files: list[Path], attacks: list[str], cache: Path) -> Iterator[Result]:
-    """Yield the results of checks as they are made.
+def _results(
+    files: list[Path], attacks: list[str], cache: Path, timeout: float
+) -> Iterator[Result]:
+    """Yield the results of checks as they are made, of each file in a process of its own.
 
     Raises:
         UserError: a file that cannot be imported or declares nothing, an unknown attack.
     """
-    import torch
-
-    from hashattack.benchmark.contract import plugin
-    from hashattack.benchmark.contract.world import DIGITS, World
-    from hashattack.benchmark.names import lookup
-    from hashattack.benchmark.plugins import load_plugins
-    from hashattack.benchmark.registry import registry
+    from hashattack.benchmark.contract import process
 
     if not files and not attacks:
         raise UserError("name a plug-in file, or an attack by --attack")
-    modules = load_plugins(files)
-    for module in modules:
-        plugin.refuse_undeclared(module)
-    torch.set_num_threads(1)  # small tensors
-    known = registry().attacks if attacks else {}
-    chosen = [lookup("attack", name, known) for name in attacks]
-    with tempfile.TemporaryDirectory() as folder:
-        world = World(DIGITS.load(cache), Path(folder))
-        for entry in chosen:
-            yield from plugin.check_attack(entry.build, world)
-        for module in modules if not attacks else ():
-            yield from plugin.check_module(module, world, cache)
+    for group in [files] if attacks else [[file] for file in files]:
+        yield from process.results_of(group, attacks, cache, timeout)

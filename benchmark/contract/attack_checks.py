@@ -33,7 +33,7 @@ from hashattack.benchmark.contract.world import (
     quick,
 )
 from hashattack.benchmark.plugins import FOREIGN
-from hashattack.benchmark.stages.attacker import check_unchanged
+from hashattack.benchmark.stages.attacker import check_unchanged, hidden_labels_unread
 from hashattack.benchmark.store.keys import canonical_json
 from hashattack.benchmark.suites.loading import hyper_parameters, override
 from hashattack.datasets import seeds
@@ -74,17 +74,17 @@ class Trial:
         dtype: torch.dtype = torch.float32,
         *,
         chance: int = 0,
-        permuted: bool = False,
         again: int = 0,  # noqa: ARG002 - separates runs that are otherwise the same
         seed: int = SEED,
     ) -> Run:
         """Run the attack on all queries; of the arguments, only ``seed`` may change what it makes.
 
-        ``chance`` seeds the global random states, ``permuted`` permutes hidden labels.
+        ``chance`` seeds the global random states.
         """
-        seen = self.world.seen(self.protocol, dtype, permuted=permuted)
+        seen, data = self.seen(dtype), self.world.data(self.protocol)
         recorded = patch.object(seeds, "derive", wraps=seeds.derive)
-        with global_random_states(chance) as moved, recorded as derive:
+        unread = hidden_labels_unread(data)
+        with unread, global_random_states(chance) as moved, recorded as derive:
             seen = learn(self.attack, seen, seed=seed)
             codes = self.attack.target_codes(seen, self.world.targets[ROWS], ROWS + 0, seed)
             batch = self.world.batch(ROWS, codes, dtype, seed)
@@ -93,11 +93,16 @@ class Trial:
             draws = {call.args for call in derive.call_args_list}
             return Run(seen, codes, batch, perturb, images, moved(), draws)
 
+    def seen(self, dtype: torch.dtype) -> Knowledge:
+        """Return a copy of what the attack sees."""
+        needs_source = self.attack.needs_source
+        return self.world.seen(self.protocol, dtype, needs_source=needs_source)
+
     def exact_codes(self, rows: IntArray) -> Tensor:
         """Return the target codes of queries that are asked for together, all else as before."""
         fitted = self.run(torch.float64).seen.fitted
         with global_random_states(0):
-            seen = replace(self.world.seen(self.protocol, torch.float64), fitted=fitted)
+            seen = replace(self.seen(torch.float64), fitted=fitted)
             codes = self.attack.target_codes(seen, self.world.targets[rows], rows + 0, SEED)
             return torch.empty(len(rows), 0) if codes is None else codes
 
@@ -168,7 +173,7 @@ def check_declaration(trial: Trial) -> None:
 
 
 def check_run(trial: Trial) -> None:
-    """It learns, names target codes of -1 and +1, and makes an image for each query."""
+    """It learns, names codes of -1 and +1, makes an image for each query, reads no hidden label."""
     trial.run()
 
 
@@ -207,14 +212,14 @@ def check_zero_budget(trial: Trial) -> None:
 
 def check_hasher(trial: Trial) -> None:
     """It leaves the hasher as it was."""
-    fresh = trial.world.seen(trial.protocol, torch.float32).hasher
+    fresh = trial.seen(torch.float32).hasher
     with _audited():
         check_unchanged(trial.run().seen.hasher, fresh)
 
 
 def check_inputs(trial: Trial) -> None:
     """It does not modify the labels, codes and images that it is given."""
-    run, fresh = trial.run(), trial.world.seen(trial.protocol, torch.float32)
+    run, fresh = trial.run(), trial.seen(torch.float32)
     given: dict[str, tuple[Any, Any]] = {
         "training set": (run.seen.train, fresh.train),
         "database": (run.seen.database, fresh.database),
@@ -230,7 +235,7 @@ def check_inputs(trial: Trial) -> None:
 
 
 def check_repeats(trial: Trial) -> None:
-    """It repeats under its seed; global random states and hidden labels have no influence."""
+    """It repeats under its seed; global random states have no influence."""
     run = trial.run()
     if run.moved:
         raise StopChecksError(f"it moves the global random state of {' and '.join(run.moved)}")
@@ -242,12 +247,11 @@ def check_repeats(trial: Trial) -> None:
             raise StopChecksError(
                 f"crafting the same batch twice gives images that differ by up to {most:.3g}"
             )
-    if _difference(run, trial.run(again=1, chance=1, permuted=True)) is None:
+    if _difference(run, trial.run(again=1, chance=1)) is None:
         return
     causes: list[tuple[dict[str, Any], str]] = [
         ({"again": 1}, "it does not repeat under its seed: {}"),
         ({"chance": 1}, "it reads global random state: {} where that is seeded otherwise"),
-        ({"permuted": True}, "it reads labels that are hidden from it: {} where they are permuted"),
     ]
     for variation, sentence in causes:
         if found := _difference(run, trial.run(**variation)):

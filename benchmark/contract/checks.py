@@ -21,6 +21,8 @@ from hashattack.datasets.errors import UserError
 from hashattack.datasets.texts import error_line
 
 T = TypeVar("T")
+# Gets a subject and the checks that are still to be made of it, just before the first of them.
+Begin = Callable[[str, Sequence[str]], None]
 EXIT_FAILED, EXIT_UNCHECKED = 1, 3
 LIBRARY = "library"  # the name of the result for a plug-in whose library is not installed
 _MEMO = "contracts.json"
@@ -38,6 +40,10 @@ class NotCheckedError(UserError):
     """A check that cannot be made here; the message says why."""
 
 
+def quietly(_subject: str, _checks: Sequence[str]) -> None:
+    """Tell nobody which check begins."""
+
+
 @dataclass(frozen=True)
 class Result:
     """The outcome of one check."""
@@ -53,14 +59,16 @@ def run_checks(
     subject: T,
     checks: Sequence[Callable[[T], str | None]],
     files: Collection[str] = (),
+    begin: Begin = quietly,
 ) -> Iterator[Result]:
     """Yield the result of every check in order, skipping the rest where one stops them.
 
     An exception is reported with its line in ``files``, the plug-in's sources.
     """
     stopped_by = ""
-    for check in checks:
-        title = check.__name__.removeprefix("check_")
+    titles = [check.__name__.removeprefix("check_") for check in checks]
+    for number, (title, check) in enumerate(zip(titles, checks, strict=True)):
+        begin(name, titles[number:])
         if stopped_by:
             yield Result(name, title, "skipped", f"not run, as the check '{stopped_by}' failed")
             continue

@@ -11,13 +11,23 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
+import torch
+
 from hashattack.attacks.base import Attack, Entry, TargetCode
 from hashattack.attacks.protocols import PROTOCOLS, Protocol
 from hashattack.benchmark.contract.attack_checks import Trial, attack_checks
-from hashattack.benchmark.contract.checks import LIBRARY, Result, explain, run_checks
+from hashattack.benchmark.contract.checks import (
+    LIBRARY,
+    Begin,
+    Result,
+    explain,
+    quietly,
+    run_checks,
+)
 from hashattack.benchmark.contract.part_checks import PART_CHECKS, Source
-from hashattack.benchmark.contract.world import World
-from hashattack.benchmark.plugins import FOREIGN
+from hashattack.benchmark.contract.world import DIGITS, World
+from hashattack.benchmark.names import lookup
+from hashattack.benchmark.plugins import FOREIGN, load_plugins
 from hashattack.benchmark.registry import registry
 from hashattack.datasets.base import DatasetSpec
 from hashattack.datasets.errors import UserError
@@ -61,16 +71,42 @@ def refuse_undeclared(module: ModuleType) -> None:
         )
 
 
-def check_attack(build: Callable[[Protocol], Attack], world: World) -> Iterator[Result]:
+def checked(
+    files: Sequence[Path], attacks: Sequence[str], cache: Path, begin: Begin = quietly
+) -> Iterator[Result]:
+    """Yield the results of plug-in files, or of attacks by id, as they are made.
+
+    Raises:
+        UserError: a file that cannot be imported or declares nothing, an unknown attack.
+    """
+    torch.set_num_threads(1)  # small tensors
+    world = World(DIGITS.load(cache))
+    begin(", ".join(file.name for file in files) or "plug-ins", ["import"])
+    modules = load_plugins(files)
+    for module in modules:
+        refuse_undeclared(module)
+    known = registry().attacks if attacks else {}
+    for name in attacks:
+        lookup("attack", name, known)
+    for name in attacks:
+        yield from check_attack(known[name].build, world, begin)
+    for module in modules if not attacks else ():
+        yield from check_module(module, world, cache, begin)
+
+
+def check_attack(
+    build: Callable[[Protocol], Attack], world: World, begin: Begin = quietly
+) -> Iterator[Result]:
     """Yield the results of an attack under every protocol, once where several build equal ones."""
     trials: dict[tuple[str, bool], list[Trial]] = {}
     for protocol in PROTOCOLS.values():
+        called = f"{getattr(build, '__name__', 'an attack')} ({protocol.name})"
+        begin(called, ["build"])
         try:
             trial = Trial(build, protocol, world)
             absent, composition = trial.declared.unavailable, repr(trial.declared)
         except FOREIGN as error:
-            name = f"{getattr(build, '__name__', 'an attack')} ({protocol.name})"
-            yield Result(name, "build", "failed", explain(error, _files(build)))
+            yield Result(called, "build", "failed", explain(error, _files(build)))
             continue
         if absent is not None:
             yield Result(trial.declared.id, LIBRARY, "skipped", f"not checked: it {absent}")
@@ -80,12 +116,15 @@ def check_attack(build: Callable[[Protocol], Attack], world: World) -> Iterator[
         built, names = trial.declared, [one.protocol.name for one in (trial, *others)]
         files = _files(build, type(built.target_code), type(built.crafting))
         name = f"{built.id} ({', '.join(names)})"
-        yield from run_checks(name, trial, attack_checks(built), files)
+        yield from run_checks(name, trial, attack_checks(built), files, begin)
 
 
-def check_part(cls: type[Any], world: World, cache: Path) -> Iterator[Result]:
+def check_part(
+    cls: type[Any], world: World, cache: Path, begin: Begin = quietly
+) -> Iterator[Result]:
     """Yield the results of a part; a target-code rule is checked as a code-only attack."""
     name, files = str(getattr(cls, "name", cls.__name__)), _files(cls)
+    begin(name, ["build"])
     try:
         inspect.signature(cls).bind()
     except TypeError as error:
@@ -99,27 +138,30 @@ def check_part(cls: type[Any], world: World, cache: Path) -> Iterator[Result]:
     if isinstance(part, TargetCode):
         id_ = re.sub("[^A-Za-z0-9]+", "-", name).strip("-")
         attack = Attack(id=id_, title=id_, target_code=part, crafting=None, epsilon=None)
-        yield from check_attack(lambda _: attack, world)
+        yield from check_attack(lambda _: attack, world, begin)
         return
     subject = Source(part, cache) if isinstance(part, DatasetSpec) else part
     (checks,) = (checks for kind, checks in PART_CHECKS.items() if isinstance(part, kind))
-    yield from run_checks(name, subject, checks, files)
+    yield from run_checks(name, subject, checks, files, begin)
 
 
-def check_module(module: ModuleType, world: World, cache: Path) -> Iterator[Result]:
+def check_module(
+    module: ModuleType, world: World, cache: Path, begin: Begin = quietly
+) -> Iterator[Result]:
     """Yield the results of all that a module declares; data sets are built in the cache folder."""
     entries, parts = declared(module)
     used = set()  # rules that are checked as parts of attacks
     for entry in entries:
-        yield from check_attack(entry.build, world)
+        yield from check_attack(entry.build, world, begin)
         for protocol in PROTOCOLS.values():
             with suppress(*FOREIGN):  # reported already
                 used.add(type(entry.build(protocol).target_code))
     for cls in parts:
         if cls not in used:
-            yield from check_part(cls, world, cache)
+            yield from check_part(cls, world, cache, begin)
     if entries:
-        yield from run_checks(Path(str(module.__file__)).name, entries, [check_names])
+        name = Path(str(module.__file__)).name
+        yield from run_checks(name, entries, [check_names], begin=begin)
 
 
 def check_names(entries: Sequence[Entry]) -> str | None:

@@ -9,7 +9,6 @@ import pickle
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,12 @@ from torch import Tensor
 
 from hashattack.attacks.base import Arrays, Attack, Batch, Fitted, Knowledge, Part, Pool
 from hashattack.attacks.protocols import Protocol
+from hashattack.benchmark.audit import hidden_labels
 from hashattack.benchmark.contract.checks import StopChecksError
 from hashattack.benchmark.plugins import FOREIGN
-from hashattack.datasets.base import ArrayImages, IntArray, RetrievalData, Split
+from hashattack.benchmark.stages.attacker import NoHasher
+from hashattack.datasets.base import IntArray, RetrievalData, Split, SplitName
 from hashattack.datasets.digits import Digits
-from hashattack.datasets.seeds import generator
 from hashattack.targets.backbones import Tiny
 from hashattack.targets.hasher import Hasher, TargetSpec, build_hasher, sign_codes
 from hashattack.targets.losses import DPSH
@@ -62,17 +62,12 @@ def knowledge(data: RetrievalData, hasher: Hasher) -> Knowledge:
 class World:
     """What attacks are shown in checks: the same as in a run, and nothing more.
 
-    No label of a query is in memory. Data sets also lie in files, where an attack could read hidden
-    labels: so they do here, and a second time with the hidden labels permuted.
-
     Args:
         data: ``DIGITS``, loaded.
-        folder: an empty folder for the files.
     """
 
-    def __init__(self, data: RetrievalData, folder: Path) -> None:
-        self._queries = data.query.images
-        self._train_images = [_stored(data, folder / "plain"), _stored(data, folder / "permuted")]
+    def __init__(self, data: RetrievalData) -> None:
+        self._data, self._queries = data, data.query.images
         hasher = untrained(dtype=torch.float64)
         with torch.no_grad():  # every bit halves the database, so that codes differ
             logits = hasher.hash_layer(hasher.trunk(_pixels(data.database, torch.float64)))
@@ -82,17 +77,23 @@ class World:
         frequent = rows[np.argsort(-counts, kind="stable")[:2]]
         self.targets = frequent[[0, 0, 1, 0, 1, 1]]  # of the queries, uint8 [QUERIES, C]
 
-    def seen(self, protocol: Protocol, dtype: torch.dtype, *, permuted: bool = False) -> Knowledge:
-        """Return a copy of what an attacker sees under a protocol.
+    def data(self, protocol: Protocol) -> RetrievalData:
+        """Return the data as the process of an attack holds it: without hidden labels."""
+        names: list[SplitName] = ["query"] if protocol.sees_database else ["query", "database"]
+        return self._data.without_labels(*names, refusal=hidden_labels)
 
-        ``permuted``: in the files that it could find, hidden labels have another order.
-        """
-        known = copy.deepcopy(self._seen)
+    def seen(
+        self, protocol: Protocol, dtype: torch.dtype, *, needs_source: bool = True
+    ) -> Knowledge:
+        """Return a copy of what an attack sees under a protocol."""
+        known = replace(copy.deepcopy(self._seen), train_images=self._data.train.images)
+        if not needs_source:
+            train = Pool(known.train.labels, known.train.codes[:, :0])
+            return replace(known, source="", hasher=NoHasher(), train=train, database=None)
         return replace(
             known,
             hasher=known.hasher.to(dtype),
             database=known.database if protocol.sees_database else None,
-            train_images=self._train_images[permuted],
         )
 
     def batch(
@@ -110,18 +111,6 @@ class World:
 
 def _pixels(split: Split, dtype: torch.dtype) -> Tensor:
     return to_pixels(split.images.read(np.arange(len(split))), _CPU, dtype)
-
-
-def _stored(data: RetrievalData, folder: Path) -> ArrayImages:
-    """Write training images and hidden labels to files; return the images, memory mapped."""
-    folder.mkdir(parents=True)
-    hidden = {"query": data.query.labels, "database": data.database.labels[len(data.train) :]}
-    for name, labels in hidden.items():
-        draw = generator(SEED, f"permuted/{name}")
-        rows = draw.permutation(labels) if folder.name == "permuted" else labels
-        np.save(folder / f"{name}-labels.npy", rows)
-    np.save(folder / "train-images.npy", data.train.images.read(np.arange(len(data.train))))
-    return ArrayImages(np.load(folder / "train-images.npy", mmap_mode="r"))
 
 
 @contextlib.contextmanager

@@ -53,7 +53,7 @@ class LocalEngine(Engine):
         try:
             pools[isolation] = pools.pop(isolation, None) or ProcessPoolExecutor(
                 max_workers=1,
-                initializer=_start_worker,
+                initializer=start_worker,
                 initargs=(os.getpid(),),
                 env=dict(self._slots[slot].environment),
             )
@@ -103,7 +103,7 @@ def _signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start_worker(driver: int) -> None:
+def start_worker(driver: int) -> None:
     """Prepare a worker: ignore the driver's signals, and end when the driver ends."""
     # Where psutil is installed, loky ends a worker that grew by 300 MB since its first call. Any
     # worker does that loads CUDA or a network, and the next job would wait for a new one.

@@ -50,10 +50,6 @@ def attacker_view(
     Raises:
         InvalidAttackError: the attack read hidden labels, or it changed the hasher.
     """
-    splits: dict[SplitName, Split] = {"query": data.query, "database": data.database}
-    hidden = {name: split for name, split in splits.items() if isinstance(split, HiddenSplit)}
-    for split in hidden.values():
-        split.labels_read = False
     hasher: Hasher = NoHasher()
     if source is not None:
         hasher = input_hasher(source, data.side, compute, context)
@@ -64,21 +60,36 @@ def attacker_view(
             return Pool(labels, torch.zeros(len(labels), 0, dtype=torch.int8))
         return Pool(labels, torch.from_numpy(context.arrays(name)["codes"]))
 
-    yield Knowledge(
-        source="" if source is None else source.name,
-        hasher=hasher,
-        train=pool("train"),
-        database=pool("database") if "database" in context.inputs else None,
-        train_images=data.train.images,
-        fitted={role: context.arrays(role) for role in FITTED_ROLES if role in context.inputs},
-    )
-    for name, split in hidden.items():
-        if split.labels_read:
-            raise hidden_labels(name)
+    with hidden_labels_unread(data):
+        yield Knowledge(
+            source="" if source is None else source.name,
+            hasher=hasher,
+            train=pool("train"),
+            database=pool("database") if "database" in context.inputs else None,
+            train_images=data.train.images,
+            fitted={role: context.arrays(role) for role in FITTED_ROLES if role in context.inputs},
+        )
     if source is not None:
         plain = replace(compute, compiled=False)
         on_cpu = replace(context, device=torch.device("cpu"))
         check_unchanged(hasher, input_hasher(source, data.side, plain, on_cpu))
+
+
+@contextmanager
+def hidden_labels_unread(data: RetrievalData) -> Iterator[None]:
+    """Refuse a block that reads hidden labels of the data.
+
+    Raises:
+        InvalidAttackError: it did.
+    """
+    splits: dict[SplitName, Split] = {"query": data.query, "database": data.database}
+    hidden = {name: split for name, split in splits.items() if isinstance(split, HiddenSplit)}
+    for split in hidden.values():
+        split.labels_read = False
+    yield
+    for name, split in hidden.items():
+        if split.labels_read:
+            raise hidden_labels(name)
 
 
 def check_unchanged(hasher: Hasher, stored: Hasher) -> None:

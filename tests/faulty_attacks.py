@@ -34,12 +34,17 @@ FAULTS = {
     "a type a suite cannot check": (
         has("scale: threading.Lock = None"),
         "declaration",
-        "a suite cannot set its hyper-parameters: it raises PydanticSchemaGenerationError: Unable",
+        "a suite cannot set its hyper-parameters: faulty: PydanticSchemaGenerationError: Unable",
+    ),
+    "a book for a parameter": (
+        has("scale: str = 20_000 * 'x'"),
+        "declaration",
+        "faulty: its hyper-parameters take 20[0-9]{3} characters, 10000 at most",
     ),
     "two parameters of one name": (
         has("n_t: int = 9"),
         "declaration",
-        "a suite cannot set its hyper-parameters: faulty: two hyper-parameters are called 'n_t'",
+        "faulty: two hyper-parameters are called 'n_t'",
     ),
     "no decorator": (
         HONEST.replace("@dataclass(frozen=True, kw_only=True)\nclass Faulty", "class Faulty"),

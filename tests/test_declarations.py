@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,9 +17,12 @@ from hashattack.attacks.protocols import PROTOCOLS
 from hashattack.attacks.target_codes import RandomPoint
 from hashattack.benchmark.audit import InvalidAttackError, check_budget
 from hashattack.benchmark.plugins import PluginError
-from hashattack.benchmark.registry import _checked
+from hashattack.benchmark.registry import _checked, _classes
 from hashattack.benchmark.store.keys import is_own
+from hashattack.benchmark.suites.loading import override, parameters_text
+from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.datasets.texts import error_line, is_id, one_line
+from hashattack.targets.backbones import Backbone, Tiny
 
 LOOP = ProjectedGradient(steps=2, rule="l2")
 
@@ -201,6 +205,46 @@ def test_an_attack_keeps_its_id() -> None:
 def test_whatever_declares_an_attack_is_named() -> None:
     with pytest.raises(PluginError, match="the attack 'without a name' cannot be built: TypeError"):
         taken(type("Odd", (), {})())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fussy(ProjectedGradient):
+    """Raises when a suite sets its parameters, and holds what can stand in no key."""
+
+    scale: Any = 1.0
+
+    def __post_init__(self) -> None:
+        if self.steps == 3:
+            raise SystemExit(0)
+
+
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [
+        (float("nan"), "mine: its hyper-parameters make no key: ValueError: Out of range float"),
+        (print, "mine: its hyper-parameters make no key: TypeError: builtin_function_or_method"),
+        ([10**5000], "mine: its hyper-parameters make no key: ValueError: Exceeds the limit"),
+        ("\ud800" * 2000, "mine: its hyper-parameters take 12118 characters, 10000 at most"),
+    ],
+)
+def test_hyper_parameters_that_make_no_key_are_refused_in_a_line(scale: Any, message: str) -> None:
+    made = declared(crafting=Fussy(steps=2, rule="l2", scale=scale))
+    with pytest.raises(SuiteError, match=f"^{message}"):
+        parameters_text(made)
+
+
+def test_a_part_that_raises_when_a_suite_sets_it_is_named() -> None:
+    made = declared(crafting=Fussy(steps=2, rule="l2"))
+    with pytest.raises(SuiteError, match=r"^here: SystemExit: 0"):
+        override(made, {"steps": 3}, "here")
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "=1", "a b", "\x1b[2J", ""])
+def test_other_parts_have_names_that_can_stand_in_results(name: str) -> None:
+    module = ModuleType("some")
+    module.Part = type("Part", (Tiny,), {"name": name, "__module__": "some"})  # type: ignore[attr-defined]
+    with pytest.raises(PluginError, match=r"^the name of Part must be letters, digits"):
+        _classes([module], Backbone)  # type: ignore[type-abstract]
 
 
 class MuteError(Exception):

@@ -15,6 +15,7 @@ from tabulate import tabulate
 from hashattack.benchmark.cli.options import CacheOption, PluginOption
 from hashattack.benchmark.console import cache_folder, echo, usage_errors
 from hashattack.datasets.errors import UserError
+from hashattack.datasets.texts import one_line
 
 if TYPE_CHECKING:
     from hashattack.benchmark.results.status import RunningJob, Status
@@ -64,6 +65,7 @@ def list_command(
             if not plugin:
                 memo.write(known)
         header, rows = known[name]
+    rows = [[one_line(str(cell)) for cell in row] for row in rows]  # plug-ins write some
     widths = [None] * (len(header) - 2) + ([70, 40] if len(header) > 4 else [40, 80])
     echo(tabulate(rows, header, tablefmt="simple", maxcolwidths=widths))
 

@@ -35,7 +35,7 @@ from hashattack.benchmark.contract.world import (
 from hashattack.benchmark.plugins import FOREIGN
 from hashattack.benchmark.stages.attacker import check_unchanged, hidden_labels_unread
 from hashattack.benchmark.store.keys import canonical_json
-from hashattack.benchmark.suites.loading import hyper_parameters, override
+from hashattack.benchmark.suites.loading import hyper_parameters, override, parameters_text
 from hashattack.datasets import seeds
 from hashattack.datasets.base import IntArray
 
@@ -160,6 +160,7 @@ def check_declaration(trial: Trial) -> None:
     for part in (built.target_code, built.crafting, built):
         if part is not None:
             check_value(part)
+    parameters_text(built)
     key = canonical_json(built)
     rebuilt = canonical_json(trial.build(trial.protocol))
     require(rebuilt == key, "built twice, its hyper-parameters differ")

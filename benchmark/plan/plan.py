@@ -22,7 +22,12 @@ from hashattack.benchmark.names import nearest
 from hashattack.benchmark.plan.graph import JobGraph, Setting, Sizing, Target
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.store.keys import canonical_json
-from hashattack.benchmark.suites.loading import construct, hyper_parameters, override
+from hashattack.benchmark.suites.loading import (
+    construct,
+    hyper_parameters,
+    override,
+    parameters_text,
+)
 from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.benchmark.suites.suite import AttackEntry, Params, Suite
 from hashattack.datasets.base import SPLITS, DatasetSpec, RetrievalData
@@ -130,7 +135,7 @@ def describe(
         "targeted": attack.targeted,
         "code_only": attack.code_only,
         "learns": attack.learns,
-        "params": canonical_json(hyper_parameters(attack)),
+        "params": parameters_text(attack),
         "budget_class": _budget_class(attack),
         "epsilon": attack.epsilon,
         "passes_per_image": attack.passes,

@@ -14,7 +14,9 @@ import yaml
 
 from hashattack.attacks.base import Attack, AttackError
 from hashattack.benchmark.names import lookup, nearest
+from hashattack.benchmark.plugins import FOREIGN
 from hashattack.benchmark.registry import registry
+from hashattack.benchmark.store.keys import canonical_json
 from hashattack.benchmark.suites.sources import (
     SuiteError,
     SuiteFile,
@@ -32,8 +34,10 @@ from hashattack.benchmark.suites.suite import (
     validate,
 )
 from hashattack.datasets.base import DatasetSpec
+from hashattack.datasets.texts import error_line
 
 _WITH_PATHS = ("datasets", "targets")  # keys whose entries name files and folders
+_MOST_TEXT = 10_000  # characters of hyper-parameters, which stand in every row
 _ALL = "**"  # matches every attack id, and is merged with no scale's "*"
 
 
@@ -241,6 +245,26 @@ def hyper_parameters(attack: Attack) -> Params:
     return flat
 
 
+def parameters_text(attack: Attack) -> str:
+    """Return an attack's hyper-parameters as the column ``params`` has them.
+
+    Raises:
+        SuiteError: they cannot stand in a key or in a table.
+    """
+    try:
+        text = canonical_json(hyper_parameters(attack))
+    except AttackError:
+        raise
+    except FOREIGN as error:
+        reason = f"its hyper-parameters make no key: {error_line(error)}"
+        raise SuiteError(f"{attack.id}: {reason}") from error
+    if len(text) > _MOST_TEXT:
+        raise SuiteError(
+            f"{attack.id}: its hyper-parameters take {len(text)} characters, {_MOST_TEXT} at most"
+        )
+    return text
+
+
 def override(attack: Attack, params: Params, place: str) -> Attack:
     """Return the attack with some hyper-parameters replaced.
 
@@ -250,15 +274,17 @@ def override(attack: Attack, params: Params, place: str) -> Attack:
     fault = f"{attack.id} has no such hyper-parameter"
     _check_names(params, hyper_parameters(attack), place, fault)
     changes: dict[str, Any] = {}
-    for role in ("target_code", "crafting"):
-        part = getattr(attack, role)
-        names = [field.name for field in dataclasses.fields(part)] if part is not None else []
-        if params.keys() & set(names):
-            new = {name: params.get(name, getattr(part, name)) for name in names}
-            changes[role] = validate(type(part), new, place)
-    if "epsilon" in params:
-        changes["epsilon"] = validate(float, params["epsilon"], f"{place}.epsilon")
     try:
+        for role in ("target_code", "crafting"):
+            part = getattr(attack, role)
+            names = [field.name for field in dataclasses.fields(part)] if part is not None else []
+            if params.keys() & set(names):
+                new = {name: params.get(name, getattr(part, name)) for name in names}
+                changes[role] = validate(type(part), new, place)
+        if "epsilon" in params:
+            changes["epsilon"] = validate(float, params["epsilon"], f"{place}.epsilon")
         return dataclasses.replace(attack, **changes)
-    except AttackError as error:
-        raise SuiteError(f"{place}: {error}") from None
+    except SuiteError:
+        raise
+    except FOREIGN as error:  # a part may raise anything when it is made
+        raise SuiteError(f"{place}: {error_line(error)}") from error

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from hashattack.benchmark.columns import COLUMNS
-from hashattack.reports.lines import Row, grouped
+
+Rows = Sequence[Mapping[Any, Any]]  # of results.csv
 
 
-def target_labels_text(rows: Sequence[Row]) -> str:
+def protocol_text(rows: Rows) -> str:
+    """Return the protocol of some rows, ``shortened`` where a row has fewer steps or epochs."""
+    protocol = str(rows[0]["protocol"])
+    shortened = any(row.get("shortened") is True for row in rows)
+    return f"{protocol}, shortened" if shortened else protocol
+
+
+def target_labels_text(rows: Rows) -> str:
     """Return the policy of some rows, how many label rows it draws from, and chance.
 
     Like ``frequent (316 eligible label rows, chance 57.17 %)``, by data set where there are
     several; a span where attacks or seeds have draws of their own.
     """
-    datasets = grouped(rows, "dataset")
+    datasets = dict.fromkeys(row["dataset"] for row in rows)
     parts = []
-    for (dataset,), own in datasets.items():
+    for dataset in datasets:
+        own = [row for row in rows if row["dataset"] == dataset]
         eligible = _span((row["eligible_rows"] for row in own), ",.0f")
         chance = _span((100 * row["chance"] for row in own), COLUMNS["chance"].format)
         if eligible and chance:

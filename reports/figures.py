@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from hashattack.benchmark.columns import COLUMNS, Column
 from hashattack.benchmark.store.files import write_bytes
 from hashattack.reports import plots
+from hashattack.reports.captions import protocol_text
 from hashattack.reports.grids import differences
 from hashattack.reports.names import Names, parameters
 from hashattack.reports.plots import PlotStyles
@@ -38,6 +39,10 @@ def draw_figures(runs: Runs, names: Names, folder: Path) -> dict[str, list[Path]
         for rows in (runs.results, runs.losses, runs.curves)
     )
     curves = _comparable(curves)
+    if len(results):
+        protocols = results.groupby("protocol")
+        texts = {name: protocol_text(rows.to_dict("records")) for name, rows in protocols}
+        results, curves = (rows.replace({"protocol": texts}) for rows in (results, curves))
     styles, files = PlotStyles(runs.cells, names), {}
     precision, top = (functools.partial(plots.retrieval, x=x) for x in ("recall", "top"))
     drawings: list[Drawing] = [

@@ -16,6 +16,7 @@ from matplotlib.patches import Rectangle
 from hashattack.benchmark.store.files import write_bytes
 from hashattack.benchmark.store.store import Arrays
 from hashattack.datasets.base import UInt8Array
+from hashattack.reports.captions import protocol_text
 
 mpl.use("Agg")
 _HIT, _MISS = "#0072b2", "#d55e00"  # blue and vermilion, distinct for colour-blind readers
@@ -60,8 +61,8 @@ def draw_gallery(
                 _show(axis, line, place + 2, arrays[when][number, place], "", frame)
     axis.set(xlim=(-0.1, width), ylim=(height, _PITCH - 1.3))
     axis.axis("off")
-    title = f"{label} on {row['source']}, {row['dataset']}, {row['protocol']}: the top-{top} before"
-    axis.set_title(f"{title} and after", fontsize=8)
+    title = f"{label} on {row['source']}, {row['dataset']}, {protocol_text([row])}"
+    axis.set_title(f"{title}: the top-{top} before and after", fontsize=8)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
     file = folder / f"{_stem(row)}.png"

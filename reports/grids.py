@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from hashattack.benchmark.columns import COLUMNS, MISSING
-from hashattack.reports.captions import target_labels_text
+from hashattack.reports.captions import protocol_text, target_labels_text
 from hashattack.reports.lines import records, shares_draw
 from hashattack.reports.names import Names
 from hashattack.reports.published import Layout, Metric, Paper, PaperError
@@ -83,13 +83,13 @@ class Grid:
         """Return what a reader must know about it."""
         rows = self.results
         rows = rows[rows["dataset"] == self.dataset] if self.dataset else rows
-        first, where = rows.iloc[0], f", {self.dataset}" if self.dataset else ""
+        shown, where = records(rows), f", {self.dataset}" if self.dataset else ""
         queries = " or ".join(map(str, sorted(set(rows["n_queries"].dropna()))))
         overrides = rows["overrides"].str.split(", ").explode()
         changed = ", ".join(dict.fromkeys(text for text in overrides if text))
         title = (
-            f"{self.layout.title}{where}; protocol {first['protocol']}, target labels "
-            f"{target_labels_text(records(rows))}, {queries} queries, ties in database order."
+            f"{self.layout.title}{where}; protocol {protocol_text(shown)}, target labels "
+            f"{target_labels_text(shown)}, {queries} queries, ties in database order."
             f"{f' Overrides: {changed}.' if changed else ''}"
         )
         if not differences:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from hashattack.benchmark.columns import COLUMNS
 from hashattack.benchmark.names import counted
-from hashattack.reports.captions import target_labels_text
+from hashattack.reports.captions import protocol_text, target_labels_text
 from hashattack.reports.lines import (
     TRIAL,
     Line,
@@ -109,7 +109,7 @@ def _board(rows: Sequence[Row], names: Names, uncertainty: Uncertainty) -> Board
     order = sorted(lines, key=lambda kind: (_CLASS_ORDER.get(kind, 1), kind))
     return Board(
         dataset=str(first["dataset"]),
-        protocol=str(first["protocol"]),
+        protocol=protocol_text(rows),
         policy=str(first["policy"]),
         target_labels=target_labels_text(rows),
         targets={name: (hasher, str(bits)) for name, (hasher, bits) in targets.items()},

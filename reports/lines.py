@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from hashattack.benchmark.columns import COLUMNS, Column, Table, names_of
+from hashattack.reports.captions import protocol_text
 from hashattack.reports.names import Name, Names
 from hashattack.reports.uncertainty import Rank, Uncertainty
 
@@ -86,6 +87,11 @@ class Line:
     seed_range: tuple[float, float] | None = None
     interval: tuple[float, float] | None = None
     rank: Rank | None = None
+
+    @property
+    def protocol(self) -> str:
+        """Its protocol."""
+        return protocol_text([self.facts])
 
     @property
     def jobs(self) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ FACETS: Mapping[str, Callable[[Line], object]] = {
     "backbone": lambda line: line.facts["source_backbone"],
     "code length": lambda line: line.facts["source_bits"],
     "attack": lambda line: line.name.title,
-    "protocol": lambda line: line.facts["protocol"],
+    "protocol": lambda line: line.protocol,
     "budget": lambda line: line.facts["budget_class"],
     "kind": lambda line: "white-box" if white_box(line.facts) else "transfer",
     "status": lambda line: line.status,

@@ -10,6 +10,7 @@ from typing import Any
 from hashattack.benchmark.progress.events import last_run
 from hashattack.benchmark.results.manifest import read_manifest
 from hashattack.benchmark.store.store import Arrays, JobRef, Store
+from hashattack.reports.captions import protocol_text
 
 _LIBRARY = "library version"  # in the canonical form of a part that requires one
 
@@ -142,7 +143,7 @@ def provenance(out: Path) -> dict[str, Any]:
         "suite": manifest["suite"]["name"],
         "command": events[0].get("command", "") if events else "",
         "data": {row["dataset"]: row["dataset_fingerprint"] for row in rows},
-        "protocols": sorted({row["protocol"] for row in rows}),
+        "protocols": sorted({protocol_text([row]) for row in rows}),
         "seeds": len({row["draw_seed"] for row in rows}),
         "versions": sorted(
             {", ".join(f"{n} {one[n]}" for n in libraries) for one in made}

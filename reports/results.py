@@ -56,7 +56,8 @@ class Runs:
             for row in result_rows(folder, manifest):
                 self._add(rows, row, folder)
         cells = pd.DataFrame(list(rows.values()), columns=list(DTYPES)).astype(DTYPES)
-        cells = cells.fillna(dict.fromkeys(("role", "overrides", "variant"), ""))
+        absent = dict.fromkeys(("role", "overrides", "variant"), "")
+        cells = cells.fillna({**absent, "shortened": False})
         ended = cells["status"] != MISSING
         self.results: pd.DataFrame = cells[ended].reset_index(drop=True)
         self.missing: pd.DataFrame = cells[~ended].reset_index(drop=True)

@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -222,3 +223,22 @@ def test_as_published_every_attack_draws_by_its_own_policy(
     assert stages(plan)["draw"] == len(attacks)
     assert {cell.row["policy"] for cell in plan.cells} == {"as-published"}
     assert all(cell.jobs["score"].inputs["targets"] == cell.jobs["draw"].ref for cell in plan.cells)
+
+
+@pytest.mark.parametrize(
+    ("attack", "params", "shortened"),
+    [
+        *(("dhta", {}, False), ("dhta", {"rule": "l2"}, False), ("dhta", {"steps": 3000}, False)),
+        *(("dhta", {"steps": 1999}, True), ("dhta-ifgsm", {"steps": 20}, True)),
+        *(("prototype-code", {"prototype_steps": 29_999}, True), ("prosgan", {"epochs": 99}, True)),
+        *(("prosgan", {"alpha": 10}, False), ("noise", {}, False), ("prosgan-eps", {}, False)),
+    ],
+)
+def test_a_row_of_fewer_steps_or_epochs_is_shortened(
+    attack: str, params: dict[str, Any], shortened: bool, cache: Path
+) -> None:
+    entries = [{"attack": attack, "params": params}, attack]
+    plan = make_plan(small_suite(attacks=entries, protocols=["released", "paper"]), cache)
+    for cell in plan.cells:
+        own = cell.row["variant"] != ""
+        assert cell.row["shortened"] is (own and shortened)

@@ -85,6 +85,26 @@ def test_attacks_with_draws_of_their_own_are_not_ranked() -> None:
     assert not any(line.rank for line in cell_lines(rows, Names(rows), Sure()))
 
 
+def test_a_shortened_protocol_is_said_wherever_it_is_named(tmp_path: Path) -> None:
+    cells = [
+        cell("original", "DPSH-X-12", 0.3),
+        cell("dhta", "DPSH-X-12", 0.5, shortened=True, overrides="steps=10"),
+        cell("dhta", "DPSH-X-12", 0.6, protocol="paper"),
+    ]
+    with unsynced():
+        write_run(tmp_path, cells, tables=("table1",))
+        written = write_report([tmp_path], formats=["md", "html"])
+    page = written.page
+    assert page is not None
+    texts = [(written.folder / name).read_text() for name in ("leaderboard.md", "tables.md")]
+    for text in (*texts, re.sub(r"<[^>]*>", "", page.read_text())):
+        assert re.search(r"protocol released, shortened", text)
+        assert re.search(r"protocol paper", text)
+        assert not re.search(r"protocol paper, shortened", text)
+    assert '<td class="text">released, shortened</td>' in page.read_text()
+    assert '<td class="text">released</td>' in page.read_text(), "Original has no steps"
+
+
 def test_an_attack_on_some_targets_says_so_and_has_no_averages() -> None:
     board = board_of(example())
     partial = lines_of(board)["PARTIAL"]

@@ -90,7 +90,7 @@ def test_hyper_parameters_are_overridden_by_flat_name_and_checked() -> None:
         ({"steps": "few"}, "here.steps: Input should be a valid integer"),
         ({"rule": "l3"}, "here.rule: Input should be 'sign', 'l2' or 'raw/32'"),
         ({"steps": 0}, "steps and step_size must be positive"),
-        ({"epsilon": -1}, "epsilon must not be negative"),
+        ({"epsilon": -1}, "epsilon must be a number of pixels"),
     ):
         with pytest.raises(SuiteError) as caught:
             override(attack, params, "here")

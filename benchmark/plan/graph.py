@@ -210,6 +210,11 @@ class JobGraph:
         )
         return self.job(craft, **inputs)
 
+    def costs(self, attack: Attack) -> list[int]:
+        """Return an attack's passes an image and those of each of its fits, as it declares them."""
+        fits = [self._fit_cost(attack.id, getattr(attack, role))[1] for role in attack.learning]
+        return [attack.passes or 0, *fits]
+
     def _fit_cost(self, attack: str, part: Part) -> tuple[int | None, int]:
         """Return the batch of a part's fit, and its cost in passes, as it declares them.
 

@@ -66,8 +66,7 @@ def cells_of(graph: JobGraph, targets: Sequence[Target]) -> Iterator[Cell]:
     for setting in settings_of(graph.suite):
         for number, entry in enumerate(graph.suite.attacks):
             place = f"attacks[{number}].params"
-            attack, changes = _attack_of(graph, entry, setting.protocol, place)
-            changed = {"overrides": _listed(changes), "variant": _listed(entry.params)}
+            attack, changed = _attack_of(graph, entry, setting.protocol, place)
             for source, victim in _pairs(graph.suite, entry, attack, targets):
                 row = describe(graph, setting, attack, source, victim) | changed
                 reason, jobs = obstacle(attack, source, victim), dict[str, Job]()
@@ -86,8 +85,8 @@ def obstacle(attack: Attack, source: Target, victim: Target) -> str | None:
 
 def _attack_of(
     graph: JobGraph, entry: AttackEntry, protocol: Protocol, place: str
-) -> tuple[Attack, Params]:
-    """Return the attack of an entry, and the hyper-parameters that the suite sets of it."""
+) -> tuple[Attack, dict[str, Any]]:
+    """Return the attack of an entry, and the columns that say how it differs from its protocol."""
     attack = registry().attacks[entry.attack].build(protocol)
     known = hyper_parameters(attack)
     by_glob = graph.suite.attack_params.items()
@@ -99,7 +98,13 @@ def _attack_of(
         if name in known
     } | entry.params
     published = {k: value for k, value in graph.dataset.published.items() if k in known}
-    return override(attack, {**published, **changes}, place), changes
+    changed = override(attack, {**published, **changes}, place)
+    costs = zip(graph.costs(changed), graph.costs(attack), strict=True)
+    return changed, {
+        "overrides": _listed(changes),
+        "variant": _listed(entry.params),
+        "shortened": any(own < full for own, full in costs),
+    }
 
 
 def _pairs(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from hashattack.benchmark.jobs import Compute, Context, Precision
 from hashattack.datasets.base import Images, IntArray, UInt8Array
+from hashattack.datasets.texts import error_line
 from hashattack.targets.backbones import TargetError
 from hashattack.targets.checkpoints import load_hasher
 from hashattack.targets.hasher import Hasher, TargetSpec, sign_codes
@@ -72,7 +73,8 @@ def out_of_memory(error: BaseException) -> bool:
     """Return whether a computation failed because its batch does not fit the memory."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)
+    said = error_line(error)
+    return isinstance(error, RuntimeError) and any(text in said for text in _NO_MEMORY)
 
 
 def batches(

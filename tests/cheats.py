@@ -299,6 +299,14 @@ class Escape(BaseException):
     pass
 
 
+class MuteRuntimeError(MuteError, RuntimeError):
+    pass
+
+
+class OddOSError(OSError):
+    filename = property(lambda self: 1 / 0)
+
+
 def fails(error):
     """Return a class of attacks that raise an error."""
 
@@ -367,6 +375,8 @@ KINDS = {
     "raises-for-the-user": fails(lambda: UserError(HOSTILE)),
     "raises-without-text": fails(MuteError),
     "raises-with-odd-data": fails(lambda: WeirdError("odd")),
+    "raises-a-mute-error": fails(MuteRuntimeError),
+    "raises-an-odd-error": fails(lambda: OddOSError(28, "no space")),
     "raises-base": fails(lambda: Escape(HOSTILE)),
     "interrupts": fails(KeyboardInterrupt),
     "exits": fails(lambda: SystemExit(0)),

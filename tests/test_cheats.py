@@ -133,6 +133,8 @@ OUTCOMES = {
     "raises-for-the-user": ("failed", r"\\ud800\\x1b\[2J =cmd\|"),
     "raises-without-text": ("failed", "MuteError without a readable text"),
     "raises-with-odd-data": ("failed", "odd"),
+    "raises-a-mute-error": ("failed", "MuteRuntimeError without a readable text"),
+    "raises-an-odd-error": ("failed", "OddOSError|its worker died 3 times"),
     "raises-base": ("failed", r"Escape: \\ud800"),
     "interrupts": ("failed", "KeyboardInterrupt"),
     "exits": ("failed", "SystemExit: 0"),

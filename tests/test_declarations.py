@@ -16,6 +16,7 @@ from hashattack.attacks.libraries import Library
 from hashattack.attacks.protocols import PROTOCOLS
 from hashattack.attacks.target_codes import RandomPoint
 from hashattack.benchmark.audit import InvalidAttackError, check_budget
+from hashattack.benchmark.plan.plan import _budget_class
 from hashattack.benchmark.plugins import PluginError
 from hashattack.benchmark.registry import _checked, _classes
 from hashattack.benchmark.store.keys import is_own
@@ -135,6 +136,11 @@ REFUSED["title"] += [
     "a\0",
     r"$\bad$",
 ]
+
+
+def test_a_larger_budget_is_another_class() -> None:
+    classes = [_budget_class(declared(epsilon=n / 255)) for n in (8, 8.0004, 7.9, 0.03)]
+    assert classes == ["8/255", "8.0004/255", "7.9/255", "0.03/255"]
 
 
 @pytest.mark.parametrize(

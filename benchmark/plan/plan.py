@@ -163,7 +163,7 @@ def _budget_class(attack: Attack) -> str:
         return "code"
     if not attack.targeted:
         return "reference"
-    return "unbounded" if attack.epsilon is None else f"{round(255 * attack.epsilon, 3):g}/255"
+    return "unbounded" if attack.epsilon is None else f"{255 * attack.epsilon:.6g}/255"
 
 
 def _listed(params: Mapping[str, Any]) -> str:

@@ -138,8 +138,9 @@ def execute(*, job: Job, run: RunInfo, device: str, halvings: int = 0) -> dict[s
     logging.raiseExceptions = False  # a log that cannot be written must not fail the job
     try:
         status, reason = _attempt(job, run, torch.device(device), halvings)
-    except OSError as error:  # not even the failure could be recorded
-        status, reason = "full" if is_full(error, run.out) else "crashed", str(error)
+    except BaseException as error:  # noqa: BLE001 - not even the failure could be recorded
+        full = isinstance(error, OSError) and is_full(error, run.out)
+        status, reason = "full" if full else "crashed", error_line(error)
     if device.startswith("cuda") and status not in ("memory", "crashed"):
         gc.collect()
         torch.cuda.empty_cache()  # for the other process of the slot
@@ -205,7 +206,7 @@ def _failed(store: Store, job: Job, error: BaseException, log: Path, out: Path) 
         return "full", str(error)
     if out_of_memory(error):
         return "memory", reason
-    if isinstance(error, RuntimeError) and any(name in str(error) for name in _DEVICE_ERRORS):
+    if isinstance(error, RuntimeError) and any(name in reason for name in _DEVICE_ERRORS):
         return "crashed", reason
     data = None
     if isinstance(error, UserError):

@@ -42,6 +42,10 @@ def copied(answer: Any, shape: tuple[int, ...]) -> Tensor:
             f"the attack returned {one_line(type(answer).__qualname__)}, expected a tensor"
         )
     plain = Tensor.detach(answer)  # answer.detach could be an attribute of its own
+    if plain.is_meta or plain.layout is not torch.strided:
+        raise InvalidAttackError(
+            f"the attack returned a {plain.layout} tensor on {plain.device}, expected a plain one"
+        )
     check_shape(plain, shape)
     return plain.clone()
 

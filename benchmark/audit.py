@@ -76,7 +76,7 @@ def loss_curves(curves: Any) -> dict[str, list[float]]:
         AttackError: they are no finite numbers by name.
     """
     try:
-        plain = {one_line(name): list(map(float, values)) for name, values in curves.items()}
+        plain = {one_line(name)[:60]: list(map(float, values)) for name, values in curves.items()}
     except (AttributeError, TypeError, ValueError):
         plain = {"": [math.nan]}
     if not all(math.isfinite(value) for values in plain.values() for value in values):

@@ -80,6 +80,11 @@ def misbehave(how: str, context: Context) -> None:
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
         case "full":
             raise OSError(errno.ENOSPC, "No space left on device")
+        case "full here":
+            place = str(context.store.folder(context.inputs["of"]) / "mine")
+            raise OSError(errno.ENOSPC, "No space left on device", place)
+        case "kill all":
+            os.killpg(os.getpgrp(), signal.SIGKILL)
         case "foreign":
             raise TwoArgumentsError(1, 2)
 

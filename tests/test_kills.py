@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.conftest import SmokeRun
+from tests.conftest import ROOT, SmokeRun
 from tests.processes import alive, children, start, wait_until
 from tests.test_run import METRICS, read
 
@@ -108,6 +108,44 @@ def test_kill_9_at_random_moments_loses_nothing_and_leaves_no_process(
     now = records(run.out)
     assert all(now[key] == record for key, record in run.finished.items()), "work was redone"
     assert not list(alive(run.workers))
+
+
+RUN = """
+import os, sys
+from pathlib import Path
+from hashattack.benchmark.engines.base import cpu_slots
+from hashattack.benchmark.engines.local import LocalEngine
+from tests.conftest import run_jobs
+from tests.graphs import Dummy, Misbehaving, graph
+
+folder = sys.argv[1]
+killer = Misbehaving(name="killer", how="kill all", times=1, folder=folder)
+others = ((Dummy(name=name), {}) for name in "abc")
+out = Path(folder) / "out"
+outcome = run_jobs(graph(*others, (killer, {})), out, LocalEngine(cpu_slots(2)))
+print(sorted(outcome.status.values()))
+"""
+
+
+def run_killer(folder: Path) -> subprocess.Popen[str]:
+    """Run three jobs and one that kills the process group of the run, once."""
+    command = [sys.executable, "-c", RUN, str(folder)]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def test_a_run_whose_processes_a_job_killed_goes_on_and_leaves_no_semaphores(
+    tmp_path: Path,
+) -> None:
+    killed = run_killer(tmp_path)
+    killed.communicate(timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    resumed = run_killer(tmp_path)
+    printed, _ = resumed.communicate(timeout=60)
+    assert printed.count("ok") + printed.count("cached") == 4, printed
+    left = (name for run in (killed, resumed) for name in Path("/dev/shm").glob(f"*-{run.pid}-*"))
+    assert not list(left)
 
 
 def test_ctrl_c_lets_running_jobs_end_and_a_second_one_does_not(

@@ -3,7 +3,8 @@
 In a shared pool the death of one worker fails every queued job. Here jobs are submitted to free
 slots only, and a broken slot is replaced. A slot has up to two processes, of which one works at a
 time: one for the harness and one for attacks. A process isolated for a single job ends when another
-job comes to its slot. Workers exit when the driver is gone.
+job comes to its slot. Workers exit when the driver is gone; then loky's resource tracker removes
+the semaphores of their queues.
 """
 
 from __future__ import annotations
@@ -22,12 +23,23 @@ from concurrent.futures import BrokenExecutor, Future
 from typing import Any
 
 from joblib.externals.loky import process_executor
+from joblib.externals.loky.backend import resource_tracker
 from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
 from hashattack.benchmark.engines.base import ATTACKER, HARNESS, Engine, EngineError, Function, Slot
 
 _PR_SET_PDEATHSIG = 1
 _DRIVER_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_spawn = resource_tracker.spawnv_passfds
+
+
+def _spawn_in_own_session(path: str, arguments: list[str], descriptors: list[int]) -> Any:
+    """Start the resource tracker where a kill of the driver's process group does not reach it."""
+    *options, code = arguments
+    return _spawn(path, [*options, f"import os; os.setsid(); {code}"], descriptors)
+
+
+resource_tracker.spawnv_passfds = _spawn_in_own_session
 
 
 class LocalEngine(Engine):

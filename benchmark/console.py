@@ -14,6 +14,7 @@ import platformdirs
 import typer
 
 from hashattack.datasets.errors import UserError
+from hashattack.datasets.files import check_replaceable
 
 EXIT_CELLS_MISSING = 3
 EXIT_USAGE = 2
@@ -37,6 +38,10 @@ def usage_errors() -> Iterator[None]:
         if error.filename is None:
             raise
         fail(f"{error.filename}: {error.strerror}")
+    except RuntimeError as error:  # of Path.resolve, before Python 3.13
+        if not str(error).startswith("Symlink loop"):
+            raise
+        fail(f"a link that leads to itself: {error}")
 
 
 @contextlib.contextmanager
@@ -58,18 +63,17 @@ def check_writable(file: Path | None) -> None:
     """Check that a file can be written, before hours go into its content.
 
     Raises:
-        UserError: it is a folder, or its folder cannot be made or written to.
+        UserError: it is a folder, link, pipe or device, or its folder cannot be made or written to.
     """
     if file is None:
         return
     try:
+        check_replaceable(file)
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=file.parent):
             pass
     except OSError as error:
         raise UserError(f"{file} cannot be written: {error.strerror}") from None
-    if file.is_dir():
-        raise UserError(f"{file} is a folder; name a file")
 
 
 def fail(message: str) -> None:

@@ -22,6 +22,7 @@ from types import ModuleType
 
 from hashattack.benchmark.store.keys import PACKAGE, register_source
 from hashattack.datasets.errors import UserError
+from hashattack.datasets.files import read_bytes
 from hashattack.datasets.texts import error_line
 
 GROUP = "hashattack"
@@ -148,7 +149,7 @@ def _digest(files: Iterable[Path]) -> str:
     """Return the SHA-256 of the texts of files, in the order of their paths."""
     found = hashlib.sha256()
     for path in sorted(files):
-        text = path.read_bytes()
+        text = read_bytes(path)
         found.update(f"{len(text)}\0".encode() + text)
     return found.hexdigest()
 

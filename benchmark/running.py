@@ -24,9 +24,9 @@ from hashattack.benchmark.results.manifest import Manifest, write_manifest
 from hashattack.benchmark.schedule.execution import Accepts, JobRecords
 from hashattack.benchmark.schedule.interrupts import StopRequest
 from hashattack.benchmark.schedule.loop import Loop, RunOutcome
-from hashattack.benchmark.store.files import read_json, write_json
 from hashattack.benchmark.store.folder import hold
 from hashattack.benchmark.store.store import Store
+from hashattack.datasets.files import read_checked, write_checked
 
 logger = logging.getLogger(__name__)
 
@@ -148,11 +148,11 @@ def accepted(rerun: Rerun, out: Path) -> Accepts:
         return is_current_code
     if rerun is not Rerun.all:
         return lambda _job, _provenance: True
-    requested = read_json(out / _RERUN)
+    requested = read_checked(out / _RERUN)
     if requested is None:
         requested = {"since": time.time()}
-        write_json(out / _RERUN, requested)
-    since = float(requested["since"])
+        write_checked(out / _RERUN, requested)
+    since = requested["since"]
     return lambda _job, provenance: float(provenance["began"]) >= since
 
 

@@ -9,7 +9,6 @@ arithmetic on bytes of SHAKE-256 is used, so the scenes are identical on every m
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from hashattack.datasets.base import (
     UInt8Array,
     fingerprint,
 )
-from hashattack.datasets.files import replacing
+from hashattack.datasets.files import read_checked, replacing, write_checked
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +67,7 @@ class Digits(DatasetSpec):
         folder = cache / f"digits-v{_VERSION}-{sizes}"
         try:
             return self._read(folder)
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # noqa: BLE001 - NumPy raises much for a damaged file
             logger.info("building %s (%s)", folder.name, type(error).__name__)
         pools = _digit_pools()
         arrays: dict[str, UInt8Array] = {}
@@ -79,19 +78,19 @@ class Digits(DatasetSpec):
             with replacing(folder / f"{name}.npy") as file:
                 np.save(file, array, allow_pickle=False)
         meta = {"fingerprint": fingerprint(*(arrays[name] for name in sorted(arrays)))}
-        with replacing(folder / "meta.json") as file:
-            file.write(json.dumps(meta).encode())
+        write_checked(folder / "meta.json", meta)
         return self._read(folder)
 
     def _read(self, folder: Path) -> RetrievalData:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        arrays = {
-            f"{split}-{part}": np.load(
-                folder / f"{split}-{part}.npy", mmap_mode="r", allow_pickle=False
-            )
+        meta = read_checked(folder / "meta.json")
+        files = {
+            f"{split}-{part}": folder / f"{split}-{part}.npy"
             for split in ("query", "database")
             for part in ("images", "labels")
         }
+        if meta is None or not all(path.is_file() for path in files.values()):
+            raise FileNotFoundError(f"{folder} is not complete")
+        arrays = {name: np.lib.format.open_memmap(path, mode="r") for name, path in files.items()}
         if fingerprint(*(arrays[name] for name in sorted(arrays))) != meta["fingerprint"]:
             raise ValueError(f"{folder} does not match its fingerprint")
         splits = {

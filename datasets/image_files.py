@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
 import shutil
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,11 +20,12 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import numpy.typing as npt
 from filelock import FileLock
 from PIL import Image, ImageOps
 
 from hashattack.datasets.base import DatasetError, IntArray, UInt8Array
-from hashattack.datasets.files import replacing
+from hashattack.datasets.files import read_checked, replacing, write_checked
 
 logger = logging.getLogger(__name__)
 _DECODED_AT_ONCE = 256
@@ -153,7 +154,11 @@ def outside(root: Path, path: str) -> bool:
 
 @dataclass(frozen=True)
 class DecodedImages:
-    """Image files decoded into one memory-mapped cache file at the first read."""
+    """Image files decoded into one memory-mapped cache file at the first read.
+
+    An image and its checksum have a row each in the file. A damaged image is decoded anew whenever
+    it is read, a file of another size once.
+    """
 
     files: ImageFiles
     path: Path
@@ -163,23 +168,35 @@ class DecodedImages:
 
     def read(self, rows: IntArray) -> UInt8Array:
         """Return the images of the given rows, uint8 ``[len(rows), 3, side, side]``."""
-        return np.ascontiguousarray(self._array[rows])
+        kept = self._kept[rows]
+        images = np.ascontiguousarray(kept["image"])
+        sums = [zlib.crc32(image) for image in images]
+        damaged = np.flatnonzero(kept["checksum"] != np.array(sums, dtype=np.uint32))
+        if len(damaged):
+            logger.warning("%s: %d damaged images are decoded again", self.path, len(damaged))
+            images[damaged] = self.files.read(rows[damaged])
+        return images
 
     @cached_property
-    def _array(self) -> UInt8Array:
-        """Return all images, memory-mapped; one process decodes while others wait."""
+    def _kept(self) -> npt.NDArray[np.void]:
+        """Return all images with checksums, memory-mapped; one process decodes, others wait."""
+        row = _row(self.files)
+        size = len(self.files) * row.itemsize
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{self.path}.lock"):
-            if not self.path.is_file():
+            if not self.path.is_file() or self.path.stat().st_size != size:
                 _decode(self.files, self.path)
-        array: UInt8Array = np.load(self.path, mmap_mode="r", allow_pickle=False)
-        return array
+        return np.memmap(self.path, row, "r", shape=len(self.files))
+
+
+def _row(files: ImageFiles) -> np.dtype[np.void]:
+    """Return the type of a decoded image and its CRC-32 in a cache file."""
+    side = files.framing.side
+    return np.dtype([("checksum", "<u4"), ("image", "u1", (3, side, side))])
 
 
 def _decode(files: ImageFiles, path: Path) -> None:
-    side = files.framing.side
-    shape = (len(files), 3, side, side)
-    size = int(np.prod(shape))
+    size = len(files) * _row(files).itemsize
     free = shutil.disk_usage(path.parent).free
     if size > free:
         raise DatasetError(
@@ -187,12 +204,13 @@ def _decode(files: ImageFiles, path: Path) -> None:
             f"{free / 1e9:.1f} GB are free; leave out 'decoded', or use another --cache"
         )
     logger.info("decoding %d images into %s (%.1f GB)", len(files), path, size / 1e9)
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     with replacing(path) as file:
-        np.lib.format.write_array_header_1_0(file, header)
         for first in range(0, len(files), _DECODED_AT_ONCE):
             rows = np.arange(first, min(first + _DECODED_AT_ONCE, len(files)))
-            file.write(files.read(rows).tobytes())
+            kept = np.empty(len(rows), _row(files))
+            kept["image"] = files.read(rows)
+            kept["checksum"] = [zlib.crc32(image) for image in kept["image"]]
+            file.write(kept.tobytes())
 
 
 def content_hashes(root: Path, paths: Sequence[str], cache: Path) -> dict[str, str | None]:
@@ -203,9 +221,7 @@ def content_hashes(root: Path, paths: Sequence[str], cache: Path) -> dict[str, s
     """
     name = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]
     index = cache / "contents" / f"{name}.json"
-    known: dict[str, list[int | str]] = {}
-    with contextlib.suppress(OSError, ValueError):
-        known = json.loads(index.read_text(encoding="utf-8"))
+    known: dict[str, list[int | str]] = read_checked(index) or {}
     unique = sorted(set(paths))
 
     def entry_of(path: str) -> list[int | str] | None:
@@ -226,6 +242,5 @@ def content_hashes(root: Path, paths: Sequence[str], cache: Path) -> dict[str, s
         found = dict(zip(unique, pool.map(entry_of, unique), strict=True))
     fresh = {path: entry for path, entry in found.items() if entry is not None}
     if any(known.get(path) != entry for path, entry in fresh.items()):
-        with replacing(index) as file:
-            file.write(json.dumps({**known, **fresh}).encode())
+        write_checked(index, {**known, **fresh})
     return {path: str(fresh[path][2]) if path in fresh else None for path in found}

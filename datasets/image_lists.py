@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from hashattack.datasets.base import DatasetError, SplitName, UInt8Array
-from hashattack.datasets.files import replacing
+from hashattack.datasets.files import read_bytes, replacing
 from hashattack.datasets.image_files import path_fault
 
 _SPLIT_NAMES: dict[SplitName, tuple[str, ...]] = {
@@ -159,7 +159,7 @@ def read_text(path: Path) -> str:
         DatasetError: it cannot be read, or is not UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_bytes(path).decode("utf-8-sig")
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:

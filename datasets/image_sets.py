@@ -154,7 +154,7 @@ class ListedData(DatasetSpec):
             ids = "".join(str(hashes[path]) for path in listed.paths)
             key = hashlib.sha256(f"{ids} {self.framing} {DECODING}".encode()).hexdigest()
             files = ImageFiles(self.image_folder, listed.paths, self.framing, self.workers)
-            kept = DecodedImages(files, cache / "decoded" / f"{key}.npy")
+            kept = DecodedImages(files, cache / "decoded" / f"{key}.images")
             splits[name] = Split(kept if self.decoded else files, listed.labels)
             digests += [key, fingerprint(listed.labels)]
         return RetrievalData(

@@ -14,9 +14,9 @@ import pytest
 
 from hashattack.benchmark.columns import DTYPES
 from hashattack.benchmark.results.manifest import FORMAT
-from hashattack.benchmark.store.files import write_json
 from hashattack.benchmark.store.keys import digest
 from hashattack.benchmark.store.store import JobRef, Store
+from hashattack.datasets.files import write_checked
 from hashattack.datasets.seeds import generator
 from hashattack.reports.uncertainty import Difference, Scores, Uncertainty
 
@@ -125,7 +125,7 @@ def write_run(
             store.finish(JobRef("score", key), arrays, data, {}, PROVENANCE)
     about = {"name": suite, "tables": list(tables)}
     content = {"format": FORMAT, "suite": about, "cells": listed, "jobs": jobs}
-    write_json(out / "plan.json", content)
+    write_checked(out / "plan.json", content)
 
 
 @contextmanager

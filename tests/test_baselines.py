@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,6 @@ from hashattack.benchmark.regression.baseline import (
 )
 from hashattack.benchmark.regression.candidates import CheckRequest, plan_candidates
 from hashattack.benchmark.regression.result import Outcome, Thresholds
-from hashattack.benchmark.store.files import read_json, write_json
 from tests.checks import ONE, Checker
 from tests.conftest import SMALL_DIGITS, SmokeRun, run_cli, run_inline, small_suite
 
@@ -41,10 +41,9 @@ def edited(frozen: Path, folder: Path, change: Callable[[dict[str, Any]], None])
     """Return a copy of a baseline with something changed."""
     copied = folder / "copied"
     shutil.copytree(frozen.parent, copied)
-    content = read_json(copied / frozen.name)
-    assert content is not None
+    content = json.loads((copied / frozen.name).read_text(encoding="utf-8"))
     change(content)
-    write_json(copied / frozen.name, content, ordered=True)
+    (copied / frozen.name).write_text(json.dumps(content), encoding="utf-8")
     return copied / frozen.name
 
 

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from hashattack.benchmark.results.manifest import read_manifest
-from hashattack.benchmark.store.files import read_json
 from hashattack.benchmark.store.store import JobRef, Store
+from hashattack.datasets.files import read_checked, write_checked
 from hashattack.reports.lines import Line, cell_lines, columns_of
 from hashattack.reports.names import Names
 from hashattack.reports.records import attacks_not_in_manifest
@@ -162,13 +162,11 @@ def test_folders_are_merged_and_conflicts_are_refused(tmp_path: Path) -> None:
     assert sorted(pd.read_csv(to / "results.csv")["title"]) == ["a", "b"]
     assert (to / "index.html").is_file()
     assert not (to / "leaderboard.md").exists()
-    (record,) = (
-        path
-        for path in (two / "store").rglob("done.json")
-        if abs((read_json(path) or {})["data"]["t_map"] - 0.5) < 0.1
+    records = {path: read_checked(path) or {} for path in (two / "store").rglob("done.json")}
+    ((path, record),) = (
+        (path, one) for path, one in records.items() if abs(one["data"]["t_map"] - 0.5) < 0.1
     )
-    text = record.read_text(encoding="utf-8")
-    record.write_text(re.sub(r'"t_map": [0-9.]+', '"t_map": 0.123', text), encoding="utf-8")
+    write_checked(path, {**record, "data": {**record["data"], "t_map": 0.123}})
     with pytest.raises(ConflictError, match=r"one and .*two disagree on a on DPSH-X-12 .* t_map"):
         Runs([one, two])
 

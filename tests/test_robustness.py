@@ -375,6 +375,19 @@ def test_a_full_disk_stops_the_run_and_nothing_is_lost(
     assert outcome.count("ok") == len(jobs) - len(done)
 
 
+def test_a_job_that_claims_that_the_disk_is_full_fails_alone(tmp_path: Path) -> None:
+    jobs = graph(
+        (bad("full", tmp_path, "full", 9), {}),
+        (first := Dummy(name="first"), {}),
+        (bad("full here", tmp_path, "full here", 9), {"of": first}),
+        (Dummy(name="last"), {"of": first}),
+    )
+    outcome = run_jobs(jobs, tmp_path, InlineEngine())
+    claims = {"full": "failed", "full here": "failed"}
+    assert status_of(jobs, outcome) == claims | {"first": "ok", "last": "ok"}
+    assert "No space left on device" in str(outcome.reasons)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a tmpfs")
 def test_a_really_full_disk_is_one_clear_message(cache: Path, tmp_path: Path) -> None:
     small = tmp_path / "small"

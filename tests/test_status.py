@@ -27,10 +27,10 @@ from hashattack.benchmark.results.manifest import manifest_of, write_manifest
 from hashattack.benchmark.results.status import read_status
 from hashattack.benchmark.running import RunOptions, accepted, run_plan
 from hashattack.benchmark.schedule.loop import RunOutcome
-from hashattack.benchmark.store.files import write_json
 from hashattack.benchmark.store.folder import progress_file, take_over
 from hashattack.benchmark.store.store import Store
 from hashattack.benchmark.suites.sources import SuiteError
+from hashattack.datasets.files import write_checked
 from tests.conftest import ROOT, Recorder, SmokeRun, run_inline, small_suite
 
 
@@ -64,9 +64,9 @@ def test_a_running_one_shows_slots_progress_and_failures(cache: Path, tmp_path: 
     events = EventLog(tmp_path, "x", {"slots": ["cpu 0", "cpu 1"]})
     events(Event("begin", jobs=9, left=100.0))
     events(Event("started", job, slot="cpu 1", left=90.0))
-    write_json(progress_file(tmp_path, job.key), {"done": 3, "total": 10, "unit": "image"})
+    write_checked(progress_file(tmp_path, job.key), {"done": 3, "total": 10, "unit": "image"})
     with FileLock(tmp_path / ".lock"):
-        write_json(tmp_path / ".holder.json", {"host": "here", "pid": 7})
+        write_checked(tmp_path / ".holder.json", {"host": "here", "pid": 7})
         status = read_status(tmp_path)
     assert status.state == "running"
     assert "pid 7" in status.detail
@@ -117,7 +117,7 @@ def test_what_is_run_again(cache: Path, tmp_path: Path) -> None:
     record = store.record(jobs["craft"].ref)
     assert record is not None
     record["provenance"]["torch"] = "1.0"
-    write_json(store.folder(jobs["craft"].ref) / "done.json", record)
+    write_checked(store.folder(jobs["craft"].ref) / "done.json", record)
     run(plan, tmp_path, cache, Rerun.failed, seen)
     assert seen.ran == []
     run(plan, tmp_path, cache, Rerun.stale, seen)
@@ -169,7 +169,7 @@ def test_an_explanation_names_what_changed(cache: Path, tmp_path: Path) -> None:
     encode = next(job for job in plan.jobs.values() if job.stage == "encode")
     record = store.record(next(iter(encode.inputs.values())))
     assert record is not None
-    write_json(
+    write_checked(
         store.folder(next(iter(encode.inputs.values()))) / "done.json", record | {"output": "other"}
     )
     text = "\n".join(explain(plan, store, encode.key))

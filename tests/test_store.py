@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hashattack.benchmark.store.files import read_json, write_bytes, write_json
+from hashattack.benchmark.store.files import write_bytes
 from hashattack.benchmark.store.journal import Journal
 from hashattack.benchmark.store.keys import canonical_json, digest
 from hashattack.benchmark.store.store import CorruptArtifactError, JobRef, Store
+from hashattack.datasets.files import read_checked, write_checked
 
 JOB = JobRef("craft", "ab" * 20)
 
@@ -109,7 +110,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_litter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "record.json"
-    write_json(file, {"old": 1})
+    write_checked(file, {"old": 1})
 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -117,7 +118,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_litter(
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_bytes(file, b"new")
-    assert read_json(file) == {"old": 1}
+    assert read_checked(file) == {"old": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
 
 
@@ -162,8 +163,8 @@ def test_the_journal_survives_a_kill_between_its_writes(tmp_path: Path) -> None:
 
 def test_seconds_add_up_across_kills(tmp_path: Path) -> None:
     Journal(tmp_path).save({"x": np.array(0)})
-    pointer = read_json(tmp_path / "journal.json") or {}
-    write_json(tmp_path / "journal.json", {**pointer, "seconds": 100.0})
+    pointer = read_checked(tmp_path / "journal.json") or {}
+    write_checked(tmp_path / "journal.json", {**pointer, "seconds": 100.0})
     resumed = Journal(tmp_path)
     assert resumed.seconds < 100
     state = resumed.load()

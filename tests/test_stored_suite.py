@@ -17,9 +17,9 @@ from hashattack.benchmark.results.manifest import (
     write_manifest,
 )
 from hashattack.benchmark.results.stored_suite import stored_sizing, stored_suite
-from hashattack.benchmark.store.files import read_json, write_json
 from hashattack.benchmark.suites.loading import load_suite
 from hashattack.benchmark.suites.sources import SuiteError
+from hashattack.datasets.files import read_checked, write_checked
 from tests.conftest import SmokeRun, small_suite
 
 SMALL = {"n_train": 120, "n_query": 64, "n_database": 240, "side": 64}
@@ -97,18 +97,18 @@ def test_what_cannot_be_read_says_so(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(NoRunError, match="holds no run"):
         stored_suite(tmp_path)
     write_manifest(manifest_of(make_plan(small_suite(), cache)), tmp_path)
-    manifest = read_json(tmp_path / "plan.json") or {}
-    write_json(tmp_path / "plan.json", {**manifest, "format": 1})
+    manifest = read_checked(tmp_path / "plan.json") or {}
+    write_checked(tmp_path / "plan.json", {**manifest, "format": 1})
     with pytest.raises(FolderFormatError, match="another version of this program"):
         stored_suite(tmp_path)
     with pytest.raises(FolderFormatError, match="in another folder with --out"):
         write_manifest(manifest_of(make_plan(small_suite(), cache)), tmp_path)
     manifest["suite"]["attacks"].append({"attack": "gone"})
-    write_json(tmp_path / "plan.json", {**manifest, "parts": []})
+    write_checked(tmp_path / "plan.json", {**manifest, "parts": []})
     with pytest.raises(SuiteError, match="unknown attack 'gone'"):
         stored_suite(tmp_path)
     assert len(stored_suite(tmp_path, attacks=False).attacks) == 3
     manifest["suite"]["colour"] = "blue"
-    write_json(tmp_path / "plan.json", {**manifest, "parts": []})
+    write_checked(tmp_path / "plan.json", {**manifest, "parts": []})
     with pytest.raises(SuiteError, match="colour: unknown key"):
         stored_suite(tmp_path)

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from hashattack.benchmark.cli.options import CacheOption, DataRootOption
-from hashattack.benchmark.console import EXIT_CELLS_MISSING, cache_folder, echo, usage_errors
+from hashattack.benchmark.console import (
+    EXIT_CELLS_MISSING,
+    cache_folder,
+    check_writable,
+    echo,
+    usage_errors,
+)
 
 if TYPE_CHECKING:
     from hashattack.datasets.doctor import Diagnosis
@@ -148,6 +154,7 @@ def import_target(
     with usage_errors():
         if to.suffix != ".safetensors" or to.resolve() == file.resolve():
             raise TargetError(f"--to {to}: name a new file that ends in .safetensors")
+        check_writable(to)
         known = registry()
         spec, arrays = foreign_hasher(
             file,

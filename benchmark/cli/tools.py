@@ -13,7 +13,7 @@ import typer
 from tabulate import tabulate
 
 from hashattack.benchmark.cli.options import CacheOption, PluginOption
-from hashattack.benchmark.console import cache_folder, echo, usage_errors
+from hashattack.benchmark.console import cache_folder, check_writable, echo, usage_errors
 from hashattack.datasets.errors import UserError
 from hashattack.datasets.texts import one_line
 
@@ -151,6 +151,7 @@ def perf(
 
     made = []
     with usage_errors():
+        check_writable(to)
         try:
             where = torch.zeros(1, device=device).device
         except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts

@@ -24,6 +24,7 @@ from hashattack.benchmark.store.files import link_or_copy, write_bytes
 from hashattack.benchmark.store.store import JobRef
 from hashattack.benchmark.suites.suite import faults
 from hashattack.datasets.base import SplitName
+from hashattack.datasets.files import read_bytes
 from hashattack.targets.backbones import Backbone
 from hashattack.targets.seeding import seeded
 
@@ -73,7 +74,7 @@ class TrialFile(BaseModel):
         """
         path = path / NAME if path.is_dir() else path
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate_json(read_bytes(path))
         except OSError as error:
             raise ExternalError(f"{path}: {error.strerror}; export-trials writes it") from None
         except ValidationError as error:

@@ -27,9 +27,9 @@ from hashattack.benchmark.jobs import FORWARD_AND_BACKWARD, Compute, Job, Work
 from hashattack.benchmark.networks import memory_format, numerics, out_of_memory, synchronise
 from hashattack.benchmark.plan.graph import Sizing
 from hashattack.benchmark.plan.plan import Plan
-from hashattack.benchmark.store.files import read_json, write_json
 from hashattack.benchmark.store.keys import canonical_json
 from hashattack.benchmark.store.store import Store
+from hashattack.datasets.files import read_checked, write_checked
 from hashattack.targets.backbones import Backbone
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def estimate(
     Speeds are remembered in ``cache``; ``measure`` calls what measures a network's speed on a
     device, as torch calls it, in this process by default.
     """
-    speeds: Mapping[str, float] = read_json(cache / _SPEEDS) or {}
+    speeds: Mapping[str, float] = read_checked(cache / _SPEEDS) or {}
 
     @functools.cache
     def measured(backbone: Backbone, side: int, threads: int) -> float:
@@ -86,7 +86,7 @@ def remember(plan: Plan, store: Store, cache: Path) -> None:
             seen[f"{name} {made['torch_device']}"].append(made["seconds"] / work.amount)
     medians = {name: statistics.median(rates) for name, rates in seen.items()}
     try:
-        write_json(cache / _SPEEDS, {**(read_json(cache / _SPEEDS) or {}), **medians})
+        write_checked(cache / _SPEEDS, {**(read_checked(cache / _SPEEDS) or {}), **medians})
     except OSError as error:
         logger.warning("speeds are not remembered: %s", error)
 
@@ -123,7 +123,7 @@ def batch_finder(cache: Path, slot: Slot, share: float, echo: Callable[[str], No
         how = [compute.threads, compute.dtype, compute.precision]
         place = [torch.device(slot.torch_device).type, share]
         name = canonical_json([place, backbone, side, how])
-        known: dict[str, int] = read_json(path) or {}
+        known: dict[str, int] = read_checked(path) or {}
         if name not in known:
             engine, network = LocalEngine([slot]), (backbone, side, compute, slot.torch_device)
             try:
@@ -136,7 +136,7 @@ def batch_finder(cache: Path, slot: Slot, share: float, echo: Callable[[str], No
                 ) from None
             finally:
                 engine.close()
-            write_json(path, known)
+            write_checked(path, known)
             echo(f"{backbone.name} at {side} pixels: {known[name]} images a batch")
         return known[name]
 

@@ -5,7 +5,6 @@ The log only reports; no decision depends on it. Imports no torch.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hashattack.datasets.errors import UserError
+from hashattack.datasets.files import checked, read_bytes, with_checksum
 
 if TYPE_CHECKING:
     from hashattack.benchmark.jobs import Job
@@ -61,7 +61,7 @@ class EventLog:
         self._path, self._run, self._about = out / _NAME, run, dict(about)
         self._cached = 0
         self._writable = True
-        content = self._path.read_bytes() if self._path.is_file() else b""
+        content = read_bytes(self._path) if self._path.exists() else b""
         self._line_break = "" if content[-1:] in (b"", b"\n") else "\n"  # cut by a kill
 
     def __call__(self, event: Event) -> None:
@@ -82,7 +82,7 @@ class EventLog:
             line["cached"] = self._cached
         try:
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(self._line_break + json.dumps(line) + "\n")
+                file.write(self._line_break + json.dumps(with_checksum(line)) + "\n")
             self._line_break = ""
         except OSError as error:  # a full disk stops the run elsewhere, with its reason
             if self._writable:
@@ -100,14 +100,9 @@ class EventLog:
 def last_run(out: Path) -> list[dict[str, Any]]:
     """Return the events of the last run of a folder, in order; damaged lines are left out."""
     try:
-        lines = (out / _NAME).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = read_bytes(out / _NAME).splitlines()
     except OSError:
         return []
-    events: list[dict[str, Any]] = []
-    for line in lines:
-        with contextlib.suppress(ValueError):  # cut by a kill
-            event = json.loads(line)
-            if isinstance(event, dict) and {"run", "event", "time"} <= event.keys():
-                events.append(event)
+    events = [event for line in lines if (event := checked(line)) is not None]
     runs = [event["run"] for event in events if event["event"] == "begin"]
     return [event for event in events if runs and event["run"] == runs[-1]]

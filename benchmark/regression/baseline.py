@@ -19,6 +19,7 @@ from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.benchmark.suites.suite import Suite, faults
 from hashattack.datasets.errors import UserError
+from hashattack.datasets.files import read_bytes
 
 _WEIGHTS = "{dataset}-{target}-{seed}.safetensors"  # a target's file, in the folder beside
 _FAULTS_SHOWN = 10
@@ -157,7 +158,7 @@ def read_file(path: Path) -> Baseline:
         BaselineError: it cannot be read, or is something else; every fault with its place.
     """
     try:
-        frozen = Baseline.model_validate_json(path.read_bytes())
+        frozen = Baseline.model_validate_json(read_bytes(path))
         found = list(_uneven(frozen))
     except OSError as error:
         raise BaselineError(f"{path}: {error.strerror}") from None

@@ -121,7 +121,7 @@ def recall(out: Path, arguments: Mapping[str, Any], cache: Path) -> Finished | N
                 _fingerprint(name, params, cache) == seen for name, params, seen in known["data"]
             )
         )
-    except (OSError, UserError):  # planning the run says what is wrong
+    except (OSError, UserError, ValueError, TypeError):  # planning the run says what is wrong
         return None
     return Finished(**known["shown"]) if same else None
 

@@ -6,16 +6,18 @@ The manifest (``plan.json``) has the cells and jobs of a plan as plain data.
 from __future__ import annotations
 
 import functools
+import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hashattack.attacks.protocols import PROTOCOLS
 from hashattack.benchmark.columns import COLUMNS, names_of
 from hashattack.benchmark.pipeline import IN_ROW, STAGES
-from hashattack.benchmark.store.files import read_json, write_json
 from hashattack.benchmark.store.keys import canonical
 from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.datasets.errors import UserError
+from hashattack.datasets.files import read_bytes, read_checked, write_checked
 
 if TYPE_CHECKING:
     from hashattack.benchmark.plan.plan import Plan
@@ -32,6 +34,10 @@ class NoRunError(UserError):
     """A folder that holds no run."""
 
 
+class DamagedRunError(UserError):
+    """A folder whose manifest is damaged."""
+
+
 class FolderFormatError(UserError):
     """An output folder that another version of this program wrote."""
 
@@ -42,8 +48,8 @@ def write_manifest(manifest: Manifest, out: Path) -> None:
     Raises:
         FolderFormatError: another version of this program wrote to the folder.
     """
-    _check_format(out, read_json(out / MANIFEST))
-    write_json(out / MANIFEST, manifest, ordered=True)  # as overrides stand in the rows
+    _check_format(out)
+    write_checked(out / MANIFEST, manifest)
 
 
 def manifest_of(plan: Plan) -> Manifest:
@@ -90,17 +96,28 @@ def read_manifest(out: Path) -> Manifest:
 
     Raises:
         NoRunError: there is none.
+        DamagedRunError: it is not as it was written.
         FolderFormatError: another version of this program wrote it.
     """
-    manifest = read_json(out / MANIFEST)
-    if manifest is None:
+    file = out / MANIFEST
+    if not os.path.lexists(file):
         raise NoRunError(f"{out} holds no run (no {MANIFEST}); name an output folder with --out")
-    _check_format(out, manifest)
+    _check_format(out)
+    manifest = read_checked(file)
+    if manifest is None:
+        raise DamagedRunError(
+            f"{file} is damaged; remove it, and run the command that made it again: finished jobs "
+            "are kept"
+        )
     return manifest
 
 
-def _check_format(out: Path, manifest: Manifest | None) -> None:
-    found = FORMAT if manifest is None else manifest.get("format", 1)
+def _check_format(out: Path) -> None:
+    """Refuse a manifest of another format, which need not have this one's checksum."""
+    try:
+        found = json.loads(read_bytes(out / MANIFEST)).get("format", FORMAT)
+    except (OSError, ValueError, RecursionError, AttributeError):  # absent or damaged
+        return
     if found != FORMAT:
         raise FolderFormatError(
             f"{out} was written by another version of this program (format {found}, this one is "
@@ -137,13 +154,20 @@ class _Records:
         self.failure = functools.cache(self._failure)
         self.stale = functools.cache(self._stale)
 
+    def _ref(self, key: str) -> JobRef:
+        return JobRef(self.jobs[key]["stage"], key)
+
     def _record(self, key: str) -> dict[str, Any] | None:
-        return self._store.record(JobRef(self.jobs[key]["stage"], key))
+        return self._store.record(self._ref(key))
 
     def _failure(self, key: str) -> dict[str, Any] | None:
         """Return why a job has no result, if it was tried."""
-        failed = self._store.failure(JobRef(self.jobs[key]["stage"], key))
+        failed = self._store.failure(self._ref(key))
         return failed if self.record(key) is None else None
+
+    def damaged(self, key: str) -> bool:
+        """Return whether the record of a job is damaged."""
+        return self.record(key) is None and self._store.is_damaged(self._ref(key))
 
     def _stale(self, key: str) -> bool:
         """Whether an input of a job failed since, or was made again with another result."""
@@ -176,7 +200,12 @@ def _row(cell: dict[str, Any], records: _Records) -> dict[str, Any]:
             row.update({name: v for name, v in record["data"].items() if name in COLUMNS})
     upstream = _upstream(chain["score"], records.jobs)
     row["notes"] = "; ".join(filter(None, map(records.notes, upstream)))
-    if records.record(chain["score"]) is not None and not records.stale(chain["score"]):
+    for key in upstream:
+        if records.damaged(key):
+            reason = f"{records.jobs[key]['label']}: its record is damaged; run it again"
+            return {**row, "status": MISSING, "reason": reason}
+    done = all(records.record(key) is not None for key in chain.values())
+    if done and not records.stale(chain["score"]):
         return {**row, "status": "ok", "reason": ""}
     for key in upstream:
         failure = records.failure(key)

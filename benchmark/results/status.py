@@ -11,9 +11,9 @@ from typing import Any
 from hashattack.benchmark.pipeline import STAGES
 from hashattack.benchmark.progress.events import last_run
 from hashattack.benchmark.results.manifest import read_manifest
-from hashattack.benchmark.store.files import read_json
 from hashattack.benchmark.store.folder import current_run, described, holder_of, progress_file
 from hashattack.benchmark.store.store import JobRef, Store
+from hashattack.datasets.files import read_bytes, read_checked
 
 _LOG_LINES = 5
 
@@ -132,7 +132,7 @@ def _running(out: Path, events: list[dict[str, Any]]) -> list[tuple[str, Running
     now = time.time()
     listed = []
     for key, event in started.items():
-        progress = read_json(progress_file(out, key)) or {}
+        progress = read_checked(progress_file(out, key)) or {}
         job = RunningJob(event["slot"], event["label"], now - event["time"], **progress)
         listed.append((key, job))
     return listed
@@ -153,7 +153,7 @@ def _failure(out: Path, key: str, job: dict[str, Any], failure: dict[str, Any]) 
     logs = sorted(
         (out / "logs").glob(f"{job['stage']}-{key[:12]}-*.log"), key=lambda log: log.stat().st_mtime
     )
-    lines = logs[-1].read_text(encoding="utf-8", errors="replace").splitlines() if logs else []
+    lines = read_bytes(logs[-1]).decode(errors="replace").splitlines() if logs else []
     return Failure(
         label=job["label"],
         status=failure["status"],

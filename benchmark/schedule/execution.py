@@ -24,12 +24,12 @@ from hashattack.benchmark.engines.base import Function
 from hashattack.benchmark.jobs import Context, Job, Progress
 from hashattack.benchmark.networks import numerics, out_of_memory
 from hashattack.benchmark.provenance import code_digest, device_name, revision, versions
-from hashattack.benchmark.store.files import read_json, write_json
 from hashattack.benchmark.store.folder import current_run, log_file, progress_file, take_over
 from hashattack.benchmark.store.journal import Journal
 from hashattack.benchmark.store.keys import canonical, digest
 from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.datasets.errors import UserError
+from hashattack.datasets.files import FullDiskError, read_checked, write_checked
 from hashattack.datasets.texts import error_line, one_line
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class JobRecords:
 
     def progress(self, job: Job) -> tuple[int, int, str] | None:
         """Return how far a running job is: done, total, unit."""
-        found = read_json(progress_file(self.out, job.key))
+        found = read_checked(progress_file(self.out, job.key))
         return None if found is None else (found["done"], found["total"], found["unit"])
 
     def halve(self, job: Job) -> bool:
@@ -202,7 +202,7 @@ def _failed(store: Store, job: Job, error: BaseException, log: Path, out: Path) 
     reason = f"{error_line(error)} (see {log})"
     if isinstance(error, SupersededError):  # the store is the other run's
         return "failed", str(error)
-    if isinstance(error, OSError) and is_full(error, out):
+    if isinstance(error, FullDiskError) and is_full(error, out):  # not one that an attack raised
         return "full", str(error)
     if out_of_memory(error):
         return "memory", reason
@@ -270,7 +270,7 @@ def _reporting(run: RunInfo, key: str) -> Iterator[Progress]:
         if current_run(run.out) not in (None, run.run):
             raise SupersededError(f"another run writes to {run.out} now")
         try:
-            write_json(path, {"done": int(done), "total": int(total), "unit": one_line(unit)})
+            write_checked(path, {"done": int(done), "total": int(total), "unit": one_line(unit)})
         except OSError as error:
             if is_full(error, run.out):
                 raise

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, read, hashed; memos of computed values. No torch."""
+"""Files of bytes and JSON, hashes, links; memos of computed values. Imports no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from hashattack.benchmark.provenance import program_digest
 from hashattack.benchmark.store.keys import digest
-from hashattack.datasets.files import replacing
+from hashattack.datasets.files import read_checked, replacing, write_checked
 
 logger = logging.getLogger(__name__)
 
@@ -25,19 +25,10 @@ def write_bytes(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def write_json(path: Path, value: Any, *, ordered: bool = False) -> None:
-    """Write JSON atomically, with sorted names unless ``ordered``; NaN is refused."""
-    text = json.dumps(value, indent=1, sort_keys=not ordered, allow_nan=False)
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON for other programs atomically, with sorted names; NaN is refused."""
+    text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False)
     write_bytes(path, text.encode())
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Return a JSON object, or None where the file is absent or damaged."""
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def link_or_copy(file: Path, to: Path) -> None:
@@ -79,12 +70,12 @@ class Memo:
 
     def read(self) -> dict[str, Any]:
         """Return the values by name; empty where there are none that still hold."""
-        known = read_json(self._path) or {}
+        known = read_checked(self._path) or {}
         return dict(known["values"]) if known.get("key") == self._key else {}
 
     def write(self, values: Mapping[str, Any]) -> None:
         """Replace the values, JSON-able."""
         try:
-            write_json(self._path, {"key": self._key, "values": dict(values)}, ordered=True)
+            write_checked(self._path, {"key": self._key, "values": dict(values)})
         except OSError as error:
             logger.debug("%s is not kept: %s", self._path, error)

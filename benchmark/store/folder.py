@@ -15,9 +15,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from hashattack.benchmark.store.files import read_json, write_json
 from hashattack.benchmark.store.store import JobRef
 from hashattack.datasets.errors import UserError
+from hashattack.datasets.files import read_checked, write_checked
 
 _LOCK, _HOLDER = ".lock", ".holder.json"
 _TRY_SECONDS = 1.0  # 'status' holds the lock for a moment, too
@@ -39,13 +39,13 @@ def hold(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=_TRY_SECONDS)
     except Timeout:
-        process = described(read_json(holder) or {}) or "unknown"
+        process = described(read_checked(holder) or {}) or "unknown"
         raise FolderInUseError(
             f"another run is writing to {folder} ({process}); wait for it or choose another --out"
         ) from None
     try:
         since = time.strftime("%Y-%m-%d %H:%M:%S")
-        write_json(holder, {"host": platform.node(), "pid": os.getpid(), "since": since})
+        write_checked(holder, {"host": platform.node(), "pid": os.getpid(), "since": since})
         yield
     finally:
         holder.unlink(missing_ok=True)
@@ -59,7 +59,7 @@ def holder_of(folder: Path) -> dict[str, Any] | None:
         with lock.acquire(timeout=0):
             return None
     except Timeout:
-        return read_json(folder / _HOLDER) or {}
+        return read_checked(folder / _HOLDER) or {}
 
 
 def described(holder: Mapping[str, Any]) -> str:
@@ -79,11 +79,11 @@ def log_file(out: Path, job: JobRef, run: str, attempt: int) -> Path:
 
 def current_run(out: Path) -> str | None:
     """Return the run that writes to a folder, or wrote to it last."""
-    return (read_json(progress_file(out, "run")) or {}).get("run")
+    return (read_checked(progress_file(out, "run")) or {}).get("run")
 
 
 def take_over(out: Path, run: str) -> None:
     """Make a run the current one of a folder, and remove the progress of killed workers."""
     for stale in progress_file(out, "").parent.glob("*.json"):
         stale.unlink(missing_ok=True)
-    write_json(progress_file(out, "run"), {"run": run})
+    write_checked(progress_file(out, "run"), {"run": run})

@@ -8,8 +8,9 @@ from time import perf_counter
 
 from safetensors.numpy import load, save
 
-from hashattack.benchmark.store.files import read_json, write_bytes, write_json
+from hashattack.benchmark.store.files import write_bytes
 from hashattack.benchmark.store.store import Arrays
+from hashattack.datasets.files import read_bytes, read_checked, write_checked
 
 
 class Journal:
@@ -33,16 +34,16 @@ class Journal:
 
     def load(self) -> Arrays | None:
         """Return the last saved state, or None; its seconds are counted on."""
-        pointer = read_json(self._pointer)
+        pointer = read_checked(self._pointer)
         if pointer is None or pointer.get("stamp") != self._stamp:
             return None
         try:
-            content = (self._folder / str(pointer["file"])).read_bytes()
+            content = read_bytes(self._folder / pointer["file"])
         except OSError:
             return None
         if hashlib.sha256(content).hexdigest() != pointer["sha256"]:
             return None
-        self._before = float(pointer["seconds"])
+        self._before = pointer["seconds"]
         arrays: Arrays = load(content)
         return arrays
 
@@ -53,7 +54,7 @@ class Journal:
         file = self._folder / f"journal-{digest[:16]}.safetensors"
         write_bytes(file, content)
         pointer = {"file": file.name, "sha256": digest, "stamp": self._stamp}
-        write_json(self._pointer, {**pointer, "seconds": self.seconds})
+        write_checked(self._pointer, {**pointer, "seconds": self.seconds})
         for old in self._folder.glob("journal-*.safetensors"):
             if old != file:
                 old.unlink(missing_ok=True)

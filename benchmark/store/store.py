@@ -4,7 +4,8 @@ A job has a folder, ``store/<stage>/<key>/``. It writes, in this order and each 
 marker, its tensors (safetensors), a done record with the SHA-256 of the tensors and of the inputs
 it read. A job is *current* if it has a record, its tensors match their hash and its inputs are
 still those it read. Tensors are hashed whenever they are read; :meth:`Store.is_current` hashes
-them only where their size or time of change differs from the record's.
+them only where their size or time of change differs from the record's. A record has a checksum of
+its own: a damaged one counts as none.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -24,14 +26,9 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from hashattack.benchmark.store.files import (
-    link_or_copy,
-    read_json,
-    stamp,
-    write_bytes,
-    write_json,
-)
+from hashattack.benchmark.store.files import link_or_copy, stamp, write_bytes
 from hashattack.datasets.errors import UserError
+from hashattack.datasets.files import read_bytes, read_checked, write_checked
 from hashattack.datasets.texts import one_line
 
 logger = logging.getLogger(__name__)
@@ -73,7 +70,7 @@ class Store:
         self.folder(job).mkdir(parents=True, exist_ok=True)
         attempt = self.attempts(job, run) + 1
         marker = self.folder(job) / f"start-{run}-{attempt}.json"
-        write_json(marker, {"attempt": attempt, "run": run, "time": time.time(), **about})
+        write_checked(marker, {"attempt": attempt, "run": run, "time": time.time(), **about})
         return attempt
 
     def finish(
@@ -98,7 +95,7 @@ class Store:
             "data": dict(data),
             "provenance": dict(provenance),
         }
-        write_json(self.folder(job) / _DONE, record)
+        write_checked(self.folder(job) / _DONE, record)
         (self.folder(job) / _FAILED).unlink(missing_ok=True)
 
     def fail(
@@ -122,7 +119,7 @@ class Store:
             "data": dict(data or {}),
             "inputs": dict(inputs or {}),
         }
-        write_json(self.folder(job) / _FAILED, record)
+        write_checked(self.folder(job) / _FAILED, record)
         (self.folder(job) / _DONE).unlink(missing_ok=True)
 
     def attempts(self, job: JobRef, run: str) -> int:
@@ -130,16 +127,27 @@ class Store:
         return len(list(self.folder(job).glob(f"start-{run}-*.json")))
 
     def record(self, job: JobRef) -> dict[str, Any] | None:
-        """Return the done record, or None; an unreadable one counts as none."""
-        return read_json(self.folder(job) / _DONE)
+        """Return the done record, or None; a damaged one counts as none."""
+        return self._read(job, _DONE)
 
     def is_done(self, job: JobRef) -> bool:
-        """Return whether there is a done record, unread."""
-        return (self.folder(job) / _DONE).is_file()
+        """Return whether there is a done record."""
+        return self.record(job) is not None
 
     def failure(self, job: JobRef) -> dict[str, Any] | None:
-        """Return the record of the last failed attempt, or None."""
-        return read_json(self.folder(job) / _FAILED)
+        """Return the record of the last failed attempt, or None; a damaged one counts as none."""
+        return self._read(job, _FAILED)
+
+    def is_damaged(self, job: JobRef) -> bool:
+        """Return whether there is a record that counts as none."""
+        names = (name for name in (_DONE, _FAILED) if os.path.lexists(self.folder(job) / name))
+        return any(self._read(job, name) is None for name in names)
+
+    def _read(self, job: JobRef, name: str) -> dict[str, Any] | None:
+        """Return a record; one of another job or another kind is damage, too."""
+        found = read_checked(self.folder(job) / name) or {}
+        done = found.get("status") == "ok"
+        return found if found.get("key") == job.key and done == (name == _DONE) else None
 
     def arrays(self, job: JobRef) -> Arrays:
         """Return a done job's tensors, after checking them against their hash.
@@ -150,7 +158,7 @@ class Store:
         record = self.record(job)
         path = self.tensors(job)
         try:
-            content = path.read_bytes()
+            content = read_bytes(path)
         except OSError as error:
             raise CorruptArtifactError(f"{path}: {error.strerror}") from error
         if record is None:
@@ -158,7 +166,7 @@ class Store:
         if hashlib.sha256(content).hexdigest() != record["output"]:
             # Without its stamp the file is hashed at the next run, and made again.
             with contextlib.suppress(OSError):
-                write_json(self.folder(job) / _DONE, {**record, "stamp": None})
+                write_checked(self.folder(job) / _DONE, {**record, "stamp": None})
             raise CorruptArtifactError(
                 f"{path} does not match its recorded SHA-256; the same command makes it again"
             )
@@ -171,7 +179,7 @@ class Store:
     def is_current(self, job: JobRef, inputs: Mapping[str, str], *, verify: bool = False) -> bool:
         """Return whether the job is done from exactly these inputs, its tensors intact.
 
-        Damaged tensors are moved to quarantine, so that the job is made again.
+        A job with a damaged record or damaged tensors is moved to quarantine and made again.
 
         Args:
             job: the job.
@@ -179,20 +187,20 @@ class Store:
             verify: hash the tensors also where their stamp is unchanged.
         """
         record = self.record(job)
+        if record is None and self.is_damaged(job):
+            self.quarantine(job)
         if record is None or record["inputs"] != dict(inputs):
             return False
         path = self.tensors(job)
-        try:
-            if not verify and record.get("stamp") == stamp(path):
+        with contextlib.suppress(FileNotFoundError):  # any other error says nothing about the file
+            if not verify and record["stamp"] == stamp(path):
                 return True
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-        except FileNotFoundError:  # any other error says nothing about the file
-            found = ""
-        intact = bool(found == record["output"])
-        if not intact:
-            self.quarantine(job)
-        return intact
+            if path.is_file():
+                with path.open("rb") as file:
+                    if hashlib.file_digest(file, "sha256").hexdigest() == record["output"]:
+                        return True
+        self.quarantine(job)
+        return False
 
     def state(self, job: JobRef) -> list[Any]:
         """Return the hash of a done job's tensors as its record has it, and their file's stamp."""
@@ -216,8 +224,8 @@ class Store:
 
     def records(self, stage: str) -> Iterator[dict[str, Any]]:
         """Yield the done records of a stage, also of jobs that are in no plan any more."""
-        for path in sorted((self.root / stage).glob(f"*/{_DONE}")):
-            record = read_json(path)
+        for folder in sorted((self.root / stage).glob("*")):
+            record = self.record(JobRef(stage, folder.name))
             if record is not None:
                 yield record
 
@@ -227,7 +235,8 @@ class Store:
         Files are linked, or copied where they cannot be; no store changes a file in place. A
         different result of this store is replaced.
         """
-        if not other.is_done(job) or (self.is_done(job) and self.output(job) == other.output(job)):
+        made, own = other.record(job), self.record(job)
+        if made is None or (own is not None and own["output"] == made["output"]):
             return
         folder = self.folder(job)
         folder.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ import yaml
 
 from hashattack.benchmark.names import nearest
 from hashattack.datasets.errors import UserError
+from hashattack.datasets.files import read_bytes
 
 _SUFFIXES = (".yaml", ".yml")  # of a file's path, where a name of a shipped one could stand
 _NOT_INHERITED = ("name", "include", "description", "tables")
@@ -57,7 +58,7 @@ def read_yaml(name: str, kind: Literal["suite", "scale"]) -> tuple[Path, dict[st
             )
         path = known[name]
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_bytes(path).decode())
     except OSError as error:
         raise SuiteError(f"{path}: {error.strerror}") from error
     except yaml.YAMLError as error:

@@ -99,23 +99,20 @@ def test_what_ends_or_blocks_its_process_has_failed(cache: Path, tmp_path: Path)
         str(written(tmp_path, text.replace('id="faulty"', f'id="{name}"'), f"{name}.py"))
         for name, text in texts.items()
     ]
-    good = str(write_draft("loss", "my-idea", tmp_path)[0])
-    done = run_cli("check-plugin", *files, good, "--timeout", "5", "--cache", str(cache))
+    done = run_cli("check-plugin", *files, "--timeout", "3", "--cache", str(cache))
     assert done.returncode == 1, done.stdout + done.stderr
     lines = done.stdout.splitlines()
-    assert lines[:6] == [
+    assert lines == [
         "exits (released): 1 failed, 1 passed, 7 not run",
         "  failed   the check 'run' ended its process",
         "  skipped  not run, as the check 'run' failed",
         "escapes (released): 1 failed, 1 passed, 7 not run",
         "  failed   the check 'run' raises Escape: out",
         "  skipped  not run, as the check 'run' failed",
-    ]
-    assert lines[6:8] == [
         "hangs.py: 1 failed",
-        "  failed   the check 'import' took longer than 5 s (--timeout)",
+        "  failed   the check 'import' took longer than 3 s (--timeout)",
+        "3 of 5 checks failed, 14 not run",
     ]
-    assert lines[-2:] == ["my_idea.py: 1 passed", "3 of 24 checks failed, 14 not run"]
 
 
 def test_a_crash_of_the_program_is_no_result(

@@ -222,7 +222,8 @@ class JobGraph:
             SuiteError: it declares no such numbers.
         """
         try:
-            batch = None if part.fit_batch is None else count(part.fit_batch, "fit_batch")
+            batch = part.fit_batch
+            batch = None if batch is None else count(batch, "fit_batch")
             passes = count(part.fit_passes(len(self.data.train)), "fit_passes")
         except FOREIGN as error:
             raise SuiteError(f"{attack}: {type(part).__name__}: {error_line(error)}") from error

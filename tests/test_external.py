@@ -463,7 +463,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         ({"source": "DPSH-Tiny-23"}, "not in the trials; did you mean 'DPSH-Tiny-"),
         ({"setting": 1}, r"--setting 1: not in the trials(.|\n)*  0: digits"),
         ({"attack": "dhta"}, "--attack dhta: .* no attack of this program"),
-        ({"attack": "a/b"}, "letters, digits, dashes"),
+        ({"attack": "a/b"}, "letters, digits and single dashes"),
         ({"victims": ["*-VGG*"]}, "no such target; there is DPSH-Tiny-12"),
         ({"path": Path("gone")}, "gone: no such file or folder"),
     ],

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hashattack.benchmark.engines.base import Engine, EngineError, machine_slots
+from hashattack.benchmark.engines.base import ATTACKER, HARNESS, Engine, EngineError, machine_slots
 from hashattack.benchmark.engines.local import LocalEngine
 from hashattack.benchmark.jobs import Job
 from hashattack.benchmark.names import counted
 from hashattack.benchmark.plan.estimate import estimate, remember
 from hashattack.benchmark.plan.plan import Plan
-from hashattack.benchmark.progress.events import EventLog, Listener
+from hashattack.benchmark.progress.events import EventLog, Listener, running_when_killed
 from hashattack.benchmark.provenance import versions
 from hashattack.benchmark.results.finished import Rerun, forget
 from hashattack.benchmark.results.manifest import Manifest, write_manifest
@@ -116,6 +116,11 @@ def run_plan(
                 "suite": plan.suite.name,
                 "slots": list(slots),
             }
+            suspects = {  # code of plug-ins that may have killed the last run
+                key
+                for key in running_when_killed(out) & plan.jobs.keys()
+                if plan.jobs[key].isolation not in (HARNESS, ATTACKER)
+            }
             log = EventLog(out, records.run, about)
             seconds = estimate(plan, cache, first.torch_device, measure)
             cells, jobs = counted(len(plan.cells), "cell"), counted(len(plan.jobs), "job")
@@ -129,6 +134,7 @@ def run_plan(
                     listeners=(listener, log),
                     stop=stop,
                     patience=options.patience,
+                    suspects=suspects,
                 ).run()
         finally:
             engine.close()

@@ -15,7 +15,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.conftest import ROOT, SmokeRun
+from hashattack.benchmark.progress.events import Event, EventLog, running_when_killed
+from hashattack.benchmark.schedule.execution import JobRecords
+from hashattack.benchmark.schedule.loop import Loop
+from tests.conftest import ROOT, InlineEngine, Recorder, SmokeRun
+from tests.graphs import Dummy, graph
 from tests.processes import alive, children, start, wait_until
 from tests.test_run import METRICS, read
 
@@ -146,6 +150,39 @@ def test_a_run_whose_processes_a_job_killed_goes_on_and_leaves_no_semaphores(
     assert printed.count("ok") + printed.count("cached") == 4, printed
     left = (name for run in (killed, resumed) for name in Path("/dev/shm").glob(f"*-{run.pid}-*"))
     assert not list(left)
+
+
+def test_jobs_that_may_have_killed_a_run_come_last_and_alone(tmp_path: Path) -> None:
+    first = Dummy(name="first")
+    chain = ((Dummy(name="second"), {"of": first}), (Dummy(name="third"), {"of": first}))
+    suspects = [Dummy(name="suspect"), Dummy(name="other suspect")]
+    jobs = graph(*((one, {}) for one in suspects), (first, {}), *chain)
+    keys = [key for key, job in jobs.items() if job.task in suspects]
+    seen = Recorder()
+    outcome = Loop(
+        jobs,
+        dict.fromkeys(jobs, 0.1) | dict.fromkeys(keys, 9.0),  # the most urgent ones
+        engine=InlineEngine(3),
+        records=JobRecords(tmp_path, tmp_path),
+        listeners=[seen],
+        suspects=keys,
+    ).run()
+    assert outcome.count("ok") == 5
+    assert seen.ran[:3] == ["first", "second", "third"]
+
+
+def test_a_log_says_what_ran_when_a_run_was_killed(tmp_path: Path) -> None:
+    assert running_when_killed(tmp_path) == set()
+    jobs = list(graph(*((Dummy(name=name), {}) for name in "ab")).values())
+    log = EventLog(tmp_path, "run", {})
+    log(Event("begin"))
+    for job in jobs:
+        log(Event("started", job, slot="cpu 0"))
+    log(Event("ended", jobs[0], status="ok"))
+    assert running_when_killed(tmp_path) == {jobs[1].key}
+    with log:
+        pass
+    assert running_when_killed(tmp_path) == set()
 
 
 def test_ctrl_c_lets_running_jobs_end_and_a_second_one_does_not(

@@ -1,6 +1,6 @@
 """Events of a run, and ``events.jsonl``: what happened in an output folder, one line an event.
 
-The log only reports; no decision depends on it. Imports no torch.
+The log only reports; nothing but the order of jobs after a kill depends on it. Imports no torch.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -106,3 +106,23 @@ def last_run(out: Path) -> list[dict[str, Any]]:
     events = [event for line in lines if (event := checked(line)) is not None]
     runs = [event["run"] for event in events if event["event"] == "begin"]
     return [event for event in events if runs and event["run"] == runs[-1]]
+
+
+def running_jobs(events: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return by key the starts of the jobs that have not ended, by the events of a run."""
+    started: dict[str, Mapping[str, Any]] = {}
+    for event in events:
+        if event["event"] == "started":
+            started[event["key"]] = event
+        elif event["event"] in ("ended", "retry"):
+            started.pop(event["key"], None)
+    return started
+
+
+def running_when_killed(out: Path) -> set[str]:
+    """Return the keys of the jobs that ran when the last run of a folder was killed; usually none.
+
+    A run that ended in another way has an ``end`` in its log.
+    """
+    events = last_run(out)
+    return set(running_jobs(events)) if events and events[-1]["event"] != "end" else set()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hashattack.benchmark.pipeline import STAGES
-from hashattack.benchmark.progress.events import last_run
+from hashattack.benchmark.progress.events import last_run, running_jobs
 from hashattack.benchmark.results.manifest import read_manifest
 from hashattack.benchmark.store.folder import current_run, described, holder_of, progress_file
 from hashattack.benchmark.store.store import JobRef, Store
@@ -123,15 +123,9 @@ def _state(holder: dict[str, Any] | None, events: list[dict[str, Any]]) -> dict[
 
 def _running(out: Path, events: list[dict[str, Any]]) -> list[tuple[str, RunningJob]]:
     """Return the jobs that were started and have not ended, by the log of the run."""
-    started: dict[str, dict[str, Any]] = {}
-    for event in events:
-        if event["event"] == "started":
-            started[event["key"]] = event
-        elif event["event"] in ("ended", "retry"):
-            started.pop(event["key"], None)
     now = time.time()
     listed = []
-    for key, event in started.items():
+    for key, event in running_jobs(events).items():
         progress = read_checked(progress_file(out, key)) or {}
         job = RunningJob(event["slot"], event["label"], now - event["time"], **progress)
         listed.append((key, job))

@@ -11,7 +11,7 @@ import math
 import time
 from bisect import insort
 from collections import Counter, defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,15 +66,18 @@ class Loop:
         listeners: Sequence[Listener] = (),
         stop: StopRequest | None = None,
         patience: float = 900.0,
+        suspects: Collection[str] = (),
     ) -> None:
         """Prepare a run of jobs by key, inputs first, that are expected to take some seconds.
 
         Every event goes to the listeners. A job may show no progress for ``patience`` seconds, or
-        longer where that is usual for it.
+        longer where that is usual for it. ``suspects`` are keys of jobs that may kill the whole
+        run: each runs alone, after all others.
         """
         self._jobs, self._seconds = jobs, seconds
         self._engine, self._records, self._listeners = engine, records, listeners
         self._stop, self._patience = stop or StopRequest(), patience
+        self._suspects = frozenset(suspects)
         self._urgency = critical_path(jobs, seconds)
         self._graph = dependencies(jobs)
         self._outcome = RunOutcome()
@@ -156,7 +159,10 @@ class Loop:
                 "no worker is left: they die before they start a job. Finished jobs are kept; when "
                 "workers can start again, the same command continues"
             )
-        placed = place(self._ready, self._seconds, slots, self._running.values(), now)
+        others = [job for job in self._ready if job.key not in self._suspects]
+        alone = not (others or self._running or self._answered or self._unread)
+        ready = self._ready[:1] if alone else others
+        placed = place(ready, self._seconds, slots, self._running.values(), now)
         starting = {job.key for job, _ in placed}
         self._ready = [job for job in self._ready if job.key not in starting]
         for job, slot in placed:

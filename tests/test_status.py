@@ -77,7 +77,9 @@ def test_a_running_one_shows_slots_progress_and_failures(cache: Path, tmp_path: 
     text = status_text(status)
     for part in ("cpu 0", "3/10 images", job.label, "it broke <b>", "line 8", "left"):
         assert part in text
-    assert read_status(tmp_path).state == "killed", "no lock and no last word"
+    killed = read_status(tmp_path)
+    assert killed.state == "killed", "no lock and no last word"
+    assert killed.detail == f"it ended during {job.label}; the same command continues"
     events(Event("end", reason="SIGTERM stopped the run"))
     assert read_status(tmp_path).detail == "SIGTERM stopped the run; the same command continues"
 

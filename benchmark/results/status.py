@@ -115,7 +115,9 @@ def _state(holder: dict[str, Any] | None, events: list[dict[str, Any]]) -> dict[
         return {"state": "never run", "detail": "the folder holds a plan and no run"}
     last = events[-1]
     if last["event"] != "end":
-        return {"state": "killed", "detail": "the same command continues"}
+        jobs = ", ".join(event["label"] for event in running_jobs(events).values())
+        during = f" during {jobs}" if jobs else ""
+        return {"state": "killed", "detail": f"it ended{during}; the same command continues"}
     if last["reason"] == "finished":
         return {"state": "finished", "detail": ""}
     return {"state": "stopped", "detail": f"{last['reason']}; the same command continues"}

@@ -39,7 +39,7 @@ def raise_error(images: Tensor) -> Tensor:
 PLANTED: dict[str, tuple[Callable[[Tensor], Tensor], str, str]] = {
     "too-far": (lambda x: (x + 9 / 255).clamp(0, 1), "invalid", "9.0000/255 exceeds the declared"),
     "nan": (lambda x: x * torch.nan, "invalid", "NaN or infinite pixels"),
-    "shape": (lambda x: x[:, :, :-1], "invalid", "shape (10, 3, 31, 32), expected (10, 3, 32, 32)"),
+    "shape": (lambda x: x[:, :, :-1], "invalid", "shape (4, 3, 31, 32), expected (4, 3, 32, 32)"),
     "range": (lambda x: x - 0.5, "invalid", "outside [0, 1]"),
     "crash": (raise_error, "failed", "ZeroDivisionError: in the middle of it"),
 }

@@ -12,8 +12,6 @@ import pandas as pd
 from hashattack.benchmark.names import counted
 from hashattack.benchmark.store.files import write_bytes
 from hashattack.datasets.errors import UserError
-from hashattack.reports.figures import draw_figures
-from hashattack.reports.galleries import draw_gallery
 from hashattack.reports.grids import grids
 from hashattack.reports.leaderboard import comparisons, leaderboards
 from hashattack.reports.lines import cell_lines
@@ -99,6 +97,10 @@ def write_report(
         texts["leaderboard.tex"] = "\n".join(latex(leaderboard_table(one)) for one in boards)
     texts |= _paper_tables(runs, names, formats)
     if "html" in formats:
+        # With seaborn and what it imports, which takes a second.
+        from hashattack.reports.figures import draw_figures
+        from hashattack.reports.galleries import draw_gallery
+
         figures = draw_figures(runs, names, folder / "figures")
         pictures = [
             draw_gallery(row, names.of(row).label, arrays, classes, folder / "galleries")

@@ -55,7 +55,8 @@ def test_the_same_table_though_a_worker_is_killed(
 ) -> None:
     file, nannies = cluster
     out = tmp_path / "out"
-    driver = start(*command(out, cache), "--engine", "dask", "--scheduler-file", str(file))
+    run = command(out, cache, ["--only", "attack=dhta"])
+    driver = start(*run, "--engine", "dask", "--scheduler-file", str(file))
     wait_until(lambda: marks(out) > 5 or driver.poll() is not None, "jobs begin")
     victim = next(pid for pid in children(nannies) if b"spawn_main" in _command_line(pid))
     os.kill(victim, signal.SIGKILL)

@@ -52,7 +52,7 @@ def test_paper_size_shapes_go_through_every_stage(tmp_path: Path, cache: Path) -
             "queries": 2,
             "n_t": 1,
             "gallery": 1,
-            "compute": {"batch": 2, "threads": 2},
+            "compute": {"batch": 2, "threads": 1},
         },
         "test:",
     )

@@ -93,7 +93,7 @@ def test_what_ends_or_blocks_its_process_has_failed(cache: Path, tmp_path: Path)
     texts = {
         "exits": crafts("import os; os._exit(0)"),
         "escapes": crafts("raise type('Escape', (BaseException,), {})('out')"),
-        "hangs": "while True: pass\n",
+        "hangs": "import time; time.sleep(600)\n",
     }
     files = [
         str(written(tmp_path, text.replace('id="faulty"', f'id="{name}"'), f"{name}.py"))

@@ -17,14 +17,16 @@ from joblib.externals.loky.cloudpickle_wrapper import dumps
 
 from hashattack.attacks.gradient import ProjectedGradient
 from hashattack.benchmark.audit import InvalidAttackError, check_seconds
+from hashattack.benchmark.columns import DTYPES
 from hashattack.benchmark.engines.base import cpu_slots
 from hashattack.benchmark.engines.local import LocalEngine
 from hashattack.benchmark.plan.plan import make_plan
 from hashattack.benchmark.plugins import _loaded, load_plugins
 from hashattack.benchmark.store.keys import is_own
 from hashattack.datasets.base import DatasetError, RetrievalData
+from hashattack.reports.galleries import _stem
 from hashattack.reports.report import write_report
-from hashattack.reports.results import load_results
+from hashattack.reports.results import export_results, load_results
 from hashattack.targets.hasher import Hasher
 from tests.cheats import write_cheats, write_many
 from tests.conftest import run_inline, run_process, small_suite
@@ -225,6 +227,21 @@ def test_many_cheats_harm_no_other_row_and_no_report(
     numbers = re.compile(r"-?\d")
     texts = [text for text in cells.to_numpy().ravel() if text[:1] in ("=", "+", "-", "@")]
     assert all(numbers.match(text) for text in texts)
+
+
+def test_no_text_is_a_formula_and_no_name_a_path(tmp_path: Path) -> None:
+    hostile = "=cmd|' /C calc'!A0"
+    row = {**dict.fromkeys(DTYPES), "dataset": hostile, "policy": "@x", "t_map": -0.5}
+    export_results(pd.DataFrame([row]).astype(DTYPES), tmp_path)
+    text = (tmp_path / "results.csv").read_text(encoding="utf-8")
+    assert f"'{hostile}" in text
+    assert "'@x" in text
+    assert "'-0.5" not in text
+    assert pd.read_csv(tmp_path / "results.csv")["t_map"].tolist() == [-0.5]
+    assert pd.read_parquet(tmp_path / "results.parquet")["dataset"].tolist() == [hostile]
+    names = dict.fromkeys(("attack", "source", "protocol", "target_seed", "draw_seed"), "x")
+    stem = _stem({**names, **row, "variant": "rule=raw/32, to=../../y"})
+    assert "/" not in stem
 
 
 def test_the_clock_is_the_harness_s_own(rows: Any, monkeypatch: pytest.MonkeyPatch) -> None:

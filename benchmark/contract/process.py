@@ -54,7 +54,7 @@ def results_of(
                 break
             try:
                 message: dict[str, Any] = json.loads(ours.recv_bytes())
-            except EOFError:
+            except (EOFError, OSError, ValueError):  # it ended, perhaps in the middle of a message
                 break
             match message:
                 case {"end": _}:

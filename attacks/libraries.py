@@ -26,6 +26,10 @@ class Library:
     distribution: str  # its name in the package index, by which its version is known
     install: str  # the argument of ``pip install``
 
+    def __post_init__(self) -> None:
+        if not all(type(text) is str and text for text in vars(self).values()):
+            raise LibraryError(f"a Library is named by three texts, got {self}")
+
     @property
     def missing(self) -> str | None:
         """Why it cannot be used here and what to do; None where it is installed."""

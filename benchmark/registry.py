@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -57,7 +56,8 @@ def _collected(plugins: tuple[ModuleType, ...]) -> Registry:
 
 
 def _entries(modules: Iterable[ModuleType]) -> Iterator[Entry]:
-    return (one for module in modules for one in vars(module).values() if isinstance(one, Entry))
+    # Not isinstance(), which asks an object for its class: a proxy may raise.
+    return (one for module in modules for one in vars(module).values() if type(one) is Entry)
 
 
 def _checked(entry: Entry, *, role: bool) -> tuple[str, Entry]:
@@ -109,7 +109,7 @@ def _classes(modules: Iterable[ModuleType], base: type[T]) -> dict[str, type[T]]
         (str.__str__(vars(thing)["name"]), thing)
         for module in modules
         for thing in vars(module).values()
-        if inspect.isclass(thing)
+        if issubclass(type(thing), type)
         and issubclass(thing, base)
         and thing.__module__ == module.__name__
         and isinstance(vars(thing).get("name"), str)

@@ -12,13 +12,14 @@ import pytest
 
 from hashattack.attacks.base import Attack, AttackError, Entry, attack
 from hashattack.attacks.gradient import Identity, ProjectedGradient
-from hashattack.attacks.libraries import Library
+from hashattack.attacks.libraries import Library, LibraryError
 from hashattack.attacks.protocols import PROTOCOLS
 from hashattack.attacks.target_codes import RandomPoint
 from hashattack.benchmark.audit import InvalidAttackError, check_budget
+from hashattack.benchmark.contract import plugin
 from hashattack.benchmark.plan.plan import _budget_class
 from hashattack.benchmark.plugins import PluginError
-from hashattack.benchmark.registry import _checked, _classes
+from hashattack.benchmark.registry import _checked, _classes, _entries
 from hashattack.benchmark.store.keys import is_own
 from hashattack.benchmark.suites.loading import override, parameters_text
 from hashattack.benchmark.suites.sources import SuiteError
@@ -173,6 +174,8 @@ def test_what_a_part_requires_is_a_library() -> None:
     needs: Any = type("Needs", (ProjectedGradient,), {"requires": "torch"})
     with pytest.raises(PluginError, match="mine: what a part requires must be a Library"):
         declared(crafting=needs(steps=2, rule="l2"))
+    with pytest.raises(LibraryError, match="a Library is named by three texts, got Library"):
+        Library("", "x", "x")
     needs.requires = Library("no_such", "\x1b]0;x", "\x1b[2J")
     assert declared(crafting=needs(steps=2, rule="l2")).unavailable == (
         "needs no_such: pip install '\\x1b[2J'"
@@ -197,6 +200,20 @@ def test_other_rows_are_measured_by_the_programs_own_attacks() -> None:
     for role in ("no-attack", "bound", "standard"):
         with pytest.raises(PluginError, match="only the program's own attacks have a role"):
             declared(role=role)
+
+
+def test_what_else_a_module_holds_is_not_asked() -> None:
+    class Proxy:
+        """An object that is nothing yet, like those of some libraries."""
+
+        def __getattribute__(self, name: str) -> Any:
+            raise RuntimeError("not bound")
+
+    module = ModuleType("some")
+    vars(module)["proxy"] = Proxy()
+    assert list(_entries([module])) == []
+    assert _classes([module], Backbone) == {}  # type: ignore[type-abstract]
+    assert plugin.declared(module) == ([], [])
 
 
 def test_an_attack_keeps_its_id() -> None:

@@ -38,12 +38,15 @@ def declared(module: ModuleType) -> tuple[list[Entry], list[type[Any]]]:
     entries: list[Entry] = []
     parts: list[type[Any]] = []
     for value in vars(module).values():
-        made_by = value.build if isinstance(value, Entry) else value
+        is_entry, is_class = type(value) is Entry, issubclass(type(value), type)
+        if not is_entry and not is_class:
+            continue  # and is not asked anything: it may be a proxy that raises
+        made_by = value.build if is_entry else value
         if getattr(made_by, "__module__", None) != module.__name__:
             continue  # imported
-        if isinstance(value, Entry):
+        if is_entry:
             entries.append(value)
-        elif inspect.isclass(value) and not inspect.isabstract(value):
+        elif not inspect.isabstract(value):
             named = issubclass(value, tuple(PART_CHECKS)) and "name" in vars(value)
             if named or issubclass(value, TargetCode):
                 parts.append(value)
@@ -58,7 +61,7 @@ def refuse_undeclared(module: ModuleType) -> None:
     """
     entries, parts = declared(module)
     for value in vars(module).values() if not entries else ():
-        own = isinstance(value, FunctionType) and value.__module__ == module.__name__
+        own = type(value) is FunctionType and value.__module__ == module.__name__
         if own and "Attack" in value.__code__.co_names:
             raise UserError(
                 f"no attack is declared in {module.__file__}: the function `{value.__name__}` "

@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 CLASSES = tuple(str(digit) for digit in range(10))
 _VERSION = 1  # of the scenes; raise it when they change
+_MOST, _LARGEST = 100_000, 1024  # scenes of a split, pixels a side
 _PER_CLASS = 500
 _QUERY_PER_CLASS = 50  # these digits are shown in query scenes and nowhere else
 _DIGITS_SHOWN = (1, 1, 1, 1, 1, 2, 2, 2, 3, 3)  # probabilities .5, .3, .2
@@ -53,13 +54,15 @@ class Digits(DatasetSpec):
     side: int = 64
 
     def __post_init__(self) -> None:
-        if not 1 <= self.n_train <= self.n_database or self.n_query < 1:
+        if not (1 <= self.n_train <= self.n_database <= _MOST and 1 <= self.n_query <= _MOST):
             raise DatasetError(
                 "digits: needs 1 <= n_train <= n_database (training scenes are part of the "
-                f"database) and n_query >= 1, got {self}"
+                f"database) and n_query >= 1, both up to {_MOST:,}, got {self}"
             )
-        if self.side < 32 or self.side % 32:
-            raise DatasetError(f"digits: side must be a multiple of 32, got {self.side}")
+        if self.side not in range(32, _LARGEST + 1, 32):
+            raise DatasetError(
+                f"digits: side must be a multiple of 32 up to {_LARGEST}, got {self.side}"
+            )
 
     def load(self, cache: Path) -> RetrievalData:
         """Return the scenes, built on the first call and memory-mapped from ``cache`` after it."""

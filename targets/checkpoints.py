@@ -18,12 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from hashattack.targets.backbones import Backbone, TargetError
-from hashattack.targets.hasher import Hasher, Normalise, TargetSpec, build_hasher
+from hashattack.targets.hasher import LONGEST_CODE, Hasher, Normalise, TargetSpec, build_hasher
 from hashattack.targets.losses import HashingMethod
 from hashattack.targets.state_dicts import read_state
 
 Arrays = dict[str, npt.NDArray[Any]]
-_LONGEST_CODE = 512
 _LATE = 10_000  # a step at which a continuation has begun
 _OWN = ("scale", "mean", "std")  # buffers that foreign layouts lack
 
@@ -144,7 +143,7 @@ def foreign_hasher(
             f"{', '.join(sorted(state)[:8])}, …"
         )
     bits = layer.shape[0]
-    if bits > _LONGEST_CODE:
+    if bits > LONGEST_CODE:
         raise TargetError(
             f"{path}: its last layer has {bits} outputs, so it is a classifier and not a hasher; "
             "to start a trunk from it write 'weights: PATH' in a suite"

@@ -14,6 +14,7 @@ from hashattack.targets.losses import HashingMethod
 from hashattack.targets.seeding import seeded
 
 Normalise = Literal["none", "imagenet"]
+LONGEST_CODE = 512
 NAMED_WEIGHTS = ("imagenet", "labels", "none")
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -68,8 +69,8 @@ class TargetSpec:
     training: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
-        if self.bits < 1:
-            raise TargetError(f"a code length is a positive number of bits, got {self.bits}")
+        if not 1 <= self.bits <= LONGEST_CODE:
+            raise TargetError(f"a code has 1 to {LONGEST_CODE} bits, got {self.bits}")
 
     @property
     def name(self) -> str:

@@ -81,5 +81,9 @@ def test_a_damaged_cache_is_rebuilt(tmp_path: Path) -> None:
 def test_bad_sizes_say_what_is_needed() -> None:
     with pytest.raises(DatasetError, match="n_train <= n_database"):
         Digits(n_train=10, n_database=5)
+    with pytest.raises(DatasetError, match="both up to 100,000"):
+        Digits(n_query=10**30)
     with pytest.raises(DatasetError, match="multiple of 32"):
         Digits(side=50)
+    with pytest.raises(DatasetError, match="up to 1024"):
+        Digits(side=2**40)

@@ -10,6 +10,7 @@ import struct
 import zipfile
 from argparse import Namespace
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def test_a_file_that_is_not_there_or_is_none(tmp_path: Path) -> None:
         (torch.full(SHAPE, float("-inf")), "NaN or infinite"),
         (torch.full(SHAPE, 1e300, dtype=torch.float64), "NaN or infinite"),
     ],
-    ids=range(9),
+    ids=count(),
 )
 def test_numbers_that_are_no_weights_are_refused(
     tensor: torch.Tensor, fault: str, tmp_path: Path

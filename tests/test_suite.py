@@ -48,6 +48,11 @@ def test_shipped_suites_are_sound_and_described(name: str) -> None:
         ({"policies": "frequnt"}, "policies[0]: Input should be 'frequent', 'frequent-train'"),
         ({"queries": 0}, "queries: Input should be greater than or equal to 1"),
         ({"seeds": "many"}, "seeds: Input should be a valid integer"),
+        ({"seeds": "9" * 30}, "seeds: Input should be less than or equal to 10000"),
+        ({"target_seeds": [-1]}, "target_seeds[0]: Input should be greater than or equal to 0"),
+        ({"compute": {"threads": 2**40}}, "compute.threads: Input should be less than"),
+        ({"protocols": []}, "protocols: List should have at least 1 item"),
+        ({"seeds": 10**9}, "seeds: Input should be less than or equal to 10000"),
     ],
 )
 def test_a_mistake_names_its_place(change: dict[str, Any], message: str) -> None:
@@ -145,11 +150,11 @@ def test_unknown_and_unreadable_files(tmp_path: Path) -> None:
         load_suite(str(tmp_path / "absent.yaml"))
     broken = tmp_path / "broken.yaml"
     broken.write_text("a: [1")
-    with pytest.raises(SuiteError, match="is not YAML"):
+    with pytest.raises(SuiteError, match="not YAML"):
         load_suite(str(broken))
     broken.write_text("- a list")
     with pytest.raises(SuiteError, match="a suite is a mapping"):
         load_suite(str(broken))
     broken.write_text("attacks: [!!python/object/apply:os.system ['true']]")
-    with pytest.raises(SuiteError, match="is not YAML"):
+    with pytest.raises(SuiteError, match="not YAML"):
         load_suite(str(broken))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 
 from hashattack.benchmark.plan.plan import make_plan
 from hashattack.benchmark.suites.loading import load_suite
-from hashattack.benchmark.suites.sources import SuiteError
+from hashattack.benchmark.suites.sources import SuiteError, read_yaml
 from hashattack.datasets.base import DatasetError
 from hashattack.targets.backbones import TargetError
 from tests.conftest import small_suite
@@ -96,3 +97,71 @@ def test_an_error_says_where_it_looked(
     with pytest.raises(error) as caught:
         make_plan(load_suite(file), cache)
     assert text.format(tmp_path) in str(caught.value)
+
+
+def bomb(line: str) -> str:
+    """Return ten lines, each of which stands ten times in the next."""
+    lines = [line.format(0, ", ".join(["x"] * 10))]
+    lines += [line.format(n, ", ".join([f"*a{n - 1}"] * 10)) for n in range(1, 11)]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("a: [1", r"line 1: not YAML of a suite: expected ',' or '\]'"),
+        ("attacks: !!python/object/apply:os.system ['true']", "line 1: .* constructor for the tag"),
+        ("queries: !!timestamp 2020-01-01", "constructor for the tag"),
+        ("queries: 2020-01-01", r"queries: Input should be a valid integer.*'2020-01-01'"),
+        (f"\nqueries: {10**30}", "line 2: .*a number beyond 64 bits"),
+        (f"queries: {'9' * 5000}", "a number beyond 64 bits"),
+        (f"queries: 0x{'f' * 90000}", "a number beyond 64 bits"),
+        ("queries: 0x_", "a number beyond 64 bits, or none"),
+        ("queries: !!bool maybe", "a number beyond 64 bits, or none"),
+        ("params: {epsilon: .nan}", "a number beyond 64 bits, or none"),
+        ("params: {epsilon: 1.0e+400}", "a number beyond 64 bits, or none"),
+        ("params: {1: 2}", "params.*1"),
+        ("1: 2", "1"),
+        ("? [a]\n: b", "unhashable key"),
+        ("a: *b", "undefined alias"),
+        ("a: " + "[" * 500 + "]" * 500, "nested deeper than 30"),
+        ("a: " + "{b: " * 500 + "}" * 500, "nested deeper than 30"),
+        ("a: " + "- " * 500, "not YAML"),
+        ("a: &a [*a]", "more than 10,000 values"),
+        ("a: &a {b: *a}", "more than 10,000 values"),
+        (bomb("a{0}: &a{0} [{1}]"), "more than 10,000 values"),
+        (bomb("a{0}: &a{0} {{<<: [{1}]}}").replace("x, ", "{}, "), "more than 10,000 values"),
+        ("a: [" + "1, " * 20_000 + "]", "more than 10,000 values"),
+        ("a: " + "x" * 2_000_000, "more than 1,000,000 bytes"),
+        ('description: "\\ud800"', "a control character"),
+        ('description: "\\x1b[31m"', "a control character"),
+        ("a: \x00", "unacceptable character #x0000"),
+        ("- a list", "a suite is a mapping"),
+        ("", "a suite is a mapping"),
+        ("name: [a]", "name: Input should be a valid string"),
+        ("include: []", "include names no suite"),
+        ("include: {a: b}", "unknown suite"),
+        ("scale: [mini]", "scale: Input should be a valid string"),
+    ],
+    ids=count(),
+)
+def test_what_is_no_suite_is_refused_with_the_place(text: str, fault: str, tmp_path: Path) -> None:
+    file = tmp_path / "odd.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(SuiteError, match=fault) as caught:
+        load_suite(str(file))
+    assert str(caught.value).startswith(str(file)) or "unknown suite" in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "latin-1", "cp1252"])
+def test_another_encoding_is_named(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "odd.yaml").write_bytes("name: Größe".encode(encoding))
+    with pytest.raises(SuiteError, match=r"odd.yaml is not UTF-8 text .*; save it as UTF-8"):
+        load_suite(str(tmp_path / "odd.yaml"))
+
+
+def test_anchors_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
+    text = "\ufeffa: &r {b: 1}\nc: {<<: *r, d: 2020-01-01, e: [*r, on, ~, 1.5]}"
+    (tmp_path / "a.yaml").write_text(text, encoding="utf-8")
+    _, content = read_yaml(str(tmp_path / "a.yaml"), "suite")
+    assert content["c"] == {"b": 1, "d": "2020-01-01", "e": [{"b": 1}, True, None, 1.5]}

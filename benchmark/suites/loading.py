@@ -17,6 +17,7 @@ from hashattack.benchmark.names import lookup, nearest
 from hashattack.benchmark.plugins import FOREIGN
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.store.keys import canonical_json
+from hashattack.benchmark.suites.plain_yaml import parse_yaml
 from hashattack.benchmark.suites.sources import (
     SuiteError,
     SuiteFile,
@@ -207,9 +208,9 @@ def parse_params(texts: Sequence[str], option: str = "--param") -> Params:
     for text in texts:
         name, equals, value = text.partition("=")
         try:
-            found[name.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            equals = ""
+            found[name.strip()] = parse_yaml(value)
+        except yaml.YAMLError as error:
+            raise SuiteError(f"{option} {text}: {error}") from None
         if not equals or not name.strip():
             raise SuiteError(f"{option} {text}: expected name=value")
     return found

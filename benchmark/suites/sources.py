@@ -12,9 +12,11 @@ from typing import Any, Literal
 import yaml
 
 from hashattack.benchmark.names import nearest
+from hashattack.benchmark.suites.plain_yaml import parse_yaml
 from hashattack.datasets.errors import UserError
 from hashattack.datasets.files import read_bytes
 
+_LARGEST = 1_000_000  # bytes
 _SUFFIXES = (".yaml", ".yml")  # of a file's path, where a name of a shipped one could stand
 _NOT_INHERITED = ("name", "include", "description", "tables")
 
@@ -58,11 +60,16 @@ def read_yaml(name: str, kind: Literal["suite", "scale"]) -> tuple[Path, dict[st
             )
         path = known[name]
     try:
-        content = yaml.safe_load(read_bytes(path).decode())
+        raw = read_bytes(path)
+        if len(raw) > _LARGEST:
+            raise SuiteError(f"{path} has more than {_LARGEST:,} bytes, which no {kind} needs")
+        content = parse_yaml(raw.decode())
     except OSError as error:
         raise SuiteError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SuiteError(f"{path} is not UTF-8 text ({error.reason}); save it as UTF-8") from None
     except yaml.YAMLError as error:
-        raise SuiteError(f"{path} is not YAML: {error}") from error
+        raise SuiteError(f"{path}: {error}") from None
     if not isinstance(content, dict):
         raise SuiteError(f"{path}: a {kind} is a mapping of keys to values")
     return path, content

@@ -90,6 +90,7 @@ def _absolute(path: str, info: ValidationInfo) -> str:
 
 
 T = TypeVar("T")
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 TargetFile = Annotated[str, AfterValidator(_absolute)]
 OneOrSeveral = BeforeValidator(_one_or_several)
 DatasetName = Annotated[str, _registered("data set", lambda: registry().datasets)]
@@ -136,8 +137,8 @@ class AttackEntry(_Strict):
 class ComputeEntry(_Strict):
     """How networks are run; part of every job's key."""
 
-    batch: Annotated[int, Field(ge=1)] | Literal["auto"] = 32
-    threads: int = Field(default=1, ge=1)
+    batch: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = 32
+    threads: int = Field(default=1, ge=1, le=1_000)
     dtype: Literal["float32", "float64"] = "float32"
     precision: Precision = "full"
     compiled: bool = False
@@ -156,15 +157,15 @@ class Suite(_Strict):
     attacks: Annotated[list[AttackEntry], _entries("attack")] = []
     params: Params = {}  # hyper-parameters of every attack that has them
     attack_params: dict[str, Params] = {}  # the same by glob of attack ids
-    protocols: Annotated[list[ProtocolName], OneOrSeveral] = ["released"]
+    protocols: Annotated[list[ProtocolName], OneOrSeveral, Field(min_length=1)] = ["released"]
     policies: Annotated[list[SuitePolicy], OneOrSeveral] = ["frequent"]
     victims: Annotated[list[str], OneOrSeveral] = ["self"]  # globs of target names for transfer
     queries: int | None = Field(default=None, ge=1)
     n_t: int = Field(default=9, ge=1)
     gallery: int = Field(default=0, ge=0)  # queries a cell whose pictures are kept
-    target_seeds: list[int] = [0]
-    seeds: int = Field(default=1, ge=1)
-    reseed: int = Field(default=0, ge=0)  # attacks' own seeds are the draws' plus this
+    target_seeds: list[Seed] = [0]
+    seeds: int = Field(default=1, ge=1, le=10_000)
+    reseed: Seed = 0  # attacks' own seeds are the draws' plus this
     compute: ComputeEntry = ComputeEntry()
 
     @model_validator(mode="after")

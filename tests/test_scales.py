@@ -12,7 +12,7 @@ from hashattack.benchmark.engines.base import cpu_slots
 from hashattack.benchmark.plan.plan import Plan, make_plan
 from hashattack.benchmark.plan.preview import Preview
 from hashattack.benchmark.stages.attacking import Craft
-from hashattack.benchmark.suites.loading import fill, load_suite, with_root
+from hashattack.benchmark.suites.loading import fill, load_suite
 from hashattack.benchmark.suites.sources import SuiteError, shipped
 from hashattack.benchmark.suites.suite import Scale, Suite, validate
 from hashattack.datasets.base import DatasetError
@@ -208,7 +208,7 @@ def test_a_paper_suite_runs_on_another_data_set_from_the_command_line(
     assert "6 cells" in done.stdout
     assert "device-hours" in done.stdout
     with pytest.raises(DatasetError, match=f"no split lists in {tmp_path / 'NUS-WIDE'}"):
-        make_plan(with_root(load_suite("table5"), tmp_path), cache)
+        make_plan(load_suite("table5", data_root=tmp_path), cache)
 
 
 def test_the_doctor_on_the_command_line(cache: Path, tmp_path: Path) -> None:

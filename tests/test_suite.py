@@ -51,7 +51,7 @@ def test_shipped_suites_are_sound_and_described(name: str) -> None:
         ({"seeds": "9" * 30}, "seeds: Input should be less than or equal to 10000"),
         ({"target_seeds": [-1]}, "target_seeds[0]: Input should be greater than or equal to 0"),
         ({"compute": {"threads": 2**40}}, "compute.threads: Input should be less than"),
-        ({"protocols": []}, "protocols: List should have at least 1 item"),
+        ({"protocols": []}, "protocols: Value should have at least 1 item"),
         ({"seeds": 10**9}, "seeds: Input should be less than or equal to 10000"),
     ],
 )

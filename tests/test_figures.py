@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from hashattack.benchmark.columns import COLUMNS
 from hashattack.reports.figures import (
     bits_points,
+    draw_figures,
     side_by_side_points,
     sweep_points,
     trade_off_points,
@@ -29,6 +32,7 @@ from hashattack.reports.plots import (
     transfer_map,
 )
 from hashattack.reports.published import papers, tables
+from hashattack.reports.results import Runs
 from tests.conftest import SmokeRun
 from tests.fake_runs import frame, row
 
@@ -48,6 +52,15 @@ def test_a_report_has_figures_that_name_every_attack(smoke: SmokeRun) -> None:
     for title in seen.loc[seen["perceptibility"].notna(), "title"]:
         assert f">{title}</text>" in svg.read_text(encoding="utf-8")
     assert svg.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_figures_drawn_again_are_the_same_files(smoke: SmokeRun, tmp_path: Path) -> None:
+    runs, none = Runs([smoke.out]), pd.DataFrame()
+    some: Any = SimpleNamespace(results=runs.results, cells=runs.cells, losses=none, curves=none)
+    files = [file for of in draw_figures(some, Names(runs.cells), tmp_path).values() for file in of]
+    assert len(files) == 6
+    for file in files:
+        assert file.read_bytes() == (smoke.out / "report" / "figures" / file.name).read_bytes()
 
 
 def test_trade_offs_are_of_rows_with_a_value_and_costs_of_attacks() -> None:

@@ -100,16 +100,16 @@ def read_manifest(out: Path) -> Manifest:
         FolderFormatError: another version of this program wrote it.
     """
     file = out / MANIFEST
+    manifest = read_checked(file)
+    if manifest is not None and manifest.get("format") == FORMAT:
+        return manifest
     if not os.path.lexists(file):
         raise NoRunError(f"{out} holds no run (no {MANIFEST}); name an output folder with --out")
     _check_format(out)
-    manifest = read_checked(file)
-    if manifest is None:
-        raise DamagedRunError(
-            f"{file} is damaged; remove it, and run the command that made it again: finished jobs "
-            "are kept"
-        )
-    return manifest
+    raise DamagedRunError(
+        f"{file} is damaged; remove it, and run the command that made it again: finished jobs are "
+        "kept"
+    )
 
 
 def _check_format(out: Path) -> None:

@@ -16,11 +16,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from hashattack.benchmark.jobs import Job
 from hashattack.benchmark.progress.events import Event, EventLog, running_when_killed
 from hashattack.benchmark.schedule.execution import JobRecords
 from hashattack.benchmark.schedule.loop import Loop
-from tests.conftest import ROOT, InlineEngine, Recorder, SmokeRun
-from tests.graphs import Dummy, graph
+from tests.conftest import ROOT, InlineEngine, Recorder, SmokeRun, run_jobs
+from tests.graphs import Dummy, Misbehaving, graph
 from tests.processes import alive, children, start, wait_until
 from tests.test_run import METRICS, read
 
@@ -116,41 +117,36 @@ def test_kill_9_at_random_moments_loses_nothing_and_leaves_no_process(
 
 
 RUN = """
-import os, sys
+import sys
 from pathlib import Path
 from hashattack.benchmark.engines.base import cpu_slots
 from hashattack.benchmark.engines.local import LocalEngine
 from tests.conftest import run_jobs
-from tests.graphs import Dummy, Misbehaving, graph
+from tests.test_kills import with_killer
 
-folder = sys.argv[1]
-killer = Misbehaving(name="killer", how="kill all", times=1, folder=folder)
-others = ((Dummy(name=name), {}) for name in "abc")
-out = Path(folder) / "out"
-outcome = run_jobs(graph(*others, (killer, {})), out, LocalEngine(cpu_slots(2)))
-print(sorted(outcome.status.values()))
+folder = Path(sys.argv[1])
+run_jobs(with_killer(folder), folder, LocalEngine(cpu_slots(1)))
 """
 
 
-def run_killer(folder: Path) -> subprocess.Popen[str]:
-    """Run three jobs and one that kills the process group of the run, once."""
-    command = [sys.executable, "-c", RUN, str(folder)]
-    return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
+def with_killer(folder: Path) -> dict[str, Job]:
+    """Return a job, and one that kills the process group of its first run."""
+    killer = Misbehaving(name="killer", how="kill all", times=1, folder=str(folder))
+    return graph((Dummy(name="a"), {}), (killer, {}))
 
 
 def test_a_run_whose_processes_a_job_killed_goes_on_and_leaves_no_semaphores(
     tmp_path: Path,
 ) -> None:
-    killed = run_killer(tmp_path)
-    killed.communicate(timeout=60)
-    assert killed.returncode == -signal.SIGKILL
-    resumed = run_killer(tmp_path)
-    printed, _ = resumed.communicate(timeout=60)
-    assert printed.count("ok") + printed.count("cached") == 4, printed
-    left = (name for run in (killed, resumed) for name in Path("/dev/shm").glob(f"*-{run.pid}-*"))
-    assert not list(left)
+    command = [sys.executable, "-c", RUN, str(tmp_path)]
+    killed = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+    assert killed.wait(60) == -signal.SIGKILL
+    assert run_jobs(with_killer(tmp_path), tmp_path, InlineEngine()).count("failed") == 0
+
+    def semaphores() -> list[Path]:
+        return list(Path("/dev/shm").glob(f"*-{killed.pid}-*"))
+
+    wait_until(lambda: not semaphores(), "the semaphores are removed", 15)
 
 
 def test_jobs_that_may_have_killed_a_run_come_last_and_alone(tmp_path: Path) -> None:

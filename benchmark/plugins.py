@@ -183,7 +183,7 @@ def _python_files(place: Path) -> list[Path]:
 def _imported_names(file: Path) -> set[str]:
     """Return the top-level names that a file imports; none where it is no Python."""
     try:
-        nodes = list(ast.walk(ast.parse(file.read_bytes())))
+        nodes = list(ast.walk(ast.parse(read_bytes(file))))
     except (OSError, SyntaxError, ValueError):
         return set()
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]

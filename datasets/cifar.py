@@ -22,6 +22,7 @@ from hashattack.datasets.base import (
     fingerprint,
     seeded_splits,
 )
+from hashattack.datasets.files import read_bytes
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _NAMES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
@@ -106,7 +107,7 @@ class Cifar10(DatasetSpec):
 def _binary(path: Path) -> tuple[UInt8Array, IntArray]:
     """Read records of a label byte and 3 · 32 · 32 pixels."""
     try:
-        content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+        content = np.frombuffer(read_bytes(path), dtype=np.uint8)
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror}") from None
     if not len(content) or len(content) % _RECORD:

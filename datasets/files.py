@@ -68,14 +68,23 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
+def check_readable(path: Path) -> None:
+    """Check that a path, if there is anything, is a file, which has an end.
+
+    Raises:
+        OSError: it is a folder, a pipe or a device.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is a folder, a pipe or a device, not a file", str(path))
+
+
 def read_bytes(path: Path) -> bytes:
     """Return the content of a file.
 
     Raises:
-        OSError: there is none, or it is a folder, a pipe or a device, which may have no end.
+        OSError: there is none, or it is a folder, a pipe or a device.
     """
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is a folder, a pipe or a device, not a file", str(path))
+    check_readable(path)
     return path.read_bytes()
 
 

@@ -17,10 +17,14 @@ import pandas as pd
 import pytest
 
 from hashattack.benchmark.console import check_writable
+from hashattack.benchmark.external.export import TrialFile
+from hashattack.benchmark.external.submission import read_submission
 from hashattack.benchmark.plan.estimate import estimate, remember
 from hashattack.benchmark.plan.plan import Plan
 from hashattack.benchmark.plan.preview import explain
+from hashattack.benchmark.plugins import load_plugins
 from hashattack.benchmark.progress.events import Event, EventLog
+from hashattack.benchmark.regression.baseline import read_file
 from hashattack.benchmark.results import finished
 from hashattack.benchmark.results.finished import Rerun
 from hashattack.benchmark.results.manifest import (
@@ -37,12 +41,16 @@ from hashattack.benchmark.running import accepted
 from hashattack.benchmark.store.files import Memo, write_bytes
 from hashattack.benchmark.store.journal import Journal
 from hashattack.benchmark.store.store import Store
+from hashattack.benchmark.suites.sources import read_yaml
 from hashattack.datasets import digits
+from hashattack.datasets.cifar import Cifar10
 from hashattack.datasets.digits import Digits
 from hashattack.datasets.errors import UserError
 from hashattack.datasets.files import checked, read_checked, with_checksum, write_checked
 from hashattack.datasets.image_files import DecodedImages, Framing, ImageFiles, content_hashes
+from hashattack.datasets.image_lists import read_list
 from hashattack.reports.results import load_results
+from hashattack.targets.state_dicts import read_state
 from tests.conftest import TIMES, run_cli, run_inline, small_suite
 
 # How many bytes are changed, one after the other, beside the damages listed here. More takes longer
@@ -406,3 +414,28 @@ def test_a_link_to_itself_as_a_folder_is_a_sentence(tmp_path: Path) -> None:
     done = run_cli("status", "--out", str(tmp_path / "out"))
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    "a.yaml": lambda path: read_yaml(str(path), "suite"),
+    "plugin.py": lambda path: load_plugins([path]),
+    "list.txt": read_list,
+    "data_batch_1.bin": lambda path: Cifar10(root=str(path.parent)).load(path.parent),
+    "base.json": read_file,
+    "trials.json": TrialFile.read,
+    "images.npy": lambda path: read_submission("images", path, (1, 3, 32, 32)),
+    "codes.csv": lambda path: read_submission("codes", path, (1, 12)),
+    "weights.pth": read_state,
+    "weights.safetensors": read_state,
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("damage", ["a folder", "a pipe", "a link to itself"])
+def test_what_is_no_file_is_no_input(tmp_path: Path, name: str, damage: str) -> None:
+    path = tmp_path / name
+    path.touch()
+    DAMAGES[damage](path)
+    # Of Path.resolve before Python 3.13; the command line makes a sentence of it.
+    with pytest.raises((UserError, RuntimeError), match=name):
+        READERS[name](path)

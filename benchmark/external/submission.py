@@ -17,6 +17,7 @@ from hashattack.benchmark.external.export import IMAGE
 from hashattack.benchmark.store.files import file_sha256
 from hashattack.benchmark.store.keys import digest
 from hashattack.datasets.base import UInt8Array
+from hashattack.datasets.files import check_readable
 
 Kind = Literal["images", "codes"]
 Array = npt.NDArray[Any]
@@ -127,6 +128,7 @@ def _read_array(path: Path, kind: Kind, shape: tuple[int, ...]) -> Array:
         listed = ", ".join(SUFFIXES[kind])
         raise ExternalError(f"{path}: expected {folder}a file that ends in {listed}")
     with _reading(f"{path} cannot be read as {path.suffix}"):
+        check_readable(path)
         array = _load(path, kind)
         if not isinstance(array, np.ndarray):
             raise ExternalError(f"{path} holds no array but {type(array).__name__}")
@@ -199,6 +201,7 @@ def _read_folder(folder: Path, shape: tuple[int, ...]) -> UInt8Array:
 def _read_png(path: Path, side: int) -> UInt8Array:
     """Return a PNG's pixels, uint8 ``[3, side, side]``."""
     with _reading("a damaged image"):
+        check_readable(path)
         try:
             opened = Image.open(path)
         except UnidentifiedImageError:

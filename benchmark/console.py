@@ -15,6 +15,7 @@ import typer
 
 from hashattack.datasets.errors import UserError
 from hashattack.datasets.files import check_replaceable
+from hashattack.datasets.texts import printable
 
 EXIT_CELLS_MISSING = 3
 EXIT_USAGE = 2
@@ -78,7 +79,7 @@ def check_writable(file: Path | None) -> None:
 
 def fail(message: str) -> None:
     """Print an error and exit with code 2."""
-    typer.echo(f"error: {message}", err=True)
+    typer.echo(f"error: {printable(message)}", err=True)
     raise typer.Exit(EXIT_USAGE)
 
 

@@ -23,7 +23,12 @@ def one_line(text: str) -> str:
     stand in every file and on every terminal. A line stays as it is.
     """
     words = " ".join(_cut(str.__str__(text)).split())  # str(text) could be another text's own
-    return _cut("".join(c if c.isprintable() else ascii(c)[1:-1] for c in words))
+    return _cut(printable(words))
+
+
+def printable(text: str) -> str:
+    """Return a text with escapes for characters that cannot be printed, but for line breaks."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def _cut(text: str) -> str:

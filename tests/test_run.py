@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ from typer.testing import CliRunner
 
 from hashattack.benchmark.cli.main import app
 from hashattack.benchmark.columns import DTYPES
+from hashattack.datasets.files import write_checked
 from hashattack.reports.results import load_results
 from tests.conftest import TIMES, SmokeRun, run_cli
 
@@ -148,7 +148,7 @@ def test_plan_says_what_is_done_and_what_is_not(
 
 def test_a_second_run_in_the_folder_is_refused_with_its_holder(copied: Path, cache: Path) -> None:
     with FileLock(copied / ".lock"):
-        (copied / ".holder.json").write_text(json.dumps({"pid": os.getpid()}))
+        write_checked(copied / ".holder.json", {"pid": os.getpid()})
         done = again(copied, cache)
     assert done.returncode == 2
     assert f"pid {os.getpid()}" in done.stderr

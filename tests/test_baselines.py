@@ -186,7 +186,7 @@ def test_freezing_keeps_what_is_asked_for(smoke: SmokeRun, cache: Path, tmp_path
     options = ["--only", "attack=p2p,source=*-12", "--metric", "map", "--targets"]
     done = run_cli("freeze", str(smoke.out), str(file), *options)
     assert done.returncode == 0, done.stderr
-    assert "wrote 1 cells" in done.stdout
+    assert "wrote 1 cell to" in done.stdout
     assert [file.name for file in (tmp_path / "base-targets").iterdir()] == [
         "digits-DPSH-Tiny-12-0.safetensors"
     ]

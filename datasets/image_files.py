@@ -168,10 +168,10 @@ class DecodedImages:
 
     def read(self, rows: IntArray) -> UInt8Array:
         """Return the images of the given rows, uint8 ``[len(rows), 3, side, side]``."""
-        kept = self._kept[rows]
-        images = np.ascontiguousarray(kept["image"])
-        sums = [zlib.crc32(image) for image in images]
-        damaged = np.flatnonzero(kept["checksum"] != np.array(sums, dtype=np.uint32))
+        images = np.ascontiguousarray(self._kept["image"][rows])
+        with ThreadPoolExecutor(max(1, self.files.workers)) as pool:  # it releases Python's lock
+            sums = list(pool.map(zlib.crc32, images))
+        damaged = np.flatnonzero(self._kept["checksum"][rows] != np.array(sums, dtype=np.uint32))
         if len(damaged):
             logger.warning("%s: %d damaged images are decoded again", self.path, len(damaged))
             images[damaged] = self.files.read(rows[damaged])

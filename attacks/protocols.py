@@ -27,11 +27,13 @@ class Protocol:
     anchor_pool: PoolName  # the images whose codes vote for an anchor code
     anchor_replacement: bool  # whether the voters are drawn with replacement
     label_rows: PoolName  # whose unique label rows train PrototypeNet and the generator
+    prototype_steps: int | None  # of PrototypeNet; None for 100 passes over the label rows
+    prototype_batch: int  # label rows a step
     prototype_loss: Reduction  # whether PrototypeNet's terms are means or the paper's printed sums
     hamming_weight: float  # of the hashing loss in the generator's objective
     gan_loss: Reduction  # of reconstruction and adversarial loss over elements
     signed_pixels: bool  # whether the reconstruction loss is taken in [−1, 1] or in [0, 1]
-    rate_decay: bool  # whether learning rates fall to zero over the second half of the epochs
+    rate_decay: bool  # whether learning rates fall over the second half of a training
     generator_first: bool  # whether the generator's step comes before the discriminator's
     discriminator_sigmoid: bool  # whether the discriminator's outputs pass a sigmoid
     discriminator_spectral: bool  # whether its convolutions are spectrally normalised
@@ -49,6 +51,8 @@ _PAPER = Protocol(
     anchor_pool="train",
     anchor_replacement=False,
     label_rows="train",
+    prototype_steps=None,
+    prototype_batch=24,
     prototype_loss="sum",
     hamming_weight=1.0,
     gan_loss="mean",
@@ -69,6 +73,8 @@ PROTOCOLS = {
             anchor_pool="database",
             anchor_replacement=True,
             label_rows="database",
+            prototype_steps=30_000,
+            prototype_batch=64,
             prototype_loss="mean",
             hamming_weight=5.0,
             gan_loss="mean",

@@ -29,7 +29,13 @@ def dhta_loop(protocol: Protocol) -> ProjectedGradient:
 
 def prototype_code(protocol: Protocol) -> PrototypeCode:
     """Return PrototypeNet's target-code rule under a protocol."""
-    return PrototypeCode(prototype_rows=protocol.label_rows, prototype_loss=protocol.prototype_loss)
+    return PrototypeCode(
+        prototype_rows=protocol.label_rows,
+        prototype_loss=protocol.prototype_loss,
+        prototype_steps=protocol.prototype_steps,
+        prototype_batch=protocol.prototype_batch,
+        prototype_decay=protocol.rate_decay,
+    )
 
 
 def unique_rows(protocol: Protocol) -> Policy:

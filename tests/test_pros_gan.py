@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from hashattack.attacks.base import Arrays, Attack, AttackError, Batch, Knowledge
+from hashattack.attacks.pros_gan import prototype_net
 from hashattack.attacks.pros_gan.budgeted import BudgetedProsGan
 from hashattack.attacks.pros_gan.crafting import Adversarial, GeneratorCrafting, ProsGan, hash_loss
 from hashattack.attacks.pros_gan.networks import Discriminator, Generator, LabelDecoder
@@ -98,6 +99,66 @@ def test_protocols_differ_as_published() -> None:
     for part in (released, paper):
         assert (part.alpha, part.epochs, part.batch, part.learning_rate) == (50.0, 100, 24, 1e-4)
     assert built["released"].epsilon is None
+
+
+def test_prototype_nets_recipe_follows_the_protocol() -> None:
+    rules = {}
+    for name, protocol in PROTOCOLS.items():
+        rules[name] = registry().attacks["prototype-code"].build(protocol).target_code
+        assert isinstance(rules[name], PrototypeCode)
+    found = {
+        name: (r.prototype_batch, r.prototype_decay, r.prototype_rows, r.fit_passes(240))
+        for name, r in rules.items()
+        if isinstance(r, PrototypeCode)
+    }
+    paper = (24, False, "train", 10 * 100 * 10)
+    assert found == {
+        "released": (64, True, "database", 10 * 30_000),
+        "paper": paper,
+        "paper-literal": paper,
+    }
+
+
+@pytest.mark.parametrize("decay", [False, True])
+def test_prototype_net_makes_passes_over_its_label_rows(
+    digits: RetrievalData, decay: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the paper: each label row once an epoch, at one rate without decay."""
+    rule = PrototypeCode(
+        prototype_rows="train",
+        prototype_loss="mean",
+        prototype_steps=None,
+        prototype_batch=8,
+        prototype_decay=decay,
+    )
+    batches: list[torch.Tensor] = []
+    rates: list[float] = []
+
+    def loss(
+        outputs: tuple[torch.Tensor, ...], labels: torch.Tensor, *_: torch.Tensor
+    ) -> torch.Tensor:
+        batches.append(labels)
+        return outputs[1].sum()
+
+    def step(optimiser: torch.optim.Adam) -> None:
+        rates.append(optimiser.param_groups[0]["lr"])
+
+    monkeypatch.setattr(prototype_net, "_EPOCHS", 4)
+    monkeypatch.setattr(PrototypeCode, "loss", lambda _, *arguments: loss(*arguments))
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    seen = knowledge(digits, untrained())
+    rule.fit(seen, epsilon=None, seed=0, journal=MemoryJournal(), progress=quiet)
+    rows, _ = label_rows(seen.train.labels)
+    epoch = math.ceil(len(rows) / 8)
+    assert len(batches) == 4 * epoch
+    for number in range(4):
+        passed = torch.cat(batches[number * epoch : (number + 1) * epoch]).numpy()
+        assert (np.unique(passed, axis=0) == rows).all()
+        assert len(passed) == len(rows)
+    assert not torch.equal(batches[0], batches[epoch]), "shuffled"
+    assert sorted(set(rates), reverse=True) == pytest.approx(
+        [1e-4, 1e-5, 1e-6] if decay else [1e-4]
+    )
 
 
 @pytest.mark.parametrize("kind", ["mean", "sum"])

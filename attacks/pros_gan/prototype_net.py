@@ -1,12 +1,14 @@
 """PrototypeNet: from a target label row to its semantic vector and its prototype code.
 
 Paper, Section 3.2 and Equation 3. Labels ``[n, C]`` pass C → 4096 (ReLU) → 512, which is the
-semantic representation r; from r come a code of K tanh outputs and C class probabilities.
+semantic representation r; from r come a code of K tanh outputs and C class probabilities. The paper
+prints "4096 → 512 → r", which may mean one layer more; the released code has these.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,7 +29,8 @@ from hashattack.targets.training import Progress
 
 SEMANTIC_WIDTH = 512
 _QUANTISATION = 1e-4
-_STEPS_PER_EPOCH = 300  # of the released loop; the unit of the loss curve and of saved states
+_EPOCHS = 100
+_STEPS_PER_EPOCH = 300  # of the released loop; the unit of the loss curve
 
 
 class PrototypeNet(nn.Module):
@@ -70,24 +73,30 @@ def restore(knowledge: Knowledge, classes: int) -> PrototypeNet:
 class PrototypeCode(TargetCode):
     """The sign of PrototypeNet's code output for the target label.
 
+    It is trained before the generator and frozen, as released; the paper's Algorithm 1 prints one
+    loop for both.
+
     Attributes:
-        prototype_rows: the split whose unique label rows it is trained on, drawn uniformly.
+        prototype_rows: the split whose unique label rows it is trained on.
         prototype_loss: ``mean`` as released, ``sum`` for the paper's printed weights 1, 1e-4, 1.
-        prototype_steps: optimiser steps (100 epochs of 300 in the released code); the rate falls
-            to a tenth at one half and again at three quarters of them.
+        prototype_steps: optimiser steps, each on label rows drawn uniformly (released: 100 epochs
+            of 300); None for 100 shuffled passes over the label rows (paper, the epochs of 4.1).
         prototype_batch: label rows a step.
-        prototype_rate: Adam's learning rate.
+        prototype_decay: the rate falls to a tenth at one half and at three quarters of the steps.
+        prototype_rate: of Adam; its betas, .5 and .999, are the released code's.
     """
 
     learns: ClassVar[bool] = True
     prototype_rows: PoolName
     prototype_loss: Reduction
-    prototype_steps: int = 30_000
+    prototype_steps: int | None = 30_000
     prototype_batch: int = 64
+    prototype_decay: bool = True
     prototype_rate: float = 1e-4
 
     def __post_init__(self) -> None:
-        if self.prototype_steps < 1 or self.prototype_batch < 1 or self.prototype_rate <= 0:
+        least = 1 if self.prototype_steps is None else self.prototype_steps
+        if min(least, self.prototype_batch) < 1 or self.prototype_rate <= 0:
             raise AttackError(f"PrototypeNet needs positive steps, batch and rate, got {self}")
 
     def codes(
@@ -135,21 +144,21 @@ class PrototypeCode(TargetCode):
         optimiser = torch.optim.Adam(
             network.parameters(), lr=self.prototype_rate, betas=(0.5, 0.999)
         )
-        falls = [math.ceil(self.prototype_steps * part) for part in (0.5, 0.75)]
+        steps, draws = self._steps(len(rows)), f"prototype-rows/{knowledge.source}"
+        falls = [math.ceil(steps * part) for part in (0.5, 0.75) if self.prototype_decay]
         schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, falls, gamma=0.1)
-        draws = generator(seed, f"prototype-rows/{knowledge.source}")
         curve: list[float] = []
         total = torch.zeros((), device=device)
-        for step in range(self.prototype_steps):
-            pick = torch.from_numpy(draws.integers(len(rows), size=self.prototype_batch)).to(device)
+        for step, drawn in enumerate(self._draws(len(rows), generator(seed, draws))):
+            pick = torch.from_numpy(drawn).to(device)
             loss = self.loss(network(rows[pick]), rows[pick], codes, similar[pick])
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
             total += loss.detach()
-            progress(step + 1, self.prototype_steps, "step")
-            if (step + 1) % _STEPS_PER_EPOCH == 0 or step + 1 == self.prototype_steps:
+            progress(step + 1, steps, "step")
+            if (step + 1) % _STEPS_PER_EPOCH == 0 or step + 1 == steps:
                 curve.append(total.item() / (step % _STEPS_PER_EPOCH + 1))
                 total.zero_()
                 if not math.isfinite(curve[-1]):
@@ -161,9 +170,24 @@ class PrototypeCode(TargetCode):
         return Fitted(state_arrays(network), {"prototype": curve})
 
     def fit_passes(self, n_train: int) -> int:
-        """Return the cost of a fit: a step takes as long as some ten images of a ResNet18."""
-        del n_train
-        return 10 * self.prototype_steps
+        """Return the cost of a fit: a step takes as long as some ten images of a ResNet18.
+
+        There are at most as many label rows as images.
+        """
+        return 10 * self._steps(n_train)
+
+    def _steps(self, count: int) -> int:
+        """Return the number of steps for so many label rows."""
+        return self.prototype_steps or _EPOCHS * math.ceil(count / self.prototype_batch)
+
+    def _draws(self, count: int, draws: np.random.Generator) -> Iterator[IntArray]:
+        """Yield the numbers of the label rows of each step, of ``count``."""
+        for _ in range(self.prototype_steps or 0):
+            yield draws.integers(count, size=self.prototype_batch)
+        for _ in range(_EPOCHS if self.prototype_steps is None else 0):
+            order = draws.permutation(count)
+            for first in range(0, count, self.prototype_batch):
+                yield order[first : first + self.prototype_batch]
 
     def loss(
         self, outputs: tuple[Tensor, Tensor, Tensor], labels: Tensor, codes: Tensor, similar: Tensor

@@ -163,7 +163,8 @@ def quick(attack: Attack) -> Attack:
         part = getattr(attack, role)
         for name, most in _FEW.items():
             with contextlib.suppress(*FOREIGN):  # a part that needs more keeps what it has
-                if getattr(part, name, 0) > most:
+                value = getattr(part, name, 0)
+                if value is None or value > most:
                     part = replace(part, **{name: most})
         attack = replace(attack, **{role: part})
     return attack

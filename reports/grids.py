@@ -92,11 +92,15 @@ class Grid:
             f"{target_labels_text(shown)}, {queries} queries, ties in database order."
             f"{f' Overrides: {changed}.' if changed else ''}"
         )
+        notes = [self.paper.metrics[name].note for name in self.layout.metrics]
+        title = " ".join([title, *filter(None, notes)])
         if not differences:
             return f"{title} Bold: the best attack." if self.numbers["best"].any() else title
+        found = self.paper.contradictions(self.layout.id)
+        also = f" The paper has two values of {'; '.join(found)}." if found else ""
         return (
             f"Measured minus published. {title} One mark: more than 1 point (10 % of the published "
-            "value for other metrics); two marks: more than 5 points (50 %)."
+            f"value for other metrics); two marks: more than 5 points (50 %).{also}"
         )
 
 
@@ -140,7 +144,7 @@ def measured(results: pd.DataFrame, paper: Paper, names: Names) -> pd.DataFrame:
         setting=rows[_SETTING].astype("string").fillna("").agg(" ".join, axis=1),
     )
     long = [
-        base.assign(metric=name, value=rows[metric.column] * metric.scale)
+        base.assign(metric=name, value=metric.values(rows))
         for name, metric in paper.metrics.items()
     ]
     groups = pd.concat(long).groupby(paper.all_keys, sort=False, dropna=False)
@@ -203,7 +207,7 @@ def differences(results: pd.DataFrame, paper: Paper, names: Names) -> pd.DataFra
 
     Columns: ``metric`` (as figures call it), ``attack``, ``difference``.
     """
-    theirs = paper.numbers.drop(columns="table").drop_duplicates(paper.all_keys)
+    theirs = paper.numbers.drop(columns="table").drop_duplicates()
     parts = [
         measured(rows, paper, names).merge(theirs, on=paper.all_keys).dropna(subset="value")
         for rows in settings(results)

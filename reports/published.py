@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
 import yaml
-from pydantic import BaseModel, PrivateAttr, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, PrivateAttr, ValidationError
 
 from hashattack.benchmark.columns import COLUMNS
 from hashattack.datasets.errors import UserError
@@ -22,21 +23,32 @@ class PaperError(UserError):
     """A paper's file that cannot be read; the text says where and why."""
 
 
+def _declared(name: str) -> str:
+    if name not in COLUMNS:
+        raise ValueError(f"results.csv has no column '{name}'")
+    return name
+
+
+ColumnName = Annotated[str, AfterValidator(_declared)]
+
+
 class Metric(BaseModel, extra="forbid", frozen=True):
     """A number of the paper: our column, and how the paper prints it."""
 
-    column: str  # of results.csv
+    column: ColumnName
+    protocols: dict[str, ColumnName] = {}  # the column under protocols that have another
     scale: float = 1.0  # what our value is multiplied by
     format: str  # the format specification of the scaled value
     title: str = ""  # its heading; the metric's name where there is none
     points: bool = False  # whether differences are judged in points, else as shares
+    note: str = ""  # what captions say of it
 
-    @field_validator("column")
-    @classmethod
-    def _declared(cls, name: str) -> str:
-        if name not in COLUMNS:
-            raise ValueError(f"results.csv has no column '{name}'")
-        return name
+    def values(self, results: pd.DataFrame) -> pd.Series[float]:
+        """Return our values in the paper's units, of the column of each row's protocol."""
+        values = results[self.column]
+        for protocol, column in self.protocols.items():
+            values = values.where(results["protocol"] != protocol, results[column])
+        return values * self.scale
 
 
 class Layout(BaseModel, extra="forbid", frozen=True):
@@ -80,6 +92,23 @@ class Paper(BaseModel, extra="forbid"):
     def numbers(self) -> pd.DataFrame:
         """What it published: ``table``, the keys as text, and ``published``."""
         return self._numbers
+
+    def contradictions(self, table: str) -> list[str]:
+        """Return a text for each number of a table that another table of the paper has otherwise.
+
+        Like ``NUS-WIDE, DPSH, VGG11, 24, DHTA, t-MAP: 75.52 here, 75.60 in table5``.
+        """
+        here = self.numbers["table"] == table
+        both = self.numbers[here].merge(self.numbers[~here], on=self.all_keys, suffixes=("", "_2"))
+        texts = []
+        for row in both[both["published"] != both["published_2"]].to_dict("records"):
+            keys = ", ".join(filter(None, dict.fromkeys(row[key] for key in self.all_keys)))
+            own, other = (
+                f"{row[name]:{self.metrics[row['metric']].format}}"
+                for name in ("published", "published_2")
+            )
+            texts.append(f"{keys}: {own} here, {other} in {row['table_2']}")
+        return texts
 
     def blank_sources(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return numbers by keys, without the source where the paper gives none."""

@@ -11,7 +11,7 @@ import pytest
 from hashattack.benchmark.suites.loading import load_suite
 from hashattack.benchmark.suites.sources import shipped
 from hashattack.reports import published
-from hashattack.reports.grids import Grid, grids, measured
+from hashattack.reports.grids import Grid, differences, grids, measured
 from hashattack.reports.names import Names
 from hashattack.reports.published import Paper, PaperError, papers, tables
 from hashattack.reports.report import write_report
@@ -112,10 +112,10 @@ def test_the_latex_of_every_table_compiles(tmp_path: Path) -> None:
     numbers = PAPER.numbers.rename(columns={"published": "value"})
     results = as_results(numbers.drop_duplicates([*KEYS, "attack", "metric"]))
     pages = [
-        latex(grid.table(differences=differences))
+        latex(grid.table(differences=which))
         for name in tables()
         for grid in filled(results, name)
-        for differences in (False, True)
+        for which in (False, True)
     ]
     compile_latex("\n\\clearpage\n".join(pages), tmp_path)
 
@@ -215,6 +215,40 @@ def test_the_caption_says_how_target_labels_were_drawn() -> None:
     (grid,) = filled(results.assign(policy="as-published"), "table1")
     assert not grid.numbers["best"].any(), "each attack has targets of its own"
     assert grid.has_published
+
+
+@pytest.mark.parametrize(
+    ("protocol", "value"), [("released", 3.0), ("paper", 2.0), ("paper-literal", 2.0)]
+)
+def test_perceptibility_is_what_the_protocol_prints(protocol: str, value: float) -> None:
+    made: dict[str, Any] = {"dataset": "NUS-WIDE", "protocol": protocol}
+    made |= {"perceptibility": 0.02, "perceptibility_rms": 0.03}
+    rows = [row("dhta", "DPSH-VGG11-32", 0.5, **made)]
+    assert values_of(rows).loc["perceptibility_x100", "value"] == pytest.approx(value)
+    (grid,) = filled(frame(rows), "table2")
+    for which in (False, True):
+        caption = grid.table(differences=which).caption
+        assert "under released the root of the mean squared error of the data set" in caption
+        assert "Time: of the attack alone; published times are of the whole loop" in caption
+
+
+def test_both_values_are_shown_where_the_paper_contradicts_itself() -> None:
+    wanted = {"table1": ("75.52 here, 75.60 in table5", "75.93 here, 75.63 in table5")}
+    wanted["table5"] = ("75.60 here, 75.52 in table1", "75.63 here, 75.93 in table1")
+    rows = [
+        row("dhta", f"DPSH-VGG11-{bits}", 0.5, dataset="NUS-WIDE", t_map_stable=0.7552)
+        for bits in (24, 48)
+    ]
+    for name, texts in wanted.items():
+        (grid,) = filled(frame(rows), name)
+        caption = grid.table(differences=True).caption
+        for bits, text in zip((24, 48), texts, strict=True):
+            assert f"NUS-WIDE, DPSH, VGG11, {bits}, DHTA, t-MAP: {text}" in caption
+    for name in TABLES:
+        assert len(PAPER.contradictions(name)) == len(wanted.get(name, ()))
+    found = differences(frame(rows), PAPER, Names(frame(rows)))
+    t_map = found.loc[found["metric"].str.startswith("t-MAP"), "difference"]
+    assert sorted(t_map) == pytest.approx([-0.41, -0.11, -0.08, 0.0]), "against both"
 
 
 def test_the_time_grid_is_seconds_by_network_and_length() -> None:

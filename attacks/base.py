@@ -8,8 +8,6 @@ changes nothing.
 
 from __future__ import annotations
 
-import math
-import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -21,11 +19,12 @@ import torch
 from torch import Tensor
 
 from hashattack.attacks import protocols
+from hashattack.attacks.declarations import TITLE_RULE, budget, count, is_title, text
+from hashattack.attacks.declarations import AttackError as AttackError
 from hashattack.attacks.libraries import Library
 from hashattack.attacks.protocols import PoolName
 from hashattack.datasets.base import Images, IntArray, UInt8Array
 from hashattack.datasets.draws import Policy
-from hashattack.datasets.errors import UserError
 from hashattack.datasets.seeds import generator
 from hashattack.datasets.texts import ID_RULE, is_id, one_line
 from hashattack.targets.hasher import Hasher
@@ -33,13 +32,7 @@ from hashattack.targets.training import Progress
 
 Arrays = dict[str, npt.NDArray[Any]]
 Role = Literal["", "no-attack", "bound", "standard"]
-TITLE_RULE = "a line of at most 60 characters without / \\ $ that begins with none of = + - @"
-_MOST = 10**12  # of a count
 _NO_KEY = {"key": False}
-
-
-class AttackError(UserError):
-    """An attack that cannot run as asked; the text says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -230,14 +223,14 @@ class Attack:
     libraries: tuple[Library, ...] = field(init=False, metadata=_NO_KEY)
 
     def __post_init__(self) -> None:
-        id_ = _text(self.id, is_id, f"the id of an attack must be {ID_RULE}")
+        id_ = text(self.id, is_id, f"the id of an attack must be {ID_RULE}")
         read: dict[str, Any] = {"id": id_}
         rule = f"{id_}: the title must be {TITLE_RULE}"
-        read["title"] = _text(self.title, _is_title, rule)
+        read["title"] = text(self.title, is_title, rule)
         for name, choices in (("role", get_args(Role)), ("published_policy", get_args(Policy))):
             rule = f"{id_}: {name} must be one of {choices}"
-            read[name] = _text(getattr(self, name), choices.__contains__, rule)
-        read["epsilon"] = None if self.epsilon is None else _budget(self.epsilon, id_)
+            read[name] = text(getattr(self, name), choices.__contains__, rule)
+        read["epsilon"] = None if self.epsilon is None else budget(self.epsilon, f"{id_}: epsilon")
         parts: dict[str, Part] = {}
         for name, kind in (("target_code", TargetCode), ("crafting", Crafting)):
             part = getattr(self, name)
@@ -325,42 +318,6 @@ class Attack:
         if self.crafting is None:
             raise AttackError(f"{self.id}: a code-only attack crafts no image")
         return self.crafting.ready(knowledge, self.epsilon)
-
-
-def count(value: Any, name: str) -> int:
-    """Return a number of passes or images that a part declares.
-
-    Raises:
-        AttackError: it is no whole number from 0 on.
-    """
-    if not isinstance(value, numbers.Integral) or not 0 <= (found := int(value)) <= _MOST:
-        raise AttackError(
-            f"{name} must be a whole number from 0 to 1e12, got {one_line(repr(value))}"
-        )
-    return found
-
-
-def _budget(value: Any, id_: str) -> float:
-    # float() of a subclass and + 0.0 leave a float that is no subclass and no -0.0.
-    number = float(value) + 0.0 if isinstance(value, numbers.Real) else math.nan
-    if isinstance(value, bool) or not 0 <= number <= 1:
-        raise AttackError(
-            f"{id_}: epsilon must be a number of pixels from 0 to 1, like 8 / 255, or None, "
-            f"got {one_line(repr(value))}"
-        )
-    return number
-
-
-def _text(value: Any, allowed: Callable[[str], bool], rule: str) -> str:
-    text = str.__str__(value) if isinstance(value, str) else ""  # no subclass
-    if not isinstance(value, str) or not allowed(text):
-        raise AttackError(f"{rule}, got {one_line(repr(value))}")
-    return text
-
-
-def _is_title(text: str) -> bool:
-    plain = text.isprintable() and text == text.strip() and not set("/\\$") & set(text)
-    return plain and 0 < len(text) <= 60 and text[0] not in "=+-@"
 
 
 @dataclass(frozen=True)

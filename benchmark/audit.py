@@ -42,6 +42,10 @@ def copied(answer: Any, shape: tuple[int, ...]) -> Tensor:
             f"the attack returned {one_line(type(answer).__qualname__)}, expected a tensor"
         )
     plain = Tensor.detach(answer)  # answer.detach could be an attribute of its own
+    if plain.is_meta or plain.layout is not torch.strided:
+        raise InvalidAttackError(
+            f"the attack returned a {plain.layout} tensor on {plain.device}, expected a plain one"
+        )
     check_shape(plain, shape)
     return plain.clone()
 
@@ -72,7 +76,7 @@ def loss_curves(curves: Any) -> dict[str, list[float]]:
         AttackError: they are no finite numbers by name.
     """
     try:
-        plain = {one_line(name): list(map(float, values)) for name, values in curves.items()}
+        plain = {one_line(name)[:60]: list(map(float, values)) for name, values in curves.items()}
     except (AttributeError, TypeError, ValueError):
         plain = {"": [math.nan]}
     if not all(math.isfinite(value) for values in plain.values() for value in values):

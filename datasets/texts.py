@@ -40,7 +40,9 @@ def _cut(text: str) -> str:
 def error_line(error: BaseException) -> str:
     """Return the type and text of an exception in a line; one for the user needs no type."""
     try:
-        text = f"{error}"
-        return one_line(text if isinstance(error, UserError) else f"{type(error).__name__}: {text}")
+        text = one_line(f"{error}")
+        if isinstance(error, UserError):
+            return text
+        return one_line(f"{type(error).__name__}: {text}" if text else type(error).__name__)
     except BaseException:  # noqa: BLE001 - it makes its text by code of its own
         return f"{type(error).__qualname__} without a readable text"

@@ -148,8 +148,11 @@ OUTCOMES = {
     "resizes": ("ok", ""),
     "enormous": ("invalid", r"images of shape \(1000000, 3, 999, 999\), expected \(4, 3, 32, 32\)"),
     "fewer": ("invalid", r"images of shape \(1, 3, 32, 32\), expected \(4, 3, 32, 32\)"),
-    "meta": ("failed", "NotImplementedError"),
-    "sparse": ("failed", "Error"),
+    "meta": ("invalid", r"the attack returned a torch.strided tensor on meta, expected"),
+    "sparse": (
+        "invalid",
+        r"the attack returned a torch.sparse_coo tensor on cpu, expected",
+    ),
     "of-a-list": ("invalid", "the attack returned list, expected a tensor"),
     "lying-images": ("invalid", "the attack returned Lying, expected a tensor"),
     "nothing": ("invalid", "the attack returned NoneType, expected a tensor"),

@@ -283,6 +283,7 @@ class MuteError(Exception):
         (ValueError("\ud800"), "ValueError: \\ud800"),
         (ValueError("\x1b[31m\r\n  =1"), "ValueError: \\x1b[31m =1"),
         (AttackError("two\nlines"), "two lines"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
         (MuteError(), "MuteError without a readable text"),
         (RuntimeError(Text("x")), "RuntimeError: dhta"),
     ],

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hashattack.attacks.base import Attack, Part, count
+from hashattack.attacks.base import Attack, Part
+from hashattack.attacks.declarations import count
 from hashattack.attacks.protocols import Protocol
 from hashattack.benchmark.jobs import Compute, Job
 from hashattack.benchmark.plugins import FOREIGN

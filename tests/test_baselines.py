@@ -19,7 +19,10 @@ from hashattack.benchmark.regression.baseline import (
     read_file,
 )
 from hashattack.benchmark.regression.candidates import CheckRequest, plan_candidates
+from hashattack.benchmark.regression.check import check_stored
 from hashattack.benchmark.regression.result import Outcome, Thresholds
+from hashattack.benchmark.results.manifest import read_manifest, write_manifest
+from hashattack.benchmark.suites.sources import SuiteError
 from tests.checks import ONE, Checker
 from tests.conftest import SMALL_DIGITS, SmokeRun, run_cli, run_inline, small_suite
 
@@ -126,6 +129,9 @@ def test_retrained_targets_are_compared_without_pairs(
         (lambda cell: cell["row"].update(epsilom=0.1), "cells[0].row.epsilom: unknown key"),
         (lambda cell: cell["row"].update(epsilon="8/255"), "cells[0].row.epsilon"),
         (lambda cell: cell["row"].update(status="fine"), "cells[0].row.status"),
+        (lambda cell: cell["row"].update(params="{"), "cells[0].row.params: not a JSON object"),
+        (lambda cell: cell["row"].update(params="[1]"), "cells[0].row.params: not a JSON object"),
+        (lambda cell: cell["row"].update(protocol="own"), "cells[0].row.protocol: no such"),
     ],
 )
 def test_a_file_edited_by_hand_is_refused_with_the_place(
@@ -136,6 +142,40 @@ def test_a_file_edited_by_hand_is_refused_with_the_place(
         read_file(file)
     assert text in str(caught.value)
     assert len(str(caught.value).splitlines()) <= 12, "ten faults, how many more, what to do"
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda suite: suite.pop("targets"), "a suite needs targets"),
+        (lambda suite: suite.update(targets=[3]), "targets[0]: Input should be"),
+        (lambda suite: suite.update(targets={"a": 1}), "targets[0].a: unknown key"),
+        (lambda suite: suite["datasets"][0].update(dataset="gone"), "unknown data set 'gone'"),
+    ],
+)
+def test_a_suite_edited_by_hand_is_refused_with_the_place(
+    frozen: Path, tmp_path: Path, cache: Path, change: Callable[[Any], None], text: str
+) -> None:
+    held = read_baseline(
+        edited(frozen, tmp_path, lambda content: change(content["suite"])), "t_map"
+    )
+    with pytest.raises(SuiteError) as caught:
+        plan_candidates(CheckRequest(["dhta"]), held, tmp_path / "out", cache)
+    assert text in str(caught.value)
+
+
+def test_a_candidate_of_another_protocol_is_refused(
+    smoke: SmokeRun, frozen: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "store").symlink_to(smoke.out / "store")
+    manifest = read_manifest(smoke.out)
+    request, held = CheckRequest(["dhta"], only=ONE), read_baseline(frozen, "t_map")
+    write_manifest(manifest, tmp_path)
+    assert check_stored(request, Thresholds(), held, tmp_path)[0].outcome is Outcome.HELD
+    manifest["protocols"]["released"]["hamming_weight"] = 4.0
+    write_manifest(manifest, tmp_path)
+    with pytest.raises(BaselineError, match=r"released: hamming_weight was 5\.0 and is 4\.0"):
+        check_stored(request, Thresholds(), held, tmp_path)
 
 
 def test_a_file_keeps_the_batches_of_its_run(frozen: Path, smoke: SmokeRun) -> None:

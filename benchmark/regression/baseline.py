@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -88,16 +89,20 @@ class Baseline(BaseModel):
 
     def restored_suite(self, *, retrained: bool = False) -> Suite:
         """Return its suite, which reads targets from beside the file unless they are retrained."""
-        content = self.model_dump(include=_OF_A_SUITE)
-        if self.targets and not retrained:
-            folder = (self.path.parent / next(iter(self.targets.values()))).parent.resolve()
-            name = "{method}-{backbone}-{bits}"
-            file = folder / _WEIGHTS.format(dataset="{dataset}", target=name, seed="{seed}")
-            for part in (content["suite"], *content["parts"]):
-                for entry in part["targets"]:
-                    entry["checkpoint"] = str(file)
-        origin = f"the suite of {self.path}"
-        return restored_suite(content, origin, attacks=False, data_root=self.data_root)
+        origin, content = f"the suite of {self.path}", self.model_dump(include=_OF_A_SUITE)
+        suite = restored_suite(content, origin, attacks=False, data_root=self.data_root)
+        if not self.targets or retrained:
+            return suite
+        folder = (self.path.parent / next(iter(self.targets.values()))).parent.resolve()
+        name = "{method}-{backbone}-{bits}"
+        file = folder / _WEIGHTS.format(dataset="{dataset}", target=name, seed="{seed}")
+
+        def reading(part: Suite) -> Suite:
+            targets = [one.model_copy(update={"checkpoint": str(file)}) for one in part.targets]
+            parts = [reading(inner) for inner in part.parts]
+            return part.model_copy(update={"targets": targets, "parts": parts})
+
+        return reading(suite)
 
 
 def read_baseline(path: Path, metric: str, data_root: Path | None = None) -> Baseline:
@@ -159,7 +164,7 @@ def read_file(path: Path) -> Baseline:
     """
     try:
         frozen = Baseline.model_validate_json(read_bytes(path))
-        found = list(_uneven(frozen))
+        found = list(_unfitting(frozen))
     except OSError as error:
         raise BaselineError(f"{path}: {error.strerror}") from None
     except ValidationError as error:
@@ -189,11 +194,18 @@ def _line(value: Any) -> str:
     return json.dumps(value, allow_nan=False, separators=(", ", ": "))
 
 
-def _uneven(frozen: Baseline) -> Iterator[str]:
-    """Yield the cells that do not have one score per query."""
+def _unfitting(frozen: Baseline) -> Iterator[str]:
+    """Yield the cells that do not fit the rest of the file."""
     if not frozen.cells:
         yield "cells: there are none"
     for number, one in enumerate(frozen.cells):
+        settings = None
+        with contextlib.suppress(ValueError, RecursionError):
+            settings = one.settings
+        if not isinstance(settings, dict):
+            yield f"cells[{number}].row.params: not a JSON object"
+        if one.row["protocol"] not in frozen.protocols:
+            yield f"cells[{number}].row.protocol: no such protocol"
         if one.scores and one.draw not in frozen.draws:
             yield f"cells[{number}].draw: no such draw"
             continue

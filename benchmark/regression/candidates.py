@@ -17,9 +17,8 @@ from hashattack.benchmark.registry import registry
 from hashattack.benchmark.regression.baseline import Baseline, BaselineError
 from hashattack.benchmark.regression.comparison import Pair
 from hashattack.benchmark.regression.trials import HASHERS, Trials, read_trials
-from hashattack.benchmark.results.manifest import manifest_of
+from hashattack.benchmark.results.manifest import Manifest, manifest_of
 from hashattack.benchmark.results.stored_suite import sizing_of
-from hashattack.benchmark.store.keys import canonical
 from hashattack.benchmark.suites.loading import hyper_parameters
 from hashattack.benchmark.suites.suite import AttackEntry, Params, Suite
 
@@ -118,14 +117,21 @@ def pairs_of(
     return pairs
 
 
-def refuse_differences(request: CheckRequest, baseline: Baseline, pairs: Sequence[Pair]) -> None:
+def refuse_differences(
+    request: CheckRequest, baseline: Baseline, pairs: Sequence[Pair], manifest: Manifest
+) -> None:
     """Refuse pairs that are not of the same trials; what is not there yet does not differ.
+
+    ``manifest`` is of the candidates, with the values of their protocols.
 
     Raises:
         BaselineError: every difference is named.
     """
-    used = {str(pair.reference.row["protocol"]) for pair in pairs} & set(baseline.protocols)
-    found = [line for name in sorted(used) for line in _changed(name, baseline.protocols[name])]
+    found = [
+        line
+        for name in sorted({str(pair.reference.row["protocol"]) for pair in pairs})
+        for line in _changed(name, baseline.protocols[name], manifest["protocols"].get(name, {}))
+    ]
     found += [line for pair in pairs for line in _differences(request, pair)]
     if found:
         listed = "\n  ".join(dict.fromkeys(found))
@@ -206,9 +212,8 @@ def _entries(suite: Suite, request: CheckRequest, attack: str) -> list[AttackEnt
     return [AttackEntry(attack=attack, params={**kept, **request.params})]
 
 
-def _changed(protocol: str, then: dict[str, Any]) -> Iterator[str]:
+def _changed(protocol: str, then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     """Yield the values of a protocol that changed since the baseline."""
-    now = canonical(PROTOCOLS[protocol]) if protocol in PROTOCOLS else {}
     for name in sorted({*then, *now}):
         if then.get(name) != now.get(name):
             yield f"protocol {protocol}: {name} was {then.get(name)!r} and is {now.get(name)!r}"

@@ -64,7 +64,7 @@ def check(
     def pairs() -> list[Pair]:
         there = list(read_trials(out, [request.metric], manifest))
         found = pairs_of(request, baseline, there, out)
-        refuse_differences(request, baseline, found)
+        refuse_differences(request, baseline, found, manifest)
         return found
 
     pairs()  # data and settings must be the baseline's
@@ -84,9 +84,10 @@ def check_stored(
     Raises:
         UserError: the folder does not hold what is requested, or is of other trials.
     """
-    there = list(read_trials(folder, [request.metric]))
+    manifest = read_manifest(folder)
+    there = list(read_trials(folder, [request.metric], manifest))
     pairs = pairs_of(request, baseline, there, folder)
-    refuse_differences(request, baseline, pairs)
+    refuse_differences(request, baseline, pairs, manifest)
     return _results(request, thresholds, baseline, pairs, lambda _: ())
 
 

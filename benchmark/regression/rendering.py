@@ -107,9 +107,9 @@ def _name(one: Comparison, pair: Pair) -> str:
     """Return a cell's target, and what else distinguishes it from the other cells."""
     row = pair.reference.row
     differing = [
-        str(row[name])
+        str(row.get(name, ""))
         for name in (*_COMMON, "variant")
-        if len({other.reference.row[name] for other in one.pairs}) > 1
+        if len({other.reference.row.get(name, "") for other in one.pairs}) > 1
     ]
     return ", ".join([pair.reference.name, *differing])
 

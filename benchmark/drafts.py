@@ -50,6 +50,7 @@ def write_draft(
         "function": free("_".join(words)),
     }
     file = folder / f"{'_'.join(words)}.py"
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         with file.open("x", encoding="utf-8") as written:
             written.write(text.format(**named))

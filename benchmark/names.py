@@ -11,21 +11,22 @@ from hashattack.datasets.errors import UserError
 
 T = TypeVar("T")
 _LISTED = 40  # names a message lists at most
+_HINTS = {"attack": " (--plugin FILE adds the attacks of a file)"}
 
 
 class UnknownNameError(UserError):
     """A name that is not registered, with the nearest ones that are."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean …?`` for a mistyped name, or the list of what there is."""
+def nearest(name: str, known: Iterable[str], most: int = _LISTED) -> str:
+    """Return ``; did you mean …?`` for a mistyped name, or a list of ``most`` that there are."""
     names = sorted(known)
     lower = {candidate.lower(): candidate for candidate in names}
     close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.6)
     if close:
         return f"; did you mean '{lower[close[0]]}'?"
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return f"; there is {', '.join(names[:_LISTED])}{more}"
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"; there is {', '.join(names[:most])}{more}"
 
 
 def lookup(kind: str, name: str, known: Mapping[str, T]) -> T:
@@ -35,7 +36,8 @@ def lookup(kind: str, name: str, known: Mapping[str, T]) -> T:
         UnknownNameError: with the nearest right name.
     """
     if name not in known:
-        raise UnknownNameError(f"unknown {kind} '{name}'{nearest(name, known)}")
+        hint = _HINTS.get(kind, "")
+        raise UnknownNameError(f"unknown {kind} '{name}'{nearest(name, known)}{hint}")
     return known[name]
 
 

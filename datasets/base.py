@@ -34,6 +34,10 @@ class DatasetError(UserError):
     """A data set that cannot be read or does not fit the request; the text says what to do."""
 
 
+class MissingDataError(DatasetError):
+    """A data set that is not where it was looked for."""
+
+
 class Images(Protocol):
     """A row-addressed source of uint8 RGB images."""
 

@@ -16,6 +16,7 @@ from hashattack.datasets.base import (
     DatasetSpec,
     Images,
     IntArray,
+    MissingDataError,
     RetrievalData,
     Split,
     UInt8Array,
@@ -95,7 +96,7 @@ class Cifar10(DatasetSpec):
         root = Path(self.root)
         found = sorted(root.rglob(_NAMES[0]))
         if not found:
-            raise DatasetError(
+            raise MissingDataError(
                 f"CIFAR-10: no {_NAMES[0]} in {root.resolve()} or below; unpack "
                 "cifar-10-binary.tar.gz there, or name the folder with --data-root (the Python "
                 "version is pickles, which are not opened)"

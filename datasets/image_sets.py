@@ -16,6 +16,7 @@ from hashattack.datasets.base import (
     DatasetError,
     DatasetSpec,
     Inspection,
+    MissingDataError,
     RetrievalData,
     Sizes,
     Split,
@@ -120,7 +121,8 @@ class ListedData(DatasetSpec):
         """
         lists, faults = self._lists()
         if faults:
-            raise DatasetError(f"{self.title}: {_first(faults, self.folder)}")
+            kind = DatasetError if lists else MissingDataError
+            raise kind(f"{self.title}: {_first(faults, self.folder)}")
         hashes, linked = self._hashes(lists, cache)
         if linked:
             raise DatasetError(f"{self.title}: {first_names(linked)}")

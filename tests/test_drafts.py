@@ -30,8 +30,9 @@ from tests.test_plugins import _forgotten as _forgotten
 
 @pytest.mark.parametrize("kind", get_args(DraftKind))
 def test_a_draft_is_short_and_runs_as_it_is(kind: DraftKind, cache: Path, tmp_path: Path) -> None:
-    file, id_ = write_draft(kind, "My_Idea", tmp_path, registry().attacks)
-    assert (file, id_) == (tmp_path / "my_idea.py", "my-idea")
+    folder = tmp_path / "not there yet" / "own"
+    file, id_ = write_draft(kind, "My_Idea", folder, registry().attacks)
+    assert (file, id_) == (folder / "my_idea.py", "my-idea")
     lines = file.read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 30
     assert max(map(len, lines)) <= 100

@@ -155,6 +155,11 @@ def test_an_explanation_names_what_changed(cache: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     craft = next(job for job in plan.jobs.values() if job.stage == "craft" and job.inputs)
     assert "done in" in explain(plan, store, craft.key[:10])[1]
+    with pytest.raises(
+        SuiteError, match=r"no job with such a key or label; there .* more$"
+    ) as none:
+        explain(plan, store, "0123")
+    assert len(str(none.value)) < 200
 
     attacks = ["original", {"attack": "dhta", "params": {"steps": 3, "rule": "l2"}}]
     changed = make_plan(small_suite(attacks=attacks), cache)

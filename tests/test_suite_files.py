@@ -10,11 +10,13 @@ import pytest
 import yaml
 
 from hashattack.benchmark.plan.plan import make_plan
+from hashattack.benchmark.plan.request import RunRequest
 from hashattack.benchmark.suites.loading import load_suite
 from hashattack.benchmark.suites.sources import SuiteError, read_yaml
-from hashattack.datasets.base import DatasetError
+from hashattack.datasets.base import DatasetError, MissingDataError
+from hashattack.datasets.errors import UserError
 from hashattack.targets.backbones import TargetError
-from tests.conftest import small_suite
+from tests.conftest import run_cli, small_suite
 
 
 def write(path: Path, **changes: Any) -> str:
@@ -97,6 +99,32 @@ def test_an_error_says_where_it_looked(
     with pytest.raises(error) as caught:
         make_plan(load_suite(file), cache)
     assert text.format(tmp_path) in str(caught.value)
+
+
+def test_all_missing_data_is_named_at_once(tmp_path: Path) -> None:
+    changes = dict.fromkeys(("datasets", "scale", "protocols", "seeds"))
+    request = RunRequest("paper", None, None, tmp_path, tmp_path / "data", changes)
+    with pytest.raises(MissingDataError) as caught:
+        request.plans("cpu")
+    *each, remedy = str(caught.value).splitlines()
+    for line, name in zip(each, ("FLICKR-25K", "NUS-WIDE", "MS-COCO"), strict=True):
+        assert f"{name}: no split lists in {tmp_path}/data/{name}" in line
+        assert "--data-root" in line
+    assert "--dataset digits" in remedy
+
+
+def test_devices_to_simulate_need_a_simulation() -> None:
+    done = run_cli("plan", "--suite", "smoke", "--gpus", "8")
+    assert done.returncode == 2
+    assert "add --simulate" in done.stderr
+
+
+def test_an_unknown_attack_hints_at_plug_ins() -> None:
+    text = r"unknown attack 'mine'; there is .* \(--plugin FILE"
+    with pytest.raises(UserError, match=text):
+        load_suite("smoke", attacks=["mine"])
+    with pytest.raises(UserError, match=text):
+        small_suite(attacks="mine")
 
 
 def bomb(line: str) -> str:

@@ -191,6 +191,8 @@ def plan_command(
 
     changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
     with usage_errors():
+        if gpus is not None and not simulate:
+            raise UserError("--gpus is how many devices to simulate: add --simulate")
         request = RunRequest(suite, out, only, cache, data_root, changes, attack, plugin, values)
         _, plan = request.plans(devices, slots_per_device)
         _check_tables(plan)

@@ -30,7 +30,13 @@ from hashattack.benchmark.suites.loading import (
 )
 from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.benchmark.suites.suite import AttackEntry, Params, Suite
-from hashattack.datasets.base import SPLITS, DatasetSpec, RetrievalData
+from hashattack.datasets.base import (
+    SPLITS,
+    DatasetError,
+    DatasetSpec,
+    MissingDataError,
+    RetrievalData,
+)
 from hashattack.datasets.texts import one_line
 from hashattack.targets.hasher import NAMED_WEIGHTS, TargetSpec
 
@@ -261,21 +267,43 @@ def graphs_of(
 
     Raises:
         SuiteError: a parameter that does not fit.
+        DatasetError: data sets that cannot be read; all are named.
     """
     jobs: dict[str, Job] = {}  # of all graphs, so that equal jobs are one
-    loaded: dict[str, tuple[DatasetSpec, RetrievalData]] = {}
+    loaded = _load(suite, cache, labelled=labelled)
     for part in suite.parts or [suite]:
         targets = list(_targets(part))
+        for entry in part.datasets:
+            data = loaded[canonical_json(entry.model_dump())]
+            yield JobGraph(part, *data, jobs, sizing), targets
+
+
+def _load(
+    suite: Suite, cache: Path, *, labelled: bool
+) -> dict[str, tuple[DatasetSpec, RetrievalData]]:
+    """Return the data sets of a suite by the JSON of their entries."""
+    loaded: dict[str, tuple[DatasetSpec, RetrievalData]] = {}
+    errors: dict[str, DatasetError] = {}
+    for part in suite.parts or [suite]:
         for number, entry in enumerate(part.datasets):
             name = canonical_json(entry.model_dump())
-            if name not in loaded:
-                cls, place = registry().datasets[entry.dataset], f"datasets[{number}].params"
-                spec: DatasetSpec = construct(cls, entry.params, place)
+            if name in loaded or name in errors:
+                continue
+            cls, place = registry().datasets[entry.dataset], f"datasets[{number}].params"
+            spec: DatasetSpec = construct(cls, entry.params, place)
+            try:
                 data = spec.load(cache)
-                if not labelled:
-                    data = data.without_labels(*SPLITS, refusal=hidden_labels)
-                loaded[name] = spec, data
-            yield JobGraph(part, *loaded[name], jobs, sizing), targets
+            except DatasetError as error:
+                errors[name] = error
+                continue
+            if not labelled:
+                data = data.without_labels(*SPLITS, refusal=hidden_labels)
+            loaded[name] = spec, data
+    if errors:
+        missing = any(isinstance(error, MissingDataError) for error in errors.values())
+        kind = MissingDataError if missing else DatasetError
+        raise kind("\n".join(map(str, errors.values())))
+    return loaded
 
 
 def assemble(suite: Suite, cells: Sequence[Cell], graphs: Sequence[JobGraph]) -> Plan:

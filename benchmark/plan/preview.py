@@ -107,7 +107,7 @@ def explain(plan: Plan, store: Store, text: str) -> list[str]:
     found = found or [job for label, job in labels.items() if text.lower() in label.lower()]
     if not found:
         raise SuiteError(
-            f"--explain {text}: no job with such a key or label{nearest(text, labels)}"
+            f"--explain {text}: no job with such a key or label{nearest(text, labels, 3)}"
         )
     lines: list[str] = []
     explained: set[str] = set()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hashattack.benchmark.console import cache_folder, echo
 from hashattack.benchmark.plugins import installed_plugins, load_plugins, plugin_files
 from hashattack.benchmark.suites.sources import read_suite, read_yaml
+from hashattack.datasets.base import MissingDataError
 
 if TYPE_CHECKING:
     from hashattack.benchmark.plan.plan import Plan
@@ -87,5 +88,11 @@ class RunRequest:
         if devices is not None:
             slot = machine_slots(devices, slots_per_device, suite.compute.threads)[0]
             sizing = batch_finder(self.cache_folder, slot, 1 / (slots_per_device or 1), echo)
-        whole = make_plan(suite, self.cache_folder, sizing)
+        try:
+            whole = make_plan(suite, self.cache_folder, sizing)
+        except MissingDataError as error:
+            raise MissingDataError(
+                f"{error}\nor run the suite on data that ships with the program: --dataset digits "
+                "--scale mini"
+            ) from None
         return whole, whole.only(self.only or ())

@@ -143,7 +143,10 @@ def provenance(out: Path) -> dict[str, Any]:
         "suite": manifest["suite"]["name"],
         "command": events[0].get("command", "") if events else "",
         "data": {row["dataset"]: row["dataset_fingerprint"] for row in rows},
-        "protocols": sorted({protocol_text([row]) for row in rows}),
+        "protocols": [
+            protocol_text([row for row in rows if row["protocol"] == name])
+            for name in sorted({row["protocol"] for row in rows})
+        ],
         "seeds": len({row["draw_seed"] for row in rows}),
         "versions": sorted(
             {", ".join(f"{n} {one[n]}" for n in libraries) for one in made}

@@ -14,7 +14,7 @@ from hashattack.benchmark.results.manifest import read_manifest
 from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.datasets.base import RetrievalData
 from hashattack.datasets.digits import Digits
-from hashattack.reports.results import load_results
+from hashattack.reports.results import Runs, load_results
 from tests.conftest import SmokeRun, run_inline, small_suite
 
 
@@ -88,5 +88,9 @@ def test_rows_say_how_many_label_rows_their_targets_are_drawn_from(
         }
     same = rows[rows["policy"] == "frequent"].groupby("protocol")["chance"].first()
     assert same["released"] == same["paper"], "the same targets"
+    assert Runs([tmp_path]).provenance()[0]["protocols"] == [
+        "paper, shortened",
+        "released, shortened",
+    ]
     policies = [trial.setting.policy for trial in Origin.of(tmp_path, cache).trials]
     assert policies == ["frequent"] * 2, "attacks from outside cannot share a published draw"

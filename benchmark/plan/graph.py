@@ -166,7 +166,7 @@ class JobGraph:
             n_t=self.suite.n_t,
             n_queries=self.n_queries,
             seed=setting.seed,
-            attack=own,
+            drawn_for=own,
         )
         return self.job(task)
 

@@ -32,14 +32,14 @@ class DrawTargets(OnData):
     n_t: int
     n_queries: int
     seed: int
-    attack: str = ""  # the id of the only one
+    drawn_for: str = ""  # the id of the only one
 
 
 @implements(
     STAGES["draw"],
     DrawTargets,
     label=lambda task: " ".join(
-        filter(None, (f"draw {task.policy} targets, seed {task.seed}", task.attack))
+        filter(None, (f"draw {task.policy} targets, seed {task.seed}", task.drawn_for))
     ),
 )
 def draw(task: DrawTargets, context: Context) -> Output:
@@ -55,7 +55,7 @@ def target_labels(task: DrawTargets, data: RetrievalData) -> tuple[UInt8Array, i
     """
     rows = eligible_rows(task.policy, data.database.labels, data.train.labels, task.n_t)
     own = data.query.labels[: task.n_queries]
-    drawn = draw_targets(task.policy, rows, own, seed=task.seed, attack=task.attack)
+    drawn = draw_targets(task.policy, rows, own, seed=task.seed, attack=task.drawn_for)
     return drawn, len(rows)
 
 

@@ -2,7 +2,7 @@
 
 The target of query i is a function of (draw seed, policy, i) and of the eligible label rows, so
 a longer run extends a shorter one. A policy names the rows and the images in which they are
-counted; base rates differ by up to 16 points, so every result row names its policy:
+counted; base rates differ by up to 17 points, so every result row names its policy:
 
 * ``frequent``: uniform over the label rows that more than ``n_t`` images of the database carry;
 * ``frequent-train``: the same of the training set;

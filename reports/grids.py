@@ -98,6 +98,7 @@ class Grid:
             return f"{title} Bold: the best attack." if self.numbers["best"].any() else title
         found = self.paper.contradictions(self.layout.id)
         also = f" The paper has two values of {'; '.join(found)}." if found else ""
+        also += f" {self.paper.draws}" if self.paper.draws and shares_draw(shown[0]) else ""
         return (
             f"Measured minus published. {title} One mark: more than 1 point (10 % of the published "
             f"value for other metrics); two marks: more than 5 points (50 %).{also}"

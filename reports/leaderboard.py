@@ -103,7 +103,7 @@ def _board(rows: Sequence[Row], names: Names, uncertainty: Uncertainty) -> Board
         if line.values:
             line = replace(line, interval=uncertainty.interval(line.jobs))
         group = lines.setdefault(str(line.facts["budget_class"]), [])
-        if line.facts["role"] == "no-attack" and line.t_map:
+        if line.facts["role"] == "no-attack" and line.t_map and shares_draw(first):
             group.append(_chance(own, line, len(targets)))
         group.append(line)
     order = sorted(lines, key=lambda kind: (_CLASS_ORDER.get(kind, 1), kind))

@@ -76,6 +76,7 @@ class Paper(BaseModel, extra="forbid"):
     title: str
     keys: dict[str, str]  # our columns that identify a number, by its name; "dataset" is one
     attacks: dict[str, str] = {}  # what it calls attacks, by id
+    draws: str = ""  # how its target labels differ from a shared draw
     without_source: list[str] = []  # those of these names that it gives no source hasher
     metrics: dict[str, Metric]
     tables: list[Layout] = []

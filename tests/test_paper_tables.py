@@ -212,7 +212,10 @@ def test_the_caption_says_how_target_labels_were_drawn() -> None:
         "1,234 eligible label rows, chance 50.00 %)"
     ) in grid.table().caption
     assert grid.numbers["best"].any()
+    base_rate = "moves numbers on FLICKR-25K by up to 10 points of base rate"
+    assert base_rate in grid.table(differences=True).caption
     (grid,) = filled(results.assign(policy="as-published"), "table1")
+    assert base_rate not in grid.table(differences=True).caption
     assert not grid.numbers["best"].any(), "each attack has targets of its own"
     assert grid.has_published
 

@@ -104,8 +104,10 @@ def _import(path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up
     try:
         spec.loader.exec_module(module)
-    except FOREIGN as error:
+    except BaseException as error:  # a module may raise anything
         del sys.modules[name]
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise PluginError(_import_error(error, path)) from error
     register_source(name, source)
     for helper in _beside(path):

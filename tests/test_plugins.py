@@ -147,6 +147,7 @@ def test_list_shows_it(tmp_path: Path) -> None:
         ("x = 1\ny = 1 / 0\n", r"mine.py, line 2: ZeroDivisionError"),
         ("def f(:\n", r"mine.py, line 1: SyntaxError"),
         ("import sys\nsys.exit(0)\n", r"mine.py, line 2: SystemExit"),
+        ("raise BaseException('out')\n", r"mine.py, line 1: BaseException: out"),
         ("import nothing_of_that_name\n", r"mine.py, line 1: ModuleNotFoundError"),
     ],
 )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hashattack.benchmark.external import ExternalError
 from hashattack.benchmark.external.trials import Origin
 from hashattack.benchmark.pipeline import STAGES
 from hashattack.benchmark.results.manifest import read_manifest
@@ -92,5 +94,8 @@ def test_rows_say_how_many_label_rows_their_targets_are_drawn_from(
         "paper, shortened",
         "released, shortened",
     ]
-    policies = [trial.setting.policy for trial in Origin.of(tmp_path, cache).trials]
+    origin = Origin.of(tmp_path, cache)
+    policies = [trial.setting.policy for trial in origin.trials]
     assert policies == ["frequent"] * 2, "attacks from outside cannot share a published draw"
+    with pytest.raises(ExternalError, match="its policy is as-published"):
+        replace(origin, trials=[]).trained(())

@@ -116,6 +116,11 @@ class Origin:
         Raises:
             ExternalError: no hasher is trained, or none matches.
         """
+        if not self.trials:
+            raise ExternalError(
+                f"{self.out}: its policy is as-published, where each attack has its own target "
+                "labels; run it under another policy"
+            )
         matches = row_filter(filters)
         trained = [(t, name) for t in self.trials for name in t.targets if self.is_trained(t, name)]
         if not trained:

@@ -32,6 +32,8 @@ _DECODED_AT_ONCE = 256
 _HASHING_THREADS = 8
 PIXEL_CAP = 100_000_000  # a photograph has 12 to 50 million
 DECODING = 2  # part of a data set's fingerprint; raise it when files come out as other pixels
+# Pillow runs Ghostscript to read EPS, for example.
+_FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _WITH_A_WHITE = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 
 
@@ -88,7 +90,7 @@ def decode(path: Path, framing: Framing) -> UInt8Array:
         DatasetError: missing, unreadable, truncated or enormous, with the file's name.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=_FORMATS) as image:
             for width, height in (image.size, framing.resized(image.size)):
                 if width * height > PIXEL_CAP:  # a strip of one pixel grows when it is resized
                     raise DatasetError(

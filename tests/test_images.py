@@ -93,6 +93,15 @@ def test_an_image_without_a_white_is_refused_by_name(
     assert str(caught.value) in texts(found)
 
 
+def test_no_program_is_run_to_read_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a.eps")
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: pytest.fail("it ran"))
+    with pytest.raises(DatasetError, match=r"a.eps: not a readable image"):
+        decode(tmp_path / "a.eps", WHOLE)
+
+
 def test_a_reader_that_fails_in_any_way_names_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,7 +41,7 @@ class NotCheckedError(UserError):
 
 
 def quietly(_subject: str, _checks: Sequence[str]) -> None:
-    """Tell nobody which check begins."""
+    """Do nothing when the checks of a subject begin."""
 
 
 @dataclass(frozen=True)

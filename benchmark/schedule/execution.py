@@ -30,7 +30,7 @@ from hashattack.benchmark.store.keys import canonical, digest
 from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.datasets.errors import UserError
 from hashattack.datasets.files import FullDiskError, read_checked, write_checked
-from hashattack.datasets.texts import error_line, one_line
+from hashattack.datasets.texts import error_line, one_line, printable
 
 logger = logging.getLogger(__name__)
 
@@ -184,7 +184,7 @@ def _attempt(job: Job, run: RunInfo, device: torch.device, halvings: int) -> tup
             store.fail(job.ref, "invalid", reason, data=_data(error), inputs=inputs)
             return "invalid", reason
         except BaseException as error:  # noqa: BLE001 - every failure is a row
-            logger.error("%s failed: %s", job.label, traceback.format_exc())
+            logger.error("%s failed: %s", job.label, printable(traceback.format_exc()))
             return _failed(store, job, error, log, run.out)
     return "ok", ""
 

@@ -12,7 +12,7 @@ import pandas as pd
 from hashattack.benchmark.external.export import TrialFile
 from hashattack.benchmark.external.scoring import ScoreRequest, submit
 from hashattack.benchmark.external.trials import Origin
-from hashattack.benchmark.plan.plan import Cell
+from hashattack.benchmark.plan.cells import Cell
 from hashattack.benchmark.results.manifest import read_manifest, write_manifest
 from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.reports.results import load_results

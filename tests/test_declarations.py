@@ -17,7 +17,7 @@ from hashattack.attacks.protocols import PROTOCOLS
 from hashattack.attacks.target_codes import RandomPoint
 from hashattack.benchmark.audit import InvalidAttackError, check_budget
 from hashattack.benchmark.contract import plugin
-from hashattack.benchmark.plan.plan import _budget_class
+from hashattack.benchmark.plan.cells import _budget_class
 from hashattack.benchmark.plugins import PluginError
 from hashattack.benchmark.registry import _checked, _classes, _entries
 from hashattack.benchmark.store.keys import is_own

@@ -25,7 +25,8 @@ from hashattack.benchmark.external.trials import Origin, Trial
 from hashattack.benchmark.jobs import Context, Job, Output, implements
 from hashattack.benchmark.names import nearest
 from hashattack.benchmark.pipeline import PREPARING, STAGES
-from hashattack.benchmark.plan.plan import Cell, Plan, assemble, describe, obstacle
+from hashattack.benchmark.plan.cells import Cell, describe, obstacle
+from hashattack.benchmark.plan.plan import Plan, assemble
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.results.manifest import MANIFEST, Manifest, manifest_of, read_manifest
 from hashattack.benchmark.store.folder import hold

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict
 
 from hashattack.benchmark.external import ExternalError
 from hashattack.benchmark.jobs import Job
+from hashattack.benchmark.plan.cells import row_filter, settings_of
 from hashattack.benchmark.plan.graph import JobGraph, Setting, Target
-from hashattack.benchmark.plan.plan import graphs_of, row_filter, settings_of
+from hashattack.benchmark.plan.plan import graphs_of
 from hashattack.benchmark.results.stored_suite import stored_sizing, stored_suite
 from hashattack.benchmark.stages.attacking import DrawTargets, target_labels
 from hashattack.benchmark.store.store import Store

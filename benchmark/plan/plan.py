@@ -5,31 +5,23 @@ Planning computes nothing: it crosses what the suite names and derives the keys.
 
 from __future__ import annotations
 
-import dataclasses
 import fnmatch
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
 
-from hashattack.attacks.base import Attack
-from hashattack.attacks.protocols import PROTOCOLS, Protocol
+from hashattack.attacks.protocols import PROTOCOLS
 from hashattack.benchmark.audit import hidden_labels
-from hashattack.benchmark.columns import COLUMNS
 from hashattack.benchmark.jobs import Job
 from hashattack.benchmark.names import nearest
-from hashattack.benchmark.plan.graph import JobGraph, Setting, Sizing, Target
+from hashattack.benchmark.plan.cells import Cell, cells_of, row_filter
+from hashattack.benchmark.plan.graph import JobGraph, Sizing, Target
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.store.keys import canonical_json
-from hashattack.benchmark.suites.loading import (
-    construct,
-    hyper_parameters,
-    override,
-    parameters_text,
-)
+from hashattack.benchmark.suites.loading import construct, hyper_parameters
 from hashattack.benchmark.suites.sources import SuiteError
-from hashattack.benchmark.suites.suite import AttackEntry, Params, Suite
+from hashattack.benchmark.suites.suite import Params, Suite
 from hashattack.datasets.base import (
     SPLITS,
     DatasetError,
@@ -37,173 +29,7 @@ from hashattack.datasets.base import (
     MissingDataError,
     RetrievalData,
 )
-from hashattack.datasets.texts import one_line
 from hashattack.targets.hasher import NAMED_WEIGHTS, TargetSpec
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A row of the result table: what it is, and the jobs whose records fill it."""
-
-    row: Mapping[str, Any]
-    jobs: Mapping[str, Job]  # by stage: craft, hash, score; gallery for people
-    skipped: str | None = None  # the reason why it has no jobs
-
-
-def settings_of(suite: Suite) -> Iterator[Setting]:
-    """Yield what a suite's attacks are compared under: protocols × policies × seeds.
-
-    Raises:
-        SuiteError: target labels that the images of an anchor code need not carry.
-    """
-    for protocol, policy, target_seed, seed in product(
-        suite.protocols, suite.policies, suite.target_seeds, range(suite.seeds)
-    ):
-        if policy == "unique" and PROTOCOLS[protocol].anchor_pool == "train":
-            raise SuiteError(
-                f"policies: under protocol {protocol} anchor codes come from the training set, "
-                "which need not have the label rows of 'unique'; use 'unique-train'"
-            )
-        yield Setting(PROTOCOLS[protocol], policy, target_seed, seed, seed + suite.reseed)
-
-
-def cells_of(graph: JobGraph, targets: Sequence[Target]) -> Iterator[Cell]:
-    """Yield the cells of one data set: settings × attacks × (source, victim)."""
-    for setting in settings_of(graph.suite):
-        for number, entry in enumerate(graph.suite.attacks):
-            place = f"attacks[{number}].params"
-            attack, changed = _attack_of(graph, entry, setting.protocol, place)
-            for source, victim in _pairs(graph.suite, entry, attack, targets):
-                row = describe(graph, setting, attack, source, victim) | changed
-                reason, jobs = obstacle(attack, source, victim), dict[str, Job]()
-                if reason is None:
-                    craft = graph.craft(setting, attack, source)
-                    jobs = graph.chain(setting, craft, attack, source, victim)
-                yield Cell(row, jobs, reason)
-
-
-def obstacle(attack: Attack, source: Target, victim: Target) -> str | None:
-    """Return why a cell cannot be run, or None."""
-    if attack.code_only and source.spec.bits != victim.spec.bits:
-        return f"a {source.spec.bits}-bit code cannot query a {victim.spec.bits}-bit database"
-    return attack.unavailable
-
-
-def _attack_of(
-    graph: JobGraph, entry: AttackEntry, protocol: Protocol, place: str
-) -> tuple[Attack, dict[str, Any]]:
-    """Return the attack of an entry, and the columns that say how it differs from its protocol."""
-    attack = registry().attacks[entry.attack].build(protocol)
-    known = hyper_parameters(attack)
-    by_glob = graph.suite.attack_params.items()
-    shared = [params for glob, params in by_glob if fnmatch.fnmatchcase(entry.attack, glob)]
-    changes = {
-        name: value
-        for params in (*shared, graph.suite.params)
-        for name, value in params.items()
-        if name in known
-    } | entry.params
-    published = {k: value for k, value in graph.dataset.published.items() if k in known}
-    changed = override(attack, {**published, **changes}, place)
-    costs = zip(graph.costs(changed), graph.costs(attack), strict=True)
-    return changed, {
-        "overrides": _listed(changes),
-        "variant": _listed(entry.params),
-        "shortened": any(own < full for own, full in costs),
-    }
-
-
-def _pairs(
-    suite: Suite, entry: AttackEntry, attack: Attack, targets: Sequence[Target]
-) -> Iterator[tuple[Target, Target]]:
-    """Yield source and victim. An attack without a target code transfers nothing."""
-
-    def matching(globs: Sequence[str]) -> list[Target]:
-        return [one for one in targets if any(fnmatch.fnmatchcase(one.spec.name, g) for g in globs)]
-
-    victims = matching(suite.victims)
-    for source in matching(entry.sources):
-        for victim in targets:
-            itself = victim is source
-            transfers = victim in victims and (itself or attack.targeted)
-            if transfers or (itself and "self" in suite.victims):
-                yield source, victim
-
-
-def describe(
-    graph: JobGraph, setting: Setting, attack: Attack, source: Target, victim: Target
-) -> dict[str, Any]:
-    """Return the columns of a row that are known before anything ran."""
-    hashers: dict[str, Any] = {}
-    for role, spec in (("source", source.spec), ("victim", victim.spec)):
-        hashers |= {role: spec.name, f"{role}_method": spec.method.name}
-        hashers |= {f"{role}_backbone": spec.backbone.name, f"{role}_bits": spec.bits}
-    compute = graph.compute(source.spec.backbone if attack.needs_source else None)
-    return {
-        "attack": attack.id,
-        "title": attack.title,
-        "role": attack.role,
-        "targeted": attack.targeted,
-        "code_only": attack.code_only,
-        "learns": attack.learns,
-        "params": parameters_text(attack),
-        "budget_class": _budget_class(attack),
-        "epsilon": attack.epsilon,
-        "passes_per_image": attack.passes,
-        "dataset": graph.data.name,
-        "dataset_fingerprint": graph.data.fingerprint,
-        **hashers,
-        "policy": setting.policy,
-        "target_seed": setting.target_seed,
-        "draw_seed": setting.seed,
-        "attack_seed": setting.attack_seed,
-        "protocol": setting.protocol.name,
-        "n_queries": graph.n_queries,
-        **dataclasses.asdict(compute),  # batch, threads, dtype, precision, compiled
-    }
-
-
-def _budget_class(attack: Attack) -> str:
-    """Return the class that a row is ranked in: rows are compared at equal budget only."""
-    if attack.code_only:
-        return "code"
-    if not attack.targeted:
-        return "reference"
-    return "unbounded" if attack.epsilon is None else f"{255 * attack.epsilon:.6g}/255"
-
-
-def _listed(params: Mapping[str, Any]) -> str:
-    """Return hyper-parameters as a column has them, like ``steps=10, rule=l2``."""
-    return one_line(", ".join(f"{name}={value}" for name, value in params.items()))
-
-
-def row_filter(texts: Sequence[str]) -> Callable[[Mapping[str, Any]], bool]:
-    """Return a function that says whether a row matches one of some filters; none match all.
-
-    A text is like ``attack=dhta,source=DPSH-*-32``; the comma means and.
-
-    Raises:
-        SuiteError: one is not of that form, or there is no such column.
-    """
-    filters: list[dict[str, str]] = []
-    for text in texts:
-        globs: dict[str, str] = {}
-        for part in text.split(","):
-            name, equals, glob = (piece.strip() for piece in part.partition("="))
-            if not equals or not glob:
-                raise SuiteError(f"--only {text}: expected column=glob, got '{part}'")
-            if name not in COLUMNS:
-                raise SuiteError(f"--only {text}: no column '{name}'{nearest(name, COLUMNS)}")
-            globs[name] = glob
-        filters.append(globs)
-
-    def matches(row: Mapping[str, Any]) -> bool:
-        return not filters or any(
-            all(fnmatch.fnmatchcase(str(row.get(name, "")), glob) for name, glob in globs.items())
-            for globs in filters
-        )
-
-    return matches
 
 
 @dataclass(frozen=True)

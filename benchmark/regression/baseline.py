@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.numpy import save
 
-from hashattack.benchmark.plan.plan import row_filter
+from hashattack.benchmark.plan.cells import row_filter
 from hashattack.benchmark.regression.trials import HASHERS, Trials, read_trials
 from hashattack.benchmark.results.manifest import read_manifest
 from hashattack.benchmark.results.stored_suite import restored_suite, stored_batches

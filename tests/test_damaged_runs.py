@@ -152,7 +152,7 @@ def test_an_edited_metric_is_never_shown_and_is_made_again(ran: Ran) -> None:
     path.write_text(json.dumps(record))
     row = next(row for row in result_rows(ran.out) if row["status"] != "ok")
     assert "t_map" not in row
-    assert "its record is damaged" in row["reason"]
+    assert (row["status"], "its record is damaged" in row["reason"]) == ("failed", True)
     ran.again()
     assert list((ran.out / "store" / "quarantine").glob("score-*"))
 

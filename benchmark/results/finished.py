@@ -105,12 +105,12 @@ def recall(out: Path, arguments: Mapping[str, Any], cache: Path) -> Finished | N
         arguments: of the command, as JSON-able values.
         cache: where data sets are built.
     """
-    known = _memo(out, arguments).read()
-    if not known or holder_of(out) is not None:
+    if holder_of(out) is not None:
         return None
     store = Store(out / "store")
     try:
-        same = (
+        known = _memo(out, arguments).read()
+        same = known != {} and (
             all(stamp(Path(name)) == seen for name, seen in known["sources"].items())
             and all(stamp(out / name) == seen for name, seen in known["written"].items())
             and all(
@@ -121,9 +121,9 @@ def recall(out: Path, arguments: Mapping[str, Any], cache: Path) -> Finished | N
                 _fingerprint(name, params, cache) == seen for name, params, seen in known["data"]
             )
         )
-    except (OSError, UserError, ValueError, TypeError):  # planning the run says what is wrong
-        return None
-    return Finished(**known["shown"]) if same else None
+        return Finished(**known["shown"]) if same else None
+    except (OSError, UserError, ValueError, TypeError, LookupError, AttributeError):
+        return None  # planning the run says what is wrong
 
 
 def _memo(out: Path, arguments: Mapping[str, Any]) -> Memo:
@@ -137,7 +137,7 @@ def _fingerprint(name: str, params: Mapping[str, Any], cache: Path) -> str:
     left = [DatasetSpec]
     for cls in left:  # it grows on the way
         left += cls.__subclasses__()
-        if vars(cls).get("name") == name and cls.__module__.startswith(datasets.__name__):
+        if vars(cls).get("name") == name and cls.__module__.startswith(f"{datasets.__name__}."):
             spec: DatasetSpec = TypeAdapter[Any](cls).validate_python(params)
             return spec.load(cache).fingerprint
     return ""

@@ -192,18 +192,18 @@ def _row(cell: dict[str, Any], records: _Records) -> dict[str, Any]:
         return {**row, "status": "skipped", "reason": cell["skipped"]}
     chain = {stage: cell["jobs"][stage] for stage in IN_ROW if stage in cell["jobs"]}
     row["job_key"] = chain["score"]
+    upstream = _upstream(chain["score"], records.jobs)
+    for key in upstream:
+        if records.damaged(key):
+            reason = f"{records.jobs[key]['label']}: its record is damaged; run it again"
+            return {**row, "status": "failed", "reason": reason}
     for stage, key in chain.items():
         record = records.record(key)
         if record is not None and not records.stale(key):
             if stage == "craft":
                 row["device"] = record["provenance"]["device"]
             row.update({name: v for name, v in record["data"].items() if name in COLUMNS})
-    upstream = _upstream(chain["score"], records.jobs)
     row["notes"] = "; ".join(filter(None, map(records.notes, upstream)))
-    for key in upstream:
-        if records.damaged(key):
-            reason = f"{records.jobs[key]['label']}: its record is damaged; run it again"
-            return {**row, "status": MISSING, "reason": reason}
     done = all(records.record(key) is not None for key in chain.values())
     if done and not records.stale(chain["score"]):
         return {**row, "status": "ok", "reason": ""}

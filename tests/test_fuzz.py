@@ -37,7 +37,7 @@ from hashattack.benchmark.regression.baseline import read_baseline
 from hashattack.benchmark.results import finished
 from hashattack.benchmark.results.manifest import result_rows
 from hashattack.benchmark.results.status import read_status
-from hashattack.benchmark.suites.loading import hyper_parameters, load_suite
+from hashattack.benchmark.suites.loading import hyper_parameters, load_suite, parse_params
 from hashattack.benchmark.suites.sources import shipped
 from hashattack.datasets.doctor import examine
 from hashattack.datasets.files import write_checked
@@ -185,8 +185,9 @@ def test_values_of_a_suite(data: st.DataObject, cache: Path) -> None:
     keys = ["queries", "compute.batch", "bits", "training.epochs", "datasets.n_query", "seeds"]
     keys += ["params.steps", "n_t", "policies", "attacks", "victims", "gallery", "datasets"]
     values = data.draw(st.dictionaries(st.sampled_from(keys), junk, min_size=1, max_size=2))
+    texts = [f"{key}={yaml.safe_dump(value)}" for key, value in values.items()]
     with ends_in_a_sentence():
-        make_plan(load_suite("smoke", values=values), cache)
+        make_plan(load_suite("smoke", values=parse_params(texts, "--set")), cache)
 
 
 @fuzzed

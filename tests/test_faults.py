@@ -57,7 +57,7 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> None:
         return Entry(build, "planted")
 
     changed = replace(real, attacks={**real.attacks, **{name: entry(name) for name in PLANTED}})
-    for module in ("plan.plan", "suites.suite"):
+    for module in ("plan.plan", "plan.cells", "suites.suite"):
         monkeypatch.setattr(f"hashattack.benchmark.{module}.registry", lambda: changed)
 
 

@@ -96,10 +96,11 @@ def read_everything(ran: Ran) -> None:
     """Read a folder in every way: a row is as it was, or it says that it is damaged or missing."""
     known = ran.table.set_index("job_key")["t_map"]
     for row in result_rows(ran.out):
-        assert (row["status"] == "ok" and row["t_map"] == known[row["job_key"]]) or (
-            row["status"] == MISSING and ("damaged" in row["reason"] or "not run" in row["reason"])
-        )
-    load_results(ran.out)
+        reason = {"failed": "its record is damaged", MISSING: "not run"}.get(row["status"])
+        if reason is not None:
+            assert reason in row["reason"]
+        else:
+            assert (row["status"], row["t_map"]) == ("ok", known[row["job_key"]])
     read_status(ran.out)
     store = Store(ran.out / "store")
     for job in ran.plan.jobs.values():

@@ -32,6 +32,7 @@ from hashattack.targets.training import Progress
 
 Arrays = dict[str, npt.NDArray[Any]]
 Role = Literal["", "no-attack", "bound", "standard"]
+PARTS = ("target_code", "crafting")  # of an attack, and the roles of what they learnt
 _NO_KEY = {"key": False}
 
 

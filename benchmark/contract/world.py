@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hashattack.attacks.base import Arrays, Attack, Batch, Fitted, Knowledge, Part, Pool
+from hashattack.attacks.base import PARTS, Arrays, Attack, Batch, Fitted, Knowledge, Part, Pool
 from hashattack.attacks.protocols import Protocol
 from hashattack.benchmark.audit import hidden_labels
 from hashattack.benchmark.contract.checks import StopChecksError
@@ -30,7 +30,6 @@ from hashattack.targets.training import to_pixels
 
 DIGITS = Digits(n_train=120, n_query=24, n_database=240, side=32)
 QUERIES, SEED = 6, 5
-ROLES = ("target_code", "crafting")
 _FEW = {"steps": 5, "prototype_steps": 5, "epochs": 1, "width": 4}  # at most
 _CPU = torch.device("cpu")
 
@@ -159,7 +158,7 @@ class MemoryJournal:
 
 def quick(attack: Attack) -> Attack:
     """Return the attack with few steps, as far as its parts accept them."""
-    for role in ROLES:
+    for role in PARTS:
         part = getattr(attack, role)
         for name, most in _FEW.items():
             with contextlib.suppress(*FOREIGN):  # a part that needs more keeps what it has

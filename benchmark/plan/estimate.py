@@ -34,7 +34,7 @@ from hashattack.targets.backbones import Backbone
 
 logger = logging.getLogger(__name__)
 
-PROCESS_SECONDS = 4.0  # for a worker's process to start and import the program
+PROCESS_SECONDS = 2.0  # for a worker's process to start and import the program, as measured
 _SMALL_JOB_SECONDS = 0.3
 _PASS_SECONDS = 0.01  # of an image, where no speed could be measured
 _PAIR_SECONDS = 1e-7  # of a query and a database item that are ranked, until a run has measured it

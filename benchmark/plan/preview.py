@@ -69,13 +69,14 @@ class Preview:
     @property
     def summary(self) -> str:
         """What is to do, in a sentence."""
-        if not self.left:
+        jobs, keys = self.plan.jobs, self.left
+        if not keys:
             return "everything is done"
-        left = {key: self.seconds[key] if key in self.left else 0.0 for key in self.plan.jobs}
-        shared = {self.plan.jobs[key].isolation for key in self.left} & {HARNESS, ATTACKER}
-        seconds = lower_bound(self.plan.jobs, left, self.slots) + PROCESS_SECONDS * len(shared)
+        left = dict.fromkeys(jobs, 0.0) | {key: self.seconds[key] for key in keys}
+        shared = {jobs[key].isolation for key in keys} & {HARNESS, ATTACKER}
+        seconds = lower_bound(jobs, left, self.slots) + PROCESS_SECONDS * len(shared)
         return (
-            f"{counted(len(self.left), 'job')} to do: {sum(left.values()) / 3600:.2g} "
+            f"{counted(len(keys), 'job')} to do: {sum(left.values()) / 3600:.2g} "
             f"device-hours, about {span(seconds)} on this machine ({len(self.slots)} at a time)"
         )
 

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 TRIES = 3
 _TURN_SECONDS = 0.25
-_LEFT_SECONDS = 1.0  # between two looks at how much is left of all jobs
+_LEFT_SECONDS = 1.0  # between two estimates of how much is left of all jobs
 _READ_SECONDS = 1.0  # a turn, for reading what is done already
 _STILL_SECONDS = 10.0  # a turn that takes longer was not the jobs' fault
 _RECORD_SECONDS = 90.0  # for a record to appear on a shared file system

@@ -16,14 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hashattack.attacks.base import AttackError, Knowledge, Pool
+from hashattack.attacks.base import PARTS, AttackError, Knowledge, Pool
 from hashattack.benchmark.audit import InvalidAttackError, hidden_labels
 from hashattack.benchmark.jobs import Compute, Context
 from hashattack.benchmark.networks import input_hasher
 from hashattack.datasets.base import HiddenSplit, RetrievalData, Split, SplitName
 from hashattack.targets.hasher import Hasher, TargetSpec
-
-FITTED_ROLES = ("target_code", "crafting")  # parts of an attack, whose learnt state is an input
 
 _SETTINGS = (bool, int, float, str, tuple, type(None))  # attributes compared by value
 
@@ -67,7 +65,7 @@ def attacker_view(
             train=pool("train"),
             database=pool("database") if "database" in context.inputs else None,
             train_images=data.train.images,
-            fitted={role: context.arrays(role) for role in FITTED_ROLES if role in context.inputs},
+            fitted={role: context.arrays(role) for role in PARTS if role in context.inputs},
         )
     if source is not None:
         plain = replace(compute, compiled=False)

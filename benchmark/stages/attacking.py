@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hashattack.attacks.base import Attack, Batch, Part, Perturb
+from hashattack.attacks.base import PARTS, Attack, Batch, Part, Perturb
 from hashattack.benchmark.audit import check_seconds, copied, loss_curves
 from hashattack.benchmark.jobs import Compute, Context, OnData, Output, Work, implements
 from hashattack.benchmark.networks import batches, clock, first_batch
 from hashattack.benchmark.pipeline import STAGES
-from hashattack.benchmark.stages.attacker import FITTED_ROLES, attacker_view
+from hashattack.benchmark.stages.attacker import attacker_view
 from hashattack.datasets.base import IntArray, RetrievalData, UInt8Array
 from hashattack.datasets.draws import Policy, draw_targets, eligible_rows
 from hashattack.targets.hasher import TargetSpec
@@ -151,7 +151,7 @@ def craft(task: Craft, context: Context) -> Output:
     targets = np.zeros((task.n_queries, len(data.classes)), dtype=np.uint8)
     if "targets" in context.inputs:
         targets = context.arrays("targets")["targets"]
-    fits = [role for role in FITTED_ROLES if role in context.inputs]
+    fits = [role for role in PARTS if role in context.inputs]
     learnt = sum(context.recorded(role)["seconds"] for role in fits)
     row: dict[str, float] = {}
     with attacker_view(data, task.source, task.compute, context) as knowledge:

@@ -194,8 +194,8 @@ def listed_twice(places: Sequence[str]) -> list[str]:
     return [place for place, count in Counter(places).items() if count > 1]
 
 
-def first_names(names: Sequence[str]) -> str:
-    """Return the first names, for a message."""
+def first_few(names: Sequence[str]) -> str:
+    """Return the first few of some names, for a message."""
     return ", ".join([*names[:_SHOWN], *(["…"] if len(names) > _SHOWN else [])])
 
 

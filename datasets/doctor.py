@@ -15,7 +15,7 @@ from hashattack.datasets.base import (
     Inspection,
     SplitName,
     UInt8Array,
-    first_names,
+    first_few,
     listed_twice,
     same_content,
 )
@@ -159,7 +159,7 @@ def _absent(found: Inspection) -> Iterator[Finding]:
         ]
         if missing:
             text = f"{len(missing)} of {len(contents)} {name} images are not in {found.folder}"
-            yield Finding("error", f"{text}: {first_names(missing)}")
+            yield Finding("error", f"{text}: {first_few(missing)}")
 
 
 def _sizes(found: Inspection) -> Iterator[Finding]:
@@ -177,7 +177,7 @@ def _overlaps(found: Inspection, identities: Mapping[SplitName, list[str]]) -> I
     for name in ("database", "train"):
         shared = same_content(named.get("query", ()), named.get(name, ()))
         if shared:
-            text = f"{len(shared)} query images are also in the {name} split: {first_names(shared)}"
+            text = f"{len(shared)} query images are also in the {name} split: {first_few(shared)}"
             allowed = Finding("warning", f"{text}; allowed")
             refused = Finding("error", f"{text} (parameter allow_overlap)")
             yield allowed if found.overlap_allowed else refused
@@ -197,7 +197,7 @@ def _labels(found: Inspection) -> Iterator[Finding]:
             yield Finding("note", text)
         unused = [found.classes[column] for column in np.flatnonzero(~matrix.any(axis=0))]
         if unused and len(matrix):
-            yield Finding("warning", f"no {name} image carries {first_names(unused)}")
+            yield Finding("warning", f"no {name} image carries {first_few(unused)}")
 
 
 def _duplicates(found: Inspection, identities: Mapping[SplitName, list[str]]) -> Iterator[Finding]:
@@ -206,7 +206,7 @@ def _duplicates(found: Inspection, identities: Mapping[SplitName, list[str]]) ->
         repeated = listed_twice(found.places[name])
         if repeated:
             text = f"the {name} list has {len(repeated)} images more than once"
-            yield Finding("warning", f"{text}: {first_names(repeated)}")
+            yield Finding("warning", f"{text}: {first_few(repeated)}")
         unique = dict(zip(found.places[name], identities[name], strict=True))
         extra = len(unique) - len(set(unique.values()))
         if extra:
@@ -217,7 +217,7 @@ def _duplicates(found: Inspection, identities: Mapping[SplitName, list[str]]) ->
                 if others.setdefault(identity, place) != place
             ]
             text = f"{extra} {name} images repeat another of that split under another name"
-            yield Finding("note", f"{text}: {first_names(twins)}")
+            yield Finding("note", f"{text}: {first_few(twins)}")
         for identity, row in zip(identities[name], found.labels[name], strict=True):
             rows.setdefault(identity, set()).add(row.tobytes())
     contradicting = sum(len(label_rows) > 1 for label_rows in rows.values())

@@ -22,7 +22,7 @@ from hashattack.datasets.base import (
     Split,
     SplitName,
     fingerprint,
-    first_names,
+    first_few,
     listed_twice,
     same_content,
     seeded_splits,
@@ -125,13 +125,13 @@ class ListedData(DatasetSpec):
             raise kind(f"{self.title}: {_first(faults, self.folder)}")
         hashes, linked = self._hashes(lists, cache)
         if linked:
-            raise DatasetError(f"{self.title}: {first_names(linked)}")
+            raise DatasetError(f"{self.title}: {first_few(linked)}")
         present = {path: found for path, found in hashes.items() if found is not None}
         missing = [path for path in hashes if path not in present]
         if missing:
             raise DatasetError(
                 f"{self.title}: {len(missing)} of {len(hashes)} images are not in "
-                f"{self.image_folder.resolve()} ({first_names(missing)}); name the "
+                f"{self.image_folder.resolve()} ({first_few(missing)}); name the "
                 "folder their paths start from with the parameter 'images'"
             )
         queries, *others = (
@@ -142,7 +142,7 @@ class ListedData(DatasetSpec):
         if shared and not self.allow_overlap:
             raise DatasetError(
                 f"{self.title}: {len(shared)} query images are also in the database or the "
-                f"training set: {first_names(shared)}; retrieval would find the query itself: "
+                f"training set: {first_few(shared)}; retrieval would find the query itself: "
                 "remove them from the lists, or set allow_overlap"
             )
         splits: dict[str, Split] = {}
@@ -152,7 +152,7 @@ class ListedData(DatasetSpec):
             repeated = listed_twice(listed.paths)
             if repeated:
                 text = "%s: the %s list has %d images more than once: %s"
-                logger.warning(text, self.title, name, len(repeated), first_names(repeated))
+                logger.warning(text, self.title, name, len(repeated), first_few(repeated))
             ids = "".join(str(hashes[path]) for path in listed.paths)
             key = hashlib.sha256(f"{ids} {self.framing} {DECODING}".encode()).hexdigest()
             files = ImageFiles(self.image_folder, listed.paths, self.framing, self.workers)

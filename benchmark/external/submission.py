@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from hashattack.benchmark.external import ExternalError
 from hashattack.benchmark.external.export import IMAGE
 from hashattack.benchmark.store.files import file_sha256
 from hashattack.benchmark.store.keys import digest
-from hashattack.datasets.base import UInt8Array
+from hashattack.datasets.base import UInt8Array, first_few
 from hashattack.datasets.files import check_readable
 
 Kind = Literal["images", "codes"]
@@ -28,7 +28,6 @@ _CONVERT = "save it as float32 (numpy: array.astype('float32'), torch: tensor.fl
 _HALF = 255 / 4096  # in 1/255: half the distance of float16 values below 1
 _MARGIN = 0.25  # beyond [0, 1] it is another range: several times any budget that is invisible
 _BYTES = 16.0  # no standardised pixel reaches it, and hardly an image of bytes does not
-_LISTED = 3  # names in a message
 
 
 def parse_epsilon(text: str) -> float:
@@ -88,7 +87,7 @@ def _codes(array: Array, path: Path) -> tuple[npt.NDArray[np.int8], str]:
     odd = np.flatnonzero(~np.isin(numbers, (-1, 1)).all(axis=1)).tolist()
     raise ExternalError(
         f"{path}: codes are -1 and +1 (or 0 and 1 throughout), but {len(odd)} rows hold "
-        f"other values ({_listed([f'row {row}' for row in odd])}); take the sign first"
+        f"other values ({first_few([f'row {row}' for row in odd])}); take the sign first"
     )
 
 
@@ -192,7 +191,7 @@ def _read_folder(folder: Path, shape: tuple[int, ...]) -> UInt8Array:
                 unusable.append(f"{name}: {error}")
     missing, extra = [one for one in names if one not in present], sorted(present - set(names))
     found = {"missing": missing, "of no query": extra, "unusable": unusable}
-    faults = [f"{len(some)} {what} ({_listed(some)})" for what, some in found.items() if some]
+    faults = [f"{len(some)} {what} ({first_few(some)})" for what, some in found.items() if some]
     if faults:
         raise ExternalError(f"{folder}: {'; '.join(faults)}")
     return images
@@ -216,7 +215,3 @@ def _read_png(path: Path, side: int) -> UInt8Array:
                 width, height = image.size
                 raise ExternalError(f"{width} x {height} pixels, expected {side} x {side}")
             return np.asarray(image).transpose(2, 0, 1)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")

@@ -74,8 +74,8 @@ def write_junit(results: Sequence[CheckResult], thresholds: Thresholds, path: Pa
             outcome, text = cell_outcome(pair, cells.get(id(pair)), thresholds)
             _case(suite, one, f"{_name(one, pair)}, seeds {pair.candidate.seeds}", outcome, text)
     suite.set("tests", str(len(suite)))
-    for counted, kind in (("failures", "failure"), ("errors", "error")):
-        suite.set(counted, str(len(suite.findall(f"testcase/{kind}"))))
+    for total, kind in (("failures", "failure"), ("errors", "error")):
+        suite.set(total, str(len(suite.findall(f"testcase/{kind}"))))
     content: bytes = ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True)
     write_bytes(path, content)
 

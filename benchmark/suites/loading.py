@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from hashattack.attacks.base import Attack, AttackError
+from hashattack.attacks.base import PARTS, Attack, AttackError
 from hashattack.benchmark.names import lookup, nearest
 from hashattack.benchmark.plugins import FOREIGN
 from hashattack.benchmark.registry import registry
@@ -276,7 +276,7 @@ def override(attack: Attack, params: Params, place: str) -> Attack:
     _check_names(params, hyper_parameters(attack), place, fault)
     changes: dict[str, Any] = {}
     try:
-        for role in ("target_code", "crafting"):
+        for role in PARTS:
             part = getattr(attack, role)
             names = [field.name for field in dataclasses.fields(part)] if part is not None else []
             if params.keys() & set(names):

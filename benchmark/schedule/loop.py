@@ -119,9 +119,11 @@ class Loop:
 
     def _seconds_left(self) -> float:
         """Return the least seconds until the run ends, by estimates and by what runs now."""
-        now, slots = self._engine.now(), list(self._engine.slots().values())
+        now, ended = self._engine.now(), self._outcome.status
+        if len(ended) == len(self._jobs):
+            return 0.0
+        slots = list(self._engine.slots().values())
         if slots and now - self._left_at >= _LEFT_SECONDS:
-            ended = self._outcome.status
             left = {key: 0.0 if key in ended else self._seconds[key] for key in self._jobs}
             left |= {one.job.key: one.remaining(now) for one in self._running.values()}
             self._left, self._left_at = lower_bound(self._jobs, left, slots), now

@@ -24,6 +24,7 @@ Kind = Literal[
 ]
 Better = Literal["higher", "lower"] | None  # for an attacker
 Table = Literal[  # where a report shows it
+    "summary",  # the leaderboard of a terminal and of a paper, which are narrow
     "leaderboard",
     "cells",  # the page's table of all cells
     "figures",  # t-MAP drawn against it

@@ -20,6 +20,7 @@ from hashattack.reports import plots
 from hashattack.reports.captions import protocol_text
 from hashattack.reports.grids import differences
 from hashattack.reports.names import Names, parameters
+from hashattack.reports.pictures import Picture
 from hashattack.reports.plots import PlotStyles
 from hashattack.reports.published import FigureLayout, papers
 from hashattack.reports.results import Runs
@@ -32,8 +33,8 @@ Draw = Callable[[pd.DataFrame, PlotStyles], Any]  # to what has a matplotlib ``f
 Drawing = tuple[str, str, pd.DataFrame, Draw]  # name, title, points
 
 
-def draw_figures(runs: Runs, names: Names, folder: Path) -> dict[str, list[Path]]:
-    """Draw every figure that results, loss and retrieval curves allow: SVG and PDF by title."""
+def draw_figures(runs: Runs, names: Names, folder: Path) -> list[Picture]:
+    """Draw every figure that results, loss and retrieval curves allow: SVG and PDF."""
     results, losses, curves = (
         rows.assign(label=names.labels(rows)) if len(rows) else rows
         for rows in (runs.results, runs.losses, runs.curves)
@@ -43,7 +44,7 @@ def draw_figures(runs: Runs, names: Names, folder: Path) -> dict[str, list[Path]
         protocols = results.groupby("protocol")
         texts = {name: protocol_text(rows.to_dict("records")) for name, rows in protocols}
         results, curves = (rows.replace({"protocol": texts}) for rows in (results, curves))
-    styles, files = PlotStyles(runs.cells, names), {}
+    styles, pictures = PlotStyles(runs.cells, names), []
     precision, top = (functools.partial(plots.retrieval, x=x) for x in ("recall", "top"))
     drawings: list[Drawing] = [
         *_of_results(results),
@@ -56,8 +57,8 @@ def draw_figures(runs: Runs, names: Names, folder: Path) -> dict[str, list[Path]
         if len(points):
             with sns.axes_style("whitegrid"):
                 figure = draw(points, styles).figure
-            files[title] = _save(figure, folder / name)
-    return files
+            pictures.append(Picture(name, title, _save(figure, folder / name)))
+    return pictures
 
 
 def _of_results(results: pd.DataFrame) -> Iterator[Drawing]:

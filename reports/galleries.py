@@ -17,6 +17,7 @@ from hashattack.benchmark.store.files import write_bytes
 from hashattack.benchmark.store.store import Arrays
 from hashattack.datasets.base import UInt8Array
 from hashattack.reports.captions import protocol_text
+from hashattack.reports.pictures import Picture
 
 mpl.use("Agg")
 _HIT, _MISS = "#0072b2", "#d55e00"  # blue and vermilion, distinct for colour-blind readers
@@ -27,8 +28,8 @@ _SIZE, _PITCH = 0.94, 1.2  # of an image, and between lines, in cells
 
 def draw_gallery(
     row: dict[str, Any], label: str, arrays: Arrays, classes: list[str], folder: Path
-) -> Path:
-    """Draw a cell's pictures as PNG and return the file.
+) -> Picture:
+    """Draw a cell's pictures as PNG.
 
     Two lines a query: the query with what it retrieves, and the adversarial image with what that
     retrieves; the perturbation stands before them, amplified by a stated factor around grey. A
@@ -67,7 +68,7 @@ def draw_gallery(
     figure.savefig(buffer, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
     file = folder / f"{_stem(row)}.png"
     write_bytes(file, buffer.getvalue())
-    return file
+    return Picture(file.stem, title, [file])
 
 
 def _stem(row: dict[str, Any]) -> str:

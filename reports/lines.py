@@ -38,6 +38,7 @@ _GAINS = (
         name="gain",
         title="gain over no attack",
         help="t-MAP minus that of the unchanged queries, in points",
+        tables=("summary", "leaderboard", "cells"),
     ),
     replace(
         _PERCENT,
@@ -156,10 +157,11 @@ def _gains(t_map: Mapping[str, float], levels: Levels) -> dict[str, float]:
 
 
 def columns_of(table: Table) -> list[Column]:
-    """Return the columns of numbers of a table, t-MAP first."""
+    """Return the columns of numbers of a table: t-MAP, what a summary has, the others."""
     first, *others = (column for column in COLUMNS.values() if table in column.tables)
     derived = [column for column in _GAINS if table in column.tables]
-    return [first, *derived, *others, *([_PAYS_OFF] if table in _PAYS_OFF.tables else [])]
+    rest = [*derived, *others, *([_PAYS_OFF] if table in _PAYS_OFF.tables else [])]
+    return [first, *sorted(rest, key=lambda column: "summary" not in column.tables)]
 
 
 def line_of(rows: Sequence[Row], names: Names, levels: Levels) -> Line:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from hashattack.benchmark.columns import COLUMNS, Column
 from hashattack.reports.leaderboard import Board, Comparison
 from hashattack.reports.lines import Line, columns_of, white_box
+from hashattack.reports.pictures import Picture
 from hashattack.reports.results import Runs
 from hashattack.reports.tables import interval_text
 
@@ -32,25 +28,6 @@ FACETS: Mapping[str, Callable[[Line], object]] = {
 }
 _POINTS = Column("difference", scale=100, format="+.2f")
 _P_VALUE = Column("p", format=".3f", least=0.001)  # what the permutations resolve
-_REFERENCED = re.compile(r"(?:url\(#|href=\"#)([^)\"]+)")
-_IDENTITY = re.compile(r" id=\"([^\"]+)\"")
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure or a gallery: its title and its file."""
-
-    title: str
-    file: Path
-
-    @property
-    def markup(self) -> Markup:
-        """The picture itself, in the page."""
-        if self.file.suffix == ".svg":
-            return Markup(_inline(self.file))
-        data = base64.b64encode(self.file.read_bytes()).decode()
-        tag = '<img loading="lazy" alt="{}" src="data:image/png;base64,{}">'
-        return Markup(tag).format(self.title, data)
 
 
 def render_page(
@@ -109,11 +86,3 @@ def _values(texts: Sequence[str]) -> list[str]:
     different = list(dict.fromkeys(texts))
     numbers = all(text.isdecimal() for text in different)
     return sorted(different, key=int) if numbers else different
-
-
-def _inline(file: Path) -> str:
-    """Return an SVG to stand in a page: without its prologue, and without ids nothing refers to."""
-    text = file.read_text(encoding="utf-8")
-    text = text[text.index("<svg") :]
-    kept = set(_REFERENCED.findall(text))
-    return _IDENTITY.sub(lambda found: found[0] if found[1] in kept else "", text)

@@ -16,7 +16,7 @@ from hashattack.reports.grids import grids
 from hashattack.reports.leaderboard import comparisons, leaderboards
 from hashattack.reports.lines import cell_lines
 from hashattack.reports.names import Names
-from hashattack.reports.page import Picture, render_page
+from hashattack.reports.page import render_page
 from hashattack.reports.published import tables
 from hashattack.reports.results import Runs, export_results
 from hashattack.reports.tables import (
@@ -102,17 +102,17 @@ def write_report(
         from hashattack.reports.galleries import draw_gallery
 
         figures = draw_figures(runs, names, folder / "figures")
-        pictures = [
+        galleries = [
             draw_gallery(row, names.of(row).label, arrays, classes, folder / "galleries")
             for row, arrays, classes in runs.galleries()
         ]
-        files += [file for files_of in figures.values() for file in files_of] + pictures
+        files += [file for picture in [*figures, *galleries] for file in picture.files]
         texts["index.html"] = render_page(
             runs,
             [(board, comparisons(board, uncertainty)) for board in boards],
             cell_lines(runs.cells, names, uncertainty),
-            [Picture(title, svg) for title, (svg, _) in figures.items()],
-            [Picture(file.stem, file) for file in pictures],
+            figures,
+            galleries,
         )
     for name, text in texts.items():
         write_bytes(folder / name, text.encode())

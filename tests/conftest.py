@@ -105,7 +105,7 @@ def run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let reports that this process writes draw nothing, which takes seconds."""
-    monkeypatch.setattr("hashattack.reports.figures.draw_figures", lambda *_: {})
+    monkeypatch.setattr("hashattack.reports.figures.draw_figures", lambda *_: [])
     monkeypatch.setattr("hashattack.reports.report.Runs.galleries", lambda _: [])
 
 

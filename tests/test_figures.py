@@ -57,7 +57,7 @@ def test_a_report_has_figures_that_name_every_attack(smoke: SmokeRun) -> None:
 def test_figures_drawn_again_are_the_same_files(smoke: SmokeRun, tmp_path: Path) -> None:
     runs, none = Runs([smoke.out]), pd.DataFrame()
     some: Any = SimpleNamespace(results=runs.results, cells=runs.cells, losses=none, curves=none)
-    files = [file for of in draw_figures(some, Names(runs.cells), tmp_path).values() for file in of]
+    files = [file for one in draw_figures(some, Names(runs.cells), tmp_path) for file in one.files]
     assert len(files) == 6
     for file in files:
         assert file.read_bytes() == (smoke.out / "report" / "figures" / file.name).read_bytes()

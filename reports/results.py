@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hashattack.benchmark.columns import DTYPES, names_of
+from hashattack.benchmark.results.frame import frame_of
 from hashattack.benchmark.results.manifest import (
     MISSING,
     read_manifest,
@@ -55,9 +56,7 @@ class Runs:
         for folder, manifest in self._manifests.items():
             for row in result_rows(folder, manifest):
                 self._add(rows, row, folder)
-        cells = pd.DataFrame(list(rows.values()), columns=list(DTYPES)).astype(DTYPES)
-        absent = dict.fromkeys(("role", "overrides", "variant"), "")
-        cells = cells.fillna({**absent, "shortened": False})
+        cells = frame_of(rows.values())
         ended = cells["status"] != MISSING
         self.results: pd.DataFrame = cells[ended].reset_index(drop=True)
         self.missing: pd.DataFrame = cells[~ended].reset_index(drop=True)
@@ -173,11 +172,6 @@ def _identity(row: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what a row has in common with the row of the same cell in another folder."""
     values = (row.get(name) for name in ("job_key", *names_of("cell")))
     return tuple("" if value is None or value is pd.NA else str(value) for value in values)
-
-
-def load_results(out: Path) -> pd.DataFrame:
-    """Return the rows of an output folder, columns and types always the same."""
-    return Runs([out]).results
 
 
 def export_results(frame: pd.DataFrame, out: Path) -> list[Path]:

@@ -13,9 +13,9 @@ from hashattack.benchmark.external.export import TrialFile
 from hashattack.benchmark.external.scoring import ScoreRequest, submit
 from hashattack.benchmark.external.trials import Origin
 from hashattack.benchmark.plan.cells import Cell
+from hashattack.benchmark.results.frame import load_results
 from hashattack.benchmark.results.manifest import read_manifest, write_manifest
 from hashattack.benchmark.store.store import JobRef, Store
-from hashattack.reports.results import load_results
 from tests.conftest import InlineEngine, run_jobs
 
 SOURCE = "DPSH-Tiny-32"

@@ -26,8 +26,8 @@ from hashattack.attacks.base import AttackError, Batch
 from hashattack.attacks.gradient import ProjectedGradient
 from hashattack.attacks.protocols import EPSILON, PROTOCOLS
 from hashattack.benchmark.registry import registry
+from hashattack.benchmark.results.frame import load_results
 from hashattack.reports.records import provenance
-from hashattack.reports.results import load_results
 from hashattack.targets.hasher import Hasher
 from tests.conftest import run_inline, small_suite, untrained
 

@@ -10,7 +10,7 @@ import torch
 
 from hashattack.benchmark.audit import distortions, summary
 from hashattack.benchmark.external.trials import Origin
-from hashattack.reports.results import load_results
+from hashattack.benchmark.results.frame import load_results
 from tests.submissions import SOURCE, crafted
 
 

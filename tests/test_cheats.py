@@ -22,11 +22,12 @@ from hashattack.benchmark.engines.base import cpu_slots
 from hashattack.benchmark.engines.local import LocalEngine
 from hashattack.benchmark.plan.plan import make_plan
 from hashattack.benchmark.plugins import _loaded, load_plugins
+from hashattack.benchmark.results.frame import load_results
 from hashattack.benchmark.store.keys import is_own
 from hashattack.datasets.base import DatasetError, RetrievalData
 from hashattack.reports.galleries import _stem
 from hashattack.reports.report import write_report
-from hashattack.reports.results import export_results, load_results
+from hashattack.reports.results import export_results
 from hashattack.targets.hasher import Hasher
 from tests.cheats import write_cheats, write_many
 from tests.conftest import run_inline, run_process, small_suite

@@ -19,6 +19,7 @@ from hashattack.benchmark.plan.preview import explain
 from hashattack.benchmark.progress.events import Event, EventLog
 from hashattack.benchmark.results import finished
 from hashattack.benchmark.results.finished import Rerun
+from hashattack.benchmark.results.frame import load_results
 from hashattack.benchmark.results.manifest import (
     MISSING,
     DamagedRunError,
@@ -33,7 +34,6 @@ from hashattack.benchmark.running import accepted
 from hashattack.benchmark.store.files import Memo
 from hashattack.benchmark.store.store import Store
 from hashattack.datasets.files import read_checked, write_checked
-from hashattack.reports.results import load_results
 from tests.conftest import TIMES, run_inline, small_suite
 from tests.damages import DAMAGES, cut, restored, sentence_allowed, spoil
 

@@ -23,7 +23,7 @@ from hashattack.benchmark.contract.world import World
 from hashattack.benchmark.drafts import DraftError, write_draft
 from hashattack.benchmark.plugins import load_plugins
 from hashattack.benchmark.registry import registry
-from hashattack.reports.results import load_results
+from hashattack.benchmark.results.frame import load_results
 from tests.conftest import run_cli, run_inline, small_suite
 from tests.test_plugins import _forgotten as _forgotten
 

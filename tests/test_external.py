@@ -26,11 +26,11 @@ from hashattack.benchmark.external.export import TrialFile, export_trials
 from hashattack.benchmark.external.scoring import matching_trial, submit
 from hashattack.benchmark.external.submission import Kind, parse_epsilon, read_submission
 from hashattack.benchmark.external.trials import Origin
+from hashattack.benchmark.results.frame import load_results
 from hashattack.benchmark.results.manifest import read_manifest
 from hashattack.benchmark.results.stored_suite import stored_suite
 from hashattack.benchmark.store.store import JobRef
 from hashattack.benchmark.suites.sources import SuiteError
-from hashattack.reports.results import load_results
 from tests.conftest import (
     SMALL_DIGITS,
     SmokeRun,

@@ -14,8 +14,8 @@ from hashattack.attacks.base import Attack, Batch, Crafting, Entry
 from hashattack.attacks.pros_gan.training import TrainingSchedule
 from hashattack.attacks.protocols import EPSILON, Protocol
 from hashattack.benchmark import registry as registry_module
+from hashattack.benchmark.results.frame import load_results
 from hashattack.reports.records import loss_curves
-from hashattack.reports.results import load_results
 from hashattack.targets.hasher import Hasher
 from tests.conftest import Recorder, run_inline, small_suite
 

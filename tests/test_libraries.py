@@ -21,9 +21,9 @@ from hashattack.benchmark.cli.tools import attacks_table
 from hashattack.benchmark.engines.dask import fault, probe
 from hashattack.benchmark.plan.plan import make_plan
 from hashattack.benchmark.registry import registry
+from hashattack.benchmark.results.frame import load_results
 from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.reports.report import write_report
-from hashattack.reports.results import load_results
 from tests.conftest import run_inline, small_suite, untrained
 from tests.test_adapters import some_batch
 

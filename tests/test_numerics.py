@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hashattack.benchmark.networks import numerics
-from hashattack.reports.results import load_results
+from hashattack.benchmark.results.frame import load_results
 from tests.conftest import run_inline, run_process, small_suite
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from hashattack.benchmark.plan.plan import Plan
+from hashattack.benchmark.results.frame import load_results
 from hashattack.benchmark.store.store import Arrays, Store
-from hashattack.reports.results import load_results
 from tests.conftest import TIMES, run_inline, small_suite
 
 ATTACKS = [

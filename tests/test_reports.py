@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 
 from hashattack.benchmark.columns import COLUMNS, DTYPES
+from hashattack.benchmark.results.frame import load_results
 from hashattack.reports.leaderboard import Board, leaderboards
 from hashattack.reports.lines import Line, cell_lines
 from hashattack.reports.names import Names
 from hashattack.reports.records import galleries, retrieval_curves
 from hashattack.reports.report import write_report
-from hashattack.reports.results import load_results
 from hashattack.reports.tables import (
     MARKDOWN,
     PLAIN,

@@ -20,13 +20,13 @@ from hashattack.benchmark.engines.base import EngineError, cpu_slots
 from hashattack.benchmark.engines.local import LocalEngine
 from hashattack.benchmark.jobs import Job
 from hashattack.benchmark.progress.events import Event
+from hashattack.benchmark.results.frame import load_results
 from hashattack.benchmark.schedule import execution
 from hashattack.benchmark.schedule.attempts import Attempt
 from hashattack.benchmark.schedule.execution import JobRecords
 from hashattack.benchmark.schedule.interrupts import RunStoppedError, StopRequest
 from hashattack.benchmark.schedule.loop import TRIES, Loop, RunOutcome
 from hashattack.benchmark.store.store import Store
-from hashattack.reports.results import load_results
 from hashattack.targets.hasher import Hasher
 from tests.conftest import InlineEngine, Recorder, run_cli, run_inline, run_jobs, small_suite
 from tests.graphs import Dummy, Misbehaving, graph

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from hashattack.benchmark.cli.main import app
 from hashattack.benchmark.columns import DTYPES
+from hashattack.benchmark.results.frame import load_results
 from hashattack.datasets.files import write_checked
-from hashattack.reports.results import load_results
 from tests.conftest import TIMES, SmokeRun, run_cli
 
 CELLS, JOBS = 18, 76  # of the smoke suite

@@ -12,11 +12,12 @@ import pytest
 from hashattack.benchmark.external import ExternalError
 from hashattack.benchmark.external.trials import Origin
 from hashattack.benchmark.pipeline import STAGES
+from hashattack.benchmark.results.frame import load_results
 from hashattack.benchmark.results.manifest import read_manifest
 from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.datasets.base import RetrievalData
 from hashattack.datasets.digits import Digits
-from hashattack.reports.results import Runs, load_results
+from hashattack.reports.results import Runs
 from tests.conftest import SmokeRun, run_inline, small_suite
 
 

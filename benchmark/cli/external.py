@@ -100,10 +100,11 @@ def score(
     from hashattack.benchmark.external.submission import Kind, parse_epsilon
     from hashattack.benchmark.external.trials import Origin
     from hashattack.benchmark.plugins import load_plugins
+    from hashattack.benchmark.results.frame import load_results
     from hashattack.benchmark.results.manifest import manifest_of, result_rows
     from hashattack.benchmark.running import RunOptions
     from hashattack.reports.report import write_report
-    from hashattack.reports.results import export_results, load_results
+    from hashattack.reports.results import export_results
 
     with usage_errors():
         path = images or codes

@@ -19,7 +19,15 @@ import torch
 from torch import Tensor
 
 from hashattack.attacks import protocols
-from hashattack.attacks.declarations import TITLE_RULE, budget, count, is_title, text
+from hashattack.attacks.declarations import (
+    ADDRESS_RULE,
+    TITLE_RULE,
+    budget,
+    count,
+    is_address,
+    is_title,
+    text,
+)
 from hashattack.attacks.declarations import AttackError as AttackError
 from hashattack.attacks.libraries import Library
 from hashattack.attacks.protocols import PoolName
@@ -202,6 +210,8 @@ class Attack:
         role: what reports use it for: ``no-attack`` is what gains are measured from, ``bound`` the
             upper bound that they are shares of, ``standard`` what differences and training costs
             are compared with; empty for any other attack.
+        paper: where it was published, like ``Wang et al., CVPR 2021``; empty where it was not.
+        url: the paper's address (DOI or arXiv).
         learning: the names of the parts that are trained before the first query.
         needs_source: whether it aims at a code or uses a hasher; if not, one run serves all.
         passes: the cost of an image that its crafting declares, None where it declares none.
@@ -218,6 +228,8 @@ class Attack:
     epsilon: float | None
     role: Role = field(default="", metadata=_NO_KEY)
     published_policy: Policy = field(default="frequent", metadata=_NO_KEY)
+    paper: str = field(default="", metadata=_NO_KEY)
+    url: str = field(default="", metadata=_NO_KEY)
     learning: tuple[str, ...] = field(init=False, metadata=_NO_KEY)
     needs_source: bool = field(init=False, metadata=_NO_KEY)
     passes: int | None = field(init=False, metadata=_NO_KEY)
@@ -228,6 +240,10 @@ class Attack:
         read: dict[str, Any] = {"id": id_}
         rule = f"{id_}: the title must be {TITLE_RULE}"
         read["title"] = text(self.title, is_title, rule)
+        rule = f"{id_}: the paper must be empty or {TITLE_RULE}"
+        read["paper"] = text(self.paper, lambda line: not line or is_title(line), rule)
+        rule = f"{id_}: the url must be {ADDRESS_RULE}"
+        read["url"] = text(self.url, lambda line: not line or is_address(line), rule)
         for name, choices in (("role", get_args(Role)), ("published_policy", get_args(Policy))):
             rule = f"{id_}: {name} must be one of {choices}"
             read[name] = text(getattr(self, name), choices.__contains__, rule)

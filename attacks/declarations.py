@@ -5,13 +5,21 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict
 
 from hashattack.datasets.errors import UserError
 from hashattack.datasets.texts import one_line
 
 TITLE_RULE = "a line of at most 60 characters without / \\ $ that begins with none of = + - @"
+ADDRESS_RULE = "empty or an address of at most 200 characters that begins with https://"
 _MOST = 10**12  # of a count
+
+
+class Cited(TypedDict):
+    """Where an attack was published, as arguments of :class:`~hashattack.attacks.base.Attack`."""
+
+    paper: str
+    url: str
 
 
 class AttackError(UserError):
@@ -63,3 +71,9 @@ def is_title(text: str) -> bool:
     """Return whether a text can be the name of an attack in reports."""
     plain = text.isprintable() and text == text.strip() and not set("/\\$") & set(text)
     return plain and 0 < len(text) <= 60 and text[0] not in "=+-@"
+
+
+def is_address(text: str) -> bool:
+    """Return whether a text can be the address of a paper, as a link."""
+    plain = text.isascii() and text.isprintable() and not set(" \"'<>\\") & set(text)
+    return plain and text.startswith("https://") and len(text) <= 200

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from hashattack.attacks.base import Attack, attack
+from hashattack.attacks.declarations import Cited
 from hashattack.attacks.gradient import DHTA_SCHEDULE, Identity, ProjectedGradient, UniformNoise
 from hashattack.attacks.pros_gan.budgeted import BudgetedProsGan
 from hashattack.attacks.pros_gan.crafting import ProsGan
@@ -14,6 +15,9 @@ from hashattack.attacks.protocols import EPSILON, Protocol
 from hashattack.attacks.target_codes import AnchorCode, RandomPoint
 from hashattack.datasets.draws import Policy
 
+DHTA = Cited(paper="Bai et al., ECCV 2020", url="https://arxiv.org/abs/2004.07955")
+PROSGAN = Cited(paper="Wang et al., CVPR 2021", url="https://arxiv.org/abs/2105.07553")
+AFTER_PROSGAN = Cited(paper=f"after {PROSGAN['paper']}", url=PROSGAN["url"])
 IFGSM = ProjectedGradient(steps=100, rule="sign", step_size=1 / 255)
 
 
@@ -49,7 +53,7 @@ def _prosgan(id_: str, title: str, protocol: Protocol, **changes: Any) -> Attack
     shared = {name: value for name, value in vars(protocol).items() if name in names}
     crafting = ProsGan(target_rows=protocol.label_rows, **{**shared, **changes})
     code, policy = prototype_code(protocol), unique_rows(protocol)
-    return Attack(id_, title, code, crafting, None, published_policy=policy)
+    return Attack(id_, title, code, crafting, None, published_policy=policy, **PROSGAN)
 
 
 @attack
@@ -67,36 +71,35 @@ def noise(_: Protocol) -> Attack:
 @attack
 def p2p(protocol: Protocol) -> Attack:
     """Point-to-point: DHTA's optimiser towards one random code of the target label."""
-    return Attack(
-        "p2p", "P2P", RandomPoint(pool=protocol.anchor_pool), dhta_loop(protocol), EPSILON
-    )
+    code = RandomPoint(pool=protocol.anchor_pool)
+    return Attack("p2p", "P2P", code, dhta_loop(protocol), EPSILON, **DHTA)
 
 
 @attack
 def dhta(protocol: Protocol) -> Attack:
     """Deep hashing targeted attack (ECCV 2020): towards the anchor code of nine votes."""
     loop = dhta_loop(protocol)
-    return Attack("dhta", "DHTA", anchor_code(protocol), loop, EPSILON, "standard")
+    return Attack("dhta", "DHTA", anchor_code(protocol), loop, EPSILON, "standard", **DHTA)
 
 
 @attack
 def dhta_fgsm(protocol: Protocol) -> Attack:
     """Towards the anchor code in one sign step of the whole budget."""
     loop = ProjectedGradient(steps=1, rule="sign", step_size=EPSILON)
-    return Attack("dhta-fgsm", "DHTA+FGSM", anchor_code(protocol), loop, EPSILON)
+    return Attack("dhta-fgsm", "DHTA+FGSM", anchor_code(protocol), loop, EPSILON, **DHTA)
 
 
 @attack
 def dhta_ifgsm(protocol: Protocol) -> Attack:
     """Towards the anchor code in 100 sign steps of 1/255."""
-    return Attack("dhta-ifgsm", "DHTA+I-FGSM", anchor_code(protocol), IFGSM, EPSILON)
+    return Attack("dhta-ifgsm", "DHTA+I-FGSM", anchor_code(protocol), IFGSM, EPSILON, **DHTA)
 
 
 @attack
 def anchor(protocol: Protocol) -> Attack:
     """The anchor code itself queries the database: an upper bound on DHTA."""
     code, policy = anchor_code(protocol), unique_rows(protocol)
-    return Attack("anchor-code", "Anchor code", code, None, None, published_policy=policy)
+    return Attack("anchor-code", "Anchor code", code, None, None, published_policy=policy, **DHTA)
 
 
 @attack
@@ -123,18 +126,19 @@ def prosgan_eps(protocol: Protocol) -> Attack:
 
     Not in the paper; its rival is FGSM, which also takes one gradient.
     """
-    crafting = BudgetedProsGan(target_rows=protocol.label_rows)
-    return Attack("prosgan-eps", "ProS-GAN-eps", prototype_code(protocol), crafting, EPSILON)
+    code, crafting = prototype_code(protocol), BudgetedProsGan(target_rows=protocol.label_rows)
+    return Attack("prosgan-eps", "ProS-GAN-eps", code, crafting, EPSILON, **AFTER_PROSGAN)
 
 
 @attack
 def prototype(protocol: Protocol) -> Attack:
     """The prototype code itself queries the database: an upper bound on ProS-GAN."""
     code, policy = prototype_code(protocol), unique_rows(protocol)
-    return Attack("prototype-code", "Prototype code", code, None, None, "bound", policy)
+    return Attack("prototype-code", "Prototype code", code, None, None, "bound", policy, **PROSGAN)
 
 
 @attack
 def prototype_ifgsm(protocol: Protocol) -> Attack:
     """Towards the prototype code in 100 sign steps of 1/255."""
-    return Attack("prototype-ifgsm", "Prototype+I-FGSM", prototype_code(protocol), IFGSM, EPSILON)
+    code = prototype_code(protocol)
+    return Attack("prototype-ifgsm", "Prototype+I-FGSM", code, IFGSM, EPSILON, **AFTER_PROSGAN)

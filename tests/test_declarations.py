@@ -20,7 +20,7 @@ from hashattack.benchmark.contract import plugin
 from hashattack.benchmark.plan.cells import _budget_class
 from hashattack.benchmark.plugins import PluginError
 from hashattack.benchmark.registry import _checked, _classes, _entries
-from hashattack.benchmark.store.keys import is_own
+from hashattack.benchmark.store.keys import canonical, is_own
 from hashattack.benchmark.suites.loading import override, parameters_text
 from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.datasets.texts import error_line, is_id, one_line
@@ -105,6 +105,8 @@ def taken(build: Callable[[Any], Any], *, role: bool = False) -> Attack:
         ("id", Text("mine"), "mine"),
         ("title", Text("Mine, at 8 of 255 (50 %)"), "Mine, at 8 of 255 (50 %)"),
         ("role", Text(""), ""),
+        ("paper", Text("Someone et al., CVPR 2026"), "Someone et al., CVPR 2026"),
+        ("url", Text("https://doi.org/10.1/x(1)"), "https://doi.org/10.1/x(1)"),
     ],
 )
 def test_what_is_declared_becomes_a_plain_value(name: str, value: Any, wanted: Any) -> None:
@@ -123,6 +125,15 @@ REFUSED: dict[str, list[Any]] = {
     "id": ["../../x", "a/b", "a b", "", "x" * 61, "=1", "a\n", 7, None, b"mine", Text("../x")],
     "title": ["=cmd|' /C calc'!A0", "+1", "-1", "@x", "", " x", None, "a\\b", "a/b", "a\nb"],
     "role": ["best", None, Text("winner")],
+    "paper": ["=cmd|' /C calc'!A0", "a\nb", None, "x" * 61, Text("=x")],
+    "url": [
+        "javascript:alert(1)",
+        "https://x y",
+        "http://x",
+        'https://x">',
+        None,
+        "https://\u202e",
+    ],
     "target_code": ["dhta", LOOP, RandomPoint],
     "crafting": [print, RandomPoint(pool="train")],
 }
@@ -152,6 +163,11 @@ def test_what_cannot_stand_in_results_is_refused_in_a_line(name: str, value: Any
         declared(**{name: value})
     assert name.replace("_", " ") in str(caught.value).replace("_", " ")
     assert str(caught.value).isprintable()
+
+
+def test_the_paper_is_no_part_of_a_key() -> None:
+    cited = declared(paper="Someone et al., CVPR 2026", url="https://arxiv.org/abs/2600.00000")
+    assert canonical(cited) == canonical(declared())
 
 
 @pytest.mark.parametrize("passes", [-1, 1.5, "three", None, float("inf"), 10**13, np.arange(2)])

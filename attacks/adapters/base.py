@@ -19,10 +19,16 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from hashattack.attacks.base import Attack, AttackError, Batch, Crafting, Entry, Knowledge, Perturb
+from hashattack.attacks.declarations import Cited
 from hashattack.attacks.libraries import Library
 from hashattack.attacks.protocols import EPSILON, Protocol
 from hashattack.attacks.published import anchor_code
 from hashattack.targets.hasher import Hasher
+
+FGSM = Cited(paper="Goodfellow et al., ICLR 2015", url="https://arxiv.org/abs/1412.6572")
+PGD = Cited(paper="Madry et al., ICLR 2018", url="https://arxiv.org/abs/1706.06083")
+MIFGSM = Cited(paper="Dong et al., CVPR 2018", url="https://arxiv.org/abs/1710.06081")
+NIFGSM = Cited(paper="Lin et al., ICLR 2020", url="https://arxiv.org/abs/1908.06281")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +89,14 @@ class Steps(Adapter):
         return 3 * self.steps
 
 
-def at_anchor(id_: str, title: str, crafting: Adapter) -> Entry:
-    """Return the registered attack that crafts towards DHTA's anchor code within 8/255."""
+def at_anchor(id_: str, title: str, crafting: Adapter, cited: Cited) -> Entry:
+    """Return the registered attack that crafts towards DHTA's anchor code within 8/255.
+
+    ``cited`` is the paper of the library's attack.
+    """
 
     def build(protocol: Protocol) -> Attack:
-        return Attack(id_, title, anchor_code(protocol), crafting, EPSILON)
+        return Attack(id_, title, anchor_code(protocol), crafting, EPSILON, **cited)
 
     line = (type(crafting).__doc__ or "").split("\n")[0]
     return Entry(build, f"{title} towards the anchor code: {line[0].lower()}{line[1:]}")

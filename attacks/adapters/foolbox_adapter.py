@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from hashattack.attacks.adapters.base import Adapter, Steps, at_anchor
+from hashattack.attacks.adapters.base import FGSM, MIFGSM, PGD, Adapter, Steps, at_anchor
 from hashattack.attacks.libraries import Library, extra
 from hashattack.targets.hasher import Hasher
 
@@ -78,6 +78,6 @@ class FoolboxMIFGSM(Foolbox, Steps):
         return {"steps": self.steps, "abs_stepsize": self.step_size, "momentum": self.momentum}
 
 
-fgsm = at_anchor("foolbox-fgsm", "foolbox FGSM", FoolboxFGSM())
-linf_pgd = at_anchor("foolbox-linf-pgd", "foolbox PGD", FoolboxPGD())
-mi_fgsm = at_anchor("foolbox-mi-fgsm", "foolbox MI-FGSM", FoolboxMIFGSM())
+fgsm = at_anchor("foolbox-fgsm", "foolbox FGSM", FoolboxFGSM(), FGSM)
+linf_pgd = at_anchor("foolbox-linf-pgd", "foolbox PGD", FoolboxPGD(), PGD)
+mi_fgsm = at_anchor("foolbox-mi-fgsm", "foolbox MI-FGSM", FoolboxMIFGSM(), MIFGSM)

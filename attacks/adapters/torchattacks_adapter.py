@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from hashattack.attacks.adapters.base import Adapter, Steps, at_anchor
+from hashattack.attacks.adapters.base import FGSM, MIFGSM, NIFGSM, PGD, Adapter, Steps, at_anchor
 from hashattack.attacks.base import AttackError
 from hashattack.attacks.libraries import Library, extra
 from hashattack.targets.hasher import Hasher
@@ -134,8 +134,10 @@ class TorchattacksSINIFGSM(TorchattacksMIFGSM):
         return super().passes * self.copies
 
 
-fgsm = at_anchor("torchattacks-fgsm", "torchattacks FGSM", TorchattacksFGSM())
-pgd = at_anchor("torchattacks-pgd", "torchattacks PGD", TorchattacksPGD())
-mifgsm = at_anchor("torchattacks-mifgsm", "torchattacks MI-FGSM", TorchattacksMIFGSM())
-nifgsm = at_anchor("torchattacks-nifgsm", "torchattacks NI-FGSM", TorchattacksNIFGSM())
-sinifgsm = at_anchor("torchattacks-sinifgsm", "torchattacks SI-NI-FGSM", TorchattacksSINIFGSM())
+fgsm = at_anchor("torchattacks-fgsm", "torchattacks FGSM", TorchattacksFGSM(), FGSM)
+pgd = at_anchor("torchattacks-pgd", "torchattacks PGD", TorchattacksPGD(), PGD)
+mifgsm = at_anchor("torchattacks-mifgsm", "torchattacks MI-FGSM", TorchattacksMIFGSM(), MIFGSM)
+nifgsm = at_anchor("torchattacks-nifgsm", "torchattacks NI-FGSM", TorchattacksNIFGSM(), NIFGSM)
+sinifgsm = at_anchor(
+    "torchattacks-sinifgsm", "torchattacks SI-NI-FGSM", TorchattacksSINIFGSM(), NIFGSM
+)

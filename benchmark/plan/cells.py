@@ -123,6 +123,8 @@ def describe(
     return {
         "attack": attack.id,
         "title": attack.title,
+        "paper": attack.paper,
+        "paper_url": attack.url,
         "role": attack.role,
         "targeted": attack.targeted,
         "code_only": attack.code_only,

@@ -11,6 +11,7 @@ from hashattack.datasets.errors import UserError
 
 T = TypeVar("T")
 _LISTED = 40  # names a message lists at most
+_BUDGETS = {"reference": "no attack", "unbounded": "no budget", "code": "codes only (upper bound)"}
 _HINTS = {"attack": " (--plugin FILE adds the attacks of a file)"}
 
 
@@ -54,6 +55,11 @@ def counted(number: int, noun: str) -> str:
     """Return a number with its noun, like ``1 job`` or ``2 queries``."""
     plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
     return f"{number} {noun if number == 1 else plural}"
+
+
+def budget_text(budget_class: str) -> str:
+    """Return what readers are shown of the column ``budget_class``, like ``L∞ ≤ 8/255``."""
+    return _BUDGETS.get(budget_class, f"L∞ ≤ {budget_class}")
 
 
 def first_line(thing: Any) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from hashattack.benchmark.columns import COLUMNS
-from hashattack.benchmark.names import counted
+from hashattack.benchmark.names import budget_text, counted
 from hashattack.reports.captions import protocol_text, target_labels_text
 from hashattack.reports.lines import (
     TRIAL,
@@ -32,7 +32,6 @@ from hashattack.reports.names import Name, Names
 from hashattack.reports.uncertainty import Difference, Uncertainty
 
 _CLASS_ORDER = {"reference": 0, "unbounded": 2, "code": 3}  # declared budgets come between
-_CLASS_TITLES = {"reference": "no attack", "unbounded": "none declared", "code": "code only"}
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,7 @@ def _chance(rows: Sequence[Row], line: Line, n_targets: int) -> Line:
 
 
 def _group(kind: str, lines: Sequence[Line], uncertainty: Uncertainty) -> Group:
-    title = _CLASS_TITLES.get(kind, kind)
+    title = budget_text(kind)
     if not lines[0].facts["targeted"] or not shares_draw(lines[0].facts):
         return Group(title, ranked=False, lines=lines)
     return Group(title, ranked=True, lines=ranked(lines, uncertainty))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hashattack.benchmark.columns import COLUMNS, Column
+from hashattack.benchmark.names import budget_text
 from hashattack.reports.leaderboard import Board, Comparison
 from hashattack.reports.lines import Line, columns_of, white_box
 from hashattack.reports.pictures import Picture
@@ -22,7 +23,7 @@ FACETS: Mapping[str, Callable[[Line], object]] = {
     "code length": lambda line: line.facts["source_bits"],
     "attack": lambda line: line.name.title,
     "protocol": lambda line: line.protocol,
-    "budget": lambda line: line.facts["budget_class"],
+    "budget": lambda line: budget_text(str(line.facts["budget_class"])),
     "kind": lambda line: "white-box" if white_box(line.facts) else "transfer",
     "status": lambda line: line.status,
 }
@@ -53,7 +54,7 @@ def render_page(
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": COLUMNS["t_map"].text, "interval": interval_text}
-    environment.filters |= {"points": _POINTS.text, "p": _P_VALUE.text}
+    environment.filters |= {"budget": budget_text, "points": _POINTS.text, "p": _P_VALUE.text}
     facets = {name: [str(get(line)) for line in lines] for name, get in FACETS.items()}
     values = {name: _values(found) for name, found in facets.items() if len(set(found)) > 1}
     return environment.get_template("page.html").render(

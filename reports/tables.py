@@ -17,7 +17,13 @@ from hashattack.reports.lines import Line, columns_of
 BEST, SECOND = "best", "second"
 _LATEX = {BEST: "textbf:--rwrap;", SECOND: "underline:--rwrap;", "": ""}
 _SYMBOLS = {  # what Styler's escape leaves as it is
-    **{"<": r"\textless{}", ">": r"\textgreater{}", "L∞": r"$L_\infty$", "·": r"$\cdot$"},
+    **{
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "L∞": r"$L_\infty$",
+        "≤": r"$\leq$",
+        "·": r"$\cdot$",
+    },
     **{MISSING: "--", "\N{MINUS SIGN}": "$-$", "⁻²": "$^{-2}$"},
 }
 

@@ -163,9 +163,9 @@ def test_differences_are_against_whom_one_chooses(chromium: Any, tmp_path: Path)
     assert [row[0] for row in rows()] == ["mine", "p2p", "loud"]
     choice = Select(chromium.find_element("css selector", "select.against"))
     assert [option.text for option in choice.options] == [
-        *("dhta, 8/255", "mine, 8/255", "loud, none declared")
+        *("dhta, L∞ ≤ 8/255", "mine, L∞ ≤ 8/255", "loud, no budget")
     ]
-    choice.select_by_visible_text("mine, 8/255")
+    choice.select_by_visible_text("mine, L∞ ≤ 8/255")
     assert [row[0] for row in rows()] == ["dhta", "p2p", "loud"]
     shown_first = [next(word for word in row if word[0] in "+-") for row in rows()]
     assert [word[0] for word in shown_first] == ["-", "-", "+"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,15 @@ from matplotlib.figure import Figure
 
 from hashattack.benchmark.columns import COLUMNS, Column
 from hashattack.benchmark.store.files import write_bytes
-from hashattack.reports import plots
 from hashattack.reports.captions import protocol_text
 from hashattack.reports.grids import differences
+from hashattack.reports.leaderboard import Board
 from hashattack.reports.names import Names, parameters
 from hashattack.reports.pictures import Picture
-from hashattack.reports.plots import PlotStyles
+from hashattack.reports.plots import panels as plots
+from hashattack.reports.plots.forest import NARROW, WIDE, forest, forest_rows, forest_summary
+from hashattack.reports.plots.panels import PlotStyles
+from hashattack.reports.plots.theme import save, svg, theme
 from hashattack.reports.published import FigureLayout, papers
 from hashattack.reports.results import Runs
 
@@ -30,11 +33,16 @@ mpl.use("Agg")
 _SETTING = ["dataset", "protocol", "policy"]
 _TARGET = [*_SETTING, "source"]
 Draw = Callable[[pd.DataFrame, PlotStyles], Any]  # to what has a matplotlib ``figure``
+_FOREST = (
+    "A line an attack, from the best within its budget down: the dot is its mean over hashers and "
+    "queries, the bar its 95 % interval; blue leads its budget. = marks a shared rank: no "
+    "significant difference from the best of this rank. The axis does not start at zero."
+)
 Drawing = tuple[str, str, pd.DataFrame, Draw]  # name, title, points
 
 
-def draw_figures(runs: Runs, names: Names, folder: Path) -> list[Picture]:
-    """Draw every figure that results, loss and retrieval curves allow: SVG and PDF."""
+def draw_figures(runs: Runs, names: Names, boards: Sequence[Board], folder: Path) -> list[Picture]:
+    """Draw every figure that boards, results, loss and retrieval curves allow: SVG and PDF."""
     results, losses, curves = (
         rows.assign(label=names.labels(rows)) if len(rows) else rows
         for rows in (runs.results, runs.losses, runs.curves)
@@ -44,7 +52,8 @@ def draw_figures(runs: Runs, names: Names, folder: Path) -> list[Picture]:
         protocols = results.groupby("protocol")
         texts = {name: protocol_text(rows.to_dict("records")) for name, rows in protocols}
         results, curves = (rows.replace({"protocol": texts}) for rows in (results, curves))
-    styles, pictures = PlotStyles(runs.cells, names), []
+    styles = PlotStyles(runs.cells, names)
+    pictures = list(_forests(boards, styles, folder))
     precision, top = (functools.partial(plots.retrieval, x=x) for x in ("recall", "top"))
     drawings: list[Drawing] = [
         *_of_results(results),
@@ -59,6 +68,26 @@ def draw_figures(runs: Runs, names: Names, folder: Path) -> list[Picture]:
                 figure = draw(points, styles).figure
             pictures.append(Picture(name, title, _save(figure, folder / name)))
     return pictures
+
+
+def _forests(boards: Sequence[Board], styles: PlotStyles, folder: Path) -> Iterator[Picture]:
+    for number, board in enumerate(boards, start=1):
+        groups = list(forest_rows(board, styles.short))
+        if not groups:
+            continue
+        name = f"forest-{number}" if number > 1 else "forest"
+        shown = {row.label for _, rows in groups for row in rows}
+        with theme():
+            wide, narrow = (forest(board, styles.short, width) for width in (WIDE, NARROW))
+            yield Picture(
+                name,
+                f"Mean t-MAP on {board.dataset}, {board.protocol}",
+                save(wide, folder / name),
+                summary=forest_summary(board, styles.short),
+                reading=_FOREST,
+                narrow=svg(narrow, f"{name}-narrow").decode(),
+                settings=[pair for pair in styles.settings.items() if pair[0] in shown],
+            )
 
 
 def _of_results(results: pd.DataFrame) -> Iterator[Drawing]:

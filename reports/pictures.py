@@ -10,8 +10,14 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+# The neutral colours of figures. The page has variables of its own in their places.
+INK, QUIET, LINE, PAPER = "#1b1f24", "#5b6470", "#d5d9df", "#ffffff"
+_VARIABLES = {INK: "var(--ink)", QUIET: "var(--quiet)", LINE: "var(--line)", PAPER: "var(--paper)"}
+
 _REFERENCED = re.compile(r"(?:url\(#|href=\"#)([^)\"]+)")
 _IDENTITY = re.compile(r" id=\"([^\"]+)\"")
+_COLOUR = re.compile("|".join(_VARIABLES))
+_DROPPED = re.compile(r"<metadata>.*?</metadata>|<style.*?</style>|font-family: [^;\"]+;? ?", re.S)
 
 
 @dataclass(frozen=True)
@@ -23,27 +29,43 @@ class Picture:
         title: what it shows, a few words.
         files: the same picture in several formats, that of the page first: SVG or PNG.
         summary: what is seen in it, for readers who cannot see it; "" says no more than the title.
+        reading: how to read it, a sentence or two.
+        panels: its parts as SVG, where the page shows them one by one, as many beside each other as
+            have room.
+        narrow: the same as SVG for a phone.
+        settings: the short names of attacks that stand in it, with the settings they stand for.
     """
 
     name: str
     title: str
     files: Sequence[Path]
     summary: str = ""
+    reading: str = ""
+    panels: Sequence[str] = ()
+    narrow: str = ""
+    settings: Sequence[tuple[str, str]] = ()
 
     @property
     def markup(self) -> Markup:
         """The picture itself, in the page."""
         file = self.files[0]
         if file.suffix == ".svg":
-            return Markup(_inline(file))
+            panels = self.panels or [file.read_text(encoding="utf-8")]
+            wide = self._group("panels" if self.panels else "whole", panels)
+            return wide + self._group("narrow", [self.narrow]) if self.narrow else wide
         data = base64.b64encode(file.read_bytes()).decode()
         tag = '<img loading="lazy" alt="{}" src="data:image/png;base64,{}">'
         return Markup(tag).format(self.summary or self.title, data)
 
+    def _group(self, kind: str, panels: Sequence[str]) -> Markup:
+        content = Markup("").join(Markup(_inline(svg)) for svg in panels)
+        tag = Markup('<div class="{}" role="img" aria-label="{}">{}</div>')
+        return tag.format(kind, self.summary or self.title, content)
 
-def _inline(file: Path) -> str:
-    """Return an SVG to stand in a page: without its prologue, and without ids nothing refers to."""
-    text = file.read_text(encoding="utf-8")
-    text = text[text.index("<svg") :]
-    kept = set(_REFERENCED.findall(text))
-    return _IDENTITY.sub(lambda found: found[0] if found[1] in kept else "", text)
+
+def _inline(svg: str) -> str:
+    """Return an SVG to stand in a page: in its font and colours, without ids nothing refers to."""
+    svg = _DROPPED.sub("", svg[svg.index("<svg") :])
+    svg = _COLOUR.sub(lambda found: _VARIABLES[found[0]], svg)
+    kept = set(_REFERENCED.findall(svg))
+    return _IDENTITY.sub(lambda found: found[0] if found[1] in kept else "", svg)

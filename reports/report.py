@@ -101,7 +101,7 @@ def write_report(
         from hashattack.reports.figures import draw_figures
         from hashattack.reports.galleries import draw_gallery
 
-        figures = draw_figures(runs, names, folder / "figures")
+        figures = draw_figures(runs, names, boards, folder / "figures")
         galleries = [
             draw_gallery(row, names.of(row).label, arrays, classes, folder / "galleries")
             for row, arrays, classes in runs.galleries()

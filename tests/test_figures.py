@@ -20,8 +20,10 @@ from hashattack.reports.figures import (
     transfer_points,
 )
 from hashattack.reports.grids import differences
+from hashattack.reports.leaderboard import leaderboards
 from hashattack.reports.names import Names
-from hashattack.reports.plots import (
+from hashattack.reports.plots.forest import forest, forest_rows, forest_summary, levels
+from hashattack.reports.plots.panels import (
     PlotStyles,
     log_ticks,
     panel_names,
@@ -33,8 +35,9 @@ from hashattack.reports.plots import (
 )
 from hashattack.reports.published import papers, tables
 from hashattack.reports.results import Runs
+from hashattack.reports.uncertainty import Uncertainty
 from tests.conftest import SmokeRun
-from tests.fake_runs import frame, row
+from tests.fake_runs import cell, frame, row, unsynced, write_run
 
 
 def labelled(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -57,10 +60,50 @@ def test_a_report_has_figures_that_name_every_attack(smoke: SmokeRun) -> None:
 def test_figures_drawn_again_are_the_same_files(smoke: SmokeRun, tmp_path: Path) -> None:
     runs, none = Runs([smoke.out]), pd.DataFrame()
     some: Any = SimpleNamespace(results=runs.results, cells=runs.cells, losses=none, curves=none)
-    files = [file for one in draw_figures(some, Names(runs.cells), tmp_path) for file in one.files]
-    assert len(files) == 6
+    names = Names(runs.cells)
+    boards = leaderboards(runs.results, names, Uncertainty(runs))
+    pictures = draw_figures(some, names, boards, tmp_path)
+    files = [file for one in pictures for file in one.files]
+    assert len(files) == 8
     for file in files:
         assert file.read_bytes() == (smoke.out / "report" / "figures" / file.name).read_bytes()
+
+
+def test_the_forest_has_the_order_of_the_board(tmp_path: Path) -> None:
+    cells = [cell(name, "A-12", mean) for name, mean in (("p2p", 0.5), ("dhta", 0.8))]
+    cells += [cell("loud", "A-12", 0.9, budget_class="unbounded"), cell("late", "A-12", None)]
+    cells += [cell("original", "A-12", 0.3, budget_class="reference")]
+    cells += [cell("noise", "A-12", 0.3, budget_class="reference")]
+    with unsynced():
+        write_run(tmp_path, cells)
+    runs = Runs([tmp_path])
+    (board,) = leaderboards(runs.results, Names(runs.cells), Uncertainty(runs))
+    groups = list(forest_rows(board, {}))
+    assert [[row.label for row in rows] for _, rows in groups] == [
+        *(["noise"], ["dhta", "p2p"], ["loud"])
+    ]
+    (_, (dhta, p2p)) = groups[1]
+    lines = {line.name.label: line for group in board.groups for line in group.lines}
+    assert dhta.value == 100 * lines["dhta"].values["t_map"]
+    assert dhta.interval == pytest.approx([100 * end for end in lines["dhta"].interval or ()])
+    assert (dhta.rank, dhta.best, p2p.rank, p2p.best) == ("1", True, "2", False)
+    assert list(levels(board)) == ["chance", "no attack"]
+    figure = forest(board, {})
+    drawn = [np.asarray(line.get_xdata()).tolist() for line in figure.axes[0].lines]
+    assert list(dhta.interval or ()) in drawn
+    low, high = figure.axes[0].get_xlim()
+    assert 0 < low < levels(board)["chance"] < 90 < high <= 100.5
+    summary = forest_summary(board, {})
+    assert f"budget 8/255: highest dhta with {dhta.value:.1f} %" in summary
+
+
+def test_long_settings_have_short_names_in_figures() -> None:
+    texts = ("steps=20, rule=l2", "steps=100, rule=l2")
+    params = ['{"steps":20,"rule":"l2"}', '{"steps":100,"rule":"l2"}']
+    pairs = zip(texts, params, strict=True)
+    several = [row("dhta", "A-12", 0.5, variant=text, params=given) for text, given in pairs]
+    styles = looks_of(frame([*several, row("mine", "A-12", 0.5)]))
+    assert styles.settings == {"DHTA a": texts[0], "DHTA b": texts[1]}
 
 
 def test_trade_offs_are_of_rows_with_a_value_and_costs_of_attacks() -> None:

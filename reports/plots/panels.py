@@ -27,6 +27,7 @@ _DASHES: tuple[tuple[int, ...], ...] = ((), (4, 1), (1, 1), (3, 1, 1, 1), (6, 2)
 _MOST_PANELS = 12
 _ANNOTATED = 16  # hashers at most whose values are written into the cells of a matrix
 _SHORT = 4  # the ratio of its ends up to which a logarithmic axis is labelled with two digits
+_LONG = 18  # characters of a label up to which it stands in figures as it is
 _MATRIX = ["dataset", "protocol", "policy", "label"]
 
 
@@ -41,6 +42,8 @@ class PlotStyles:
         self.colours: dict[str, Colour] = {}
         self.markers: dict[str, str] = {}
         self.dashes: dict[str, tuple[int, ...]] = {}
+        self.settings: dict[str, str] = {}  # by short name
+        self.short: dict[str, str] = {}  # the short names of long labels
         columns = ["attack", "title", "role", "targeted", "variant", "overrides", "params"]
         hues = iter(_HUES * len(rows))
         for _, attack in rows[columns].groupby("attack", sort=False):
@@ -51,6 +54,10 @@ class PlotStyles:
                 for label in (name.title, name.label):
                     self.colours[label] = _SPECIAL.get(first["role"], default)
                 if name.label not in self.dashes:
+                    if len(name.label) > _LONG:
+                        letter = chr(ord("a") + len(self.dashes) - known)
+                        self.short[name.label] = f"{name.title} {letter}"
+                        self.settings[self.short[name.label]] = name.settings
                     self.markers[name.label] = _MARKERS[len(self.markers) % len(_MARKERS)]
                     self.dashes[name.label] = _DASHES[(len(self.dashes) - known) % len(_DASHES)]
 

@@ -1,0 +1,200 @@
+"""The forest plot of a leaderboard: a line an attack, its mean and interval, beside the two levels.
+
+Wide beside the text of a page, or narrow for a phone; both have the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hashattack.benchmark.names import counted
+from hashattack.reports.leaderboard import Board, Group
+from hashattack.reports.lines import Line
+from hashattack.reports.pictures import LINE, PAPER, QUIET
+from hashattack.reports.plots.theme import HUES, SIZE, percent_limits, quiet_axis, text_width
+
+WIDE, NARROW = 7.6, 3.75  # inches: 730 and 360 pixels
+_ROW = 0.235  # inches
+_HEAD = 0.30  # of the names of the levels
+_FOOT = 0.42  # of the axis
+_GAP = 10.0  # points between columns
+_INDENT = 8.0  # points, of names below the title of their group
+
+Style = dict[str, Any]  # arguments of matplotlib
+
+
+@dataclass(frozen=True)
+class Row:
+    """An attack of a forest plot; percentages.
+
+    Attributes:
+        label: its name.
+        value: its mean t-MAP.
+        interval: its 95 % interval, None where there is none.
+        rank: as tables show it, "" where it has none.
+        best: whether it leads a ranked group of attacks: codes alone are none.
+        complete: whether it has a result on every hasher.
+    """
+
+    label: str
+    value: float
+    interval: tuple[float, float] | None
+    rank: str
+    best: bool
+    complete: bool
+
+
+def forest_rows(board: Board, short: Mapping[str, str]) -> Iterator[tuple[str, list[Row]]]:
+    """Yield the groups of a board with the rows that have a result, in its order.
+
+    No attack and chance are no rows but levels.
+
+    Args:
+        board: the leaderboard.
+        short: the short names of attacks by their labels.
+    """
+    for group in board.groups:
+        rows = [_row(line, short) for line in group.lines if _shown(line)]
+        if rows:
+            yield _title(group), rows
+
+
+def _shown(line: Line) -> bool:
+    is_attack = bool(line.facts["attack"]) and line.facts["role"] != "no-attack"
+    return is_attack and "t_map" in line.values
+
+
+def _row(line: Line, short: Mapping[str, str]) -> Row:
+    low_high = line.interval
+    return Row(
+        label=short.get(line.name.label, line.name.label),
+        value=100 * line.values["t_map"],
+        interval=(100 * low_high[0], 100 * low_high[1]) if low_high else None,
+        rank=str(line.rank or ""),
+        best=line.rank is not None and line.rank.number == 1 and not line.facts["code_only"],
+        complete=line.status == "ok",
+    )
+
+
+def _title(group: Group) -> str:
+    """Return what a group is called: a number alone would not say that it is a budget."""
+    return f"budget {group.title}" if group.title[:1].isdecimal() else group.title
+
+
+def levels(board: Board) -> dict[str, float]:
+    """Return the t-MAP of chance and of no attack in percent, those that the board has."""
+    found = {}
+    for line in (line for group in board.groups for line in group.lines):
+        if "t_map" in line.values and line.status == "ok":
+            if not line.facts["attack"]:
+                found["chance"] = 100 * line.values["t_map"]
+            elif line.facts["role"] == "no-attack":
+                found["no attack"] = 100 * line.values["t_map"]
+    return dict(sorted(found.items(), key=lambda level: level[1]))
+
+
+def forest(board: Board, short: Mapping[str, str], width: float = WIDE) -> Figure:
+    """Draw a forest plot ``width`` inches wide."""
+    entries: list[str | Row] = []
+    for title, group in forest_rows(board, short):
+        entries += [title, *group]
+    rows = [entry for entry in entries if isinstance(entry, Row)]
+    size = SIZE + (0.8 if width > NARROW else 0.2)
+    names = max(text_width(row.label, size, "bold") for row in rows) + _INDENT
+    ranks = max(text_width(text, size, "bold") for text in [*(row.rank for row in rows), "rank"])
+    values = text_width("100.0", size, "bold")
+    columns = {"name": -names - _GAP, "t-MAP": values + _GAP, "rank": values + ranks + 2 * _GAP}
+
+    height = _HEAD + _ROW * len(entries) + _FOOT
+    figure = Figure(figsize=(width, height))
+    left, right = (names + _GAP + 1) / 72 / width, (columns["rank"] + 2) / 72 / width
+    axis = figure.add_axes(
+        (left, _FOOT / height, 1 - left - right, _ROW * len(entries) / height),
+        ylim=(len(entries) - 0.5, -0.5),
+        xlim=_limits(rows, levels(board)),
+        yticks=[],
+    )
+    quiet_axis(axis)
+    axis.set_xlabel("mean t-MAP in percent")
+    _draw_levels(axis, levels(board), size - 1)
+    for column in ("t-MAP", "rank"):
+        _write(axis, column, -0.6, columns[column], size=size - 1, color=QUIET, va="bottom")
+    for place, entry in enumerate(entries):
+        if isinstance(entry, Row):
+            _draw(axis, entry, place)
+            style: Style = {"size": size, "weight": "bold" if entry.best else "normal"}
+            _write(axis, entry.label, place, columns["name"] + _INDENT, **style)
+            _write(axis, f"{entry.value:.1f}", place, columns["t-MAP"], **style)
+            _write(axis, entry.rank, place, columns["rank"], **style)
+            continue
+        _write(axis, entry, place, columns["name"], size=size - 0.6, color=QUIET)
+        if place:
+            ends = {"xmin": -left / (1 - left - right), "xmax": 1 + right / (1 - left - right)}
+            axis.axhline(place - 0.5, **ends, color=LINE, linewidth=0.6, clip_on=False)
+    return figure
+
+
+def _limits(rows: Sequence[Row], marks: Mapping[str, float]) -> tuple[float, float]:
+    ends = [end for row in rows for end in (row.value, *(row.interval or ()))]
+    return percent_limits(min([*ends, *marks.values()]), max([*ends, *marks.values()]))
+
+
+def _draw(axis: Axes, row: Row, place: int) -> None:
+    """Draw the interval and the mean of a row, open where a hasher is missing."""
+    colour = HUES[0] if row.best else QUIET
+    if row.interval is not None:
+        wide = 2.4 if row.best else 1.5
+        axis.plot(row.interval, (place, place), color=colour, linewidth=wide, solid_capstyle="butt")
+    style: Style = {"color": colour, "markerfacecolor": colour if row.complete else PAPER}
+    axis.plot(row.value, place, "o", markersize=5.5 if row.best else 4, zorder=3, **style)
+
+
+def _draw_levels(axis: Axes, marks: Mapping[str, float], size: float) -> None:
+    """Draw a line a level, from the lowest; their names stand on its outer sides."""
+    for number, (name, level) in enumerate(marks.items()):
+        dashes = (1, 2) if name == "chance" else (4, 2)
+        axis.axvline(level, color=QUIET, linewidth=1, dashes=dashes, zorder=1)
+        first = number == 0 and len(marks) > 1
+        axis.annotate(
+            f"{name} {level:.1f}",
+            (level, 1),
+            xycoords=axis.get_xaxis_transform(),
+            xytext=(-3 if first else 3, 3),
+            textcoords="offset points",
+            ha="right" if first else "left",
+            size=size,
+            color=QUIET,
+        )
+
+
+def _write(axis: Axes, text: str, place: float, right: float, **style: Any) -> None:
+    """Write a text ``right`` points from the nearer side of the axes, left or right-aligned."""
+    axis.annotate(
+        text,
+        (0 if right < 0 else 1, place),
+        xycoords=axis.get_yaxis_transform(),
+        xytext=(right, 0),
+        textcoords="offset points",
+        ha="left" if right < 0 else "right",
+        **{"va": "center_baseline", **style},
+    )
+
+
+def forest_summary(board: Board, short: Mapping[str, str]) -> str:
+    """Return what is seen in the forest plot of a board."""
+    groups = list(forest_rows(board, short))
+    count = sum(len(rows) for _, rows in groups)
+    texts = [f"{counted(count, 'line')} on {counted(len(board.targets), 'hasher')}"]
+    for title, rows in groups:
+        top = max(rows, key=lambda row: row.value)
+        between = (
+            f", interval {top.interval[0]:.1f} to {top.interval[1]:.1f}" if top.interval else ""
+        )
+        texts.append(f"{title}: highest {top.label} with {top.value:.1f} %{between}")
+    texts += [f"{name}: {level:.1f} %" for name, level in levels(board).items()]
+    return "; ".join(texts)

@@ -36,11 +36,25 @@ _CLASS_ORDER = {"reference": 0, "unbounded": 2, "code": 3}  # declared budgets c
 
 @dataclass(frozen=True)
 class Group:
-    """The lines of one budget class."""
+    """The lines of one budget class.
 
+    Attributes:
+        kind: the class as in the results, like ``8/255`` or ``unbounded``.
+        title: what tables call it.
+        ranked: whether its lines compete.
+        lines: the ranked ones first.
+    """
+
+    kind: str
     title: str
     ranked: bool
     lines: Sequence[Line]
+
+    @property
+    def epsilon(self) -> float | None:
+        """The declared budget in grey levels; None where there is none."""
+        levels, _, whole = self.kind.partition("/")
+        return float(levels) if whole else None
 
 
 @dataclass(frozen=True)
@@ -99,13 +113,12 @@ def _board(rows: Sequence[Row], names: Names, uncertainty: Uncertainty) -> Board
     lines: dict[str, list[Line]] = {}
     for own in grouped(rows, "attack", "overrides").values():
         line = _complete(line_of(own, names, levels), own, len(targets), standard)
-        if line.values:
+        if line.jobs:
             line = replace(line, interval=uncertainty.interval(line.jobs))
         group = lines.setdefault(str(line.facts["budget_class"]), [])
         if line.facts["role"] == "no-attack" and line.t_map and shares_draw(first):
             group.append(_chance(own, line, len(targets)))
         group.append(line)
-    order = sorted(lines, key=lambda kind: (_CLASS_ORDER.get(kind, 1), kind))
     return Board(
         dataset=str(first["dataset"]),
         protocol=protocol_text(rows),
@@ -116,21 +129,25 @@ def _board(rows: Sequence[Row], names: Names, uncertainty: Uncertainty) -> Board
         seeds=len(grouped(rows, "target_seed", "draw_seed", "attack_seed")),
         shared=names.common(rows),
         standard=names.of(standard[0]).title if standard else "",
-        groups=[_group(kind, lines[kind], uncertainty) for kind in order],
+        groups=sorted(
+            (_group(kind, own, uncertainty) for kind, own in lines.items()),
+            key=lambda group: (_CLASS_ORDER.get(group.kind, 1), group.epsilon or 0),
+        ),
         problems=_problems(rows, names),
     )
 
 
 def _complete(line: Line, rows: Sequence[Row], n_targets: int, standard: Sequence[Row]) -> Line:
-    """Return a line with its training cost; without means where a target or a seed is missing.
+    """Return a line with its training cost; its means are partial where a hasher or a seed is missing.
 
-    Means over fewer targets could not be compared with those of other lines.
+    Means over fewer hashers cannot be compared with those of other lines.
     """
     tried, broken = len(grouped(rows, "source")), sum(row["status"] != "ok" for row in rows)
-    parts = [f"on {tried} of {counted(n_targets, 'target')}"] if tried < n_targets else []
+    parts = [f"on {tried} of {counted(n_targets, 'hasher')}"] if tried < n_targets else []
     parts += [f"{broken} of {counted(len(rows), 'cell')} without a result"] if broken else []
     if parts:
-        return replace(line, values={}, status="incomplete", note=", ".join(parts))
+        note = ", ".join(parts)
+        return replace(line, values={}, partial=line.values, status="incomplete", note=note)
     queries = _cheaper_from(rows, standard)
     more = {} if queries is None else {"cheaper_from": float(queries)}
     return replace(line, values={**line.values, **more})
@@ -164,8 +181,8 @@ def _chance(rows: Sequence[Row], line: Line, n_targets: int) -> Line:
 def _group(kind: str, lines: Sequence[Line], uncertainty: Uncertainty) -> Group:
     title = budget_text(kind)
     if not lines[0].facts["targeted"] or not shares_draw(lines[0].facts):
-        return Group(title, ranked=False, lines=lines)
-    return Group(title, ranked=True, lines=ranked(lines, uncertainty))
+        return Group(kind, title, ranked=False, lines=lines)
+    return Group(kind, title, ranked=True, lines=ranked(lines, uncertainty))
 
 
 def _problems(rows: Sequence[Row], names: Names) -> list[str]:

@@ -22,6 +22,8 @@ from hashattack.reports.uncertainty import Rank, Uncertainty
 Row = Mapping[str, Any]  # of results.csv
 Place = tuple[str, int, int]  # source, target seed, draw seed: where two attacks are paired
 
+VISIBLE = 16 / 255  # above this measured L∞ a perturbation is called visible
+
 # White-box t-MAP by victim: of no attack, and of the bound that gains are shares of.
 Levels = tuple[Mapping[str, float], Mapping[str, float]]
 
@@ -37,6 +39,7 @@ _GAINS = (
         _PERCENT,
         name="gain",
         title="gain over no attack",
+        better="higher",
         help="t-MAP minus that of the unchanged queries, in points",
         tables=("summary", "leaderboard", "cells"),
     ),
@@ -45,12 +48,14 @@ _GAINS = (
         name="share",
         title="share of the bound",
         unit="%",
+        better="higher",
         help="the gain as a share of what the codes of the upper bound gain",
         tables=("leaderboard",),
     ),
 )
 _PAYS_OFF = Column(
     "cheaper_from",
+    kind="cost",
     title="cheaper from",
     unit="queries",
     format=",.0f",
@@ -67,7 +72,9 @@ class Line:
         name: what it is called.
         facts: the first of its rows.
         t_map: by victim; victims without a result are absent.
-        values: by column of :func:`columns_of`; what is not known is absent.
+        values: by column of :func:`columns_of`; what is not known is absent. Empty where a hasher
+            or a seed is missing.
+        partial: the same of what there is, where something is missing: not to be compared.
         scores: the score jobs behind it.
         seeds: how many results a number of one target is of.
         status: ``ok``, or that of its first row without a result.
@@ -81,6 +88,7 @@ class Line:
     facts: Row
     t_map: Mapping[str, float]
     values: Mapping[str, float]
+    partial: Mapping[str, float] = field(default_factory=dict)
     scores: Mapping[Place, Sequence[str]] = field(default_factory=dict)
     seeds: int = 1
     status: str = "ok"
@@ -93,6 +101,16 @@ class Line:
     def protocol(self) -> str:
         """Its protocol."""
         return protocol_text([self.facts])
+
+    @property
+    def numbers(self) -> Mapping[str, float]:
+        """Its values, or those of what there is."""
+        return self.values or self.partial
+
+    @property
+    def visible(self) -> bool:
+        """Whether its largest perturbation can be seen."""
+        return self.numbers.get("linf", 0.0) > VISIBLE
 
     @property
     def jobs(self) -> tuple[str, ...]:
@@ -157,11 +175,15 @@ def _gains(t_map: Mapping[str, float], levels: Levels) -> dict[str, float]:
 
 
 def columns_of(table: Table) -> list[Column]:
-    """Return the columns of numbers of a table: t-MAP, what a summary has, the others."""
+    """Return the columns of numbers of a table: t-MAP, what a summary has, costs, the others."""
     first, *others = (column for column in COLUMNS.values() if table in column.tables)
     derived = [column for column in _GAINS if table in column.tables]
     rest = [*derived, *others, *([_PAYS_OFF] if table in _PAYS_OFF.tables else [])]
-    return [first, *sorted(rest, key=lambda column: "summary" not in column.tables)]
+    return [first, *sorted(rest, key=_place)]
+
+
+def _place(column: Column) -> int:
+    return 0 if "summary" in column.tables else 1 if column.kind == "cost" else 2
 
 
 def line_of(rows: Sequence[Row], names: Names, levels: Levels) -> Line:

@@ -163,7 +163,11 @@ def leaderboard_table(board: Board) -> Table:
 def interval_text(line: Line) -> str:
     """Return the ends of a line's interval."""
     t_map = COLUMNS["t_map"]
-    return MISSING if line.interval is None or not line.values else " to ".join(map(t_map.text, line.interval))
+    return (
+        MISSING
+        if line.interval is None or not line.values
+        else " to ".join(map(t_map.text, line.interval))
+    )
 
 
 def _t_maps(line: Line, board: Board) -> list[float | None]:

@@ -82,7 +82,7 @@ def test_an_attack_on_fewer_targets_is_compared_on_those(tmp_path: Path) -> None
     (table,) = re.findall(r"<table class=\"compared\">.*?</table>", page, re.DOTALL)
     assert f"{100 * wanted:+.2f}" in table
     assert "1 of 2" in table
-    assert "on 1 of 2 targets" in page
+    assert "on 1 of 2 hashers" in page
 
 
 def test_two_thousand_cells_cost_one_comparison_an_attack(

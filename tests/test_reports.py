@@ -109,12 +109,12 @@ def test_a_shortened_protocol_is_said_wherever_it_is_named(tmp_path: Path) -> No
 def test_an_attack_on_some_targets_says_so_and_has_no_averages() -> None:
     board = board_of(example())
     partial = lines_of(board)["PARTIAL"]
-    assert partial.note == "on 1 of 2 targets"
+    assert partial.note == "on 1 of 2 hashers"
     assert partial.t_map == {"A-12": 0.99}
     assert not partial.values
     for text in texts_of(board):
         (line,) = (line for line in text.splitlines() if "PARTIAL" in line)
-        assert "on 1 of 2 targets" in line
+        assert "on 1 of 2 hashers" in line
         assert "99.00" in line
         assert "50.00" not in line, "its MAP, over one target"
 

@@ -138,7 +138,7 @@ def _board(rows: Sequence[Row], names: Names, uncertainty: Uncertainty) -> Board
 
 
 def _complete(line: Line, rows: Sequence[Row], n_targets: int, standard: Sequence[Row]) -> Line:
-    """Return a line with its training cost; its means are partial where a hasher or a seed is missing.
+    """Return a line with its training cost; its means are partial where a result is missing.
 
     Means over fewer hashers cannot be compared with those of other lines.
     """

@@ -94,7 +94,7 @@ def test_the_forest_has_the_order_of_the_board(tmp_path: Path) -> None:
     low, high = figure.axes[0].get_xlim()
     assert 0 < low < levels(board)["chance"] < 90 < high <= 100.5
     summary = forest_summary(board, {})
-    assert f"budget 8/255: highest dhta with {dhta.value:.1f} %" in summary
+    assert f"L∞ ≤ 8/255: highest dhta with {dhta.value:.1f} %" in summary
 
 
 def test_long_settings_have_short_names_in_figures() -> None:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hashattack.benchmark.names import counted
-from hashattack.reports.leaderboard import Board, Group
+from hashattack.reports.leaderboard import Board
 from hashattack.reports.lines import Line
 from hashattack.reports.pictures import LINE, PAPER, QUIET
 from hashattack.reports.plots.theme import HUES, SIZE, percent_limits, quiet_axis, text_width
@@ -61,7 +61,7 @@ def forest_rows(board: Board, short: Mapping[str, str]) -> Iterator[tuple[str, l
     for group in board.groups:
         rows = [_row(line, short) for line in group.lines if _shown(line)]
         if rows:
-            yield _title(group), rows
+            yield group.title, rows
 
 
 def _shown(line: Line) -> bool:
@@ -79,11 +79,6 @@ def _row(line: Line, short: Mapping[str, str]) -> Row:
         best=line.rank is not None and line.rank.number == 1 and not line.facts["code_only"],
         complete=line.status == "ok",
     )
-
-
-def _title(group: Group) -> str:
-    """Return what a group is called: a number alone would not say that it is a budget."""
-    return f"budget {group.title}" if group.title[:1].isdecimal() else group.title
 
 
 def levels(board: Board) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """How often a check raises a false alarm, and how often it finds a loss, on measured differences.
 
-``tests/trials`` holds the trials of five attacks of the demo on its four targets, 200 queries each,
-with four seeds of the attacks' own, as these commands left them::
+``tests/trials`` holds the trials of five attacks, 200 queries each, with four seeds of the attacks'
+own, on the four hashers that the demo once had: DPSH with AlexNet and ResNet18 at 12 and 32 bits.
+These commands left them::
 
     run-benchmark run --suite demo
     run-benchmark freeze results/demo tests/trials/demo-0.json …

@@ -267,3 +267,10 @@ def test_params_of_a_union_are_for_the_parts_that_have_them(tmp_path: Path, cach
     plan = make_plan(load_suite(both), cache)
     found = {cell.row["attack"]: cell.row["overrides"] for cell in plan.cells}
     assert found == {"original": "", "dhta": "steps=3"}
+
+
+def test_every_attack_of_the_demo_runs_on_every_hasher() -> None:
+    suite = load_suite("demo")
+    assert {"prosgan", "prosgan-eps"} <= {choice.attack for choice in suite.attacks}
+    assert all(choice.sources == ["*"] for choice in suite.attacks)
+    assert suite.gallery

@@ -1,92 +1,83 @@
-"""Confidence intervals of means over queries, and tests of differences. Imports no torch."""
+"""Means over queries with intervals and tests that agree. Imports no torch.
+
+One mechanism serves scores and differences: the clusters of queries (those of one target label) are
+divided into two parts at random, again and again. A mean of d is as plausible as d often lies
+between the means of both parts.
+"""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
-from typing import Any
+import functools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+
+from hashattack.datasets.seeds import generator
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-LEVEL = 0.95
-RESAMPLES = 1999
-_BATCH = 500  # resamples at a time: bounds memory with many queries
-_FEW = 20  # groups below which a bootstrap of them is far too narrow
+ALPHA = 0.05
+LEVEL = 1 - ALPHA
+RESAMPLES = 2000
+LEAST_P = 0.001  # smaller p-values are shown as no larger than this
+_BATCH = 2000  # divisions at a time: bounds memory
+_DIGITS = 12  # of a mean, so that equal ones are equal whatever the order of their sum
 
 
-def interval(
+@dataclass(frozen=True)
+class Estimate:
+    """A mean, its 95 % interval, and the p-value of a mean of zero."""
+
+    mean: float
+    low: float
+    high: float
+    p: float  # two-sided; at most .05 if and only if the interval excludes zero
+
+
+def estimate(
     values: FloatArray,
     *,
     clusters: IntArray | None = None,
-    widest: tuple[float, float] = (0.0, 1.0),
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Return the 95 % interval of the mean by the BCa bootstrap (Efron 1987).
+    widest: tuple[float, float] = (-1.0, 1.0),
+    resamples: int = RESAMPLES,
+) -> Estimate:
+    """Return a mean with the interval and the p-value of one test.
+
+    The p-value of a mean of d is the share of divisions of the clusters in which d lies between the
+    means of both parts, ends included. That is the paired permutation test: with the signs of one
+    part of ``values - d`` flipped, the sum is no nearer to zero. The 95 % interval is every d whose
+    p-value is above .05 (Hartigan 1969, "Using Subsample Values as Typical Values"). All divisions
+    are tried where there are at most ``resamples``, else random ones, the same in every call.
 
     Args:
-        values: one per query ``[q]``, the mean where there are several (of seeds, of targets).
-        clusters: each query's group ``[q]``, resampled together; None: queries are independent.
-        widest: the interval of a single group, unless its values are zero.
-        seed: of the resampling.
+        values: one per query ``[q]``: scores, or differences of two attacks.
+        clusters: each query's group ``[q]``, which stays together; None: queries are independent.
+        widest: the interval of fewer than six clusters, which no test at .05 can tell apart.
+        resamples: how many divisions at least; the smallest p-value is one in so many.
 
     Returns:
-        The ends; the mean twice where all values are equal. With fewer than twenty groups, those
-        of Student's t on their sums.
+        The estimate. Of zeros alone its interval has no width, however few there are.
     """
-    sums, sizes = _grouped(values, clusters)
-    mean = float(np.mean(values))
-    if np.ptp(values) == 0 and (len(sums) > 1 or mean == 0):
-        return mean, mean
-    if len(sums) < 2:
-        return widest
-    if len(sums) >= _FEW:
-        if clusters is None:
-            low, high = _bca((values,), np.mean, seed, batch=_BATCH)
-        else:
-            low, high = _bca((sums, sizes), _ratio, seed, paired=True, batch=_BATCH)
-        if not np.isnan([low, high]).any():
-            return low, high
-    # Too few groups to resample, or too few distinct values for the correction.
-    residuals = sums - mean * sizes
-    deviation = np.sqrt((residuals**2).sum() * len(sums) / (len(sums) - 1)) / sizes.sum()
-    spread = float(deviation) * _student(len(sums) - 1)
-    return mean - spread, mean + spread
+    mean = float(values.mean())
+    if not values.any():
+        return Estimate(0.0, 0.0, 0.0, 1.0)
+    lows, highs = _means_of_parts(*_grouped(values, clusters), resamples)
+    p = float(np.mean((lows <= 0) & (highs >= 0)))
+    outside = int(ALPHA * len(lows))  # divisions which an end may lack
+    low, high = np.partition(lows, outside)[outside], -np.partition(-highs, outside)[outside]
+    if math.isinf(low):
+        return Estimate(mean, *widest, p)
+    return Estimate(mean, min(float(low), mean), max(float(high), mean), p)
 
 
-def p_value(
-    differences: FloatArray,
-    *,
-    clusters: IntArray | None = None,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-) -> float:
-    """Return the two-sided p-value of a mean difference of zero, by paired permutation.
-
-    Args:
-        differences: of two attacks on the same queries ``[q]``.
-        clusters: each query's group ``[q]``, flipped together; None: queries are independent.
-        seed: of the permutations.
-        resamples: how many; the smallest p-value is about 2 / (resamples + 1).
-    """
-    from scipy.stats import permutation_test
-
-    sums, _ = _grouped(differences, clusters)
-    if len(sums) < 2 or not np.any(differences):
-        return 1.0  # the sign of a single group means nothing
-    found = permutation_test(
-        (sums,),
-        np.mean,
-        permutation_type="samples",
-        n_resamples=resamples,
-        batch=_BATCH,
-        vectorized=True,
-        rng=np.random.default_rng(seed),
-    )
-    return float(found.pvalue)
+def p_text(p: float) -> str:
+    """Return a p-value as tables and sentences show it."""
+    return f"≤ {LEAST_P:g}" if p <= LEAST_P else f"{p:.3f}"
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -134,49 +125,32 @@ def crossed_interval(
 
 
 def unpaired_interval(ours: FloatArray, theirs: FloatArray) -> tuple[float, float]:
-    """Return the 95 % interval of the difference of two means over independent clusters.
+    """Return the 95 % interval of the difference of two means of independent trainings.
 
     Args:
-        ours: a mean per cluster ``[n]``.
+        ours: a mean per training ``[n]``.
         theirs: the other side's ``[m]``.
 
     Returns:
-        The ends of the BCa interval of ours minus theirs; with fewer than twenty clusters on a
-        side, those of Welch's t; [-1, 1] where a side has one.
+        The ends, by Welch's t; [-1, 1] where a side has one.
     """
     if min(len(ours), len(theirs)) < 2:
         return -1.0, 1.0
     if np.ptp(ours) == np.ptp(theirs) == 0:
         return float(ours[0] - theirs[0]), float(ours[0] - theirs[0])
-    if min(len(ours), len(theirs)) >= _FEW:
-        low, high = _bca((ours, theirs), _gap, seed=0)
-        if not np.isnan([low, high]).any():
-            return low, high
-    from scipy.stats import ttest_ind
+    from scipy.stats import ttest_ind  # it takes a second to import
 
     welch = ttest_ind(ours, theirs, equal_var=False).confidence_interval(LEVEL)
     return float(welch.low), float(welch.high)
 
 
-def _bca(
-    samples: tuple[FloatArray, ...], statistic: Callable[..., Any], seed: int, **options: Any
-) -> tuple[float, float]:
-    """Return the ends of a BCa interval; NaN where there are too few distinct values for it."""
-    from scipy.stats import bootstrap  # it takes a second to import
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a degenerate resample
-        found = bootstrap(
-            samples,
-            statistic,
-            vectorized=True,
-            confidence_level=LEVEL,
-            n_resamples=RESAMPLES,
-            method="BCa",
-            rng=np.random.default_rng(seed),
-            **options,
-        ).confidence_interval
-    return float(found.low), float(found.high)
+def student_interval(values: FloatArray) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of independent values ``[n]``; [-1, 1] of only one."""
+    if len(values) < 2:
+        return -1.0, 1.0
+    mean, deviation = values.mean(), values.std(ddof=1) / math.sqrt(len(values))
+    spread = _student(len(values) - 1) * deviation
+    return float(mean - spread), float(mean + spread)
 
 
 def _freedom(centred: FloatArray, levels: list[npt.NDArray[np.intp]]) -> float:
@@ -201,14 +175,48 @@ def _grouped(values: FloatArray, clusters: IntArray | None) -> tuple[FloatArray,
     """Return the sum and the size of each group."""
     if clusters is None:
         return values, np.ones(len(values))
-    numbers = np.unique(clusters, return_inverse=True)[1]
+    numbers = pd.factorize(clusters)[0]  # in their order, however they are numbered
     sums = np.bincount(numbers, values).astype(np.float64)
     return sums, np.bincount(numbers).astype(np.float64)
 
 
-def _gap(ours: FloatArray, theirs: FloatArray, axis: int) -> Any:
-    return ours.mean(axis=axis) - theirs.mean(axis=axis)
+def _means_of_parts(
+    sums: FloatArray, sizes: FloatArray, resamples: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return the lower and the higher mean of the two parts of each division ``[divisions]``.
+
+    All and nothing is one of them; between its means lies every number.
+    """
+    clusters = np.stack([sums, sizes])
+    means = []
+    with np.errstate(invalid="ignore"):  # the mean of nothing
+        for division in _divisions(len(sums), resamples):
+            first = np.stack([division @ each for each in clusters[:, :-1]])
+            parts = np.stack([first, clusters.sum(axis=1, keepdims=True) - first])
+            means.append(np.round(parts[:, 0] / parts[:, 1], _DIGITS))
+    found = np.concatenate(means, axis=1)
+    lows, highs = found.min(axis=0), found.max(axis=0)
+    return np.nan_to_num(lows, nan=-np.inf), np.nan_to_num(highs, nan=np.inf)
 
 
-def _ratio(sums: FloatArray, sizes: FloatArray, axis: int) -> Any:
-    return sums.sum(axis=axis) / sizes.sum(axis=axis)
+def _divisions(clusters: int, resamples: int) -> Iterator[FloatArray]:
+    """Yield batches ``[divisions, clusters - 1]`` of which clusters are in the first part.
+
+    The last cluster never is: a division and its mirror image are the same. The first division is
+    that into nothing and all.
+    """
+    every = 2 ** (clusters - 1)
+    for batch in range(math.ceil(min(every, resamples) / _BATCH)):
+        yield _batch(clusters, batch, every if every <= resamples else None)
+
+
+@functools.lru_cache(maxsize=4)
+def _batch(clusters: int, number: int, every: int | None) -> FloatArray:
+    if every is not None:
+        numbers = np.arange(number * _BATCH, min((number + 1) * _BATCH, every))
+        return (numbers[:, None] >> np.arange(clusters - 1) & 1).astype(np.float64)
+    draws = generator(0, "divisions", number)
+    drawn = draws.integers(2, size=(_BATCH, clusters - 1), dtype=np.int8).astype(np.float64)
+    if number == 0:
+        drawn[0] = 0
+    return drawn

@@ -14,6 +14,7 @@ import pandas as pd
 
 from hashattack.benchmark.columns import COLUMNS
 from hashattack.benchmark.names import budget_text, counted
+from hashattack.benchmark.statistics import Estimate
 from hashattack.reports.captions import protocol_text, target_labels_text
 from hashattack.reports.lines import (
     TRIAL,
@@ -29,7 +30,7 @@ from hashattack.reports.lines import (
     white_box,
 )
 from hashattack.reports.names import Name, Names
-from hashattack.reports.uncertainty import Difference, Uncertainty
+from hashattack.reports.uncertainty import Uncertainty
 
 _CLASS_ORDER = {"reference": 0, "unbounded": 2, "code": 3}  # declared budgets come between
 
@@ -209,7 +210,7 @@ class Rival:
 
     line: Line
     budget: str
-    difference: Difference
+    difference: Estimate
     targets: int
 
 

@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hashattack.benchmark.columns import COLUMNS, Column
 from hashattack.benchmark.names import budget_text
+from hashattack.benchmark.statistics import p_text
 from hashattack.reports.leaderboard import Board, Comparison
 from hashattack.reports.lines import Line, columns_of, white_box
 from hashattack.reports.pictures import Picture
@@ -28,7 +29,6 @@ FACETS: Mapping[str, Callable[[Line], object]] = {
     "status": lambda line: line.status,
 }
 _POINTS = Column("difference", scale=100, format="+.2f")
-_P_VALUE = Column("p", format=".3f", least=0.001)  # what the permutations resolve
 
 
 def render_page(
@@ -54,7 +54,7 @@ def render_page(
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": COLUMNS["t_map"].text, "interval": interval_text}
-    environment.filters |= {"budget": budget_text, "points": _POINTS.text, "p": _P_VALUE.text}
+    environment.filters |= {"budget": budget_text, "points": _POINTS.text, "p": p_text}
     facets = {name: [str(get(line)) for line in lines] for name, get in FACETS.items()}
     values = {name: _values(found) for name, found in facets.items() if len(set(found)) > 1}
     return environment.get_template("page.html").render(

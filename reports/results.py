@@ -51,6 +51,7 @@ class Runs:
         self.folders = list(dict.fromkeys(folder.resolve() for folder in folders))
         self._homes: dict[str, Path] = {}  # of a score job
         self._labels: dict[str, npt.NDArray[np.int64]] = {}  # by draw
+        self._numbers: dict[bytes, int] = {}  # of label rows
         self._manifests = {folder: read_manifest(folder) for folder in self.folders}
         rows: dict[tuple[str, ...], dict[str, Any]] = {}
         for folder, manifest in self._manifests.items():
@@ -132,13 +133,14 @@ class Runs:
     def target_labels(self, score: str) -> npt.NDArray[np.int64]:
         """Return the number of each query's target label row ``[q]``, of a score job with a draw.
 
-        Each is at least 0; queries of one number share their target label.
+        Queries of one number share their target label, in any draw on one data set.
         """
         draw = self.draw(score)
         if draw not in self._labels:
             rows = self._store(score).arrays(JobRef("draw", draw))["targets"]
-            numbers = np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
-            self._labels[draw] = numbers.astype(np.int64)
+            numbers = self._numbers
+            found = [numbers.setdefault(row.tobytes(), len(numbers)) for row in rows]
+            self._labels[draw] = np.array(found, dtype=np.int64)
         return self._labels[draw]
 
     @property

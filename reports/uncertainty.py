@@ -9,22 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hashattack.benchmark.statistics import LEVEL, interval, p_value
+from hashattack.benchmark.statistics import ALPHA, Estimate, estimate
 from hashattack.reports.results import Runs
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Scores = tuple[str, ...]  # keys of score jobs
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The mean t-MAP of one attack minus another's on the same queries, fractions."""
-
-    mean: float
-    low: float  # ends of its 95 % interval
-    high: float
-    p: float  # two-sided, not corrected for the number of tests
 
 
 @dataclass(frozen=True)
@@ -42,39 +32,43 @@ class Rank:
 class Uncertainty:
     """Intervals of the means of score jobs, and differences of two attacks; each computed once.
 
-    Queries that share a target label share its target code. Differences are therefore resampled,
-    and their signs flipped, by target label within each draw, as ``check`` does for a cell.
+    Queries that share a target label share its target code. Target labels are therefore what
+    intervals and tests resample, as ``check`` does for a cell.
     """
 
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
         self._values = functools.cache(runs.average_precisions)
         self.interval = functools.cache(self._interval)
-        self.p_value = functools.cache(self._p_value)
+        self.difference = functools.cache(self._difference)
 
     def _interval(self, scores: Scores) -> tuple[float, float]:
-        """Return the 95 % interval over queries of the mean of some score jobs.
+        """Return the 95 % interval of the mean of some score jobs.
 
         Args:
             scores: of one attack under several seeds, or on several targets.
         """
-        return interval(self._mean(scores))
+        values, clusters = self._by_query(self._by_draw(scores))
+        found = estimate(values, clusters=clusters, widest=(0.0, 1.0))
+        return found.low, found.high
 
-    def _p_value(self, scores: Scores, others: Scores) -> float:
-        """Return the paired p-value of two attacks on the same queries."""
-        values, clusters = self._paired(scores, others)
-        return p_value(values, clusters=clusters)
-
-    def difference(self, scores: Scores, others: Scores) -> Difference:
-        """Return the first minus the second, on the same queries.
+    def _difference(self, scores: Scores, others: Scores) -> Estimate:
+        """Return the first minus the second, on the same queries; p is of no difference.
 
         Args:
             scores: of one attack under some seeds, on some targets.
             others: of another on the same.
         """
-        values, clusters = self._paired(scores, others)
-        low, high = interval(values, clusters=clusters, widest=(-1.0, 1.0))
-        return Difference(float(values.mean()), low, high, self.p_value(scores, others))
+        ours, theirs = self._by_draw(scores), self._by_draw(others)
+        if not ours.keys() & theirs.keys():  # nothing but queries in common
+            return estimate(self._mean(scores) - self._mean(others))
+        shared = [{draw: side[draw] for draw in ours if draw in theirs} for side in (ours, theirs)]
+        (values, clusters), (other_values, _) = map(self._by_query, shared)
+        return estimate(values - other_values, clusters=clusters)
+
+    def p_value(self, scores: Scores, others: Scores) -> float:
+        """Return the paired p-value of two attacks on the same queries."""
+        return self.difference(scores, others).p
 
     def ranks(self, scores: Sequence[Scores]) -> list[Rank]:
         """Return the rank of each attack, best first.
@@ -88,26 +82,20 @@ class Uncertainty:
         numbers: list[int] = []
         for place, own in enumerate(scores, start=1):
             first = scores[numbers[-1] - 1] if numbers else own
-            same = bool(numbers) and self.p_value(first, own) > 1 - LEVEL
+            same = bool(numbers) and self.p_value(first, own) > ALPHA
             numbers.append(numbers[-1] if same else place)
         return [Rank(number, numbers.count(number) > 1) for number in numbers]
 
-    def _paired(self, scores: Scores, others: Scores) -> tuple[FloatArray, IntArray | None]:
-        """Return differences, a value a draw and query, and the number of each one's cluster.
+    def _by_query(self, draws: dict[str, list[str]]) -> tuple[FloatArray, IntArray | None]:
+        """Return the means of score jobs, a value a draw and query, and their target labels.
 
-        Without clusters where the two have no draw in common, or none is known.
+        The labels are None where the jobs have no draw.
         """
-        mine, theirs = self._by_draw(scores), self._by_draw(others)
-        draws = [draw for draw in mine if draw and draw in theirs]
-        if not draws:
-            return self._mean(scores) - self._mean(others), None
-        values = [self._mean(mine[draw]) - self._mean(theirs[draw]) for draw in draws]
-        clusters, before = [], 0
-        for draw in draws:
-            labels = self._runs.target_labels(mine[draw][0])
-            clusters.append(labels + before)
-            before += int(labels.max()) + 1
-        return np.concatenate(values), np.concatenate(clusters)
+        values = np.concatenate([self._mean(scores) for scores in draws.values()])
+        if "" in draws:
+            return values, None
+        labels = [self._runs.target_labels(scores[0]) for scores in draws.values()]
+        return values, np.concatenate(labels)
 
     def _by_draw(self, scores: Scores) -> dict[str, list[str]]:
         draws: dict[str, list[str]] = {}

@@ -14,11 +14,12 @@ import pytest
 
 from hashattack.benchmark.columns import DTYPES
 from hashattack.benchmark.results.manifest import FORMAT
+from hashattack.benchmark.statistics import Estimate
 from hashattack.benchmark.store.keys import digest
 from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.datasets.files import write_checked
 from hashattack.datasets.seeds import generator
-from hashattack.reports.uncertainty import Difference, Scores, Uncertainty
+from hashattack.reports.uncertainty import Uncertainty
 
 PROVENANCE = {
     **{"python": "3.11", "torch": "2", "torchvision": "0", "machine": "x86_64", "code": "c"},
@@ -68,10 +69,7 @@ class Sure(Uncertainty):
 
     def __init__(self, p: float = 0.0) -> None:
         self.interval = lambda _: (0.123, 0.987)  # type: ignore[assignment]
-        self.p_value = lambda *_: p  # type: ignore[assignment]
-
-    def difference(self, scores: Scores, others: Scores) -> Difference:
-        return Difference(0.1, 0.05, 0.15, self.p_value(scores, others))
+        self.difference = lambda *_: Estimate(0.1, 0.05, 0.15, p)  # type: ignore[assignment]
 
 
 def cell(attack: str, source: str, mean: float | None, **changes: Any) -> dict[str, Any]:

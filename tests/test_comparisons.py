@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hashattack.benchmark.regression.comparison import Pair, compare
 from hashattack.benchmark.regression.trials import read_trials
+from hashattack.benchmark.statistics import Estimate, estimate
+from hashattack.benchmark.store.store import JobRef, Store
+from hashattack.datasets.seeds import generator
 from hashattack.reports import uncertainty
 from hashattack.reports.leaderboard import Board, comparisons, leaderboards
 from hashattack.reports.names import Names
@@ -18,7 +21,7 @@ from hashattack.reports.report import write_report
 from hashattack.reports.results import Runs
 from hashattack.reports.uncertainty import Uncertainty
 from tests.conftest import SmokeRun
-from tests.fake_runs import cell, unsynced, write_run
+from tests.fake_runs import PROVENANCE, cell, unsynced, write_run
 
 
 def board_of(runs: Runs, uncertainty: Uncertainty) -> Board:
@@ -88,16 +91,11 @@ def test_an_attack_on_fewer_targets_is_compared_on_those(tmp_path: Path) -> None
 def test_two_thousand_cells_cost_one_comparison_an_attack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = {"interval": 0, "p_value": 0}
+    asked = []
 
-    def counted(name: str) -> Callable[..., Any]:
-        real = getattr(uncertainty, name)
-
-        def count(*arguments: Any, **named: Any) -> Any:
-            asked[name] += 1
-            return real(*arguments, **named)
-
-        return count
+    def counted(*arguments: Any, **named: Any) -> Estimate:
+        asked.append(named)
+        return estimate(*arguments, **named)
 
     sources = [f"DPSH-Net{number}-12" for number in range(200)]
     with unsynced():
@@ -108,9 +106,26 @@ def test_two_thousand_cells_cost_one_comparison_an_attack(
     runs = Runs([tmp_path])
     keep = Uncertainty(runs)
     board = board_of(runs, keep)
-    for name in asked:
-        monkeypatch.setattr(uncertainty, name, counted(name))
+    monkeypatch.setattr(uncertainty, "estimate", counted)
     (against,) = comparisons(board, keep)
     assert len(against.rivals) == 9
-    assert asked["interval"] == 9
-    assert asked["p_value"] <= 9, "ranks asked some already"
+    assert len(asked) == 9
+
+
+def test_queries_of_one_target_label_stay_together_in_all_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another seed draws of the same label rows, which it does not make other ones."""
+    with unsynced():
+        write_run(tmp_path, [cell("a", "X-12", 0.5, draw_seed=seed) for seed in range(2)])
+        rows = np.eye(8, dtype=np.uint8)[generator(0, "draws-test").integers(8, size=(2, 50))]
+        for number in range(2):
+            draw = JobRef("draw", f"{number:040}")
+            Store(tmp_path / "store").finish(draw, {"targets": rows[number]}, {}, {}, PROVENANCE)
+    runs = Runs([tmp_path])
+    jobs = tuple(runs.results["job_key"])
+    draws = {job: f"{number:040}" for number, job in enumerate(jobs)}
+    monkeypatch.setattr(runs, "draw", draws.__getitem__)
+    values = np.concatenate([runs.average_precisions(job) for job in jobs])
+    wanted = estimate(values, clusters=np.concatenate(rows).argmax(axis=1), widest=(0, 1))
+    assert Uncertainty(runs).interval(jobs) == pytest.approx((wanted.low, wanted.high))

@@ -90,7 +90,7 @@ def test_neighbours_without_a_significant_difference_share_a_rank() -> None:
         return 0.01 if (scores[0], others[0]) in apart else 0.4
 
     known = Sure()
-    known.p_value = p_value  # type: ignore[assignment]
+    known.p_value = p_value  # type: ignore[method-assign]
     found = known.ranks([(name,) for name in "abcde"])
     assert found == [Rank(1, False), Rank(2, True), Rank(2, True), Rank(4, False), Rank(5, False)]
     assert known.ranks([]) == []

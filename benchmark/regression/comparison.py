@@ -1,7 +1,7 @@
 """Candidates against references: paired by query, tested by cell, estimated over all cells.
 
-Queries with the same target label share its target code, so they are not independent: signs are
-flipped, and queries resampled, by target label.
+Queries with the same target label share its target code, so they are not independent: a cell's test
+and its interval, which agree, resample target labels.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ import pandas as pd
 from hashattack.benchmark.columns import COLUMNS
 from hashattack.benchmark.regression.trials import Trials
 from hashattack.benchmark.statistics import (
+    LEAST_P,
     RESAMPLES,
     FloatArray,
     crossed_interval,
+    estimate,
     holm,
-    interval,
-    p_value,
+    student_interval,
     unpaired_interval,
 )
 
-_RESAMPLES_PER_CELL = 20  # over alpha / cells, so that Holm's smallest level is well resolved
+_RESAMPLES_PER_CELL = 20  # over alpha, so that Holm's smallest level is well resolved
 _SAME = 1e-9  # of two budgets
 _COMPUTE = ("device", "batch", "threads", "precision")  # what times depend on
-_WIDEST = (-1.0, 1.0)
 _Trainings = dict[str, list[float]]  # the means of their cells, by SHA-256
 
 
@@ -90,7 +90,7 @@ class CellResult:
     reference: float  # mean scores
     candidate: float
     difference: float
-    low: float  # ends of the 95 % interval of the difference
+    low: float  # ends of the 95 % interval of the difference, not adjusted for other cells
     high: float
     p: float  # adjusted by Holm's method; NaN where nothing is tested
 
@@ -133,7 +133,8 @@ def compare(
         alpha: the level of all cells' tests together.
         retrained: the two sides' targets are different trainings, so queries are not paired.
     """
-    resamples = max(RESAMPLES, math.ceil(_RESAMPLES_PER_CELL * len(pairs) / alpha))
+    per_cell = max(1 / LEAST_P, _RESAMPLES_PER_CELL / alpha)
+    resamples = max(RESAMPLES, math.ceil(per_cell * len(pairs)))
     cells = [
         _cell(pair, metric, resamples, paired=not retrained) for pair in pairs if pair.has_result
     ]
@@ -168,11 +169,10 @@ def _cell(pair: Pair, metric: str, resamples: int, *, paired: bool) -> CellResul
     )
     if not paired:
         difference = COLUMNS[metric].sign * (candidate - reference)
-        return CellResult(pair, reference, candidate, difference, *_WIDEST, math.nan)
+        return CellResult(pair, reference, candidate, difference, -1.0, 1.0, math.nan)
     values, labels = pair.differences(metric), np.array(pair.candidate.labels)
-    low, high = interval(values, clusters=labels, widest=_WIDEST)
-    p = p_value(values, clusters=labels, resamples=resamples)
-    return CellResult(pair, reference, candidate, float(values.mean()), low, high, p)
+    found = estimate(values, clusters=labels, resamples=resamples)
+    return CellResult(pair, reference, candidate, found.mean, found.low, found.high, found.p)
 
 
 def _over_cells(cells: Sequence[CellResult], metric: str) -> tuple[float, float, float]:
@@ -227,4 +227,4 @@ def _over_trainings(cells: Sequence[CellResult], metric: str) -> tuple[float, fl
     differences = np.array([ours.mean() - theirs.mean() for ours, theirs in sides])
     if len(sides) == 1:
         return float(differences[0]), *unpaired_interval(*sides[0])
-    return float(differences.mean()), *interval(differences, widest=_WIDEST)
+    return float(differences.mean()), *student_interval(differences)

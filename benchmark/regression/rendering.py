@@ -22,6 +22,7 @@ from hashattack.benchmark.regression.result import (
     points,
     worst,
 )
+from hashattack.benchmark.statistics import p_text
 from hashattack.benchmark.store.files import write_bytes
 
 _CELLS_SHOWN = 40  # in a table; the worst of more
@@ -42,7 +43,7 @@ def table(results: Sequence[CheckResult]) -> str:
             lines.append([one.attack, "all", "", "", "", *_ends(one), "", _times(one.slowdown)])
     title = COLUMNS[results[0].comparison.metric].title
     header = ["attack", "target", "seeds", "baseline", "candidate"]
-    header += [f"{title} points", "95 %", "p (Holm)", "time"]
+    header += [f"{title} points", "95 % (uncorrected)", "p (Holm)", "time"]
     return tabulate(lines, header, tablefmt="simple", disable_numparse=True)
 
 
@@ -98,7 +99,7 @@ def _case(
 def _line(one: Comparison, cell: CellResult) -> list[str]:
     pair = cell.pair
     means = [f"{100 * value:.2f}" for value in (cell.reference, cell.candidate)]
-    p = "" if math.isnan(cell.p) else f"{cell.p:.2g}"
+    p = "" if math.isnan(cell.p) else p_text(cell.p)
     names = [one.attack, _name(one, pair), pair.candidate.seeds]
     return [*names, *means, *_ends(cell), p, _times(pair.slowdown)]
 

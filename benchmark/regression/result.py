@@ -11,6 +11,7 @@ from typing import Any
 from hashattack.benchmark.columns import COLUMNS
 from hashattack.benchmark.names import counted
 from hashattack.benchmark.regression.comparison import CellResult, Comparison, Pair
+from hashattack.benchmark.statistics import p_text
 
 _ZERO = 5e-6  # a smaller fraction is shown as 0
 _LONGEST = 30  # characters of a setting
@@ -71,6 +72,8 @@ def cell_outcome(
     if (why := _absence(pair)) is not None or cell is None:
         return Outcome.MISSING, str(why)
     figures = f"{points(cell.difference)} points [{points(cell.low)}, {points(cell.high)}]"
+    if not math.isnan(cell.p):
+        figures = f"{figures}, {_corrected(cell)}"
     return Outcome.WORSE if _lost(cell, thresholds) else Outcome.HELD, figures
 
 
@@ -103,7 +106,7 @@ def _decide(one: Comparison, thresholds: Thresholds) -> tuple[Outcome, str]:
         cell = min(losses, key=lambda cell: cell.difference)
         loss = f"{points(cell.difference)} points on {cell.pair.candidate.where}"
         share = _share(losses, one.cells)
-        return Outcome.WORSE, f"{worse} on {share}: {loss} (p {cell.p:.2g} after Holm); {figures}"
+        return Outcome.WORSE, f"{worse} on {share}: {loss} ({_corrected(cell)}); {figures}"
     slowdown, allowed = one.slowdown, thresholds.max_slowdown
     if allowed is not None and not all(pair.candidate.row["code_only"] for pair in one.pairs):
         if slowdown is None:
@@ -135,6 +138,11 @@ def _decide(one: Comparison, thresholds: Thresholds) -> tuple[Outcome, str]:
 def _lost(cell: CellResult, thresholds: Thresholds) -> bool:
     """Return whether the test of a cell by itself finds a loss that counts."""
     return cell.p <= thresholds.alpha and cell.high < -thresholds.min_effect
+
+
+def _corrected(cell: CellResult) -> str:
+    """Return the p-value of a cell, which its interval alone may seem to contradict."""
+    return f"p {p_text(cell.p)} after Holm"
 
 
 def _difference(one: Comparison) -> str:

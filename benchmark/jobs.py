@@ -80,17 +80,27 @@ class Output:
     notes: Sequence[str] = ()
 
 
-@dataclass(frozen=True)
-class Context:
+def silent(_done: int, _total: int, _unit: str) -> None:
+    """Report no progress."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where networks run."""
+
+    device: torch.device
+    progress: Progress = silent
+    halvings: int = 0  # how often the batch was halved after the device ran out of memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context(Place):
     """What a job may use while it runs."""
 
     store: Store
     inputs: Mapping[str, JobRef]
     cache: Path
-    device: torch.device
-    progress: Progress
     journal: Journal
-    halvings: int = 0  # how often the batch was halved after the device ran out of memory
 
     def arrays(self, role: str) -> Arrays:
         """Return the verified tensors of an input job."""

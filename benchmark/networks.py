@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from time import perf_counter  # the function itself: the module's is anybody's to replace
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hashattack.benchmark.jobs import Compute, Context, Precision
+from hashattack.benchmark.jobs import Compute, Context, Place, Precision
 from hashattack.datasets.base import Images, IntArray, UInt8Array
 from hashattack.datasets.texts import error_line
 from hashattack.targets.backbones import TargetError
@@ -78,7 +77,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def batches(
-    images: Images, count: int, compute: Compute, context: Context
+    images: Images, count: int, compute: Compute, place: Place
 ) -> Iterator[tuple[Tensor, IntArray, int]]:
     """Yield pixels ``[batch, 3, S, S]``, their rows ``[batch]``, and how many of them count.
 
@@ -86,22 +85,22 @@ def batches(
     repeating its last row, so that all passes of a network have one shape. A GPU works while the
     next batch is decoded; a CPU has no time to spare for that. Reports progress in images.
     """
-    size = max(1, compute.batch >> context.halvings)
+    size = max(1, compute.batch >> place.halvings)
     starts = range(0, count, size)
     requested = [np.minimum(np.arange(start, start + size), count - 1) for start in starts]
     reading: Iterator[UInt8Array] = map(images.read, requested)
-    if context.device.type != "cpu":
+    if place.device.type != "cpu":
         reading = read_ahead(images.read, requested)
     for start, rows, read in zip(starts, requested, reading, strict=True):
-        pixels = to_pixels(read, context.device, getattr(torch, compute.dtype))
-        pixels = pixels.contiguous(memory_format=memory_format(compute.precision, context.device))
+        pixels = to_pixels(read, place.device, getattr(torch, compute.dtype))
+        pixels = pixels.contiguous(memory_format=memory_format(compute.precision, place.device))
         yield pixels, rows, min(size, count - start)
-        context.progress(min(start + size, count), count, "image")
+        place.progress(min(start + size, count), count, "image")
 
 
-def first_batch(images: Images, compute: Compute, context: Context) -> tuple[Tensor, IntArray, int]:
+def first_batch(images: Images, compute: Compute, place: Place) -> tuple[Tensor, IntArray, int]:
     """Return the first of :func:`batches`, with no more images than a batch; no progress."""
-    quiet = replace(context, progress=lambda *_: None)
+    quiet = Place(device=place.device, halvings=place.halvings)
     return next(batches(images, min(compute.batch, len(images)), compute, quiet))
 
 
@@ -131,7 +130,7 @@ def input_hasher(spec: TargetSpec, side: int, compute: Compute, context: Context
 
 
 @torch.no_grad()
-def encode_batch(hasher: Hasher, pixels: Tensor, name: str) -> Tensor:
+def encode_batch(hasher: Hasher, pixels: Tensor) -> Tensor:
     """Return int8 codes ``[n, K]`` on the CPU.
 
     Raises:
@@ -139,8 +138,19 @@ def encode_batch(hasher: Hasher, pixels: Tensor, name: str) -> Tensor:
     """
     outputs = hasher(pixels)
     if not bool(torch.isfinite(outputs).all()):
+        name = hasher.name or "the hasher"
         raise TargetError(f"{name} outputs NaN: its training diverged or its weights are broken")
     return sign_codes(outputs).cpu()
+
+
+def encode_images(hasher: Hasher, images: Images, compute: Compute, place: Place) -> Tensor:
+    """Return int8 codes ``[n, K]`` of all images, on the CPU.
+
+    Raises:
+        TargetError: the hasher's output is NaN.
+    """
+    parts = batches(images, len(images), compute, place)
+    return torch.cat([encode_batch(hasher, pixels)[:count] for pixels, _, count in parts])
 
 
 def synchronise(device: torch.device) -> None:

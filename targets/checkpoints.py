@@ -65,6 +65,7 @@ def load_hasher(
     with torch.device("meta"):  # no random weights are drawn, only to be overwritten
         hasher = build_hasher(spec, side, seed=0)
     load_state(hasher, arrays, f"the checkpoint of {spec.name}", assign=True)
+    hasher.name = spec.name
     return hasher.to(device, dtype).eval().requires_grad_(False)
 
 

@@ -79,8 +79,12 @@ class TargetSpec:
 
 
 class Hasher(nn.Module):
-    """A trunk, a hash layer and tanh; the sign of the output is the hash code."""
+    """A trunk, a hash layer and tanh; the sign of the output is the hash code.
 
+    ``name`` is its target's, "" for one that has none; seeds of fits and messages hold it.
+    """
+
+    name: str = ""
     scale: Tensor
     mean: Tensor
     std: Tensor

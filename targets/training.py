@@ -40,11 +40,15 @@ class TrainingRun:
 
 
 def to_pixels(images: UInt8Array, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return uint8 images as floating-point pixels in [0, 1] on the device."""
-    bytes_ = torch.from_numpy(images)
+    """Return uint8 images as floating-point pixels in [0, 1] on the device.
+
+    Images that are such pixels already only get the device and the dtype.
+    """
+    values = torch.from_numpy(images)
     if device.type == "cuda":  # from pinned memory the copy need not be waited for
-        bytes_ = bytes_.pin_memory()
-    return bytes_.to(device, non_blocking=True).to(dtype) / 255
+        values = values.pin_memory()
+    pixels = values.to(device, non_blocking=True).to(dtype)
+    return pixels if values.is_floating_point() else pixels / 255
 
 
 def _optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

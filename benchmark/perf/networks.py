@@ -18,7 +18,7 @@ from hashattack.attacks.gradient import ProjectedGradient
 from hashattack.attacks.pros_gan.crafting import to_image
 from hashattack.attacks.pros_gan.networks import Generator
 from hashattack.attacks.pros_gan.prototype_net import SEMANTIC_WIDTH
-from hashattack.benchmark.jobs import Compute, Context, Precision
+from hashattack.benchmark.jobs import Compute, Place, Precision
 from hashattack.benchmark.networks import (
     batches,
     encode_batch,
@@ -29,7 +29,6 @@ from hashattack.benchmark.networks import (
 from hashattack.benchmark.perf.comparison import ROUNDS, Comparison, Size, Way, compare
 from hashattack.benchmark.plan.plan import Plan, make_plan
 from hashattack.benchmark.schedule.execution import RunInfo, execute
-from hashattack.benchmark.store.journal import Journal
 from hashattack.benchmark.store.store import Store
 from hashattack.benchmark.suites.suite import Suite, validate
 from hashattack.datasets.base import Images
@@ -206,12 +205,11 @@ def encoding(size: Size, device: torch.device) -> Iterator[Comparison]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         files = ImageFiles(folder, _photographs(folder, count), Framing(256, shape.side))
-        journal = Journal(folder, "")
-        context = Context(Store(folder), {}, folder, device, lambda *_: None, journal)
+        place = Place(device=device)
 
         def encode(images: Images) -> None:
-            for pixels, _, _ in batches(images, count, Compute(batch=shape.batch), context):
-                encode_batch(hasher, pixels, backbone.name)
+            for pixels, _, _ in batches(images, count, Compute(batch=shape.batch), place):
+                encode_batch(hasher, pixels)
 
         decoded = DecodedImages(files, folder / "decoded.npy")
         sources: dict[str, Images] = {"JPEG files": files, "the decoded cache": decoded}

@@ -98,7 +98,7 @@ def graphs_of(
     jobs: dict[str, Job] = {}  # of all graphs, so that equal jobs are one
     loaded = _load(suite, cache, labelled=labelled)
     for part in suite.parts or [suite]:
-        targets = list(_targets(part))
+        targets = list(targets_of(part))
         for entry in part.datasets:
             data = loaded[canonical_json(entry.model_dump())]
             yield JobGraph(part, *data, jobs, sizing), targets
@@ -156,8 +156,8 @@ def needed(cells: Sequence[Cell], jobs: Mapping[str, Job]) -> dict[str, Job]:
     return ordered
 
 
-def _targets(suite: Suite) -> Iterator[Target]:
-    """Yield a suite's targets: methods × backbones × code lengths of each entry."""
+def targets_of(suite: Suite) -> Iterator[Target]:
+    """Yield the targets of a part of a suite: methods × backbones × code lengths of each entry."""
     seen: set[str] = set()
     known = registry()
     for number, entry in enumerate(suite.targets):

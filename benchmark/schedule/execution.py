@@ -160,7 +160,15 @@ def _attempt(job: Job, run: RunInfo, device: torch.device, halvings: int) -> tup
             inputs = {role: _output_hash(store, ref) for role, ref in job.inputs.items()}
             torch.set_num_threads(job.resources.threads)
             journal = Journal(store.folder(job.ref), digest([inputs, code_digest()]))
-            context = Context(store, job.inputs, run.cache, device, report, journal, halvings)
+            context = Context(
+                store=store,
+                inputs=job.inputs,
+                cache=run.cache,
+                journal=journal,
+                device=device,
+                progress=report,
+                halvings=halvings,
+            )
             with numerics(job.resources.precision, device):
                 output = job.run(context)
             provenance = {

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from hashattack.attacks.base import PARTS, Attack, Batch, Part, Perturb
 from hashattack.benchmark.audit import check_seconds, copied, loss_curves
-from hashattack.benchmark.jobs import Compute, Context, OnData, Output, Work, implements
+from hashattack.benchmark.jobs import Compute, Context, OnData, Output, Place, Work, implements
 from hashattack.benchmark.networks import batches, clock, first_batch
 from hashattack.benchmark.pipeline import STAGES
 from hashattack.benchmark.stages.attacker import attacker_view
-from hashattack.datasets.base import IntArray, RetrievalData, UInt8Array
+from hashattack.datasets.base import Images, IntArray, RetrievalData, UInt8Array
 from hashattack.datasets.draws import Policy, draw_targets, eligible_rows
 from hashattack.targets.hasher import TargetSpec
 
@@ -169,21 +169,53 @@ def craft(task: Craft, context: Context) -> Output:
             if not attack.needs_source or "crafting" in attack.learning:
                 known = None if codes is None else warm_codes
                 warm_up = _timed(perturb, _batch(pixels, rows, warm_labels, known, seed + 1))[1]
-            crafted, seconds, made = [], [], 0
-            queries = batches(data.query.images, task.n_queries, task.compute, context)
-            for pixels, rows, count in queries:
-                images, took = _timed(perturb, _batch(pixels, rows, targets, codes, seed))
-                crafted.append(images[:count].cpu())
-                seconds.append(took)
-                made += len(images)  # the rows that pad the last batch took their time too
+            images, seconds, made = perturbed(
+                perturb, data.query.images, targets, codes, seed, task.compute, context
+            )
             preparation += max(0.0, warm_up - seconds[0])
             row["seconds_per_image"] = sum(seconds) / made
     counted = round(preparation, 1) if preparation >= _LEAST else 0.0
     row["fit_seconds"] = learnt + counted
     if perturb is not None:
-        return Output({"images": torch.cat(crafted).numpy()}, row)
+        return Output({"images": images.numpy()}, row)
     assert codes is not None  # an attack has a crafting or a target-code rule
     return Output({"codes": codes.numpy()}, row)
+
+
+def perturbed(
+    perturb: Perturb,
+    queries: Images,
+    targets: UInt8Array,
+    codes: Tensor | None,
+    seed: int,
+    compute: Compute,
+    place: Place,
+) -> tuple[Tensor, list[float], int]:
+    """Return the adversarial images of the first queries, the seconds of each batch, and a number.
+
+    Args:
+        perturb: as ``Attack.ready`` returns it.
+        queries: at least q images.
+        targets: target label rows ``[q, C]``.
+        codes: target codes ``[q, K]``, None without a rule.
+        seed: of the attack.
+        compute: how networks run, with the size of a batch.
+        place: where.
+
+    Returns:
+        Images ``[q, 3, S, S]`` on the CPU; the number counts the rows that pad the last batch,
+        which took their time, too.
+
+    Raises:
+        InvalidAttackError: the attack returned something else than a tensor of images.
+    """
+    crafted, seconds, made = [], [], 0
+    for pixels, rows, count in batches(queries, len(targets), compute, place):
+        images, took = _timed(perturb, _batch(pixels, rows, targets, codes, seed))
+        crafted.append(images[:count].cpu())
+        seconds.append(took)
+        made += len(images)
+    return torch.cat(crafted), seconds, made
 
 
 def _timed(perturb: Perturb, batch: Batch) -> tuple[Tensor, float]:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from hashattack.benchmark.jobs import Context, OnData, Output, implements
 from hashattack.benchmark.pipeline import STAGES
+from hashattack.benchmark.search import search
 from hashattack.datasets.base import Images, UInt8Array
 from hashattack.datasets.seeds import generator
 
@@ -52,15 +53,10 @@ def gallery(task: Gallery, context: Context) -> Output:
     database = context.arrays("database")["codes"]
     relevant = targets @ np.asarray(data.database.labels).T > 0
     for when, role in (("before", "clean"), ("after", "codes")):
-        first = _first(context.arrays(role)["codes"][rows], database)
+        first = search(context.arrays(role)["codes"][rows], database, TOP)
         arrays[when] = _thumbnails(data.database.images, first)
         arrays[f"{when}_hits"] = np.take_along_axis(relevant, first, axis=1)
     return Output(arrays, {"classes": list(data.classes)})
-
-
-def _first(codes: npt.NDArray[np.int8], database: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
-    similarity = codes.astype(np.int32) @ database.astype(np.int32).T
-    return np.argsort(-similarity, axis=1, kind="stable")[:, :TOP]
 
 
 def _thumbnails(images: Images, rows: npt.NDArray[np.int64]) -> UInt8Array:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
 from hashattack.benchmark.jobs import (
     FORWARD_AND_BACKWARD,
     Compute,
@@ -17,7 +15,7 @@ from hashattack.benchmark.jobs import (
     Work,
     implements,
 )
-from hashattack.benchmark.networks import batches, encode_batch, input_hasher
+from hashattack.benchmark.networks import encode_images, input_hasher
 from hashattack.benchmark.pipeline import STAGES
 from hashattack.datasets.base import SplitName
 from hashattack.targets.backbones import Backbone, TargetError
@@ -161,12 +159,7 @@ def encode(task: Encode, context: Context) -> Output:
     data = task.data(context)
     hasher = input_hasher(task.spec, data.side, task.compute, context)
     images = data.split(task.split).images
-    codes = torch.cat(
-        [
-            encode_batch(hasher, pixels, task.spec.name)[:count]
-            for pixels, _, count in batches(images, len(images), task.compute, context)
-        ]
-    ).numpy()
+    codes = encode_images(hasher, images, task.compute, context).numpy()
     if len(codes) > 1 and (codes == codes[0]).all():
         raise TargetError(
             f"{task.spec.name} gives all {len(codes)} {task.split} images the same code: it has "

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hashattack.benchmark import audit
-from hashattack.benchmark.jobs import Compute, Context, OnData, Output, Work, implements
+from hashattack.benchmark.jobs import Compute, Context, OnData, Output, Place, Work, implements
 from hashattack.benchmark.metrics.average_precision import (
     chance_ap,
     curve_tops,
@@ -23,7 +23,9 @@ from hashattack.benchmark.metrics.average_precision import (
 from hashattack.benchmark.metrics.rank import rank
 from hashattack.benchmark.networks import batches, encode_batch, input_hasher
 from hashattack.benchmark.pipeline import STAGES
-from hashattack.targets.hasher import TargetSpec
+from hashattack.benchmark.store.store import Arrays
+from hashattack.datasets.base import Images
+from hashattack.targets.hasher import Hasher, TargetSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,21 +58,37 @@ def hash_images(task: Hash, context: Context) -> Output:
     hasher = input_hasher(task.victim, data.side, task.compute, context)
     crafted = torch.from_numpy(context.arrays("images")["images"])
     audit.check_images(crafted, (task.n_queries, 3, data.side, data.side))
+    return Output(*audited(hasher, data.query.images, crafted, task.epsilon, task.compute, context))
+
+
+def audited(
+    hasher: Hasher,
+    clean: Images,
+    crafted: Tensor,
+    epsilon: float | None,
+    compute: Compute,
+    place: Place,
+) -> tuple[Arrays, dict[str, float]]:
+    """Return what :func:`hash_images` stores of images ``[q, 3, S, S]``, and the row's columns.
+
+    Raises:
+        InvalidAttackError: the images exceed the declared budget.
+    """
     parts: dict[str, list[Tensor]] = {}
-    for clean, rows, count in batches(data.query.images, task.n_queries, task.compute, context):
-        adversarial = crafted[rows].to(clean)
+    for pixels, rows, count in batches(clean, len(crafted), compute, place):
+        adversarial = crafted[rows].to(pixels)
         measured = {
-            "codes": encode_batch(hasher, adversarial, task.victim.name),
-            "codes_8bit": encode_batch(hasher, audit.round_trip(adversarial), task.victim.name),
-            **audit.distortions(clean, adversarial),
+            "codes": encode_batch(hasher, adversarial),
+            "codes_8bit": encode_batch(hasher, audit.round_trip(adversarial)),
+            **audit.distortions(pixels, adversarial),
         }
-        for name, values in measured.items():
-            parts.setdefault(name, []).append(values[:count].cpu())
-    whole = {name: torch.cat(values) for name, values in parts.items()}
+        for key, values in measured.items():
+            parts.setdefault(key, []).append(values[:count].cpu())
+    whole = {key: torch.cat(values) for key, values in parts.items()}
     row = audit.summary(whole)
-    audit.check_budget(row, task.epsilon)
+    audit.check_budget(row, epsilon)
     whole["perceptibility"] = whole.pop("mse").sqrt()
-    return Output({name: values.numpy() for name, values in whole.items()}, row)
+    return {key: values.numpy() for key, values in whole.items()}, row
 
 
 @dataclass(frozen=True, kw_only=True)

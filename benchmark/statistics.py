@@ -191,7 +191,8 @@ def _means_of_parts(
     means = []
     with np.errstate(invalid="ignore"):  # the mean of nothing
         for division in _divisions(len(sums), resamples):
-            first = np.stack([division @ each for each in clusters[:, :-1]])
+            # Without BLAS, whose threads wait for each other where others work.
+            first = np.einsum("dc,kc->kd", division, clusters[:, :-1])
             parts = np.stack([first, clusters.sum(axis=1, keepdims=True) - first])
             means.append(np.round(parts[:, 0] / parts[:, 1], _DIGITS))
     found = np.concatenate(means, axis=1)

@@ -74,7 +74,7 @@ class Uncertainty:
         """Return the rank of each attack, best first.
 
         An attack shares the rank of the one above it where a paired permutation test finds no
-        difference (p > .05) to the first of that rank; so no rank spans a significant difference.
+        difference (p > .05) to the first of that rank. Two others of a rank may yet differ.
 
         Args:
             scores: each attack's score jobs, in the order of their means; all on the same queries.

@@ -72,8 +72,10 @@ STAGES = {
             inputs=("images", "codes", "clean", "database", "targets"),
             outputs=(
                 *("rows", "own", "targets", "query", "adversarial"),
-                *("before", "before_hits", "after", "after_hits"),
+                *("before", "before_hits", "before_labels", "before_distances"),
+                *("after", "after_hits", "after_labels", "after_distances"),
             ),
+            version=2,
         ),
     )
 }

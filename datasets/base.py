@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from hashattack.datasets.errors import UserError
 from hashattack.datasets.seeds import generator
+from hashattack.datasets.texts import one_line
 
 UInt8Array = npt.NDArray[np.uint8]
 IntArray = npt.NDArray[np.int64]
@@ -98,7 +99,11 @@ class HiddenSplit(Split):
 
 @dataclass(frozen=True)
 class RetrievalData:
-    """A data set: a split to train hashers, one of queries, and the database they search."""
+    """A data set: a split to train hashers, one of queries, and the database they search.
+
+    ``classes`` names the label columns for people. No result depends on them, so they are not part
+    of the fingerprint.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -107,6 +112,11 @@ class RetrievalData:
     query: Split
     database: Split
     fingerprint: str
+
+    @property
+    def class_names(self) -> list[str]:
+        """The names of the classes as lines that can be shown."""
+        return [one_line(f"{name}") for name in self.classes]
 
     def split(self, name: SplitName) -> Split:
         """Return the split of that name."""
@@ -141,6 +151,7 @@ class Inspection:
     faults: Sequence[str] = ()
     folder: str = ""  # where the images are expected
     overlap_allowed: bool = False
+    named: bool = True  # False: the classes are only numbered, by their column
     expected: Sizes = field(default_factory=dict)  # the published sizes
 
 

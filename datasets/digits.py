@@ -30,7 +30,7 @@ from hashattack.datasets.files import read_checked, replacing, write_checked
 
 logger = logging.getLogger(__name__)
 
-CLASSES = tuple(str(digit) for digit in range(10))
+CLASSES = tuple(f"digit {digit}" for digit in range(10))
 _VERSION = 1  # of the scenes; raise it when they change
 _MOST, _LARGEST = 100_000, 1024  # scenes of a split, pixels a side
 _PER_CLASS = 500

@@ -46,7 +46,7 @@ class Diagnosis:
     """The result of an examination."""
 
     name: str
-    classes: int
+    classes: Sequence[str]
     statistics: Mapping[str, Mapping[SplitName, float]]
     policies: Sequence[PolicyLine]
     findings: Sequence[Finding]
@@ -75,11 +75,12 @@ def examine(found: Inspection, n_t: int = 9) -> Diagnosis:
         *_sizes(found),
         *_overlaps(found, identities),
         *_labels(found),
+        *_names(found),
         *_duplicates(found, identities),
     ]
     return Diagnosis(
         name=found.name,
-        classes=len(found.classes),
+        classes=found.classes,
         statistics=_statistics(found.labels, identities, n_t),
         policies=policies,
         findings=findings,
@@ -198,6 +199,12 @@ def _labels(found: Inspection) -> Iterator[Finding]:
         unused = [found.classes[column] for column in np.flatnonzero(~matrix.any(axis=0))]
         if unused and len(matrix):
             yield Finding("warning", f"no {name} image carries {first_few(unused)}")
+
+
+def _names(found: Inspection) -> Iterator[Finding]:
+    if not found.named:
+        text = "the lists name no labels: a classes.txt beside them gives reports their names"
+        yield Finding("note", f"{text}, a line for each of {len(found.classes)} columns")
 
 
 def _duplicates(found: Inspection, identities: Mapping[SplitName, list[str]]) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ import numpy as np
 from hashattack.datasets.base import DatasetError, SplitName, UInt8Array
 from hashattack.datasets.files import read_bytes, replacing
 from hashattack.datasets.image_files import path_fault
+from hashattack.datasets.texts import one_line
 
 _SPLIT_NAMES: dict[SplitName, tuple[str, ...]] = {
     "train": ("train",),
@@ -37,7 +38,7 @@ class ImageList:
     labels: UInt8Array  # [n, C]
     classes: tuple[str, ...]
     faults: tuple[str, ...] = ()
-    named: bool = True  # False: classes are column numbers
+    named: bool = True  # False: classes are numbered by their column
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -132,6 +133,26 @@ def write_pair(listed: ImageList, folder: Path, name: str) -> None:
             file.write(text.encode())
 
 
+def read_classes(path: Path, columns: int) -> tuple[str, ...]:
+    """Return the names of label columns: a name a line, in the order of the columns.
+
+    Raises:
+        DatasetError: the file cannot be read, has another number of names, or one twice.
+    """
+    names = tuple(map(one_line, _lines(path)))
+    if len(names) != columns:
+        raise DatasetError(
+            f"{path} has {len(names)} names, but the label rows have {columns} columns: it needs a "
+            "line for each"
+        )
+    seen: dict[str, int] = {}
+    for number, name in enumerate(names, 1):
+        if not name or seen.setdefault(name, number) != number:
+            fault = f"'{name}' is also in line {seen[name]}" if name else "no name"
+            raise DatasetError(f"{path} line {number}: {fault}")
+    return names
+
+
 def aligned(lists: Sequence[ImageList]) -> list[ImageList]:
     """Return the lists with the same label columns: the union of their names.
 
@@ -197,7 +218,7 @@ def _matrix(
     return ImageList(
         paths=tuple(paths),
         labels=labels,
-        classes=classes or tuple(map(str, range(width))),
+        classes=classes or tuple(f"label {column}" for column in range(width)),
         faults=tuple(faults),
         named=bool(classes),
     )

@@ -6,7 +6,7 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import ClassVar
@@ -36,7 +36,7 @@ from hashattack.datasets.image_files import (
     decode,
     outside,
 )
-from hashattack.datasets.image_lists import ImageList, aligned, find_list, read_list
+from hashattack.datasets.image_lists import ImageList, aligned, find_list, read_classes, read_list
 
 logger = logging.getLogger(__name__)
 Lists = dict[SplitName, ImageList]
@@ -50,6 +50,8 @@ class ListedData(DatasetSpec):
     Attributes:
         root: the folder of the lists (and of the images, unless ``images`` says otherwise).
         images: the folder that the lists' paths start from.
+        classes: a file with the names of the label columns, a line each, for lists that name none;
+            where it is empty, ``classes.txt`` beside the lists, if there is one.
         resize, side: resize the short side, crop the centre.
         decoded: keep the decoded images in the cache (150 kB each at 224 pixels).
         workers: threads that decode.
@@ -61,6 +63,7 @@ class ListedData(DatasetSpec):
 
     root: str = field(default="", metadata={"path": True})
     images: str = field(default="", metadata={"path": True})
+    classes: str = field(default="", metadata={"path": True})
     resize: int = 256
     side: int = 224
     decoded: bool = False
@@ -188,17 +191,35 @@ class ListedData(DatasetSpec):
             faults=[*faults, *linked, *self._unreadable(hashes)],
             folder=str(self.image_folder.resolve()),
             overlap_allowed=self.allow_overlap,
+            named=all(listed.named for listed in lists.values()),
             expected=self.expected,
         )
 
     def _lists(self) -> tuple[Lists, list[str]]:
         """Return the lists that could be read, and every fault of lists and of their lines."""
         lists, faults = self.read_lists()
+        try:
+            lists = self._named(lists)
+        except DatasetError as error:
+            faults.append(str(error))
         for name, listed in lists.items():
             faults += listed.faults
             if not len(listed) and not listed.faults:
                 faults.append(f"the {name} list in {self.folder} is empty")
         return lists, faults
+
+    def _named(self, lists: Lists) -> Lists:
+        """Return the lists with the names of their label columns, where a file has them."""
+        path = Path(self.classes or self.folder / "classes.txt")
+        columns = {listed.labels.shape[1] for listed in lists.values() if len(listed)}
+        if len(columns) != 1 or not (self.classes or path.is_file()):
+            return lists
+        if all(listed.named for listed in lists.values()):
+            if self.classes:
+                raise DatasetError(f"classes: {path}: the lists name their labels themselves")
+            return lists
+        names = read_classes(path, *columns)
+        return {name: replace(one, classes=names, named=True) for name, one in lists.items()}
 
     def _hashes(self, lists: Lists, cache: Path) -> tuple[dict[str, str | None], list[str]]:
         """Return content hashes by path, and a fault for each link that leaves the root."""

@@ -2,76 +2,266 @@
 
 from __future__ import annotations
 
+import base64
+import functools
 import io
 import re
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+import numpy.typing as npt
+import pandas as pd
+from PIL import Image
 
-from hashattack.benchmark.store.files import write_bytes
+from hashattack.benchmark.names import budget_text, counted
 from hashattack.benchmark.store.store import Arrays
 from hashattack.datasets.base import UInt8Array
 from hashattack.reports.captions import protocol_text
-from hashattack.reports.pictures import Picture
+from hashattack.reports.leaderboard import Board
+from hashattack.reports.names import Names
+from hashattack.reports.results import Runs
 
-mpl.use("Agg")
-_HIT, _MISS = "#0072b2", "#d55e00"  # blue and vermilion, distinct for colour-blind readers
 _DARKEST = 10  # the largest factor by which a perturbation is shown
-_CELL = 0.75  # inches
-_SIZE, _PITCH = 0.94, 1.2  # of an image, and between lines, in cells
+_SIDE = 96  # pixels of a thumbnail, at most
+_QUALITY = 75  # of WebP: a kilobyte a thumbnail
+_NAMED = 3  # labels of an image that are shown
+IN_STRIP = 6  # results in the strip
 
 
-def draw_gallery(
-    row: dict[str, Any], label: str, arrays: Arrays, classes: list[str], folder: Path
-) -> Picture:
-    """Draw a cell's pictures as PNG.
+@dataclass(frozen=True)
+class Shown:
+    """An image ``[3, S, S]``, uint8, with the names of its labels; "" where they are not known."""
 
-    Two lines a query: the query with what it retrieves, and the adversarial image with what that
-    retrieves; the perturbation stands before them, amplified by a stated factor around grey. A
-    blue frame shares a label with the target, an orange one does not.
+    pixels: UInt8Array
+    labels: str = ""
+
+    @property
+    def side(self) -> int:
+        """Pixels a side in the page."""
+        return min(_SIDE, len(self.pixels[0]))
+
+    @property
+    def uri(self) -> str:
+        """The image for the page, which holds it itself."""
+        return _uri(self.pixels.tobytes(), self.pixels.shape[-1])
+
+
+@dataclass(frozen=True)
+class Result(Shown):
+    """A retrieved image.
+
+    Attributes:
+        hit: whether it carries a label of the target.
+        distance: of its code to the query's, in bits; None in runs of earlier versions.
+    """
+
+    hit: bool = False
+    distance: int | None = None
+
+    @property
+    def mark(self) -> str:
+        """What stands under it: not by colour alone."""
+        mark = "\N{CHECK MARK}" if self.hit else "\N{EN DASH}"
+        return mark if self.distance is None else f"{mark} {counted(self.distance, 'bit')}"
+
+    @property
+    def text(self) -> str:
+        """What it is, for readers who cannot see it."""
+        kind = "target label" if self.hit else "other"
+        return ": ".join(filter(None, (kind, self.labels)))
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query, an attack's image of it, and what both retrieve.
+
+    Attributes:
+        query, adversarial: the images; the labels of ``adversarial`` are the target's.
+        perturbation: the change, amplified around grey.
+        largest: the largest change of a pixel, of 255.
+        several: whether the target has more than one label.
+        before, after: the first results of both.
+    """
+
+    query: Shown
+    adversarial: Shown
+    perturbation: Shown
+    largest: int
+    several: bool
+    before: Sequence[Result]
+    after: Sequence[Result]
+
+    @property
+    def outcome(self) -> str:
+        """How many results carry the target label, before and after."""
+        before, after = (sum(one.hit for one in side) for side in (self.before, self.after))
+        carry = "carry one of them" if self.several else "carry it"
+        return (
+            f"asked for \N{LEFT DOUBLE QUOTATION MARK}{self.adversarial.labels}"
+            f"\N{RIGHT DOUBLE QUOTATION MARK}: {before} of {len(self.before)} results {carry} "
+            f"before, {after} of {len(self.after)} after"
+        )
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The pictures of a cell.
+
+    Attributes:
+        name: unique in a report, the stem of its file.
+        row: the cell's.
+        attack: what its attack is called, with its settings where there are several.
+        context: what else it was measured under.
+        factor: by which its perturbations are amplified.
+        queries: one or more.
+    """
+
+    name: str
+    row: Mapping[str, Any]
+    attack: str
+    context: str
+    factor: int
+    queries: Sequence[Query]
+
+    @property
+    def title(self) -> str:
+        """The attack on the hasher."""
+        return f"{self.attack} on {self.row['source']}"
+
+    @property
+    def distances(self) -> bool:
+        """Whether the distances of its results are known."""
+        return self.queries[0].before[0].distance is not None
+
+    @property
+    def summary(self) -> str:
+        """How many results carry the target label, over all of its queries."""
+        before, after = (
+            sum(one.hit for query in self.queries for one in getattr(query, when))
+            for when in ("before", "after")
+        )
+        total = sum(len(query.before) for query in self.queries)
+        return (
+            f"target label in {before} of {total} results before, {after} of {total} after "
+            f"({counted(len(self.queries), 'query')})"
+        )
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The one query of the first screen, chosen by rule: see :func:`strip_of`."""
+
+    gallery: Gallery
+    query: Query
+
+    @property
+    def caption(self) -> str:
+        """What is seen, and how it was chosen."""
+        budget = budget_text(str(self.gallery.row["budget_class"]))
+        return (
+            f"{self.gallery.title}, {self.query.outcome}. The query is drawn by a seed, not by "
+            f"success; the attack is ranked first of its budget ({budget})."
+        )
+
+
+def galleries(runs: Runs, names: Names) -> Iterator[Gallery]:
+    """Yield the galleries of all cells that have pictures and aim at a label.
 
     Args:
-        row: the cell's.
-        label: its attack's.
-        arrays: its pictures.
-        classes: the names of the data set's labels.
-        folder: where the file goes.
+        runs: where they are from.
+        names: of the report's attacks.
     """
-    count, top = arrays["before_hits"].shape
-    factor = _factor(arrays)
-    width, height = top + 2, 2 * count * _PITCH
-    figure = Figure(figsize=(_CELL * width, _CELL * height))
-    axis = figure.add_axes((0, 0, 1, 1))
-    for number in range(count):
-        first, second = 2 * number, 2 * number + 1
-        query, adversarial = arrays["query"][number], arrays["adversarial"][number]
-        change = adversarial.astype(np.float64) - query.astype(np.float64)
-        _show(axis, first, 0, query, _names(arrays["own"][number], classes))
-        _show(axis, second, 0, adversarial, f"→ {_names(arrays['targets'][number], classes)}")
-        amplified = np.clip(127.5 + factor * change, 0, 255).astype(np.uint8)
-        title = f"{factor:g} \N{MULTIPLICATION SIGN} change (max {np.abs(change).max():.0f})"
-        _show(axis, second, 1, amplified, title)
-        for line, when in ((first, "before"), (second, "after")):
-            for place in range(top):
-                frame = _HIT if arrays[f"{when}_hits"][number, place] else _MISS
-                _show(axis, line, place + 2, arrays[when][number, place], "", frame)
-    axis.set(xlim=(-0.1, width), ylim=(height, _PITCH - 1.3))
-    axis.axis("off")
-    title = f"{label} on {row['source']}, {row['dataset']}, {protocol_text([row])}"
-    axis.set_title(f"{title}: the top-{top} before and after", fontsize=8)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
-    file = folder / f"{_stem(row)}.png"
-    write_bytes(file, buffer.getvalue())
-    return Picture(file.stem, title, [file])
+    for row, arrays, classes in runs.galleries():
+        if row["targeted"] and row["role"] != "no-attack":
+            factor = _factor(arrays)
+            context = f"{row['dataset']}, {protocol_text([row])}, {row['policy']} target labels"
+            yield Gallery(
+                name=_stem(row),
+                row=row,
+                attack=names.of(row).label,
+                context=context,
+                factor=factor,
+                queries=[
+                    _query(number, arrays, classes, factor) for number in range(len(arrays["rows"]))
+                ],
+            )
 
 
-def _stem(row: dict[str, Any]) -> str:
+def strip_of(boards: Sequence[Board], shown: Sequence[Gallery]) -> Strip | None:
+    """Return the first query of the best-ranked attack of the lowest budget on the first hasher.
+
+    Of the first board; attacks without a declared budget come last. An attack or a hasher without
+    pictures is passed over. None where no attack that is ranked first has any.
+    """
+    places = {_place(one.row, str(one.row["source"])): one for one in reversed(shown)}
+    for board in boards[:1]:
+        lines = [line for group in board.groups if group.ranked for line in group.lines]
+        best = [line for line in lines if line.rank is not None and line.rank.number == 1]
+        for line in sorted(best, key=lambda line: _budget(line.facts)):
+            for source in board.targets:
+                gallery = places.get(_place(line.facts, source))
+                if gallery is not None:
+                    query = gallery.queries[0]
+                    before, after = query.before[:IN_STRIP], query.after[:IN_STRIP]
+                    return Strip(gallery, replace(query, before=before, after=after))
+    return None
+
+
+def _place(row: Mapping[str, Any], source: str) -> tuple[str, ...]:
+    names = ("dataset_fingerprint", "protocol", "policy", "attack", "params")
+    return (*(str(row[name]) for name in names), source)
+
+
+def _budget(row: Mapping[str, Any]) -> float:
+    return float("inf") if pd.isna(row["epsilon"]) else float(row["epsilon"])
+
+
+def _query(number: int, arrays: Arrays, classes: Sequence[str], factor: int) -> Query:
+    query, adversarial = arrays["query"][number], arrays["adversarial"][number]
+    change = adversarial.astype(np.int16) - query.astype(np.int16)
+    target = arrays["targets"][number]
+    return Query(
+        query=Shown(query, _names(arrays["own"][number], classes)),
+        adversarial=Shown(adversarial, _names(target, classes)),
+        perturbation=Shown(np.clip(128 + factor * change, 0, 255).astype(np.uint8)),
+        largest=int(np.abs(change).max()),
+        several=int(target.sum()) > 1,
+        before=_results("before", number, arrays, classes),
+        after=_results("after", number, arrays, classes),
+    )
+
+
+def _results(when: str, number: int, arrays: Arrays, classes: Sequence[str]) -> list[Result]:
+    """Return the first results; runs of earlier versions have neither labels nor distances."""
+    images, hits = arrays[when][number], arrays[f"{when}_hits"][number]
+    labels, distances = arrays.get(f"{when}_labels"), arrays.get(f"{when}_distances")
+    return [
+        Result(
+            pixels=image,
+            labels="" if labels is None else _names(labels[number, place], classes),
+            hit=bool(hits[place]),
+            distance=None if distances is None else int(distances[number, place]),
+        )
+        for place, image in enumerate(images)
+    ]
+
+
+def _factor(arrays: Arrays) -> int:
+    """Return one factor for the whole gallery, so that its perturbations can be compared."""
+    change = np.abs(arrays["adversarial"].astype(np.int16) - arrays["query"].astype(np.int16))
+    return max(1, min(_DARKEST, 127 // max(1, int(change.max()))))
+
+
+def _names(labels: npt.NDArray[Any], classes: Sequence[str]) -> str:
+    """Return the names of a label row, the first few."""
+    names = [classes[column] for column in np.flatnonzero(labels).tolist()]
+    more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
+    return ", ".join([*names[:_NAMED], *more]) or "no label"
+
+
+def _stem(row: Mapping[str, Any]) -> str:
     """Return what the file of a cell is called."""
     parts = [str(row[key]) for key in ("dataset", "attack", "source", "protocol", "policy")]
     parts.append(f"seed{row['target_seed']}.{row['draw_seed']}")
@@ -79,27 +269,12 @@ def _stem(row: dict[str, Any]) -> str:
     return re.sub(r"[^\w.+-]", "_", "-".join(parts))[:200]
 
 
-def _factor(arrays: Arrays) -> float:
-    """Return one factor for the whole figure, so that its perturbations can be compared."""
-    change = np.abs(arrays["adversarial"].astype(np.int16) - arrays["query"].astype(np.int16))
-    largest = max(1, int(change.max()))
-    return float(max(1, min(_DARKEST, 127 // largest)))
-
-
-def _names(labels: UInt8Array, classes: list[str]) -> str:
-    names = [classes[column] for column in np.flatnonzero(labels)]
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-
-
-def _show(
-    axis: Axes, line: int, place: int, image: UInt8Array, title: str, frame: str | None = None
-) -> None:
-    """Draw an image ``[3, S, S]`` at a place of a line, under its title and in its frame."""
-    left, right, top, bottom = place, place + _SIZE, line * _PITCH, line * _PITCH + _SIZE
-    pixels = image.transpose(1, 2, 0)
-    axis.imshow(pixels, interpolation="nearest", extent=(left, right, bottom, top))
-    axis.text(left + _SIZE / 2, top - 0.03, title, fontsize=5, ha="center", va="bottom")
-    if frame is not None:
-        axis.add_patch(
-            Rectangle((left, top), _SIZE, _SIZE, fill=False, edgecolor=frame, linewidth=2)
-        )
+@functools.lru_cache(maxsize=512)  # attacks on a hasher retrieve the same images before
+def _uri(pixels: bytes, side: int) -> str:
+    image = Image.fromarray(
+        np.frombuffer(pixels, np.uint8).reshape(3, side, side).transpose(1, 2, 0)
+    )
+    image.thumbnail((_SIDE, _SIDE))
+    buffer = io.BytesIO()
+    image.save(buffer, format="webp", quality=_QUALITY, method=6)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"

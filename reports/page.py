@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hashattack.benchmark.columns import COLUMNS, Column
 from hashattack.benchmark.names import budget_text
 from hashattack.benchmark.statistics import p_text
+from hashattack.reports.galleries import Gallery, Strip
 from hashattack.reports.leaderboard import Board, Comparison
 from hashattack.reports.lines import Line, columns_of, white_box
 from hashattack.reports.pictures import Picture
@@ -36,7 +37,8 @@ def render_page(
     boards: Sequence[tuple[Board, Sequence[Comparison]]],
     lines: Sequence[Line],
     figures: Sequence[Picture],
-    galleries: Sequence[Picture],
+    galleries: Sequence[Gallery],
+    strip: Strip | None,
 ) -> str:
     """Return the page.
 
@@ -44,7 +46,8 @@ def render_page(
         runs: where everything is from.
         boards: the leaderboards, each with its comparisons.
         lines: the cells.
-        figures, galleries: pictures.
+        figures: pictures.
+        galleries: of cells; ``strip`` is the one query of the first screen, where there is one.
     """
     environment = Environment(
         loader=PackageLoader("hashattack.reports"),
@@ -69,6 +72,7 @@ def render_page(
         ],
         figures=figures,
         galleries=galleries,
+        strip=strip,
         provenance=runs.provenance(),
         not_shown=runs.not_shown,
         counts=Counter(line.status for line in lines),

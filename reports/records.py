@@ -118,7 +118,10 @@ def galleries(out: Path) -> Iterator[tuple[dict[str, Any], Arrays, list[str]]]:
         ref = JobRef("gallery", cell["jobs"].get("gallery", ""))
         record = store.record(ref) if ref.key else None
         if record is not None:
-            yield cell["row"], store.arrays(ref), record["data"]["classes"]
+            fingerprint = cell["row"]["dataset_fingerprint"]
+            # Folders of earlier versions have the names in the record.
+            classes = manifest.get("classes", {}).get(fingerprint) or record["data"]["classes"]
+            yield cell["row"], store.arrays(ref), classes
 
 
 def provenance(out: Path) -> dict[str, Any]:

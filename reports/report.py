@@ -12,6 +12,7 @@ import pandas as pd
 from hashattack.benchmark.names import counted
 from hashattack.benchmark.store.files import write_bytes
 from hashattack.datasets.errors import UserError
+from hashattack.reports.galleries import galleries, strip_of
 from hashattack.reports.grids import grids
 from hashattack.reports.leaderboard import comparisons, leaderboards
 from hashattack.reports.lines import cell_lines
@@ -99,20 +100,19 @@ def write_report(
     if "html" in formats:
         # With seaborn and what it imports, which takes a second.
         from hashattack.reports.figures import draw_figures
-        from hashattack.reports.galleries import draw_gallery
+        from hashattack.reports.gallery_files import draw_gallery
 
         figures = draw_figures(runs, names, boards, folder / "figures")
-        galleries = [
-            draw_gallery(row, names.of(row).label, arrays, classes, folder / "galleries")
-            for row, arrays, classes in runs.galleries()
-        ]
-        files += [file for picture in [*figures, *galleries] for file in picture.files]
+        shown = list(galleries(runs, names))
+        files += [file for picture in figures for file in picture.files]
+        files += [draw_gallery(one, folder / "galleries") for one in shown]
         texts["index.html"] = render_page(
             runs,
             [(board, comparisons(board, uncertainty)) for board in boards],
             cell_lines(runs.cells, names, uncertainty),
             figures,
-            galleries,
+            shown,
+            strip_of(boards, shown),
         )
     for name, text in texts.items():
         write_bytes(folder / name, text.encode())

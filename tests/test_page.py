@@ -72,7 +72,7 @@ def test_the_page_stands_alone(smoke: SmokeRun) -> None:
     assert not [link for link in fetched if not link.startswith("#")]
     assert "@import" not in page
     assert page.count("<svg") >= 4
-    assert "data:image/png;base64," in page
+    assert "data:image/webp;base64," in page
     for text in ("smoke", "Provenance", "torch", "run_benchmark.py run --suite smoke"):
         assert text in page
 

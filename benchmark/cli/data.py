@@ -62,7 +62,7 @@ def doctor(
 def _diagnosis_text(diagnosis: Diagnosis) -> str:
     from tabulate import tabulate
 
-    from hashattack.datasets.base import SPLITS
+    from hashattack.datasets.base import SPLITS, first_few
 
     splits = [name for name in SPLITS if name in diagnosis.statistics["images"]]
     rows = [
@@ -71,7 +71,7 @@ def _diagnosis_text(diagnosis: Diagnosis) -> str:
     ]
     align = ("left", *["right"] * len(splits))
     parts = [
-        f"{diagnosis.name}: {diagnosis.classes} classes",
+        f"{diagnosis.name}: {len(diagnosis.classes)} classes: {first_few(diagnosis.classes)}",
         tabulate(rows, ["", *splits], tablefmt="simple", colalign=align),
     ]
     if diagnosis.policies:

@@ -21,7 +21,7 @@ from hashattack import datasets
 from hashattack.benchmark.store.files import Memo, stamp
 from hashattack.benchmark.store.folder import holder_of
 from hashattack.benchmark.store.store import JobRef, Store
-from hashattack.datasets.base import DatasetSpec
+from hashattack.datasets.base import DatasetSpec, RetrievalData
 from hashattack.datasets.errors import UserError
 
 if TYPE_CHECKING:
@@ -81,7 +81,11 @@ def remember(
     store = Store(out / "store")
     imported = {path for job in plan.jobs.values() if (path := getattr(job.task, "path", ""))}
     data = [
-        [spec.name, TypeAdapter(type(spec)).dump_python(spec, mode="json"), fingerprint]
+        [
+            spec.name,
+            TypeAdapter(type(spec)).dump_python(spec, mode="json"),
+            _identity(plan.data[fingerprint]),
+        ]
         for fingerprint, spec in plan.specs.items()
     ]
     jobs = {key: [job.stage, store.state(job.ref)] for key, job in plan.jobs.items()}
@@ -117,9 +121,7 @@ def recall(out: Path, arguments: Mapping[str, Any], cache: Path) -> Finished | N
                 store.state(JobRef(stage, key)) == seen
                 for key, (stage, seen) in known["jobs"].items()
             )
-            and all(
-                _fingerprint(name, params, cache) == seen for name, params, seen in known["data"]
-            )
+            and all(_present(name, params, cache) == seen for name, params, seen in known["data"])
         )
         return Finished(**known["shown"]) if same else None
     except (OSError, UserError, ValueError, TypeError, LookupError, AttributeError):
@@ -130,8 +132,13 @@ def _memo(out: Path, arguments: Mapping[str, Any]) -> Memo:
     return Memo(out / _NAME, dict(arguments), os.environ.get("TORCH_HOME"), str(Path.cwd()))
 
 
-def _fingerprint(name: str, params: Mapping[str, Any], cache: Path) -> str:
-    """Return the present fingerprint of a data set; empty for one of a plug-in."""
+def _identity(data: RetrievalData) -> list[str]:
+    """Return what a run's results and its report depend on."""
+    return [data.fingerprint, *data.class_names]
+
+
+def _present(name: str, params: Mapping[str, Any], cache: Path) -> list[str]:
+    """Return the present identity of a data set; empty for one of a plug-in."""
     for module in pkgutil.iter_modules(datasets.__path__, f"{datasets.__name__}."):
         importlib.import_module(module.name)
     left = [DatasetSpec]
@@ -139,5 +146,5 @@ def _fingerprint(name: str, params: Mapping[str, Any], cache: Path) -> str:
         left += cls.__subclasses__()
         if vars(cls).get("name") == name and cls.__module__.startswith(f"{datasets.__name__}."):
             spec: DatasetSpec = TypeAdapter[Any](cls).validate_python(params)
-            return spec.load(cache).fingerprint
-    return ""
+            return _identity(spec.load(cache))
+    return []

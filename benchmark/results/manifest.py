@@ -56,7 +56,8 @@ def manifest_of(plan: Plan) -> Manifest:
     """Return the cells and jobs of a plan, and what it takes to restore its suite.
 
     That is the ``suite`` with the ``parts`` it is the union of, the values of its ``protocols``,
-    and the ``sides`` of the images by fingerprint.
+    and, by fingerprint, the ``sides`` of the images and the names of the ``classes``, which reports
+    show and no result depends on.
     """
     cells = [
         {
@@ -81,6 +82,7 @@ def manifest_of(plan: Plan) -> Manifest:
         "parts": [part.model_dump(mode="json") for part in plan.suite.parts],
         "protocols": {name: canonical(PROTOCOLS[name]) for name in _protocols(plan)},
         "sides": {fingerprint: data.side for fingerprint, data in plan.data.items()},
+        "classes": {fingerprint: data.class_names for fingerprint, data in plan.data.items()},
         "cells": cells,
         "jobs": jobs,
     }

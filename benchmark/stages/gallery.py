@@ -33,9 +33,10 @@ def gallery(task: Gallery, context: Context) -> Output:
     """Store uint8 pictures of ``count`` queries g.
 
     ``query`` and ``adversarial`` ``[g, 3, S, S]``; ``before`` and ``after`` ``[g, 10, 3, s, s]``,
-    the first results by stable order; ``before_hits`` and ``after_hits`` ``[g, 10]``, whether each
-    shares a label with the target; ``own`` and ``targets`` label rows ``[g, C]``; ``rows`` of the
-    queries ``[g]``.
+    the first results by stable order, and of each ``…_hits`` ``[g, 10]``, whether it shares a label
+    with the target, ``…_labels`` ``[g, 10, C]``, its label row, and ``…_distances``
+    ``[g, 10]``, the Hamming distance of its code to the query's in bits; ``own`` and ``targets``
+    label rows ``[g, C]``; ``rows`` of the queries ``[g]``.
     """
     data = task.data(context)
     draws = generator(task.seed, "gallery")
@@ -50,13 +51,16 @@ def gallery(task: Gallery, context: Context) -> Output:
         "query": data.query.images.read(rows),
         "adversarial": np.rint(255 * np.clip(crafted, 0, 1)).astype(np.uint8),
     }
-    database = context.arrays("database")["codes"]
-    relevant = targets @ np.asarray(data.database.labels).T > 0
+    database, labels = context.arrays("database")["codes"], np.asarray(data.database.labels)
     for when, role in (("before", "clean"), ("after", "codes")):
-        first = search(context.arrays(role)["codes"][rows], database, TOP)
+        codes = context.arrays(role)["codes"][rows]
+        first = search(codes, database, TOP)
+        distances = (codes[:, None] != database[first]).sum(axis=2)
         arrays[when] = _thumbnails(data.database.images, first)
-        arrays[f"{when}_hits"] = np.take_along_axis(relevant, first, axis=1)
-    return Output(arrays, {"classes": list(data.classes)})
+        arrays[f"{when}_labels"] = labels[first]
+        arrays[f"{when}_hits"] = (labels[first] & targets[:, None]).any(axis=2)
+        arrays[f"{when}_distances"] = distances
+    return Output(arrays)
 
 
 def _thumbnails(images: Images, rows: npt.NDArray[np.int64]) -> UInt8Array:

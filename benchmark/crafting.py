@@ -36,17 +36,22 @@ class InputError(UserError):
 class _NotGiven(Pool):
     """Takes the place of images that the protocol shows to an attacker and the caller has not."""
 
-    def __init__(self, name: str) -> None:
-        object.__setattr__(self, "name", name)
+    _error: UserError
 
-    def __getattribute__(self, name: str) -> Any:
-        if name not in ("labels", "codes"):
-            return super().__getattribute__(name)
-        split = super().__getattribute__("name")
-        raise InputError(
-            f"the attack uses the {split} images that its protocol shows: give "
-            f"{split}=(images, labels)"
-        )
+    def __init__(self, name: str) -> None:
+        remedy = f"give {name}=(images, labels)"
+        error = InputError(f"the attack uses the {name} images that its protocol shows: {remedy}")
+        object.__setattr__(self, "_error", error)
+
+    @property
+    def labels(self) -> UInt8Array:
+        """Raise, because there are none."""
+        raise self._error
+
+    @property
+    def codes(self) -> Tensor:
+        """Raise, because there are none."""
+        raise self._error
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ TOP_LEVEL = {
     *("benchmark", "attacks", "targets", "datasets", "reports", "tests"),
     *("pyproject.toml", "run_benchmark.py", "README.md", "Makefile", "LICENSE"),
     *("CONTRIBUTING.md", "CHANGELOG.md", ".ci", ".gitignore", ".pre-commit-config.yaml"),
+    *("docs", "mkdocs.yml", "CITATION.cff", "Dockerfile", ".dockerignore"),
 }
 
 

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: bench perf test lint format clean
+.PHONY: bench perf test lint docs format clean
 
 bench: $(VENV)/.installed
 	$(BIN)/python run_benchmark.py run --suite demo $(ARGS)
@@ -19,6 +19,10 @@ lint: $(VENV)/.developer build/typing/hashattack
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The site, in build/site. A warning fails it.
+docs: $(VENV)/.developer build/typing/hashattack
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 build/typing/hashattack:
 	mkdir -p build/typing

@@ -20,24 +20,43 @@ EPSILON = 8 / 255  # the field's L-infinity budget
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """The values in which paper and released code differ."""
+    """The values in which paper and released code differ.
 
-    name: str  # as it stands in suites and results
-    dhta_rule: StepRule  # the step of P2P and DHTA
-    anchor_pool: PoolName  # the images whose codes vote for an anchor code
-    anchor_replacement: bool  # whether the voters are drawn with replacement
-    label_rows: PoolName  # whose unique label rows train PrototypeNet and the generator
-    prototype_steps: int | None  # of PrototypeNet; None for 100 passes over the label rows
-    prototype_batch: int  # label rows a step
-    prototype_loss: Reduction  # whether PrototypeNet's terms are means or the paper's printed sums
-    hamming_weight: float  # of the hashing loss in the generator's objective
-    gan_loss: Reduction  # of reconstruction and adversarial loss over elements
-    signed_pixels: bool  # whether the reconstruction loss is taken in [−1, 1] or in [0, 1]
-    rate_decay: bool  # whether learning rates fall over the second half of a training
-    generator_first: bool  # whether the generator's step comes before the discriminator's
-    discriminator_sigmoid: bool  # whether the discriminator's outputs pass a sigmoid
-    discriminator_spectral: bool  # whether its convolutions are spectrally normalised
-    discriminator_every: int  # it learns in every so many batches
+    Attributes:
+        name: as it stands in suites and results.
+        dhta_rule: the step of P2P and DHTA.
+        anchor_pool: the images whose codes vote for an anchor code.
+        anchor_replacement: whether the voters are drawn with replacement.
+        label_rows: whose unique label rows train PrototypeNet and the generator.
+        prototype_steps: of PrototypeNet; None for 100 passes over the label rows.
+        prototype_batch: label rows a step.
+        prototype_loss: whether PrototypeNet's terms are means or the paper's printed sums.
+        hamming_weight: of the hashing loss in the generator's objective.
+        gan_loss: of reconstruction and adversarial loss over elements.
+        signed_pixels: whether the reconstruction loss is taken in [−1, 1] or in [0, 1].
+        rate_decay: whether learning rates fall over the second half of a training.
+        generator_first: whether the generator's step comes before the discriminator's.
+        discriminator_sigmoid: whether the discriminator's outputs pass a sigmoid.
+        discriminator_spectral: whether its convolutions are spectrally normalised.
+        discriminator_every: it learns in every so many batches.
+    """
+
+    name: str
+    dhta_rule: StepRule
+    anchor_pool: PoolName
+    anchor_replacement: bool
+    label_rows: PoolName
+    prototype_steps: int | None
+    prototype_batch: int
+    prototype_loss: Reduction
+    hamming_weight: float
+    gan_loss: Reduction
+    signed_pixels: bool
+    rate_decay: bool
+    generator_first: bool
+    discriminator_sigmoid: bool
+    discriminator_spectral: bool
+    discriminator_every: int
 
     @property
     def sees_database(self) -> bool:

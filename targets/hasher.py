@@ -22,11 +22,18 @@ _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Epochs, steps and their size; the defaults are the released code's for hashing.
+    """How a network is trained; the defaults are the released code's for hashing.
 
-    ``schedule`` is ``thirds`` (a tenth of the rate after each third of the epochs, counted as the
-    released code does, one epoch late), ``cosine`` (one-epoch warm-up, then to zero) or
-    ``constant``.
+    Attributes:
+        optimiser: ``sgd`` or ``adam``.
+        epochs: passes over the training images.
+        learning_rate: of the first step, or after the warm-up.
+        momentum: of ``sgd``; beta 1 of ``adam``.
+        weight_decay: of all weights.
+        batch: images a step.
+        schedule: of the learning rate. ``thirds`` takes a tenth of it after each third of the
+            epochs, counted as the released code does, one epoch late; ``cosine`` warms up for an
+            epoch, then falls to zero; ``constant`` keeps it.
     """
 
     optimiser: Literal["sgd", "adam"] = "sgd"

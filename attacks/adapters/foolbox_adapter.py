@@ -63,7 +63,7 @@ class FoolboxPGD(Foolbox, Steps):
 
 @dataclass(frozen=True, kw_only=True)
 class FoolboxMIFGSM(Foolbox, Steps):
-    """MI-FGSM whose momentum gathers signs, not gradients over their L1 norm.
+    """Momentum that gathers signs, not gradients over their L1 norm.
 
     Attributes:
         momentum: the weight of the earlier signs.

@@ -105,14 +105,36 @@ class _Strict(BaseModel):
 
 
 class DatasetEntry(_Strict):
-    """A data set and its parameters."""
+    """A data set and its parameters.
+
+    Attributes:
+        dataset: its name.
+        params: its parameters, as ``list datasets`` shows them.
+    """
 
     dataset: DatasetName
     params: Annotated[Params, AfterValidator(_placed)] = {}
 
 
 class TargetEntry(_Strict):
-    """A group of targets: methods × backbones × code lengths with one recipe."""
+    """A group of target hashers: methods × backbones × code lengths with one recipe.
+
+    Attributes:
+        method: the hashing method, or several.
+        backbone: the network, or several.
+        bits: the code length, or several.
+        backbone_params: parameters of the network, as ``list targets`` shows them.
+        method_params: parameters of the hashing loss.
+        normalise: ``none`` as released, or ``imagenet``: the network expects images normalised as
+            for ImageNet.
+        weights: where a backbone starts. ``imagenet`` is torchvision's file from your cache,
+            ``labels`` a pretraining on the data set's own labels (one trunk for all its hashers),
+            ``none`` random weights, anything else the path of a state dict.
+        checkpoint: the file of a hasher made elsewhere, read instead of trained. Its name may hold
+            ``{method}``, ``{backbone}``, ``{bits}``, ``{seed}`` and ``{dataset}``.
+        pretraining: with ``weights: labels``, how the trunk is trained.
+        training: how the hasher is trained.
+    """
 
     method: Annotated[list[MethodName], OneOrSeveral]
     backbone: Annotated[list[BackboneName], OneOrSeveral]
@@ -121,13 +143,19 @@ class TargetEntry(_Strict):
     method_params: Params = {}
     normalise: Normalise = "none"
     weights: TargetFile = "imagenet"
-    checkpoint: TargetFile | None = None  # a hasher made elsewhere; {method}, {bits} … in its name
+    checkpoint: TargetFile | None = None
     pretraining: Recipe = Recipe()
     training: Recipe = Recipe()
 
 
 class AttackEntry(_Strict):
-    """An attack, the hyper-parameters that differ from its protocol's, and where it runs."""
+    """An attack, the hyper-parameters that differ from its protocol's, and where it runs.
+
+    Attributes:
+        attack: its id.
+        params: hyper-parameters; these take precedence over all others.
+        sources: globs of the target hashers that it attacks.
+    """
 
     attack: AttackName
     params: Params = {}
@@ -135,7 +163,18 @@ class AttackEntry(_Strict):
 
 
 class ComputeEntry(_Strict):
-    """How networks are run; part of every job's key."""
+    """How networks are run; part of every job's key.
+
+    The same settings give the same bits, whatever else runs and in any order.
+
+    Attributes:
+        batch: images at a time. ``auto`` is measured once per machine and kept: the largest that
+            fits a GPU, or the one beyond which a CPU gains nothing.
+        threads: CPU threads of a job.
+        dtype: of networks and images.
+        precision: of matrix products and convolutions on GPUs.
+        compiled: whether trunks go through torch.compile, which needs a C++ compiler.
+    """
 
     batch: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = 32
     threads: int = Field(default=1, ge=1, le=1_000)
@@ -145,27 +184,51 @@ class ComputeEntry(_Strict):
 
 
 class Suite(_Strict):
-    """A suite: what to cross."""
+    """A suite: what to cross.
+
+    Attributes:
+        name: its name; in a file, by default that of the file.
+        description: a sentence for ``list suites``.
+        scale: the name or file of a scale, which fills what the suite leaves open.
+        tables: tables of a paper that its results fill: ``table1`` to ``table7``, ``time``.
+        parts: the suites that it is the union of; a file names them by ``include``.
+        datasets: names, or data sets with parameters.
+        targets: groups of target hashers.
+        attacks: ids, or attacks with parameters.
+        params: hyper-parameters of every attack that has them.
+        attack_params: the same by glob of attack ids.
+        protocols: whose values the attacks take.
+        policies: which target labels are drawn.
+        victims: which hashers are queried: ``self`` is the one that was attacked, globs of names
+            add others, for transfer.
+        queries: how many queries are attacked; by default all.
+        n_t: how many images carry a label row that is not ``frequent``, at most.
+        gallery: of how many queries per cell the pictures are kept.
+        target_seeds: the seeds of the hashers' training; several train each hasher several times.
+        seeds: how many draws of target labels, each with an attack seed of its own.
+        reseed: a number that is added to the attack seeds.
+        compute: how networks are run.
+    """
 
     name: str
     description: str = ""
-    scale: str | None = None  # what fills the sizes the suite leaves open
-    tables: Annotated[list[str], OneOrSeveral] = []  # tables of the paper that its results fill
-    parts: list[Suite] = Field(default=[], exclude=True)  # the suites it is the union of
+    scale: str | None = None
+    tables: Annotated[list[str], OneOrSeveral] = []
+    parts: list[Suite] = Field(default=[], exclude=True)
     datasets: Annotated[list[DatasetEntry], _entries("dataset")] = []
     targets: Annotated[list[TargetEntry], OneOrSeveral] = []
     attacks: Annotated[list[AttackEntry], _entries("attack")] = []
-    params: Params = {}  # hyper-parameters of every attack that has them
-    attack_params: dict[str, Params] = {}  # the same by glob of attack ids
+    params: Params = {}
+    attack_params: dict[str, Params] = {}
     protocols: Annotated[list[ProtocolName], OneOrSeveral, Field(min_length=1)] = ["released"]
     policies: Annotated[list[SuitePolicy], OneOrSeveral] = ["frequent"]
-    victims: Annotated[list[str], OneOrSeveral] = ["self"]  # globs of target names for transfer
+    victims: Annotated[list[str], OneOrSeveral] = ["self"]
     queries: int | None = Field(default=None, ge=1)
     n_t: int = Field(default=9, ge=1)
-    gallery: int = Field(default=0, ge=0)  # queries a cell whose pictures are kept
+    gallery: int = Field(default=0, ge=0)
     target_seeds: list[Seed] = [0]
     seeds: int = Field(default=1, ge=1, le=10_000)
-    reseed: Seed = 0  # attacks' own seeds are the draws' plus this
+    reseed: Seed = 0
     compute: ComputeEntry = ComputeEntry()
 
     @model_validator(mode="after")
@@ -177,13 +240,21 @@ class Suite(_Strict):
 
 
 class Scale(_Strict):
-    """The sizes that a suite leaves open, so that one suite runs at several."""
+    """The sizes that a suite leaves open, so that one suite runs at several.
+
+    Attributes:
+        description: a sentence.
+        datasets: parameters by data set.
+        targets: keys of a target entry by glob of METHOD-BACKBONE.
+        attacks: hyper-parameters by glob of attack ids.
+        suite: any other key of a suite.
+    """
 
     description: str = ""
-    datasets: dict[str, Params] = {}  # parameters by data set
-    targets: dict[str, Params] = {}  # keys of a target entry by glob of METHOD-BACKBONE
-    attacks: dict[str, Params] = {}  # hyper-parameters by glob of attack ids
-    suite: Params = {}  # any other key of a suite
+    datasets: dict[str, Params] = {}
+    targets: dict[str, Params] = {}
+    attacks: dict[str, Params] = {}
+    suite: Params = {}
 
 
 def validate(kind: type[T], value: Any, place: str, context: Mapping[str, Any] | None = None) -> T:

@@ -61,6 +61,7 @@ def commands() -> str:
     text = typer.cli.get_docs_for_click(
         obj=program, ctx=typer.Context(program), name="run-benchmark"
     )
+    text = re.sub(r"\*\*Commands\*\*:\n\n(\* .*\n)+", "", text)  # its lines are cut short
     return text.partition("\n")[2]  # the page has its own title
 
 
@@ -89,7 +90,8 @@ def columns() -> str:
 
 def attacks() -> str:
     """Return the registered attacks: papers, parts, hyper-parameters under ``released``."""
-    rows, made, parts = [], [], {}
+    rows, made = [], []
+    parts: dict[str, str] = {}
     for id_, entry in registry().attacks.items():
         attack = entry.build(PROTOCOLS["released"])
         paper = f"[{attack.paper}]({attack.url})" if attack.url else attack.paper
@@ -147,9 +149,7 @@ def _keys(model: type[Any]) -> Iterator[Sequence[str]]:
         if name == "parts":  # no key of a file
             continue
         kind = _kind(field["items"]) + ", or a list" if name in several else _kind(field)
-        nested = field.get("default") if "$ref" not in field else None
-        default = "" if nested in (None, "", [], {}) else f"`{json.dumps(nested)}`"
-        yield f"`{name}`", kind, default, meanings[name]
+        yield f"`{name}`", kind, _default(field), meanings[name]
 
 
 def _several(model: Any) -> set[str]:
@@ -157,6 +157,16 @@ def _several(model: Any) -> set[str]:
     found = model.model_fields.items()
     before = type(OneOrSeveral)
     return {name for name, field in found if any(isinstance(m, before) for m in field.metadata)}
+
+
+def _default(field: Mapping[str, Any]) -> str:
+    """Return the default of a key as a file would have it; nothing for an empty one."""
+    value = None if "$ref" in field else field.get("default")
+    if isinstance(value, list) and len(value) == 1:
+        [value] = value
+    if value in (None, "", [], {}):
+        return ""
+    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
 
 def _kind(schema: Mapping[str, Any]) -> str:
@@ -170,9 +180,9 @@ def _kind(schema: Mapping[str, Any]) -> str:
         return ", ".join(f"`{one}`" for one in schema.get("enum", [schema.get("const")]))
     if schema["type"] == "array":
         return f"list, each {_kind(schema['items'])}"
-    kind = {"object": "mapping", "string": "text", "boolean": "true or false"}
+    kinds = {"object": "mapping", "string": "text", "boolean": "true or false"}
     least = f" from {schema['minimum']}" if "minimum" in schema else ""
-    return kind.get(schema["type"], schema["type"]) + least
+    return f"{kinds.get(schema['type'], schema['type'])}{least}"
 
 
 def _described(cls: type[Any]) -> dict[str, str]:

@@ -17,8 +17,8 @@ from tests.conftest import ROOT
 # Each imports only what stands before it; the command line, in benchmark/cli, is on top of all.
 PACKAGES = ("datasets", "targets", "attacks", "benchmark", "reports", "benchmark/cli")
 TOP_LEVEL = {
-    *("benchmark", "attacks", "targets", "datasets", "reports", "tests"),
-    *("pyproject.toml", "run_benchmark.py", "README.md", "Makefile", "LICENSE"),
+    *("benchmark", "attacks", "targets", "datasets", "reports", "tests", "docs"),
+    *("pyproject.toml", "run_benchmark.py", "README.md", "Makefile", "LICENSE", "mkdocs.yml"),
     *("CONTRIBUTING.md", "CHANGELOG.md", ".ci", ".gitignore", ".pre-commit-config.yaml"),
     *("docs", "mkdocs.yml", "CITATION.cff", "Dockerfile", ".dockerignore"),
 }

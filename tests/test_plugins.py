@@ -71,17 +71,17 @@ def written(folder: Path, text: str = MINE, name: str = "mine.py") -> Path:
     return file
 
 
-def from_readme() -> str:
-    """Return the attack that the README writes, which has fewer than 15 lines of code."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    [example] = re.findall(r"```python\n(# mine\.py\n.*?)```", text, flags=re.DOTALL)
+def from_tutorial() -> str:
+    """Return the attack that the tutorial writes, which has fewer than 15 lines of code."""
+    text = (ROOT / "docs" / "tutorials" / "attack.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```python title=\"mine\.py\"\n(.*?)```", text, flags=re.DOTALL)
     lines = [line for line in example.splitlines() if line and not line.startswith("#")]
     assert len(lines) < 15
     return str(example)
 
 
-def test_the_readme_s_attack_is_ranked(smoke: SmokeRun, cache: Path, tmp_path: Path) -> None:
-    file = written(tmp_path, from_readme())
+def test_the_tutorial_s_attack_is_ranked(smoke: SmokeRun, cache: Path, tmp_path: Path) -> None:
+    file = written(tmp_path, from_tutorial())
     only = ["--only", "attack=original,source=*-12", "--only", "attack=squared,source=*-12"]
     out = ["--out", str(tmp_path / "out"), "--cache", str(cache)]
     arguments = ["run", "--suite", "smoke", "--plugin", str(file), "--attack", "squared"]
@@ -98,8 +98,8 @@ def test_the_readme_s_attack_is_ranked(smoke: SmokeRun, cache: Path, tmp_path: P
     assert "all done" in run_cli(*arguments).stdout, "a plug-in's run is recalled, too"
 
 
-def test_the_readme_s_attack_keeps_the_contract(world: World, tmp_path: Path) -> None:
-    load_plugins([written(tmp_path, from_readme())])
+def test_the_tutorial_s_attack_keeps_the_contract(world: World, tmp_path: Path) -> None:
+    load_plugins([written(tmp_path, from_tutorial())])
     results = check_attack(registry().attacks["squared"].build, world)
     assert {one.status for one in results} == {"passed"}
 

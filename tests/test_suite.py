@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +12,8 @@ from hashattack.benchmark.registry import registry
 from hashattack.benchmark.suites.loading import hyper_parameters, load_suite, override
 from hashattack.benchmark.suites.sources import SuiteError, shipped
 from hashattack.benchmark.suites.suite import (
-    AttackEntry,
-    ComputeEntry,
-    DatasetEntry,
     Params,
-    Suite,
-    TargetEntry,
 )
-from hashattack.targets.hasher import Recipe
 from tests.conftest import small_suite
 
 
@@ -130,17 +122,6 @@ def test_a_value_that_cannot_be_set_is_refused(values: Params, message: str) -> 
     with pytest.raises(SuiteError) as caught:
         load_suite("smoke", values=values)
     assert message in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "model", [Suite, TargetEntry, DatasetEntry, AttackEntry, ComputeEntry, Recipe]
-)
-def test_the_readme_explains_every_key(model: type[Any]) -> None:
-    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-    section = text.partition("## Write a suite")[2].partition("\n## ")[0]
-    words = set(re.findall(r"\w+", section))
-    keys = {field.name for field in fields(model)} if model is Recipe else model.model_fields
-    assert set(keys) - {"parts"} <= words
 
 
 def test_unknown_and_unreadable_files(tmp_path: Path) -> None:

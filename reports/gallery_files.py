@@ -54,9 +54,9 @@ def _draw(
     first, second = top + _HEAD, top + _HEAD + _LINE
     changed = f"change \N{MULTIPLICATION SIGN} {factor}"
     pictures: list[tuple[int, int, Shown, str]] = [
-        (4, first, query.query, "query"),
-        (4, second, query.adversarial, "adversarial"),
-        (4 + _STEP, second, query.perturbation, changed),
+        (8, first, query.query, "query"),
+        (8, second, query.adversarial, "adversarial"),
+        (34 + _STEP, second, query.perturbation, changed),
     ]
     for line, results in ((first, query.before), (second, query.after)):
         for place, one in enumerate(results):

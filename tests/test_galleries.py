@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,9 +28,12 @@ from hashattack.reports.results import Runs
 from hashattack.reports.uncertainty import Uncertainty
 from tests.conftest import SmokeRun, run_cli, small_suite
 from tests.photos import spec, texts
+from tests.test_browser import BROWSER, DRIVER
+from tests.test_browser import chromium as chromium
 
 HOSTILE = "<img src=x onerror='window.hacked=1'>\"&"
 PAGE_BYTES = 1_500_000  # of all galleries of the demo
+in_browser = pytest.mark.skipif(not (BROWSER and DRIVER), reason="no chromium and chromedriver")
 
 
 @pytest.fixture(scope="module")
@@ -183,20 +187,22 @@ def test_lists_that_name_their_labels_keep_the_names(folder: Path, tmp_path: Pat
         spec(folder, classes=str(path)).load(tmp_path)
 
 
-@pytest.fixture
-def hostile_run(smoke: SmokeRun, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def hostile_run(smoke: SmokeRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder that shows the smoke run's galleries with hostile names."""
+    out = tmp_path_factory.mktemp("hostile")
     manifest = read_manifest(smoke.out)
     names = [f"{HOSTILE}{number}" for number in range(10)]
     manifest["classes"] = dict.fromkeys(manifest["classes"], names)
-    (tmp_path / "store").symlink_to(smoke.out / "store")
-    write_checked(tmp_path / "plan.json", manifest)
-    return tmp_path
+    (out / "store").symlink_to(smoke.out / "store")
+    write_checked(out / "plan.json", manifest)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hashattack.reports.figures.draw_figures", lambda *_: [])
+        write_report([out], formats=["html"])
+    return out
 
 
-def test_hostile_names_stay_text(hostile_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hashattack.reports.figures.draw_figures", lambda *_: [])
-    write_report([hostile_run], formats=["html"])
+def test_hostile_names_stay_text(hostile_run: Path) -> None:
     page = page_of(hostile_run)
     assert HOSTILE not in page
     assert f"asked for {escape(HOSTILE)}" in page
@@ -222,3 +228,40 @@ def test_new_names_are_shown_without_attacking_again(
     assert list(manifest["classes"].values()) == [names]
     ((row, _, shown),) = (one for one in stored_galleries(tmp_path / "out") if one[0]["targeted"])
     assert (row["attack"], shown) == ("dhta", names)
+
+
+@in_browser
+def test_one_attack_is_shown_at_a_time(chromium: Any, smoke: SmokeRun) -> None:
+    from selenium.webdriver.support.select import Select
+
+    chromium.get((smoke.out / "report" / "index.html").as_uri())
+
+    def seen() -> list[tuple[str, bool]]:
+        found = chromium.find_elements("css selector", "#galleries details")
+        titles = [one.find_element("css selector", "summary b") for one in found]
+        opened = [one.get_attribute("open") is not None for one in found]
+        both = zip(titles, opened, strict=True)
+        return [(title.text, is_open) for title, is_open in both if title.is_displayed()]
+
+    def choose(name: str, choice: str) -> None:
+        select = chromium.find_element("css selector", f"#pick select[name={name}]")
+        Select(select).select_by_visible_text(choice)
+
+    strip = chromium.find_element("css selector", ".strip figcaption").text
+    attack, _, hasher = strip.partition(",")[0].partition(" on ")
+    both = [f"{attack} on DPSH-Tiny-12", f"{attack} on DPSH-Tiny-32"]
+    assert seen() == [(both[0], True), (both[1], False)]
+    assert hasher == "DPSH-Tiny-12"
+    choose("attack", "ProS-GAN")
+    choose("hasher", "DPSH-Tiny-32")
+    assert seen() == [("ProS-GAN on DPSH-Tiny-32", True)]
+    choose("attack", "all")
+    assert len(seen()) == 5
+
+
+@in_browser
+def test_hostile_names_do_nothing_in_a_browser(chromium: Any, hostile_run: Path) -> None:
+    chromium.get((hostile_run / "report" / "index.html").as_uri())
+    assert not chromium.execute_script("return window.hacked === 1")
+    text = chromium.find_element("css selector", ".strip").text
+    assert HOSTILE in text

@@ -7,19 +7,17 @@ import functools
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from PIL import Image
 
-from hashattack.benchmark.names import budget_text, counted
+from hashattack.benchmark.names import counted
 from hashattack.benchmark.store.store import Arrays
 from hashattack.datasets.base import UInt8Array
 from hashattack.reports.captions import protocol_text
-from hashattack.reports.leaderboard import Board
 from hashattack.reports.names import Names
 from hashattack.reports.results import Runs
 
@@ -27,7 +25,8 @@ _DARKEST = 10  # the largest factor by which a perturbation is shown
 _SIDE = 96  # pixels of a thumbnail, at most
 _QUALITY = 75  # of WebP: a kilobyte a thumbnail
 _NAMED = 3  # labels of an image that are shown
-IN_STRIP = 6  # results in the strip
+IN_PAGE = 40  # galleries: 40 kB each of two queries of 64 pixels a side, 110 kB of 224
+Place = tuple[str, ...]  # what a gallery and a line of a board have in common
 
 
 @dataclass(frozen=True)
@@ -131,6 +130,11 @@ class Gallery:
         return f"{self.attack} on {self.row['source']}"
 
     @property
+    def place(self) -> Place:
+        """Where it belongs on a board; seeds share it."""
+        return place_of(self.row)
+
+    @property
     def distances(self) -> bool:
         """Whether the distances of its results are known."""
         return self.queries[0].before[0].distance is not None
@@ -146,23 +150,6 @@ class Gallery:
         return (
             f"target label in {before} of {total} results before, {after} of {total} after "
             f"({counted(len(self.queries), 'query')})"
-        )
-
-
-@dataclass(frozen=True)
-class Strip:
-    """The one query of the first screen, chosen by rule: see :func:`strip_of`."""
-
-    gallery: Gallery
-    query: Query
-
-    @property
-    def caption(self) -> str:
-        """What is seen, and how it was chosen."""
-        budget = budget_text(str(self.gallery.row["budget_class"]))
-        return (
-            f"{self.gallery.title}, {self.query.outcome}. The query is drawn by a seed, not by "
-            f"success; the attack is ranked first of its budget ({budget})."
         )
 
 
@@ -189,33 +176,10 @@ def galleries(runs: Runs, names: Names) -> Iterator[Gallery]:
             )
 
 
-def strip_of(boards: Sequence[Board], shown: Sequence[Gallery]) -> Strip | None:
-    """Return the first query of the best-ranked attack of the lowest budget on the first hasher.
-
-    Of the first board; attacks without a declared budget come last. An attack or a hasher without
-    pictures is passed over. None where no attack that is ranked first has any.
-    """
-    places = {_place(one.row, str(one.row["source"])): one for one in reversed(shown)}
-    for board in boards[:1]:
-        lines = [line for group in board.groups if group.ranked for line in group.lines]
-        best = [line for line in lines if line.rank is not None and line.rank.number == 1]
-        for line in sorted(best, key=lambda line: _budget(line.facts)):
-            for source in board.targets:
-                gallery = places.get(_place(line.facts, source))
-                if gallery is not None:
-                    query = gallery.queries[0]
-                    before, after = query.before[:IN_STRIP], query.after[:IN_STRIP]
-                    return Strip(gallery, replace(query, before=before, after=after))
-    return None
-
-
-def _place(row: Mapping[str, Any], source: str) -> tuple[str, ...]:
-    names = ("dataset_fingerprint", "protocol", "policy", "attack", "params")
-    return (*(str(row[name]) for name in names), source)
-
-
-def _budget(row: Mapping[str, Any]) -> float:
-    return float("inf") if pd.isna(row["epsilon"]) else float(row["epsilon"])
+def place_of(row: Mapping[str, Any]) -> Place:
+    """Return what a row of results and a gallery of the same cell have in common."""
+    names = ("dataset_fingerprint", "protocol", "policy", "attack", "params", "source")
+    return tuple(str(row[name]) for name in names)
 
 
 def _query(number: int, arrays: Arrays, classes: Sequence[str], factor: int) -> Query:

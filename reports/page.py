@@ -10,11 +10,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from hashattack.benchmark.columns import COLUMNS, Column
 from hashattack.benchmark.names import budget_text
 from hashattack.benchmark.statistics import p_text
-from hashattack.reports.galleries import Gallery, Strip
+from hashattack.reports.galleries import Gallery
 from hashattack.reports.leaderboard import Board, Comparison
 from hashattack.reports.lines import Line, columns_of, white_box
 from hashattack.reports.pictures import Picture
 from hashattack.reports.results import Runs
+from hashattack.reports.strip import Strip
 from hashattack.reports.tables import interval_text
 
 # What the cells are filtered by: the heading, and the value of a line.

@@ -12,7 +12,7 @@ import pandas as pd
 from hashattack.benchmark.names import counted
 from hashattack.benchmark.store.files import write_bytes
 from hashattack.datasets.errors import UserError
-from hashattack.reports.galleries import galleries, strip_of
+from hashattack.reports.galleries import IN_PAGE, Gallery, galleries
 from hashattack.reports.grids import grids
 from hashattack.reports.leaderboard import comparisons, leaderboards
 from hashattack.reports.lines import cell_lines
@@ -20,6 +20,7 @@ from hashattack.reports.names import Names
 from hashattack.reports.page import render_page
 from hashattack.reports.published import tables
 from hashattack.reports.results import Runs, export_results
+from hashattack.reports.strip import best_places, strip_of
 from hashattack.reports.tables import (
     MARKDOWN,
     PLAIN,
@@ -103,9 +104,13 @@ def write_report(
         from hashattack.reports.gallery_files import draw_gallery
 
         figures = draw_figures(runs, names, boards, folder / "figures")
-        shown = list(galleries(runs, names))
         files += [file for picture in figures for file in picture.files]
-        files += [draw_gallery(one, folder / "galleries") for one in shown]
+        shown: list[Gallery] = []
+        best = best_places(boards)
+        for one in galleries(runs, names):
+            files.append(draw_gallery(one, folder / "galleries"))
+            if len(shown) < IN_PAGE or one.place in best:
+                shown.append(one)
         texts["index.html"] = render_page(
             runs,
             [(board, comparisons(board, uncertainty)) for board in boards],

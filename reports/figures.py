@@ -118,7 +118,9 @@ def _of_papers(results: pd.DataFrame, names: Names) -> Iterator[Drawing]:
             else:
                 points = side_by_side_points(comparable, layout)
                 yield layout.id, layout.title, points, plots.side_by_side
-    points = pd.concat([differences(results, paper, names) for paper in papers()])
+    points = pd.concat(
+        [differences(results, paper, names) for paper in papers()], ignore_index=True
+    )
     draw = plots.measured_minus_published
     yield "measured_minus_published", "Measured minus published", points, draw
 

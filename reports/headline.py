@@ -37,25 +37,25 @@ def _of_budget(group: Group, board: Board, *, first: bool) -> str:
     ranked = [line for line in group.lines if line.rank]
     if not ranked:
         where = f"on all {len(board.targets)} hashers" if len(board.targets) > 1 else "yet"
-        return f"At {group.kind}, no attack has a complete result {where}."
+        return f"At {group.title}, no attack has a complete result {where}."
     best = [line for line in ranked if line.rank and line.rank.number == 1]
     level = best[0].values.get("no_attack")
     against = "" if level is None or not first else f" against {_percent(level)} without attack"
     if level is not None and best[0].values["t_map"] <= level:
         verb = "do" if len(best) > 1 else "does"
         return (
-            f"At {group.kind}, even the best, {_names(best)}, {verb} not exceed no attack: t-MAP "
+            f"At {group.title}, even the best, {_names(best)}, {verb} not exceed no attack: t-MAP "
             f"{_means(best)} against {_percent(level)}."
         )
     if len(ranked) == 1:
-        return f"At {group.kind}, {_names(best)} reaches a t-MAP of {_means(best)}{against}."
+        return f"At {group.title}, {_names(best)} reaches a t-MAP of {_means(best)}{against}."
     if len(best) == 1:
         verb = "leads"
     elif len(best) == 2:
         verb = "lead, not significantly different"
     else:
         verb = f"lead, not significantly different from {best[0].name.label}"
-    return f"At {group.kind}, {_names(best)} {verb}: t-MAP {_means(best)}{against}."
+    return f"At {group.title}, {_names(best)} {verb}: t-MAP {_means(best)}{against}."
 
 
 def _unbounded(group: Group) -> str:

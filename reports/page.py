@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from hashattack.benchmark.columns import COLUMNS, Column
-from hashattack.benchmark.names import budget_text
+from hashattack.benchmark.names import budget_text, counted
 from hashattack.benchmark.statistics import p_text
 from hashattack.reports.galleries import Gallery
-from hashattack.reports.leaderboard import Board, Comparison
-from hashattack.reports.lines import Line, columns_of, white_box
+from hashattack.reports.headline import headline
+from hashattack.reports.leaderboard import Board, Comparison, Group
+from hashattack.reports.lines import VISIBLE, Line, columns_of, white_box
 from hashattack.reports.pictures import Picture
 from hashattack.reports.results import Runs
 from hashattack.reports.strip import Strip
-from hashattack.reports.tables import interval_text
+from hashattack.reports.tables import marks_of
 
 # What the cells are filtered by: the heading, and the value of a line.
 FACETS: Mapping[str, Callable[[Line], object]] = {
@@ -30,7 +34,43 @@ FACETS: Mapping[str, Callable[[Line], object]] = {
     "kind": lambda line: "white-box" if white_box(line.facts) else "transfer",
     "status": lambda line: line.status,
 }
+_HYPHENED = re.compile(r"[\w&;]+-[\w&;-]+")
 _POINTS = Column("difference", scale=100, format="+.2f")
+
+
+@dataclass(frozen=True)
+class BoardView:
+    """A leaderboard as the page shows it.
+
+    Attributes:
+        board: the leaderboard.
+        compared: its comparisons.
+        forest: its forest plot.
+    """
+
+    board: Board
+    compared: Sequence[Comparison]
+    forest: Picture | None
+
+    @property
+    def headline(self) -> str:
+        """Its result in a sentence or two."""
+        return headline(self.board)
+
+    @property
+    def columns(self) -> list[Column]:
+        """The columns that some line has, but the mean."""
+        known = {name for line in self.lines for name in line.numbers}
+        return [column for column in columns_of("leaderboard")[1:] if column.name in known]
+
+    @property
+    def lines(self) -> list[Line]:
+        """The lines of all groups."""
+        return [line for group in self.board.groups for line in group.lines]
+
+    def marked(self, group: Group) -> list[tuple[Line, list[str]]]:
+        """Return the lines of a group with the marks of their t-MAP by hasher and of the mean."""
+        return list(zip(group.lines, marks_of(group, self.board), strict=True))
 
 
 def render_page(
@@ -47,7 +87,7 @@ def render_page(
         runs: where everything is from.
         boards: the leaderboards, each with its comparisons.
         lines: the cells.
-        figures: pictures.
+        figures: pictures; the forest plots among them are shown with their leaderboards.
         galleries: of cells; ``strip`` is the one query of the first screen, where there is one.
     """
     environment = Environment(
@@ -57,13 +97,18 @@ def render_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": COLUMNS["t_map"].text, "interval": interval_text}
-    environment.filters |= {"budget": budget_text, "points": _POINTS.text, "p": p_text}
+    environment.filters |= {"percent": COLUMNS["t_map"].text, "whole": _whole, "p": p_text}
+    environment.filters |= {"budget": budget_text, "points": _POINTS.text, "counted": counted}
     facets = {name: [str(get(line)) for line in lines] for name, get in FACETS.items()}
     values = {name: _values(found) for name, found in facets.items() if len(set(found)) > 1}
+    forests = {picture.name: picture for picture in figures if picture.name.startswith("forest")}
     return environment.get_template("page.html").render(
-        boards=boards,
-        board_columns=[_used(board) for board, _ in boards],
+        boards=[
+            BoardView(board, compared, forests.get(f"forest-{number}" if number > 1 else "forest"))
+            for number, (board, compared) in enumerate(boards, start=1)
+        ],
+        board_columns=columns_of("leaderboard"),
+        visible_above=round(255 * VISIBLE),
         lines=lines,
         cell_columns=columns_of("cells"),
         facets=values,
@@ -71,7 +116,7 @@ def render_page(
             " ".join(str(known.index(facets[name][n])) for name, known in values.items())
             for n in range(len(lines))
         ],
-        figures=figures,
+        figures=[picture for picture in figures if picture.name not in forests],
         galleries=galleries,
         strip=strip,
         provenance=runs.provenance(),
@@ -80,15 +125,13 @@ def render_page(
     )
 
 
-def _used(board: Board) -> list[Column]:
-    """Return the columns of a board but the mean, those that some line has."""
-    lines = [line for group in board.groups for line in group.lines]
-    columns = columns_of("leaderboard")[1:]
-    return [column for column in columns if any(column.name in line.values for line in lines)]
-
-
 def _values(texts: Sequence[str]) -> list[str]:
     """Return the different texts, numbers in their order."""
     different = list(dict.fromkeys(texts))
     numbers = all(text.isdecimal() for text in different)
     return sorted(different, key=int) if numbers else different
+
+
+def _whole(text: str) -> Markup:
+    """Return a text whose words with a hyphen, like t-MAP, stay on one line."""
+    return Markup(_HYPHENED.sub(r'<span class="whole">\g<0></span>', str(escape(text))))

@@ -137,7 +137,7 @@ def leaderboard_table(board: Board) -> Table:
     marks: list[list[str]] = []
     for group in board.groups:
         keys += [(group.title, str(len(keys) + n)) for n in range(len(group.lines))]
-        for line, marked in zip(group.lines, _marks(group, board), strict=True):
+        for line, marked in zip(group.lines, marks_of(group, board), strict=True):
             note = f" [{line.note}]" if line.note else ""
             texts.append(
                 [
@@ -175,8 +175,8 @@ def _t_maps(line: Line, board: Board) -> list[float | None]:
     return [*(line.t_map.get(target) for target in board.targets), line.values.get("t_map")]
 
 
-def _marks(group: Group, board: Board) -> list[list[str]]:
-    """Return the marks of :func:`_t_maps` of each line of a group; equal texts have equal ones."""
+def marks_of(group: Group, board: Board) -> list[list[str]]:
+    """Return how each line's t-MAP on each target and its mean are marked; equal texts alike."""
     values = pd.DataFrame([_t_maps(line, board) for line in group.lines], dtype="float64")
     if not group.ranked or len(values) < 2:
         return [[""] * values.shape[1]] * len(values)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(
     not (BROWSER and DRIVER), reason="no chromium and chromedriver here (.ci/run installs them)"
 )
+SOURCE = 4  # its column in the table of all cells
 QUIET = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 QUIET += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
@@ -76,7 +80,14 @@ def shown(browser: Any) -> list[list[str]]:
 
 
 def heading(browser: Any, name: str) -> Any:
-    return browser.find_element("xpath", f"//*[@id='table']//th/button[text()='{name}']")
+    return browser.find_element(
+        "xpath", f"//*[@id='table']//th/button[normalize-space(.)='{name}']"
+    )
+
+
+def column_of(browser: Any, name: str, table: str = "table") -> int:
+    heads = browser.find_elements("css selector", f"#{table} thead th")
+    return [head.get_attribute("data-key") for head in heads].index(name)
 
 
 def facet(browser: Any, name: str) -> Any:
@@ -99,8 +110,7 @@ def test_it_loads_without_errors_and_requests(browser: Any, page: str) -> None:
 
 
 def test_sorting_by_a_number_and_back_by_the_keyboard(browser: Any) -> None:
-    column = [head.text for head in browser.find_elements("css selector", "#table thead th")]
-    place = column.index("t-MAP (%)")
+    place = column_of(browser, "t_map")
 
     def values() -> list[float]:
         return [float(row[place]) for row in shown(browser) if row[place] != "\N{EN DASH}"]
@@ -121,15 +131,15 @@ def test_sorting_by_a_number_and_back_by_the_keyboard(browser: Any) -> None:
 def test_filters_combine_and_can_be_sent_as_a_link(browser: Any, page: str) -> None:
     assert len(shown(browser)) == 20
     facet(browser, "backbone").select_by_visible_text("VGG11")
-    assert {row[3] for row in shown(browser)} == {"DPSH-VGG11-12", "DPH-VGG11-12"}
+    assert {row[SOURCE] for row in shown(browser)} == {"DPSH-VGG11-12", "DPH-VGG11-12"}
     facet(browser, "method").select_by_visible_text("DPH")
     browser.find_element("id", "search").send_keys("dhta")
-    assert [[row[0], row[3]] for row in shown(browser)] == [["DHTA", "DPH-VGG11-12"]]
+    assert [[row[0], row[SOURCE]] for row in shown(browser)] == [["DHTA", "DPH-VGG11-12"]]
     assert browser.find_element("id", "shown").text == "1 of 20 cells"
     link = browser.current_url
     browser.get("about:blank")
     browser.get(link)
-    assert [[row[0], row[3]] for row in shown(browser)] == [["DHTA", "DPH-VGG11-12"]]
+    assert [[row[0], row[SOURCE]] for row in shown(browser)] == [["DHTA", "DPH-VGG11-12"]]
     browser.find_element("css selector", "button[type=reset]").click()
     browser.implicitly_wait(1)
     assert browser.execute_async_script("setTimeout(arguments[0], 50)") is None
@@ -171,12 +181,186 @@ def test_differences_are_against_whom_one_chooses(chromium: Any, tmp_path: Path)
     assert [word[0] for word in shown_first] == ["-", "-", "+"]
 
 
-@pytest.mark.parametrize("width", [390, 1300])
-def test_nothing_but_tables_scrolls_sideways(browser: Any, width: int) -> None:
-    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+@contextmanager
+def seen_at(browser: Any, width: int, height: int = 900, **media: str) -> Iterator[None]:
+    """Show pages at a size, and with media features like ``prefers_color_scheme``."""
+    features = [{"name": name.replace("_", "-"), "value": value} for name, value in media.items()]
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     try:
-        wide = browser.execute_script("return document.documentElement.scrollWidth")
-        assert wide <= width
+        yield
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+@pytest.mark.parametrize("width", [390, 1300])
+def test_nothing_but_tables_scrolls_sideways(browser: Any, width: int) -> None:
+    with seen_at(browser, width):
+        wide = browser.execute_script("return document.documentElement.scrollWidth")
+        assert wide <= width
+
+
+@pytest.fixture(scope="module")
+def boards(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A page of several boards: partial rows, no budget, no ranking, failures."""
+    out = tmp_path_factory.mktemp("boards")
+    sources = ["DPSH-VGG11-12", "DPSH-VGG11-32", "CSQ-ResNet18-64"]
+    paper = {"paper": "Bai et al., ECCV 2020", "paper_url": "https://arxiv.org/abs/2004.07955"}
+    loud = {"measured": {"linf": 190 / 255}, "budget_class": "unbounded", "learns": True}
+    slow = {"measured": {"seconds_per_image": 0.5}}
+    cells = []
+    for dataset, policy in (("digits", "frequent"), ("NUS-WIDE", "as-published")):
+        known = {"dataset": dataset, "policy": policy}
+        for source in sources:
+            cells += [
+                cell("original", source, 0.3, budget_class="reference", **known),
+                cell("dhta", source, 0.7, **paper, **slow, **known),
+                cell("p2p", source, 0.5, shortened=True, overrides="steps=20", **known),
+                cell("x-code", source, 0.9, budget_class="code", **known),
+            ]
+        cells.append(cell("loud", sources[0], 0.95, **loud, **known))
+        cells.append(cell("late", sources[0], None, **known))
+    with unsynced():
+        write_run(out, cells)
+        write_report([out], formats=["html"])
+    return (out / "report" / "index.html").as_uri()
+
+
+def board_rows(browser: Any) -> list[list[str]]:
+    """Return what is seen of the rows of the first leaderboard, without titles of groups."""
+    script = (
+        "return [...document.querySelectorAll('#table-1 tbody tr:not(.budget)')].map("
+        "row => [...row.cells].filter(cell => !cell.hidden).map(cell => cell.innerText.trim()))"
+    )
+    rows: list[list[str]] = browser.execute_script(script)
+    return rows
+
+
+def board_heading(browser: Any, key: str) -> Any:
+    return browser.find_element("css selector", f"#table-1 th[data-key='{key}'] button")
+
+
+def names(browser: Any) -> list[str]:
+    return [row[1].split("\n")[0] for row in board_rows(browser)]
+
+
+def test_a_board_is_sorted_within_its_budgets_the_better_first(chromium: Any, boards: str) -> None:
+    chromium.get(boards)
+    ranked = ["Chance", "original", "dhta", "p2p steps=20", "loud", "x-code"]
+    assert names(chromium) == ranked
+    board_heading(chromium, "gain").click()
+    assert names(chromium)[2:4] == ranked[2:4], "more is better, so the most is first"
+    board_heading(chromium, "seconds_per_image").click()
+    assert names(chromium)[2:4] == ranked[3:1:-1], "and here the least"
+    board_heading(chromium, "seconds_per_image").click()
+    assert names(chromium)[2:4] == ranked[2:4]
+    board_heading(chromium, "rank").click()
+    assert names(chromium) == ranked
+
+
+def test_columns_are_chosen_and_kept_in_the_link(chromium: Any, boards: str) -> None:
+    chromium.get(boards)
+    before = len(board_rows(chromium)[0])
+    tools = chromium.find_element("css selector", ".tools[data-for=table-1]")
+    tools.find_element("xpath", ".//label[contains(., 'each hasher (3)')]").click()
+    assert len(board_rows(chromium)[0]) == before + 3
+    tools.find_element("css selector", "summary").click()
+    tools.find_element("xpath", ".//label[contains(., 'perceptibility')]").click()
+    assert len(board_rows(chromium)[0]) == before + 2
+    board_heading(chromium, "linf").click()
+    link = chromium.current_url
+    chromium.get("about:blank")
+    chromium.get(link)
+    assert len(board_rows(chromium)[0]) == before + 2
+    assert board_heading(chromium, "linf").find_element("xpath", "..").get_attribute("aria-sort")
+    wanted = link.replace("perceptibility", "gain")
+    chromium.execute_async_script(
+        "location.hash = arguments[0]; setTimeout(arguments[1], 100)", wanted.partition("#")[2]
+    )
+    assert not board_heading(chromium, "gain").is_displayed(), "another link is another view"
+    assert board_heading(chromium, "perceptibility").is_displayed()
+
+
+def test_the_board_is_saved_as_it_is_shown(chromium: Any, boards: str) -> None:
+    chromium.get(boards)
+    chromium.execute_script(
+        "URL.createObjectURL = blob => { window.saved = blob; return '#'; };"
+        "HTMLAnchorElement.prototype.click = function () { window.named = this.download; };"
+    )
+    chromium.find_element("css selector", ".tools[data-for=table-1] > button").click()
+    text = chromium.execute_async_script("window.saved.text().then(arguments[0])")
+    head, *rows = list(csv.reader(io.StringIO(text)))
+    assert chromium.execute_script("return window.named") == "leaderboard-digits.csv"
+    assert head[:6] == ["budget", "#", "attack", "mean t-MAP (%)", "95 % interval"] + head[5:6]
+    assert len(rows) == 6
+    assert {len(row) for row in rows} == {len(head)}
+    (dhta,) = (row for row in rows if row[2].startswith("dhta"))
+    assert dhta[:2] == ["L∞ ≤ 8/255", "1"]
+
+
+def test_partial_rows_and_visible_perturbations_say_so(chromium: Any, boards: str) -> None:
+    chromium.get(boards)
+    (loud,) = (row for row in board_rows(chromium) if row[1].startswith("loud"))
+    assert "on 1 of 3 hashers" in loud[1]
+    assert not loud[0], "it is not ranked"
+    assert "190.00 visible" in loud
+    assert 90 < float(loud[2]) < 100
+    link = chromium.find_element("link text", "Bai et al., ECCV 2020")
+    assert link.get_attribute("href") == "https://arxiv.org/abs/2004.07955"
+    assert "leads" in chromium.find_element("css selector", ".headline").text
+
+
+def test_clear_clears_the_sort(browser: Any) -> None:
+    before = shown(browser)
+    heading(browser, "t-MAP (%)").click()
+    assert shown(browser) != before
+    browser.find_element("css selector", "button[type=reset]").click()
+    browser.execute_async_script("setTimeout(arguments[0], 50)")
+    assert shown(browser) == before
+    assert "sort" not in browser.current_url
+
+
+def test_the_first_screen_and_the_first_ten_columns_have_room(chromium: Any, boards: str) -> None:
+    with seen_at(chromium, 1400):
+        chromium.get(boards)
+        where = "return document.querySelector(arguments[0]).getBoundingClientRect()"
+        assert chromium.execute_script(where, ".headline")["bottom"] < 500
+        assert chromium.execute_script(where, "#start .drawing")["top"] < 800
+        tenth = chromium.execute_script(where, "#table-1 thead th:nth-child(10)")
+        assert tenth["right"] < 1400
+
+
+AXE = resources.files("axe_playwright_python").joinpath("axe.min.js")
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+def violations(browser: Any) -> list[str]:
+    """Return what axe finds, targets below 24 pixels and contrasts below 4.5 among it."""
+    browser.execute_script(AXE.read_text(encoding="utf-8"))
+    found = browser.execute_async_script(
+        "axe.run(document, {runOnly: arguments[0]}).then(done => arguments[1](done.violations))",
+        RULES,
+    )
+    return [f"{one['id']}: {node['html'][:200]}" for one in found for node in one["nodes"]]
+
+
+@pytest.mark.parametrize("width", [390, 1300])
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_axe_finds_nothing(chromium: Any, page: str, boards: str, width: int, colours: str) -> None:
+    with seen_at(chromium, width, prefers_color_scheme=colours):
+        for one in (page, boards):
+            chromium.get(one)
+            assert violations(chromium) == []
+            regions = chromium.find_elements("css selector", ".wide[tabindex]")
+            scroll = "return arguments[0].scrollWidth > arguments[0].clientWidth"
+            scroll += " || arguments[0].scrollHeight > arguments[0].clientHeight"
+            assert all(chromium.execute_script(scroll, region) for region in regions)
+
+
+def test_axe_finds_what_is_wrong(chromium: Any, boards: str) -> None:
+    chromium.get(boards)
+    chromium.execute_script("document.querySelector('h1').style.color = '#ccc'")
+    (found,) = violations(chromium)
+    assert found.startswith("color-contrast: <h1")

@@ -28,22 +28,22 @@ def test_the_leader_of_a_budget_and_the_best_without_one() -> None:
     rows = [original(), row("weak", "A-12", 0.5), row("strong", "A-12", 0.702), loud()]
     rows.append(row("x-code", "A-12", 0.95, budget_class="code", linf=None))
     assert headline_of(rows) == (
-        "At 8/255, STRONG leads: t-MAP 70.2 % against 30.0 % without attack. "
+        "At L∞ ≤ 8/255, STRONG leads: t-MAP 70.2 % against 30.0 % without attack. "
         "LOUD, which has no budget, reaches 90.0 %, visibly (L∞ 190/255)."
     )
 
 
 def test_one_attack_leads_nobody() -> None:
     assert headline_of([original(), row("x", "A-12", 0.5)]) == (
-        "At 8/255, X reaches a t-MAP of 50.0 % against 30.0 % without attack."
+        "At L∞ ≤ 8/255, X reaches a t-MAP of 50.0 % against 30.0 % without attack."
     )
-    assert headline_of([row("x", "A-12", 0.5)]) == "At 8/255, X reaches a t-MAP of 50.0 %."
+    assert headline_of([row("x", "A-12", 0.5)]) == "At L∞ ≤ 8/255, X reaches a t-MAP of 50.0 %."
 
 
 def test_shared_ranks_share_the_lead() -> None:
     rows = [original(), row("x", "A-12", 0.5), row("y", "A-12", 0.6)]
     assert headline_of(rows, p=1.0) == (
-        "At 8/255, Y and X lead, not significantly different: "
+        "At L∞ ≤ 8/255, Y and X lead, not significantly different: "
         "t-MAP 60.0 % and 50.0 % against 30.0 % without attack."
     )
     rows += [row("z", "A-12", 0.55)]
@@ -57,7 +57,7 @@ def test_shared_ranks_share_the_lead() -> None:
 def test_who_does_not_exceed_no_attack_does_not_lead() -> None:
     rows = [original(t_map=0.6), row("x", "A-12", 0.5), row("y", "A-12", 0.4)]
     assert headline_of(rows) == (
-        "At 8/255, even the best, X, does not exceed no attack: t-MAP 50.0 % against 60.0 %."
+        "At L∞ ≤ 8/255, even the best, X, does not exceed no attack: t-MAP 50.0 % against 60.0 %."
     )
 
 
@@ -69,13 +69,13 @@ def test_a_sentence_for_each_budget_by_its_size() -> None:
             for name, t_map in ((f"x{budget}", 0.5), (f"y{budget}", 0.6))
         ]
     assert headline_of(rows) == (
-        "At 8/255, Y8 leads: t-MAP 60.0 % against 30.0 % without attack. "
-        "At 16/255, Y16 leads: t-MAP 60.0 %."
+        "At L∞ ≤ 8/255, Y8 leads: t-MAP 60.0 % against 30.0 % without attack. "
+        "At L∞ ≤ 16/255, Y16 leads: t-MAP 60.0 %."
     )
     rows += [row(f"z{n}", "A-12", 0.5, budget_class=f"{n}/255") for n in (2, 32)]
     text = headline_of(rows)
-    assert text.startswith("At 2/255, Z2 reaches")
-    assert text.endswith("At 32/255, Z32 reaches a t-MAP of 50.0 %.")
+    assert text.startswith("At L∞ ≤ 2/255, Z2 reaches")
+    assert text.endswith("At L∞ ≤ 32/255, Z32 reaches a t-MAP of 50.0 %.")
     assert "16/255" not in text, "the smallest and the largest are enough"
 
 
@@ -83,7 +83,7 @@ def test_a_partial_row_says_on_what() -> None:
     rows = [original(source) for source in ("A-12", "B-12")]
     rows += [loud(), row("x", "A-12", 0.99)]
     assert headline_of(rows) == (
-        "At 8/255, no attack has a complete result on all 2 hashers. "
+        "At L∞ ≤ 8/255, no attack has a complete result on all 2 hashers. "
         "LOUD, which has no budget, reaches 90.0 % (on 1 of 2 hashers), visibly (L∞ 190/255)."
     )
 

@@ -39,7 +39,7 @@ def page_rows(page: str) -> list[dict[str, str]]:
         numbers = {name: value for value, name in NUMBER.findall(row)}
         texts = re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL)
         plain = [html.unescape(re.sub(r"<[^>]+>", "", text)).strip() for text in texts]
-        rows.append({**numbers, "attack": plain[0], "source": plain[3], "victim": plain[4]})
+        rows.append({**numbers, "attack": plain[0], "source": plain[4], "victim": plain[5]})
     return rows
 
 
@@ -191,7 +191,7 @@ def test_every_output_has_the_same_ranks(tmp_path: Path) -> None:
         written = write_report([tmp_path])
     wanted = {"aa": "1", "bb": "2=", "cc": "2=", "dd": "4"}
     page = (written.folder / "index.html").read_text(encoding="utf-8")
-    board = re.findall(r"<td>([^/]*?)</td>\s*<th scope=\"row\">(\w\w)", _plain_ties(page))
+    board = re.findall(r"<td[^>]*>([^/]*?)</td>\s*<th scope=\"row\">(\w\w)", _plain_ties(page))
     assert {name: rank for rank, name in board} == wanted
     assert {line.name.title: str(line.rank) for line in lines_of(tmp_path)} == wanted
     texts = [written.leaderboard]

@@ -23,6 +23,7 @@ _ROW = 0.235  # inches
 _HEAD = 0.30  # of the names of the levels
 _FOOT = 0.42  # of the axis
 _GAP = 10.0  # points between columns
+_NAMES = 0.4  # of the width, at most
 _INDENT = 8.0  # points, of names below the title of their group
 
 Style = dict[str, Any]  # arguments of matplotlib
@@ -100,7 +101,8 @@ def forest(board: Board, short: Mapping[str, str], width: float = WIDE) -> Figur
         entries += [title, *group]
     rows = [entry for entry in entries if isinstance(entry, Row)]
     size = SIZE + (0.8 if width > NARROW else 0.2)
-    names = max(text_width(row.label, size, "bold") for row in rows) + _INDENT
+    labels = {row.label: _shortened(row.label, size, _NAMES * 72 * width) for row in rows}
+    names = max(text_width(label, size, "bold") for label in labels.values()) + _INDENT
     ranks = max(text_width(text, size, "bold") for text in [*(row.rank for row in rows), "rank"])
     values = text_width("100.0", size, "bold")
     columns = {"name": -names - _GAP, "t-MAP": values + _GAP, "rank": values + ranks + 2 * _GAP}
@@ -123,7 +125,7 @@ def forest(board: Board, short: Mapping[str, str], width: float = WIDE) -> Figur
         if isinstance(entry, Row):
             _draw(axis, entry, place)
             style: Style = {"size": size, "weight": "bold" if entry.best else "normal"}
-            _write(axis, entry.label, place, columns["name"] + _INDENT, **style)
+            _write(axis, labels[entry.label], place, columns["name"] + _INDENT, **style)
             _write(axis, f"{entry.value:.1f}", place, columns["t-MAP"], **style)
             _write(axis, entry.rank, place, columns["rank"], **style)
             continue
@@ -132,6 +134,14 @@ def forest(board: Board, short: Mapping[str, str], width: float = WIDE) -> Figur
             ends = {"xmin": -left / (1 - left - right), "xmax": 1 + right / (1 - left - right)}
             axis.axhline(place - 0.5, **ends, color=LINE, linewidth=0.6, clip_on=False)
     return figure
+
+
+def _shortened(text: str, size: float, width: float) -> str:
+    """Return a text, cut where it is wider than so many points."""
+    kept = text
+    while text_width(kept, size, "bold") > width:
+        kept = f"{kept[:-2]}\N{HORIZONTAL ELLIPSIS}"
+    return kept
 
 
 def _limits(rows: Sequence[Row], marks: Mapping[str, float]) -> tuple[float, float]:

@@ -129,6 +129,10 @@ for (const tools of document.querySelectorAll(".tools")) {
   tools.append(button);
 }
 
+addEventListener("click", event => {
+  for (const one of document.querySelectorAll(".picker[open]")) one.open = one.contains(event.target);
+});
+
 // What scrolls can be reached with the keyboard, and nothing else; titles of groups stand below the head.
 const sizes = new ResizeObserver(entries => {
   for (const { target } of entries) {

@@ -68,6 +68,8 @@ function picker(table, heads, tools) {
     const rows = [table.tHead.rows[0], ...[...table.tBodies].flatMap(body => [...body.rows])];
     for (const row of rows)
       if (row.cells.length === heads.length) for (const column of columns) row.cells[column].hidden = !box.checked;
+    const shown = heads.filter(head => !head.hidden).length;
+    for (const rest of table.querySelectorAll("tr.budget td")) rest.colSpan = Math.max(shown - 4, 1);
   }
 
   const list = make("div", { className: "boxes" });

@@ -329,7 +329,7 @@ def test_the_command_line_ranks_it_beside_the_run_and_names_what_is_invalid(
     lines = [
         line for line in done.stdout.splitlines() if line.startswith("codes only (upper bound) ")
     ]
-    assert any(" coded [on 1 of 2 targets] " in line for line in lines)
+    assert any(" coded [on 1 of 2 hashers] " in line for line in lines)
     assert any(" Anchor code " in line for line in lines)
     rows = pd.read_csv(to / "results.csv").set_index("attack")
     assert rows["status"].to_dict() == {"mine": "invalid", "coded": "ok"}

@@ -2,72 +2,68 @@
 
 from __future__ import annotations
 
-import functools
-import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
-from matplotlib.figure import Figure
 
 from hashattack.benchmark.columns import COLUMNS, Column
-from hashattack.benchmark.store.files import write_bytes
+from hashattack.benchmark.names import counted
+from hashattack.reports import points as data
 from hashattack.reports.captions import protocol_text
 from hashattack.reports.grids import differences
 from hashattack.reports.leaderboard import Board
-from hashattack.reports.names import Names, parameters
+from hashattack.reports.names import Names
 from hashattack.reports.pictures import Picture
-from hashattack.reports.plots import panels as plots
+from hashattack.reports.plots import curves, rows, transfer
 from hashattack.reports.plots.forest import NARROW, WIDE, forest, forest_rows, forest_summary
-from hashattack.reports.plots.panels import PlotStyles
+from hashattack.reports.plots.panels import Chart, draw
+from hashattack.reports.plots.styles import PlotStyles
 from hashattack.reports.plots.theme import save, svg, theme
-from hashattack.reports.published import FigureLayout, papers
+from hashattack.reports.plots.trade_off import trade_off
+from hashattack.reports.published import papers
 from hashattack.reports.results import Runs
+from hashattack.reports.uncertainty import Uncertainty
 
 mpl.use("Agg")
 
-_SETTING = ["dataset", "protocol", "policy"]
-_TARGET = [*_SETTING, "source"]
-Draw = Callable[[pd.DataFrame, PlotStyles], Any]  # to what has a matplotlib ``figure``
 _FOREST = (
     "A line an attack, from the best within its budget down: the dot is its mean over hashers and "
-    "queries, the bar its 95 % interval; blue leads its budget. = marks a shared rank: no "
-    "significant difference from the best of this rank. The axis does not start at zero."
+    "queries, the bar its 95 % interval; blue leads its budget. = marks a shared rank: not "
+    "significantly different from the best of this rank. An open dot is a mean over some of the "
+    "hashers only. The axis does not start at zero."
 )
-Drawing = tuple[str, str, pd.DataFrame, Draw]  # name, title, points
+_POINTS = (
+    "A point an attack, with the 95 % interval of its mean t-MAP. No attack further left reaches "
+    "the t-MAP of those on the Pareto front.{} The axes do not start at zero."
+)
+_TRAINING = Column("seconds", kind="cost", title="seconds per image, training included")
 
 
-def draw_figures(runs: Runs, names: Names, boards: Sequence[Board], folder: Path) -> list[Picture]:
+def draw_figures(
+    runs: Runs, names: Names, boards: Sequence[Board], uncertainty: Uncertainty, folder: Path
+) -> list[Picture]:
     """Draw every figure that boards, results, loss and retrieval curves allow: SVG and PDF."""
-    results, losses, curves = (
+    results, losses, curves_ = (
         rows.assign(label=names.labels(rows)) if len(rows) else rows
         for rows in (runs.results, runs.losses, runs.curves)
     )
-    curves = _comparable(curves)
+    curves_ = data.comparable(curves_)
     if len(results):
         protocols = results.groupby("protocol")
         texts = {name: protocol_text(rows.to_dict("records")) for name, rows in protocols}
-        results, curves = (rows.replace({"protocol": texts}) for rows in (results, curves))
+        results, curves_ = (rows.replace({"protocol": texts}) for rows in (results, curves_))
     styles = PlotStyles(runs.cells, names)
-    pictures = list(_forests(boards, styles, folder))
-    precision, top = (functools.partial(plots.retrieval, x=x) for x in ("recall", "top"))
-    drawings: list[Drawing] = [
-        *_of_results(results),
-        ("precision_recall", "Precision and recall for the target label", curves, precision),
-        ("precision_at_top", "Precision for the target label in the top-k", curves, top),
-        *_of_papers(results, names),
-        ("loss_curves", "Losses of generators in training", losses, plots.loss_curves),
+    charts = [
+        *_trade_offs(data.comparable(results), styles, uncertainty),
+        *_of_hashers(data.comparable(results), styles, uncertainty),
+        *_retrieval(curves_, styles),
+        *_of_papers(results, names, styles, uncertainty),
+        *_losses(losses, styles),
     ]
-    for name, title, points, draw in drawings:
-        if len(points):
-            with sns.axes_style("whitegrid"):
-                figure = draw(points, styles).figure
-            pictures.append(Picture(name, title, _save(figure, folder / name)))
-    return pictures
+    return [*_forests(boards, styles, folder), *(draw(chart, styles, folder) for chart in charts)]
 
 
 def _forests(boards: Sequence[Board], styles: PlotStyles, folder: Path) -> Iterator[Picture]:
@@ -76,7 +72,6 @@ def _forests(boards: Sequence[Board], styles: PlotStyles, folder: Path) -> Itera
         if not groups:
             continue
         name = f"forest-{number}" if number > 1 else "forest"
-        shown = {row.label for _, rows in groups for row in rows}
         with theme():
             wide, narrow = (forest(board, styles.short, width) for width in (WIDE, NARROW))
             yield Picture(
@@ -85,127 +80,207 @@ def _forests(boards: Sequence[Board], styles: PlotStyles, folder: Path) -> Itera
                 save(wide, folder / name),
                 summary=forest_summary(board, styles.short),
                 reading=_FOREST,
-                narrow=svg(narrow, f"{name}-narrow").decode(),
-                settings=[pair for pair in styles.settings.items() if pair[0] in shown],
+                narrow=svg(narrow, f"{name}-narrow"),
+                settings=styles.settings_of(row.label for _, rows in groups for row in rows),
             )
 
 
-def _of_results(results: pd.DataFrame) -> Iterator[Drawing]:
-    results = _comparable(results)
-    good = _white_box(results)
-    for column in COLUMNS.values():
-        if "figures" in column.tables:
-            draw: Draw = functools.partial(plots.trade_off, column=column)
-            title = f"t-MAP against {column.title}, with the Pareto front"
-            yield f"t_map_against_{column.name}", title, trade_off_points(good, column), draw
-    title = "t-MAP against code length"
-    yield "t_map_against_bits", title, bits_points(good), plots.code_lengths
-    matrix = transfer_points(results)
-    draw = functools.partial(plots.transfer_map, value="t_map")
-    yield "transfer", "Transfer: t-MAP by source and victim, white-box outlined", matrix, draw
+def _trade_offs(
+    results: pd.DataFrame, styles: PlotStyles, uncertainty: Uncertainty
+) -> Iterator[Chart]:
+    """Yield t-MAP against each column that figures are drawn of, and against time with training."""
+    good = data.white_box(results)
+    shown = [column for column in COLUMNS.values() if "figures" in column.tables]
+    for column in [*shown, _TRAINING]:
+        own = good
+        title, more = f"t-MAP against {column.title}", ""
+        if column is _TRAINING:
+            own = good.assign(seconds=data.with_training(good))
+            title = "t-MAP against seconds per image with training, spread over the queries"
+            more = " With more queries, attacks that train move left."
+        rows_ = data.trade_off_rows(own, column)
+        if not (rows_["role"] != "no-attack").any():
+            continue
+        points = data.means(
+            rows_.assign(panel=data.panel_names(rows_)), ["t_map", column.name], uncertainty
+        )
+        top = _highest(points)
+        yield Chart(
+            f"t_map_against_{'training' if column is _TRAINING else column.name}",
+            title,
+            f"{_seen(points, styles)}, at {top[column.name]:.3g} {column.title}",
+            _POINTS.format(more),
+            trade_off(points, styles, column),
+            labels=tuple(points["label"]),
+            height=3.3,
+        )
+
+
+def _of_hashers(
+    results: pd.DataFrame, styles: PlotStyles, uncertainty: Uncertainty
+) -> Iterator[Chart]:
+    """Yield t-MAP against code length, and transfer matrices."""
+    rows_ = data.bits_rows(data.white_box(results))
+    if len(rows_):
+        panels = data.panel_names(rows_.assign(source=data.hashers(rows_)))
+        rows_ = rows_.assign(panel=panels, bits=rows_["source_bits"].astype(int))
+        points = data.means(rows_, ["t_map"], uncertainty, ["bits"])
+        yield Chart(
+            "t_map_against_bits",
+            "t-MAP against code length",
+            f"{_seen(points, styles)}, at {_highest(points)['bits']} bits",
+            "A line an attack, its 95 % intervals as vertical strokes; intervals at one code "
+            "length stand side by side. The axes do not start at zero.",
+            curves.code_lengths(points, styles),
+            labels=tuple(points["label"]),
+            height=3.6,
+            margins=curves.end_margins([styles.name(label) for label in points["label"]]),
+        )
+    matrix = data.transfer_points(results)
     gains = matrix[matrix["gain"].notna()]
-    draw = functools.partial(plots.transfer_map, value="gain")
-    yield "transfer_gain", "Transfer: gain in t-MAP over no attack on the victim", gains, draw
+    reading = "Rows are the hashers that were attacked, columns those that were queried; "
+    reading += "white-box cells are outlined."
+    for name, title, value, points in (
+        ("transfer", "Transfer: t-MAP by source and victim", "t_map", matrix),
+        ("transfer_gain", "Transfer: gain over no attack on the victim", "gain", gains),
+    ):
+        crossing = points[points["source"] != points["victim"]]
+        if len(crossing):
+            height, margins = transfer.matrix_size(points)
+            top = _largest(crossing, value)
+            unit = "%" if value == "t_map" else "points"
+            yield Chart(
+                name,
+                title,
+                f"{counted(points['label'].nunique(), 'attack')} between "
+                f"{counted(len(transfer.sides(points)), 'hasher')}; the highest value to another "
+                f"hasher is {100 * top[value]:.1f} {unit} ({styles.name(top['label'])} from "
+                f"{top['source']} to {top['victim']})",
+                reading,
+                transfer.transfer_map(points, styles, value),
+                labels=tuple(points["label"]),
+                height=height,
+                margins=margins,
+            )
 
 
-def _of_papers(results: pd.DataFrame, names: Names) -> Iterator[Drawing]:
-    comparable = _comparable(results)
-    for paper in papers():
-        for layout in paper.figures:
-            if layout.over:
-                draw: Draw = functools.partial(plots.sweep, over=layout.over)
-                yield layout.id, layout.title, sweep_points(comparable, layout), draw
-            else:
-                points = side_by_side_points(comparable, layout)
-                yield layout.id, layout.title, points, plots.side_by_side
-    points = pd.concat(
-        [differences(results, paper, names) for paper in papers()], ignore_index=True
+def _retrieval(rows_: pd.DataFrame, styles: PlotStyles) -> Iterator[Chart]:
+    """Yield precision over recall and over the length of the result list."""
+    if not len(rows_):
+        return
+    points = data.curve_points(rows_)
+    first = points[points["top"] == points["top"].min()]
+    top = _largest(first, "precision")
+    summary = (
+        f"{counted(points['label'].nunique(), 'attack')} on "
+        f"{counted(points['panel'].nunique(), 'hasher')}; the highest precision of the first "
+        f"result is {100 * top['precision']:.1f} % ({styles.name(top['label'])} on {top['panel']})"
     )
-    draw = plots.measured_minus_published
-    yield "measured_minus_published", "Measured minus published", points, draw
+    for name, title, x in (
+        ("precision_recall", "Precision and recall for the target label", "recall"),
+        ("precision_at_top", "Precision for the target label in the top-k", "top"),
+    ):
+        yield Chart(
+            name,
+            title,
+            summary,
+            "A line an attack, its mean over queries. The precision axis does not start at zero.",
+            curves.retrieval(points, styles, x),
+            labels=tuple(points["label"]),
+        )
 
 
-def trade_off_points(good: pd.DataFrame, column: Column) -> pd.DataFrame:
-    """Return the rows with a value of a column; of a cost, those of attacks that have some."""
-    rows = good[good[column.name].notna()]
-    if column.kind == "cost":
-        rows = rows[(rows[column.name] > 0) & rows["targeted"].fillna(False)]
-    return rows
+def _of_papers(
+    results: pd.DataFrame, names: Names, styles: PlotStyles, uncertainty: Uncertainty
+) -> Iterator[Chart]:
+    """Yield the figures of papers, and how far results are from published ones."""
+    comparable = data.comparable(results)
+    for layout in (layout for paper in papers() for layout in paper.figures):
+        if layout.over:
+            rows_ = data.sweep_rows(comparable, layout)
+            if not len(rows_):
+                continue
+            lines = data.panel_names(rows_)
+            columns = ["t_map", "perceptibility", "no_attack"]
+            points = data.means(
+                rows_.assign(panel=lines, label=lines), columns, uncertainty, [layout.over]
+            )
+            top = _highest(points)
+            yield Chart(
+                layout.id,
+                layout.title,
+                f"{counted(points['label'].nunique(), 'hasher')}; the highest t-MAP is "
+                f"{100 * top['t_map']:.1f} % ({top['label']}, {layout.over} {top[layout.over]:g})",
+                "A line a hasher; bands are 95 % intervals. The axes do not start at zero.",
+                curves.sweep(points, layout.over),
+                margins=curves.end_margins(list(points["label"])),
+            )
+        else:
+            rows_ = data.side_by_side_rows(comparable, layout)
+            if not len(rows_):
+                continue
+            points = data.means(rows_.assign(panel=data.panel_names(rows_)), ["t_map"], uncertainty)
+            height, margins = rows.rows_size([styles.name(label) for label in points["label"]])
+            yield Chart(
+                layout.id,
+                layout.title,
+                _seen(points, styles),
+                "Bars start at zero; strokes are 95 % intervals.",
+                rows.side_by_side(points, styles),
+                labels=tuple(points["label"]),
+                height=height,
+                margins=margins,
+            )
+    parts = [differences(results, paper, names) for paper in papers()]
+    found = pd.concat(parts, ignore_index=True)
+    if len(found):
+        height, margins = rows.rows_size(list(found["attack"]))
+        far = _largest(found.assign(size=found["difference"].abs()), "size")
+        yield Chart(
+            "measured_minus_published",
+            "Measured minus published",
+            f"{counted(len(found), 'number')} of {counted(found['attack'].nunique(), 'attack')}; "
+            f"the largest difference is {far['difference']:+.2f} "
+            f"({far['attack']}, {far['metric']})",
+            "A stroke a number of the paper, a diamond their mean; left of zero we measured less.",
+            rows.measured_minus_published(found, styles),
+            height=height,
+            margins=margins,
+        )
 
 
-def bits_points(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of hashers that differ in their code length alone, where there are such."""
-    keys = [*_SETTING, "source_method", "source_backbone"]
-    return rows[rows.groupby(keys)["source_bits"].transform("nunique") > 1]
+def _losses(losses: pd.DataFrame, styles: PlotStyles) -> Iterator[Chart]:
+    points = data.loss_points(losses) if len(losses) else losses
+    if len(points):
+        yield Chart(
+            "loss_curves",
+            "Losses of generators in training",
+            f"{counted(points['label'].nunique(), 'attack')} on "
+            f"{counted(points['source'].nunique(), 'hasher')}, {points['epoch'].max()} epochs at "
+            "most",
+            "A line a training, named by its hasher; each loss has an axis of its own.",
+            curves.loss_curves(points, styles),
+            labels=tuple(points["label"]),
+            margins=curves.end_margins(list(points["source"])),
+        )
 
 
-def transfer_points(results: pd.DataFrame) -> pd.DataFrame:
-    """Return t-MAP and its gain over no attack by source and victim, for attacks that transfer.
-
-    Args:
-        results: with the attacks' ``label``.
-
-    Returns:
-        The columns ``dataset``, ``protocol``, ``policy``, ``label``, ``source``, ``victim``,
-        ``t_map`` and ``gain``, means over seeds.
-    """
-    rows = results[(results["status"] == "ok") & results["t_map"].notna()]
-    keys = [*_SETTING, "label", "role", "source", "victim"]
-    means = rows.groupby(keys, sort=False)["t_map"].mean().reset_index()
-    crossing = means["source"] != means["victim"]
-    groups = means.assign(crossing=crossing).groupby([*_SETTING, "label"])
-    crosses = groups["crossing"].transform("any")
-    clean = means[(means.pop("role") == "no-attack") & ~crossing]
-    keys = [*_SETTING, "victim"]
-    level = clean[[*keys, "t_map"]].rename(columns={"t_map": "no_attack"})
-    points = means[crosses].merge(level, how="left", on=keys)
-    points["gain"] = points["t_map"] - points["no_attack"]
-    sides = points.loc[points["source"] != points["victim"], ["source", "victim"]]
-    return points[points["source"].isin(set(sides["source"]) | set(sides["victim"]))]
+def _highest(points: pd.DataFrame) -> dict[str, Any]:
+    """Return the attack's point with the highest t-MAP."""
+    return _largest(points[points["role"] != "no-attack"], "t_map")
 
 
-def sweep_points(results: pd.DataFrame, layout: FigureLayout) -> pd.DataFrame:
-    """Return the rows of a figure's attacks where a target has several values of its parameter.
-
-    The columns of the results, the parameter's and ``no_attack``, a row a seed.
-    """
-    rows = _white_box(results)
-    swept = rows[rows["attack"].isin(layout.attacks)].copy()
-    values = swept["params"].map(lambda text: parameters(text).get(layout.over))
-    swept[layout.over] = values.astype("float64")
-    swept = swept[swept.groupby(_TARGET)[layout.over].transform("nunique") > 1]
-    if not len(swept):
-        return swept
-    clean = rows[rows["role"] == "no-attack"].groupby(_TARGET)["t_map"].mean().rename("no_attack")
-    points = swept.merge(clean, how="left", left_on=_TARGET, right_index=True)
-    return points.drop_duplicates([*_TARGET, layout.over, "draw_seed", "target_seed"])
+def _largest(points: pd.DataFrame, column: str) -> dict[str, Any]:
+    """Return the first row that has the largest value of a column."""
+    (row,) = points.nlargest(1, column).to_dict("records")
+    return {str(name): value for name, value in row.items()}
 
 
-def side_by_side_points(results: pd.DataFrame, layout: FigureLayout) -> pd.DataFrame:
-    """Return the rows of a figure's attacks on the targets that have them all."""
-    rows = _white_box(results)
-    rows = rows[rows["attack"].isin(layout.attacks) & (rows["variant"] == "")]
-    rows = rows.sort_values("attack", key=lambda ids: ids.map(layout.attacks.index), kind="stable")
-    return rows[rows.groupby(_TARGET)["attack"].transform("nunique") == len(layout.attacks)]
-
-
-def _comparable(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of attacks that share their target labels."""
-    return rows[rows["policy"] != "as-published"] if len(rows) else rows
-
-
-def _white_box(results: pd.DataFrame) -> pd.DataFrame:
-    return results[(results["status"] == "ok") & (results["source"] == results["victim"])]
-
-
-def _save(figure: Figure, stem: Path) -> list[Path]:
-    """Write a figure as SVG and PDF without dates, so that unchanged results give equal files."""
-    files = []
-    for suffix, metadata in (("svg", {"Date": None}), ("pdf", {"CreationDate": None})):
-        buffer = io.BytesIO()
-        with mpl.rc_context({"svg.hashsalt": stem.name, "svg.fonttype": "none"}):
-            figure.savefig(buffer, format=suffix, metadata=metadata, bbox_inches="tight")
-        files.append(stem.with_suffix(f".{suffix}"))
-        write_bytes(files[-1], buffer.getvalue())
-    plt.close(figure)
-    return files
+def _seen(points: pd.DataFrame, styles: PlotStyles) -> str:
+    """Return how much there is to see, and the highest t-MAP."""
+    attacks, top = points[points["role"] != "no-attack"], _highest(points)
+    return (
+        f"{counted(attacks['label'].nunique(), 'attack')} on "
+        f"{counted(points['panel'].nunique(), 'hasher')}; the highest t-MAP is "
+        f"{100 * top['t_map']:.1f} % ({styles.name(top['label'])} on {top['panel']})"
+    )

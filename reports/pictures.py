@@ -32,6 +32,7 @@ class Picture:
         reading: how to read it, a sentence or two.
         panels: its parts as SVG, where the page shows them one by one, as many beside each other as
             have room.
+        legend: of the panels, as SVG.
         narrow: the same as SVG for a phone.
         settings: the short names of attacks that stand in it, with the settings they stand for.
     """
@@ -42,6 +43,7 @@ class Picture:
     summary: str = ""
     reading: str = ""
     panels: Sequence[str] = ()
+    legend: str = ""
     narrow: str = ""
     settings: Sequence[tuple[str, str]] = ()
 
@@ -59,6 +61,8 @@ class Picture:
 
     def _group(self, kind: str, panels: Sequence[str]) -> Markup:
         content = Markup("").join(Markup(_inline(svg)) for svg in panels)
+        if self.legend and self.panels:
+            content += Markup('<div class="legend">{}</div>').format(Markup(_inline(self.legend)))
         tag = Markup('<div class="{}" role="img" aria-label="{}">{}</div>')
         return tag.format(kind, self.summary or self.title, content)
 

@@ -99,11 +99,11 @@ def write_report(
         texts["leaderboard.tex"] = "\n".join(latex(leaderboard_table(one)) for one in boards)
     texts |= _paper_tables(runs, names, formats)
     if "html" in formats:
-        # With seaborn and what it imports, which takes a second.
+        # With matplotlib and what it imports, which takes a second.
         from hashattack.reports.figures import draw_figures
         from hashattack.reports.gallery_files import draw_gallery
 
-        figures = draw_figures(runs, names, boards, folder / "figures")
+        figures = draw_figures(runs, names, boards, uncertainty, folder / "figures")
         files += [file for picture in figures for file in picture.files]
         shown: list[Gallery] = []
         best = best_places(boards)

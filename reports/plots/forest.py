@@ -67,18 +67,18 @@ def forest_rows(board: Board, short: Mapping[str, str]) -> Iterator[tuple[str, l
 
 def _shown(line: Line) -> bool:
     is_attack = bool(line.facts["attack"]) and line.facts["role"] != "no-attack"
-    return is_attack and "t_map" in line.values
+    return is_attack and "t_map" in line.numbers
 
 
 def _row(line: Line, short: Mapping[str, str]) -> Row:
     low_high = line.interval
     return Row(
         label=short.get(line.name.label, line.name.label),
-        value=100 * line.values["t_map"],
+        value=100 * line.numbers["t_map"],
         interval=(100 * low_high[0], 100 * low_high[1]) if low_high else None,
         rank=str(line.rank or ""),
         best=line.rank is not None and line.rank.number == 1 and not line.facts["code_only"],
-        complete=line.status == "ok",
+        complete=bool(line.values),
     )
 
 
@@ -86,7 +86,7 @@ def levels(board: Board) -> dict[str, float]:
     """Return the t-MAP of chance and of no attack in percent, those that the board has."""
     found = {}
     for line in (line for group in board.groups for line in group.lines):
-        if "t_map" in line.values and line.status == "ok":
+        if "t_map" in line.values:
             if not line.facts["attack"]:
                 found["chance"] = 100 * line.values["t_map"]
             elif line.facts["role"] == "no-attack":

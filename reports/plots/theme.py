@@ -40,7 +40,8 @@ _STYLE: Any = {
     **{"xtick.major.width": 0.7, "ytick.major.width": 0.7, "xtick.minor.width": 0.5},
     **{"xtick.major.size": 3, "ytick.major.size": 3, "xtick.minor.size": 2},
     **{"legend.frameon": False, "lines.linewidth": 1.5, "lines.markersize": 6},
-    **{"svg.fonttype": "none", "pdf.fonttype": 42},  # text stays text
+    # Text stays text, and no part of it is a formula.
+    **{"svg.fonttype": "none", "pdf.fonttype": 42, "text.parse_math": False},
 }
 
 
@@ -60,9 +61,9 @@ def text_width(text: str, size: float, weight: Literal["normal", "bold"] = "norm
     return float(TextPath((0, 0), text, size=size, prop=font, usetex=False).get_extents().width)
 
 
-def svg(figure: Figure, salt: str) -> bytes:
+def svg(figure: Figure, salt: str) -> str:
     """Return a figure as SVG; equal figures with equal salt are equal bytes."""
-    return _bytes(figure, "svg", salt)
+    return _bytes(figure, "svg", salt).decode()
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:

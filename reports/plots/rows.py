@@ -1,0 +1,95 @@
+"""Horizontal bars and dots, a row an attack."""
+
+from __future__ import annotations
+
+import functools
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from hashattack.reports.pictures import INK, QUIET
+from hashattack.reports.plots.panels import Margins, Panel
+from hashattack.reports.plots.styles import PlotStyles
+from hashattack.reports.plots.theme import SIZE, SMALL, text_width
+
+_ROW = 0.26  # inches
+
+
+def rows_size(names: list[str]) -> tuple[float, Margins]:
+    """Return the height of a panel of rows with these names, and its margins, in inches."""
+    left = max(text_width(name, SIZE) for name in names) / 72 + 0.12
+    margins = Margins(left=left, right=0.4)
+    return _ROW * len(names) + margins.bottom + margins.top, margins
+
+
+def _rows(axis: Axes, names: list[str]) -> None:
+    axis.set_yticks(range(len(names)), names)
+    axis.set_ylim(len(names) - 0.4, -0.6)
+    axis.tick_params(axis="y", length=0, labelcolor=INK, labelsize=SIZE)
+    axis.grid(visible=False, axis="y")
+    axis.spines["left"].set_visible(False)
+    axis.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+
+
+def side_by_side(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
+    """Return a panel a hasher: a bar an attack, from zero to its t-MAP, with its interval.
+
+    Args:
+        points: of :func:`means`, attacks in their order.
+        styles: of the attacks.
+    """
+    labels = list(dict.fromkeys(points["label"]))
+
+    def draw(axis: Axes, panel: str) -> None:
+        here = points[points["panel"] == panel].set_index("label")
+        _rows(axis, [styles.name(label) for label in labels])
+        axis.set_xlim(0, min(100, 100 * float(points["high"].max()) * 1.03))
+        axis.set_xlabel("t-MAP in percent")
+        for place, label in enumerate(labels):
+            row = here.loc[label]
+            value, low, high = (100 * float(row[name]) for name in ("t_map", "low", "high"))
+            axis.barh(place, value, height=0.62, color=styles.looks[label].colour)
+            axis.plot([low, high], [place, place], color=INK, linewidth=1.2)
+            axis.annotate(
+                f"{value:.1f}",
+                (1, place),
+                xycoords=axis.get_yaxis_transform(),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center_baseline",
+                size=SMALL,
+            )
+        chance = 100 * float(here["chance"].mean())
+        axis.axvline(chance, color=QUIET, linewidth=1, dashes=(1, 2), label="chance")
+
+    return [
+        Panel(name, functools.partial(draw, panel=name)) for name in dict.fromkeys(points["panel"])
+    ]
+
+
+def measured_minus_published(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
+    """Return a panel a metric: a row an attack, a stroke a number, and their mean.
+
+    Args:
+        points: of :func:`differences`.
+        styles: of the attacks.
+    """
+    names = list(dict.fromkeys(points["attack"]))
+
+    def draw(axis: Axes, metric: str) -> None:
+        here = points[points["metric"] == metric]
+        _rows(axis, names)
+        axis.set_xlabel(f"measured minus published {metric}")
+        axis.axvline(0, color=QUIET, linewidth=1)
+        for place, name in enumerate(names):
+            values = here.loc[here["attack"] == name, "difference"]
+            colour = styles.colours.get(name, QUIET)
+            axis.plot(values, [place] * len(values), "|", markersize=9, color=colour)
+            if len(values):
+                axis.plot(values.mean(), place, "D", markersize=4.5, color=colour)
+
+    return [
+        Panel(metric, functools.partial(draw, metric=metric))
+        for metric in dict.fromkeys(points["metric"])
+    ]

@@ -1,8 +1,7 @@
-"""Pictures of a report: files beside the page, and their markup in it."""
+"""Figures of a report: files beside the page, and their markup in it."""
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,13 +21,13 @@ _DROPPED = re.compile(r"<metadata>.*?</metadata>|<style.*?</style>|font-family: 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure or a gallery.
+    """A figure.
 
     Attributes:
         name: unique in a report, the stem of its files.
         title: what it shows, a few words.
-        files: the same picture in several formats, that of the page first: SVG or PNG.
-        summary: what is seen in it, for readers who cannot see it; "" says no more than the title.
+        files: the figure in several formats, SVG first.
+        summary: what is seen in it, for readers who cannot see it.
         reading: how to read it, a sentence or two.
         panels: its parts as SVG, where the page shows them one by one, as many beside each other as
             have room.
@@ -40,8 +39,8 @@ class Picture:
     name: str
     title: str
     files: Sequence[Path]
-    summary: str = ""
-    reading: str = ""
+    summary: str
+    reading: str
     panels: Sequence[str] = ()
     legend: str = ""
     narrow: str = ""
@@ -50,21 +49,16 @@ class Picture:
     @property
     def markup(self) -> Markup:
         """The picture itself, in the page."""
-        file = self.files[0]
-        if file.suffix == ".svg":
-            panels = self.panels or [file.read_text(encoding="utf-8")]
-            wide = self._group("panels" if self.panels else "whole", panels)
-            return wide + self._group("narrow", [self.narrow]) if self.narrow else wide
-        data = base64.b64encode(file.read_bytes()).decode()
-        tag = '<img loading="lazy" alt="{}" src="data:image/png;base64,{}">'
-        return Markup(tag).format(self.summary or self.title, data)
+        panels = self.panels or [self.files[0].read_text(encoding="utf-8")]
+        wide = self._group("panels" if self.panels else "whole", panels)
+        return wide + self._group("narrow", [self.narrow]) if self.narrow else wide
 
     def _group(self, kind: str, panels: Sequence[str]) -> Markup:
         content = Markup("").join(Markup(_inline(svg)) for svg in panels)
         if self.legend and self.panels:
             content += Markup('<div class="legend">{}</div>').format(Markup(_inline(self.legend)))
         tag = Markup('<div class="{}" role="img" aria-label="{}">{}</div>')
-        return tag.format(kind, self.summary or self.title, content)
+        return tag.format(kind, self.summary, content)
 
 
 def _inline(svg: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -64,7 +65,7 @@ def means(
 
     Returns:
         The keys, ``role``, the columns, the ends ``low`` and ``high`` of the 95 % interval of the
-        mean t-MAP, and ``chance``: as in ``results.csv``, not in percent.
+        mean t-MAP, NaN where there is none, and ``chance``: as in ``results.csv``, not in percent.
     """
     keys = ["panel", *also, "label"]
     whole = rows.groupby(["panel", *also])["source"].transform("nunique")
@@ -74,10 +75,15 @@ def means(
     found = values.groupby(keys, sort=False).mean()
     by_label = rows[own == whole].groupby(keys, sort=False)
     jobs = by_label["job_key"].agg(list).loc[found.index]
-    ends = [uncertainty.interval(tuple(keys)) for keys in jobs]
+    ends = [known_interval(uncertainty.interval(tuple(keys))) for keys in jobs]
     found["low"], found["high"] = zip(*ends, strict=True) if ends else ((), ())
     found["role"] = by_label["role"].first().loc[found.index]
     return found.reset_index()
+
+
+def known_interval(ends: tuple[float, float]) -> tuple[float, float]:
+    """Return an interval, without ends where too few target labels allow any mean."""
+    return (math.nan, math.nan) if ends == (0.0, 1.0) else ends
 
 
 def trade_off_rows(good: pd.DataFrame, column: Column) -> pd.DataFrame:

@@ -5,6 +5,7 @@ Wide beside the text of a page, or narrow for a phone; both have the same rows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from hashattack.reports.leaderboard import Board
 from hashattack.reports.lines import Line
 from hashattack.reports.pictures import LINE, PAPER, QUIET
 from hashattack.reports.plots.theme import HUES, SIZE, percent_limits, quiet_axis, text_width
+from hashattack.reports.points import known_interval
 
 WIDE, NARROW = 7.6, 3.75  # inches: 730 and 360 pixels
 _ROW = 0.235  # inches
@@ -71,11 +73,11 @@ def _shown(line: Line) -> bool:
 
 
 def _row(line: Line, short: Mapping[str, str]) -> Row:
-    low_high = line.interval
+    low, high = known_interval(line.interval or (math.nan, math.nan))
     return Row(
         label=short.get(line.name.label, line.name.label),
         value=100 * line.numbers["t_map"],
-        interval=(100 * low_high[0], 100 * low_high[1]) if low_high else None,
+        interval=None if math.isnan(low) else (100 * low, 100 * high),
         rank=str(line.rank or ""),
         best=line.rank is not None and line.rank.number == 1 and not line.facts["code_only"],
         complete=bool(line.values),

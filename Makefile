@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: bench perf test lint docs format clean
+.PHONY: bench perf test lint docs pictures format clean
 
 bench: $(VENV)/.installed
 	$(BIN)/python run_benchmark.py run --suite demo $(ARGS)
@@ -21,8 +21,12 @@ lint: $(VENV)/.developer build/typing/hashattack
 	$(BIN)/mypy
 
 # The site, in build/site. A warning fails it.
-docs: $(VENV)/.developer build/typing/hashattack
+docs: $(VENV)/.developer
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# The pictures of the README and of the first page, from a run.
+pictures: $(VENV)/.installed
+	$(BIN)/python docs/pictures.py $(or $(ARGS),results/demo)
 
 build/typing/hashattack:
 	mkdir -p build/typing

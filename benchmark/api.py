@@ -81,14 +81,15 @@ def load_run(folder: Path | str, *, cache: Path | str | None = None) -> Run:
     Raises:
         UserError: the folder holds no run, or one of another version; see :func:`load_results`.
 
-    >>> run = load_run("results/smoke")
-    >>> scores = run.scores(attack="dhta", source="DPSH-Tiny-32")
-    >>> list(scores.columns[:4])
-    ['query', 'target', 't_map', 't_map_stable']
-    >>> run.images(attack="dhta", source="DPSH-Tiny-32").shape
-    (32, 3, 32, 32)
-    >>> run.codes("database", victim="DPSH-Tiny-32").shape
-    (800, 32)
+    Examples:
+        >>> run = load_run("results/smoke")
+        >>> scores = run.scores(attack="dhta", source="DPSH-Tiny-32")
+        >>> list(scores.columns[:4])
+        ['query', 'target', 't_map', 't_map_stable']
+        >>> run.images(attack="dhta", source="DPSH-Tiny-32").shape
+        (32, 3, 32, 32)
+        >>> run.codes("database", victim="DPSH-Tiny-32").shape
+        (800, 32)
     """
     return Run(Path(folder), cache_folder(None if cache is None else Path(cache)))
 
@@ -116,8 +117,9 @@ def load_target(
     Raises:
         UserError: no such folder, name or file, or a file that does not fit the network.
 
-    >>> load_target("results/smoke:DPSH-Tiny-32").bits
-    32
+    Examples:
+        >>> load_target("results/smoke:DPSH-Tiny-32").bits
+        32
     """
     import torch
 
@@ -185,13 +187,15 @@ def craft(
         UserError: arrays that do not fit, images that the attack needs and that are not given, an
             unknown name, an attack that cannot run or broke its budget.
 
-    >>> run = load_run("results/smoke")
-    >>> data, hasher = run.dataset(), run.hasher("DPSH-Tiny-32")
-    >>> queries, targets = data.query.images.read(np.arange(3)), run.target_labels()[:3]
-    >>> made = craft("dhta", hasher, queries, targets, database=data.database, params={"steps": 9})
-    >>> made.images.shape, made.codes.shape
-    ((3, 3, 32, 32), (3, 32))
-    >>> assert made.linf.max() <= 8 / 255 + 1e-6
+    Examples:
+        >>> run = load_run("results/smoke")
+        >>> data, hasher = run.dataset(), run.hasher("DPSH-Tiny-32")
+        >>> queries, targets = data.query.images.read(np.arange(3)), run.target_labels()[:3]
+        >>> known = {"database": data.database}
+        >>> made = craft("dhta", hasher, queries, targets, **known, params={"steps": 9})
+        >>> made.images.shape, made.codes.shape
+        ((3, 3, 32, 32), (3, 32))
+        >>> assert made.linf.max() <= 8 / 255 + 1e-6
     """
     from hashattack.benchmark import crafting
 
@@ -220,9 +224,10 @@ def hash_codes(hasher: Hasher, images: Array | Images, *, batch: int = 32) -> np
     Raises:
         UserError: arrays that are no images, or a hasher that outputs NaN.
 
-    >>> run = load_run("results/smoke")
-    >>> hash_codes(run.hasher("DPSH-Tiny-32"), run.dataset().query.images).shape
-    (64, 32)
+    Examples:
+        >>> run = load_run("results/smoke")
+        >>> hash_codes(run.hasher("DPSH-Tiny-32"), run.dataset().query.images).shape
+        (64, 32)
     """
     from hashattack.benchmark.crafting import Network, as_images
 
@@ -249,10 +254,11 @@ def mean_average_precision(
     Raises:
         ValueError: shapes that do not fit, or other values.
 
-    >>> codes = np.array([[1, 1], [1, -1], [-1, -1]])
-    >>> labels = np.array([[1, 0], [0, 1], [1, 0]])
-    >>> mean_average_precision(codes[:1], codes, labels[:1], labels)
-    0.8333333333333333
+    Examples:
+        >>> codes = np.array([[1, 1], [1, -1], [-1, -1]])
+        >>> labels = np.array([[1, 0], [0, 1], [1, 0]])
+        >>> mean_average_precision(codes[:1], codes, labels[:1], labels)
+        0.8333333333333333
     """
     from hashattack.benchmark import metrics
 

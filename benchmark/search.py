@@ -23,8 +23,9 @@ def search(
     Returns:
         int64 ``[q, min(top, n)]``.
 
-    >>> search(np.array([[1, 1]]), np.array([[-1, -1], [1, 1], [1, -1]]), top=2)
-    array([[1, 2]])
+    Examples:
+        >>> search(np.array([[1, 1]]), np.array([[-1, -1], [1, 1], [1, -1]]), top=2)
+        array([[1, 2]])
     """
     database = database_codes.astype(np.float32).T  # products of codes are exact
     found = [

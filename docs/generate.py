@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -35,6 +36,7 @@ from hashattack.benchmark.suites.suite import (
 )
 from hashattack.targets.hasher import Recipe
 
+NOTEBOOK = Path(__file__).parent / "notebooks" / "attack.ipynb"
 _KINDS = {
     "cell": "What was run",
     "status": "What became of it",
@@ -127,7 +129,26 @@ def protocols() -> str:
     return _table(("value", "meaning", *(f"`{name}`" for name in PROTOCOLS)), rows)
 
 
-PARTS = {one.__name__: one for one in (commands, suite, columns, attacks, protocols)}
+def notebook() -> str:
+    """Return the notebook as it ran: its text, code and outputs."""
+    parts: list[str] = []
+    for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]:
+        text = "".join(cell["source"])
+        parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
+        for data in (output.get("data", {}) for output in cell.get("outputs", ())):
+            if "image/png" in data:
+                alt = "What the code above draws"
+                parts.append(
+                    f"![{alt}](data:image/png;base64,{''.join(data['image/png']).strip()})"
+                )
+            elif "text/html" in data:
+                parts.append("".join(data["text/html"]))
+            else:
+                parts.append(f"```text\n{''.join(data['text/plain'])}\n```")
+    return "\n\n".join(parts)
+
+
+PARTS = {one.__name__: one for one in (commands, suite, columns, attacks, protocols, notebook)}
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

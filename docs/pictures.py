@@ -7,11 +7,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from hashattack.reports.galleries import galleries, strip_of
+from hashattack.reports.galleries import galleries
 from hashattack.reports.gallery_files import draw_gallery
 from hashattack.reports.leaderboard import leaderboards
 from hashattack.reports.names import Names
 from hashattack.reports.results import Runs
+from hashattack.reports.strip import strip_of
 from hashattack.reports.uncertainty import Uncertainty
 
 IMAGES = Path(__file__).parent / "images"

@@ -30,12 +30,17 @@ def target_labels_text(rows: Rows) -> str:
     for dataset in datasets:
         own = [row for row in rows if row["dataset"] == dataset]
         eligible = _span((row["eligible_rows"] for row in own), ",.0f")
-        chance = _span((100 * row["chance"] for row in own), COLUMNS["chance"].format)
+        chance = chance_text(own)
         if eligible and chance:
             name = f"{dataset}: " if len(datasets) > 1 else ""
             parts.append(f"{name}{eligible} eligible label rows, chance {chance} %")
     policy = str(rows[0]["policy"])
     return f"{policy} ({'; '.join(parts)})" if parts else policy
+
+
+def chance_text(rows: Rows) -> str:
+    """Return the t-MAP of equal codes in percent, like ``57.17``; "" where it is not known."""
+    return _span((100 * row["chance"] for row in rows), COLUMNS["chance"].format)
 
 
 def _span(values: Iterable[float], form: str) -> str:

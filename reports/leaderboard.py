@@ -15,7 +15,7 @@ import pandas as pd
 from hashattack.benchmark.columns import COLUMNS
 from hashattack.benchmark.names import budget_text, counted
 from hashattack.benchmark.statistics import Estimate
-from hashattack.reports.captions import protocol_text, target_labels_text
+from hashattack.reports.captions import chance_text, protocol_text, target_labels_text
 from hashattack.reports.lines import (
     TRIAL,
     Line,
@@ -66,6 +66,7 @@ class Board:
     protocol: str
     policy: str
     target_labels: str  # the policy with what is known of its draws
+    chance: str  # t-MAP of equal codes in percent, "" where it is not known
     targets: Mapping[str, tuple[str, str]]  # method and backbone, and code length, by name
     n_queries: int
     seeds: int
@@ -75,6 +76,11 @@ class Board:
     problems: Sequence[str]  # failed, invalid and skipped cells with their reasons
 
     @property
+    def lines(self) -> list[Line]:
+        """The lines of all groups."""
+        return [line for group in self.groups for line in group.lines]
+
+    @property
     def ranking(self) -> str:
         """How its attacks are ranked."""
         if self.policy == "as-published":
@@ -82,10 +88,9 @@ class Board:
                 "Attacks are not ranked, because each has target labels of its own: compare them "
                 "with published numbers only."
             )
-        return (
-            "Attacks are ranked within their L-infinity budget; = marks a shared rank, where a "
-            "paired permutation test finds no difference. The codes alone are an upper bound."
-        )
+        tied = any(line.rank and line.rank.tied for line in self.lines)
+        what = " (=: not significantly different from the best of this rank)" if tied else ""
+        return f"Attacks are ranked within their budget{what}."
 
 
 def leaderboards(results: pd.DataFrame, names: Names, uncertainty: Uncertainty) -> list[Board]:
@@ -125,6 +130,7 @@ def _board(rows: Sequence[Row], names: Names, uncertainty: Uncertainty) -> Board
         protocol=protocol_text(rows),
         policy=str(first["policy"]),
         target_labels=target_labels_text(rows),
+        chance=chance_text(rows),
         targets={name: (hasher, str(bits)) for name, (hasher, bits) in targets.items()},
         n_queries=int(first["n_queries"]),
         seeds=len(grouped(rows, "target_seed", "draw_seed", "attack_seed")),

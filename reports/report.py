@@ -11,6 +11,7 @@ import pandas as pd
 
 from hashattack.benchmark.names import counted
 from hashattack.benchmark.store.files import write_bytes
+from hashattack.benchmark.terminal import Part
 from hashattack.datasets.errors import UserError
 from hashattack.reports.galleries import IN_PAGE, Gallery, galleries
 from hashattack.reports.grids import grids
@@ -21,14 +22,8 @@ from hashattack.reports.page import render_page
 from hashattack.reports.published import tables
 from hashattack.reports.results import Runs, export_results
 from hashattack.reports.strip import best_places, strip_of
-from hashattack.reports.tables import (
-    MARKDOWN,
-    PLAIN,
-    latex,
-    leaderboard_table,
-    leaderboards_text,
-    render,
-)
+from hashattack.reports.summary import latex_leaderboard, terminal_parts
+from hashattack.reports.tables import latex, leaderboards_markdown, markdown
 from hashattack.reports.uncertainty import Uncertainty
 
 Format = Literal["html", "md", "tex", "csv"]
@@ -37,11 +32,11 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 @dataclass(frozen=True)
 class Report:
-    """A written report; ``leaderboard`` is its text for a terminal."""
+    """A written report; ``leaderboard`` is what a terminal shows of it."""
 
     folder: Path
     results: pd.DataFrame
-    leaderboard: str
+    leaderboard: Sequence[Part]
     files: list[Path]
 
     @property
@@ -94,9 +89,9 @@ def write_report(
     files = export_results(runs.results, home) if "csv" in formats else []
     texts: dict[str, str] = {}
     if "md" in formats:
-        texts["leaderboard.md"] = leaderboards_text(boards, MARKDOWN)
+        texts["leaderboard.md"] = leaderboards_markdown(boards)
     if "tex" in formats:
-        texts["leaderboard.tex"] = "\n".join(latex(leaderboard_table(one)) for one in boards)
+        texts["leaderboard.tex"] = "\n".join(map(latex_leaderboard, boards))
     texts |= _paper_tables(runs, names, formats)
     if "html" in formats:
         # With matplotlib and what it imports, which takes a second.
@@ -122,8 +117,7 @@ def write_report(
     for name, text in texts.items():
         write_bytes(folder / name, text.encode())
         files.append(folder / name)
-    printed = "\n".join(filter(None, (leaderboards_text(boards, PLAIN), runs.not_shown)))
-    return Report(folder, runs.results, printed, files)
+    return Report(folder, runs.results, terminal_parts(boards, str(runs.not_shown)), files)
 
 
 def _paper_tables(runs: Runs, names: Names, formats: Collection[Format]) -> dict[str, str]:
@@ -138,7 +132,7 @@ def _paper_tables(runs: Runs, names: Names, formats: Collection[Format]) -> dict
             page.append(f"## {layout.id}\n")
             for differences in (False, True) if grid.has_published else (False,):
                 table = grid.table(differences=differences)
-                page.append(render(table, MARKDOWN))
+                page.append(markdown(table))
                 suffix = "-difference" if differences else ""
                 files[f"tables/{grid.stem}{suffix}.tex"] = latex(table)
     texts = files if "tex" in formats else {}

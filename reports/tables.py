@@ -1,21 +1,24 @@
-"""Tables as Markdown, LaTeX and plain text: the same cells and marks, three notations."""
+"""Tables as Markdown and LaTeX: the same cells and marks, two notations."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 from tabulate import tabulate
 
-from hashattack.benchmark.columns import COLUMNS, MISSING
+from hashattack.benchmark.columns import COLUMNS, MISSING, Column
 from hashattack.benchmark.names import counted
 from hashattack.reports.leaderboard import Board, Group
 from hashattack.reports.lines import Line, columns_of
 
 BEST, SECOND = "best", "second"
-_LATEX = {BEST: "textbf:--rwrap;", SECOND: "underline:--rwrap;", "": ""}
+LATEX_MARKS = {BEST: r"\textbf{{{}}}", SECOND: r"\underline{{{}}}", "": "{}"}
+_STYLES = {BEST: "textbf:--rwrap;", SECOND: "underline:--rwrap;", "": ""}  # of pandas' Styler
+_MARKDOWN = {BEST: "**{}**", SECOND: "<u>{}</u>", "": "{}"}
 _SYMBOLS = {  # what Styler's escape leaves as it is
     **{
         "<": r"\textless{}",
@@ -48,51 +51,36 @@ class Table:
     label: str = ""
 
 
-def _escaped(text: str) -> str:
-    """Return a text for Markdown; a bracket is escaped only where a link would begin."""
+def markdown_text(text: str) -> str:
+    """Return an escaped text; a bracket is escaped only where a link would begin."""
     return re.sub(r"([|*_<>`\\]|\](?=[(\[:]))", r"\\\1", text)
 
 
-@dataclass(frozen=True)
-class Notation:
-    """How tabulate shall lay a table out, and how texts are escaped and marked."""
-
-    layout: str
-    heading: str  # before a title
-    escape: Callable[[str], str]
-    marks: Mapping[str, str]
-
-
-MARKDOWN = Notation("pipe", "# ", _escaped, {BEST: "**{}**", SECOND: "<u>{}</u>", "": "{}"})
-PLAIN = Notation("simple", "", str, {BEST: "{}", SECOND: "{}", "": "{}"})  # for a terminal
-
-
-def render(table: Table, notation: Notation, join: str = "<br>") -> str:
+def markdown(table: Table, join: str = "<br>") -> str:
     """Return a table under its caption; ``join`` stands between the levels of a heading."""
-    escape, marks = notation.escape, notation.marks
     keys, columns = (
-        [list(map(escape, key)) for key in axis.to_frame().astype(str).to_numpy()]
+        [list(map(markdown_text, key)) for key in axis.to_frame().astype(str).to_numpy()]
         for axis in (table.texts.index, table.texts.columns)
     )
     rows = [
         [
             *key[: len(table.headings)],
-            *(marks[m].format(escape(t)) for t, m in zip(*row, strict=True)),
+            *(_MARKDOWN[m].format(markdown_text(t)) for t, m in zip(*row, strict=True)),
         ]
         for key, *row in zip(keys, table.texts.to_numpy(), table.marks.to_numpy(), strict=True)
     ]
-    header = [*map(escape, table.headings), *(join.join(filter(None, key)) for key in columns)]
-    body = tabulate(rows, header, tablefmt=notation.layout, disable_numparse=True)
-    return f"{escape(table.caption)}\n\n{body}\n"
+    header = [*map(markdown_text, table.headings), *(join.join(filter(None, k)) for k in columns)]
+    body = tabulate(rows, header, tablefmt="pipe", disable_numparse=True)
+    return f"{markdown_text(table.caption)}\n\n{body}\n"
 
 
 def latex(table: Table) -> str:
     r"""Return a table as LaTeX; needs ``\usepackage{booktabs}``."""
     texts, levels = table.texts.copy(), len(table.headings)
     hidden = range(levels, texts.index.nlevels)
-    texts.index.names = [*map(_latex_text, table.headings), *(None for _ in hidden)]
+    texts.index.names = [*map(latex_text, table.headings), *(None for _ in hidden)]
     texts.columns.names = [None] * texts.columns.nlevels
-    styles = table.marks.map(lambda mark: _LATEX[mark])
+    styles = table.marks.map(lambda mark: _STYLES[mark])
     style = texts.style.format(escape="latex").apply(lambda _: styles, axis=None)
     for axis in (0, 1):
         style = style.format_index(escape="latex", axis=axis)
@@ -104,7 +92,7 @@ def latex(table: Table) -> str:
         multirow_align="naive",
         multicol_align="c",
         column_format="l" * levels + "r" * texts.shape[1],
-        caption=_latex_text(table.caption),
+        caption=latex_text(table.caption),
         label=f"tab:{table.label}" if table.label else None,
         position="t",
         position_float="centering",
@@ -113,23 +101,28 @@ def latex(table: Table) -> str:
     # Styler draws \cline between groups; booktabs has \midrule, and no rule before the last.
     text = re.sub(r"\\cline\{[^}]*\}\n(?=\\bottomrule)", "", text)
     text = re.sub(r"\\cline\{1-\d+\}", r"\\midrule", text)
+    return _with_symbols(text)
+
+
+def latex_text(text: str) -> str:
+    """Return a text escaped by Styler, which does not do so for captions and names of levels."""
+    style = pd.DataFrame([[text]]).style.format(escape="latex")
+    escaped = str(style.hide(axis="index").hide(axis="columns").to_string()).removesuffix("\n")
+    return _with_symbols(escaped)
+
+
+def _with_symbols(text: str) -> str:
     for symbol, command in _SYMBOLS.items():
         text = text.replace(symbol, command)
     return text
 
 
-def _latex_text(text: str) -> str:
-    """Return a text escaped by Styler, which does not do so for captions and names of levels."""
-    style = pd.DataFrame([[text]]).style.format(escape="latex")
-    return str(style.hide(axis="index").hide(axis="columns").to_string()).removesuffix("\n")
-
-
 def leaderboard_table(board: Board) -> Table:
-    """Return a leaderboard as text; columns that are empty in every line are left out.
+    """Return a leaderboard with every column that a line has a number for, also by hasher.
 
     Within a ranked budget class the best value of a t-MAP column is marked, and the second.
     """
-    t_map, *others = columns_of("leaderboard")
+    t_map, others = COLUMNS["t_map"], used_columns(board, "leaderboard")
     heads = [("", "#"), ("", "attack"), *board.targets.values()]
     heads += [("", "mean"), ("", "95 %"), *(("", column.heading) for column in others)]
     keys: list[tuple[str, str]] = []
@@ -138,46 +131,59 @@ def leaderboard_table(board: Board) -> Table:
     for group in board.groups:
         keys += [(group.title, str(len(keys) + n)) for n in range(len(group.lines))]
         for line, marked in zip(group.lines, marks_of(group, board), strict=True):
-            note = f" [{line.note}]" if line.note else ""
-            texts.append(
-                [
-                    "" if line.rank is None else str(line.rank),
-                    f"{line.name.full}{note}",
-                    *map(t_map.text, _t_maps(line, board)),
-                    interval_text(line),
-                    *(column.text(line.values.get(column.name)) for column in others),
-                ]
-            )
+            rank, name, *numbers = summary_of(line, others)
+            by_hasher = (t_map.text(line.t_map.get(target)) for target in board.targets)
+            texts.append([rank, name, *by_hasher, *numbers])
             marks.append(["", "", *marked, "", *[""] * len(others)])
     index, columns = pd.MultiIndex.from_tuples(keys), pd.MultiIndex.from_tuples(heads)
-    frame = pd.DataFrame(texts, index, columns)
-    kept = ~frame.isin(["", MISSING]).all().to_numpy()
     return Table(
-        caption=_caption(board),
+        caption=caption_of(board, others, "in percent on each target hasher and its mean"),
         headings=["budget"],
-        texts=frame.loc[:, kept],
-        marks=pd.DataFrame(marks, index, columns).loc[:, kept],
+        texts=pd.DataFrame(texts, index, columns),
+        marks=pd.DataFrame(marks, index, columns),
     )
+
+
+def used_columns(board: Board, table: Literal["summary", "leaderboard"]) -> list[Column]:
+    """Return the columns of a table behind t-MAP, those that some line has a number for."""
+    columns = columns_of(table)[1:]
+    return [
+        column for column in columns if any(column.name in line.numbers for line in board.lines)
+    ]
+
+
+def summary_of(line: Line, columns: Iterable[Column]) -> list[str]:
+    """Return rank, name with its note, mean t-MAP, interval and some columns of a line.
+
+    Where a hasher or a seed is missing, the numbers are those of what there is.
+    """
+    note = f" [{line.note}]" if line.note else ""
+    return [
+        "" if line.rank is None else str(line.rank),
+        f"{line.name.full}{note}",
+        COLUMNS["t_map"].text(line.numbers.get("t_map")),
+        interval_text(line),
+        *(column.text(line.numbers.get(column.name)) for column in columns),
+    ]
 
 
 def interval_text(line: Line) -> str:
-    """Return the ends of a line's interval."""
-    t_map = COLUMNS["t_map"]
-    return (
-        MISSING
-        if line.interval is None or not line.values
-        else " to ".join(map(t_map.text, line.interval))
-    )
-
-
-def _t_maps(line: Line, board: Board) -> list[float | None]:
-    """Return a line's t-MAP on each target and their mean."""
-    return [*(line.t_map.get(target) for target in board.targets), line.values.get("t_map")]
+    """Return the ends of a line's interval, like ``68.13–72.34``."""
+    if line.interval is None:
+        return MISSING
+    return "\N{EN DASH}".join(map(COLUMNS["t_map"].text, line.interval))
 
 
 def marks_of(group: Group, board: Board) -> list[list[str]]:
-    """Return how each line's t-MAP on each target and its mean are marked; equal texts alike."""
-    values = pd.DataFrame([_t_maps(line, board) for line in group.lines], dtype="float64")
+    """Return the marks of t-MAP on each hasher and of its mean, of each line of a group.
+
+    Equal texts have equal marks; the mean of a line with a missing result has none.
+    """
+    rows = [
+        [*(line.t_map.get(target) for target in board.targets), line.values.get("t_map")]
+        for line in group.lines
+    ]
+    values = pd.DataFrame(rows, dtype="float64")
     if not group.ranked or len(values) < 2:
         return [[""] * values.shape[1]] * len(values)
     places = (100 * values).round(2).rank(method="dense", ascending=False)
@@ -185,31 +191,45 @@ def marks_of(group: Group, board: Board) -> list[list[str]]:
     return [list(row) for row in marks.itertuples(index=False, name=None)]
 
 
-def _caption(board: Board) -> str:
-    """Return what a reader must know about a board."""
+def caption_of(board: Board, columns: Iterable[Column], t_map: str) -> str:
+    """Return what a reader must know about a board: its trial, and what each column is.
+
+    Args:
+        board: of the table.
+        columns: behind t-MAP and its interval.
+        t_map: what its numbers are of t-MAP.
+    """
+    columns = list(columns)
     several = "" if board.seeds == 1 else f", mean of {board.seeds} seeds"
-    queries = counted(board.n_queries, "query")
-    shared = f" Shared hyper-parameters: {board.shared}." if board.shared else ""
-    standard = f" The standard attack is {board.standard}." if board.standard else ""
-    notes = " ".join(
+    notes = [
         f"{column.title[:1].upper()}{column.title[1:]}: {column.help}."
-        for column in columns_of("leaderboard")[1:]
+        for column in columns
         if column.help
-    )
-    return (
-        f"{board.dataset}: t-MAP in percent on each target and its mean, expected over random tie "
-        f"order; {queries}{several}, protocol {board.protocol}, target labels "
-        f"{board.target_labels}. 95 %: interval of the mean over queries. {board.ranking} "
-        f"{notes}{standard}{shared}"
+    ]
+    standard = [f"The standard attack is {board.standard}."] if board.standard else []
+    ranked = any(line.rank for line in board.lines)
+    compared = any(column.name == "cheaper_from" for column in columns)
+    return " ".join(
+        [
+            f"{board.dataset}: {counted(len(board.targets), 'target hasher')}, "
+            f"{counted(board.n_queries, 'query')}{several}, protocol {board.protocol}, "
+            f"target labels {board.target_labels}. t-MAP {t_map}, expected over random tie order; "
+            "95 %: the interval of the mean.",
+            board.ranking,
+            *(["Bold: the best of its budget; underlined: the second."] if ranked else []),
+            *notes,
+            *(standard if compared else []),
+            *([f"Shared hyper-parameters: {board.shared}."] if board.shared else []),
+        ]
     )
 
 
-def leaderboards_text(boards: Sequence[Board], notation: Notation) -> str:
+def leaderboards_markdown(boards: Sequence[Board]) -> str:
     """Return the leaderboards as one page, with the cells that have no result."""
-    parts = [f"{notation.heading}Leaderboard\n"]
+    parts = ["# Leaderboard\n"]
     for board in boards:
-        parts.append(render(leaderboard_table(board), notation, "-"))
+        parts.append(markdown(leaderboard_table(board), "-"))
         if board.problems:
-            listed = [f"- {notation.escape(text)}" for text in board.problems]
+            listed = [f"- {markdown_text(text)}" for text in board.problems]
             parts += ["Cells without a result:\n", *listed, ""]
     return "\n".join(parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -74,6 +75,7 @@ def run_process(*arguments: str, timeout: float = 300) -> subprocess.CompletedPr
         text=True,
         timeout=timeout,
         cwd=ROOT,
+        env=dict(os.environ),  # readline, which pytest imports, sets COLUMNS behind Python's back
         check=False,
     )
 

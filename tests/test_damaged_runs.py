@@ -81,7 +81,7 @@ def ran(made: Ran, tmp_path: Path) -> Ran:
     out, cache = tmp_path / "out", tmp_path / "cache"
     shutil.copytree(made.out, out)
     shutil.copytree(made.cache, cache)
-    finished.remember(out, ARGUMENTS, {}, made.plan, report=[], leaderboard="the board")
+    finished.remember(out, ARGUMENTS, {}, made.plan, report=[], leaderboard=["the board"])
     return Ran(out, cache, made.plan, made.table)
 
 

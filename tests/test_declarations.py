@@ -17,7 +17,7 @@ from hashattack.attacks.protocols import PROTOCOLS
 from hashattack.attacks.target_codes import RandomPoint
 from hashattack.benchmark.audit import InvalidAttackError, check_budget
 from hashattack.benchmark.contract import plugin
-from hashattack.benchmark.plan.cells import _budget_class
+from hashattack.benchmark.plan.cells import budget_class
 from hashattack.benchmark.plugins import PluginError
 from hashattack.benchmark.registry import _checked, _classes, _entries
 from hashattack.benchmark.store.keys import canonical, is_own
@@ -151,7 +151,7 @@ REFUSED["title"] += [
 
 
 def test_a_larger_budget_is_another_class() -> None:
-    classes = [_budget_class(declared(epsilon=n / 255)) for n in (8, 8.0004, 7.9, 0.03)]
+    classes = [budget_class(declared(epsilon=n / 255)) for n in (8, 8.0004, 7.9, 0.03)]
     assert classes == ["8/255", "8.0004/255", "7.9/255", "0.03/255"]
 
 

@@ -17,12 +17,13 @@ from hashattack.attacks.base import Part
 from hashattack.attacks.libraries import Library, LibraryError, extra
 from hashattack.attacks.protocols import EPSILON
 from hashattack.benchmark import provenance
-from hashattack.benchmark.cli.tools import attacks_table
+from hashattack.benchmark.cli.lists import attacks
 from hashattack.benchmark.engines.dask import fault, probe
 from hashattack.benchmark.plan.plan import make_plan
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.results.frame import load_results
 from hashattack.benchmark.suites.sources import SuiteError
+from hashattack.benchmark.terminal import text_of
 from hashattack.reports.report import write_report
 from tests.conftest import run_inline, small_suite, untrained
 from tests.test_adapters import some_batch
@@ -79,17 +80,17 @@ def test_without_the_library_a_cell_is_skipped_and_says_what_to_install(
 def test_where_all_is_skipped_the_report_says_what_to_type(cache: Path, tmp_path: Path) -> None:
     run_inline(small_suite(attacks=["foolbox-fgsm"]), cache, tmp_path)
     report = write_report([tmp_path], formats=["md"])
-    assert "skipped: foolbox FGSM on DPSH-Tiny-12" in report.leaderboard
-    assert "pip install 'hashattack[foolbox]'" in report.leaderboard
+    shown = text_of(report.leaderboard)
+    assert "skipped: foolbox FGSM on DPSH-Tiny-12" in shown
+    assert "pip install 'hashattack[foolbox]'" in shown
 
 
 @pytest.mark.usefixtures("absent")
 def test_without_the_library_the_list_has_its_attacks(tmp_path: Path) -> None:
-    header, rows = attacks_table("released")
-    listed = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
-    assert "decay=1" in listed["torchattacks-mifgsm"]["hyper-parameters (released)"]
-    assert "(needs foolbox: pip install" in listed["foolbox-fgsm"]["description"]
-    assert "needs" not in listed["dhta"]["description"]
+    listed = {one.name: one for one in attacks("released")}
+    assert listed["torchattacks-mifgsm"].parameters["decay"] == "1"
+    assert "(needs foolbox: pip install" in listed["foolbox-fgsm"].about
+    assert "needs" not in listed["dhta"].about
 
 
 @pytest.mark.usefixtures("absent")

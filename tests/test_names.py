@@ -14,7 +14,7 @@ from hashattack.reports.grids import measured
 from hashattack.reports.leaderboard import Board, leaderboards
 from hashattack.reports.names import Names
 from hashattack.reports.published import tables
-from hashattack.reports.tables import PLAIN, leaderboards_text
+from hashattack.reports.tables import leaderboards_markdown
 from tests.conftest import small_suite
 from tests.fake_runs import Sure, frame, row
 
@@ -34,7 +34,7 @@ def test_two_ids_with_one_title_are_shown_with_their_ids() -> None:
     rows = [row(name, "A-12", 0.5, title="MI-FGSM") for name in ("mine", "theirs")]
     rows.append(row("dhta", "A-12", 0.5, title="DHTA"))
     assert [title for title, *_ in names(rows)] == ["MI-FGSM [mine]", "MI-FGSM [theirs]", "DHTA"]
-    board = leaderboards_text(boards_of(rows), PLAIN)
+    board = leaderboards_markdown(boards_of(rows))
     assert "MI-FGSM [mine]" in board
     assert "MI-FGSM [theirs]" in board
 
@@ -91,7 +91,7 @@ def test_a_row_has_the_passes_an_attack_declares(cache: Any) -> None:
 @pytest.mark.parametrize("steps", [10, 2000])
 def test_the_leaderboard_shows_the_passes(steps: int) -> None:
     rows = [row("a", "A-12", 0.5, passes_per_image=3 * steps), row("b", "A-12", 0.4)]
-    text = leaderboards_text(boards_of(rows), PLAIN)
+    text = leaderboards_markdown(boards_of(rows))
     assert f"{3 * steps:,}" in text
     assert registry().attacks
 

@@ -12,6 +12,7 @@ import pytest
 
 from hashattack.benchmark.results.manifest import read_manifest
 from hashattack.benchmark.store.store import JobRef, Store
+from hashattack.benchmark.terminal import text_of
 from hashattack.datasets.files import read_checked, write_checked
 from hashattack.reports.lines import Line, cell_lines, columns_of
 from hashattack.reports.names import Names
@@ -195,7 +196,7 @@ def test_every_output_has_the_same_ranks(tmp_path: Path) -> None:
     board = re.findall(r"<td[^>]*>([^/]*?)</td>\s*<th scope=\"row\">(\w\w)", _plain_ties(page))
     assert {name: rank for rank, name in board} == wanted
     assert {line.name.title: str(line.rank) for line in lines_of(tmp_path)} == wanted
-    texts = [written.leaderboard]
+    texts = [text_of(written.leaderboard)]
     texts += [(written.folder / f"leaderboard.{end}").read_text() for end in ("md", "tex")]
     for text in texts:
         found_here = re.findall(r"^.*?\b(\d=?)[ |&]+(\w\w)\b", text, re.MULTILINE)

@@ -15,7 +15,7 @@ from hashattack.reports.grids import Grid, differences, grids, measured
 from hashattack.reports.names import Names
 from hashattack.reports.published import Paper, PaperError, papers, tables
 from hashattack.reports.report import write_report
-from hashattack.reports.tables import MARKDOWN, latex, render
+from hashattack.reports.tables import latex, markdown
 from tests.conftest import ROOT
 from tests.fake_runs import cell, frame, row, unsynced, write_run
 from tests.test_reports import compile_latex
@@ -75,7 +75,7 @@ def test_published_numbers_come_out_where_the_paper_has_them(name: str) -> None:
     (grid,) = filled(as_results(numbers), name)
     assert len(grid.numbers) == len(numbers)
     assert grid.numbers["value"].notna().all()
-    text = render(grid.table(differences=True), MARKDOWN)
+    text = markdown(grid.table(differences=True))
     assert text.count("+0.00") + text.count("+0 ") == len(numbers)
 
 
@@ -104,7 +104,7 @@ def test_differences_are_measured_minus_published(tmp_path: Path) -> None:
     assert ours.texts.loc[("t-MAP", "Original"), ("FLICKR-25K", "32")] == "70.00"
     assert ours.texts.loc[("t-MAP", "DHTA"), ("FLICKR-25K", "48")] == "failed"
     assert ours.texts.loc[("t-MAP", "P2P"), ("FLICKR-25K", "48")] == "not run"
-    assert r"+6.51\*\*" in render(differences, MARKDOWN)
+    assert r"+6.51\*\*" in markdown(differences)
     compile_latex("\n".join(map(latex, (ours, differences))), tmp_path)
 
 
@@ -192,7 +192,7 @@ def test_the_caption_says_what_was_overridden() -> None:
     made = row("dhta", "DPSH-VGG11-12", None, t_map_stable=0.5, n_queries=64, dataset="a|b<i>")
     made |= {"overrides": "steps=10, rule=l2"}
     (grid,) = filled(frame([made]), "table1")
-    text = render(grid.table(), MARKDOWN)
+    text = markdown(grid.table())
     assert "protocol released, target labels frequent, 64 queries" in text
     assert "Overrides: steps=10, rule=l2." in text
     assert "<i>" not in text

@@ -178,7 +178,7 @@ def test_the_preview_counts_what_sharing_saves(mini: Plan) -> None:
     ahead = Preview(mini, dict.fromkeys(mini.jobs, 3600.0), (), cpu_slots(2))
     assert ahead.left == list(mini.jobs)
     assert f"about {len(mini.jobs) / 2:.1f} h on this machine (2 at a time)" in ahead.summary
-    lines = {line.split()[0]: line.split() for line in ahead.table.splitlines()[2:]}
+    lines = {line[0]: line for line in ahead.table.rows}
     assert lines["train"][1] == "36"
     assert (
         int(lines["train"][2])

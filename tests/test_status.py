@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from hashattack.benchmark import running
 from hashattack.benchmark.cli.main import app
 from hashattack.benchmark.cli.run import run_and_show
-from hashattack.benchmark.cli.tools import status_text
+from hashattack.benchmark.cli.tools import status_parts
 from hashattack.benchmark.engines.base import EngineError, cpu_slots, gpu_slots, machine_slots
 from hashattack.benchmark.plan.plan import Plan, make_plan
 from hashattack.benchmark.plan.preview import explain
@@ -30,6 +30,7 @@ from hashattack.benchmark.schedule.loop import RunOutcome
 from hashattack.benchmark.store.folder import progress_file, take_over
 from hashattack.benchmark.store.store import Store
 from hashattack.benchmark.suites.sources import SuiteError
+from hashattack.benchmark.terminal import text_of
 from hashattack.datasets.files import write_checked
 from tests.conftest import ROOT, Recorder, SmokeRun, run_inline, small_suite
 
@@ -48,7 +49,7 @@ def test_a_finished_run_is_reported_without_torch(smoke: SmokeRun) -> None:
     assert status["state"] == "finished"
     assert sum(stage["done"] for stage in status["stages"]) == 76
     assert status["failures"] == status["running"] == []
-    assert ": finished" in status_text(read_status(smoke.out))
+    assert ": finished" in text_of(status_parts(read_status(smoke.out)))
 
 
 def test_a_running_one_shows_slots_progress_and_failures(cache: Path, tmp_path: Path) -> None:
@@ -74,7 +75,7 @@ def test_a_running_one_shows_slots_progress_and_failures(cache: Path, tmp_path: 
     assert status.seconds_left == pytest.approx(90, abs=5)
     (failure,) = status.failures
     assert failure.last_lines == [f"line {n}" for n in range(4, 9)]
-    text = status_text(status)
+    text = text_of(status_parts(status))
     for part in ("cpu 0", "3/10 images", job.label, "it broke <b>", "line 8", "left"):
         assert part in text
     killed = read_status(tmp_path)

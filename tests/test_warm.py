@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import pytest
 from filelock import FileLock
+from rich.cells import cell_len
 
 from hashattack.benchmark.plan.plan import Plan
 from hashattack.benchmark.results.finished import Finished, recall, remember, stamps
@@ -29,13 +30,14 @@ WITHOUT_TORCH = (
 ARGUMENTS = {"suite": "small", "only": None, "changes": {"scale": None}}
 
 
-def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
+def ask(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the command line where torch cannot be imported."""
     return subprocess.run(
         [sys.executable, "-c", WITHOUT_TORCH, *arguments],
         capture_output=True,
         text=True,
         cwd=ROOT,
+        env=os.environ | variables,
         timeout=60,
         check=False,
     )
@@ -53,7 +55,7 @@ class Done:
     def remember(self) -> None:
         report = [self.out / "report" / "leaderboard.md"]
         sources = stamps([self.suite])
-        remember(self.out, ARGUMENTS, sources, self.plan, report=report, leaderboard="the board")
+        remember(self.out, ARGUMENTS, sources, self.plan, report=report, leaderboard=["the board"])
 
     def recall(self, **changes: Any) -> Finished | None:
         return recall(self.out, {**ARGUMENTS, **changes}, self.cache)
@@ -79,7 +81,7 @@ def done(ran: tuple[Path, Plan], cache: Path, tmp_path: Path) -> Done:
 
 
 def test_a_finished_run_is_recalled(done: Done) -> None:
-    assert done.recall() == Finished(len(done.plan.cells), len(done.plan.jobs), "the board")
+    assert done.recall() == Finished(len(done.plan.cells), len(done.plan.jobs), ["the board"])
 
 
 def touch(path: Path) -> None:
@@ -165,10 +167,12 @@ def test_a_finished_run_is_printed_without_torch(smoke: SmokeRun, cache: Path) -
     again = ask(*command)
     assert again.returncode == 0, again.stderr
     assert "18 cells, 76 jobs, all done" in again.stdout
-    memo = json.loads((smoke.out / "finished.json").read_text(encoding="utf-8"))
-    board = memo["values"]["shown"]["leaderboard"]
-    assert board in again.stdout
-    assert board in smoke.printed, "as it was printed the first time"
+    board = smoke.printed.partition("\ndigits: ")[2].partition("\nwrote ")[0]
+    assert "DHTA" in board
+    assert board in again.stdout, "as it was printed the first time"
+    narrow = ask(*command, COLUMNS="80").stdout
+    assert "DHTA" in narrow
+    assert max(map(cell_len, narrow.partition("\ndigits: ")[2].splitlines()[:20])) <= 80
     for more in (["--verify"], ["--rerun", "stale"], ["--format", "md,csv"]):
         assert "torch" in ask(*command, *more).stderr
 

@@ -99,4 +99,4 @@ def at_anchor(id_: str, title: str, crafting: Adapter, cited: Cited) -> Entry:
         return Attack(id_, title, anchor_code(protocol), crafting, EPSILON, **cited)
 
     line = (type(crafting).__doc__ or "").split("\n")[0]
-    return Entry(build, f"{title} towards the anchor code: {line[0].lower()}{line[1:]}")
+    return Entry(build, f"{title} towards the anchor code: {line}")

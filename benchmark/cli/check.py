@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hashattack.benchmark.cli.lists import completer
 from hashattack.benchmark.cli.options import (
     CacheOption,
     DataRootOption,
@@ -25,6 +26,7 @@ from hashattack.benchmark.console import (
     usage_errors,
 )
 from hashattack.benchmark.names import counted, lookup
+from hashattack.benchmark.terminal import show
 from hashattack.datasets.errors import UserError
 
 if TYPE_CHECKING:
@@ -56,7 +58,10 @@ def check(
     ],
     attack: Annotated[
         list[str],
-        typer.Option(help="The candidate; repeatable, and may be a glob like '*'."),
+        typer.Option(
+            help="The candidate; repeatable, and may be a glob like '*'.",
+            autocompletion=completer("attacks"),
+        ),
     ],
     plugin: PluginOption = None,
     against: Annotated[
@@ -97,7 +102,7 @@ def check(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="The candidate's folder. Default: results/check-BASELINE."
+            "--out", "-o", help="The candidate's folder. Default: check-BASELINE in results."
         ),
     ] = None,
     figures: Annotated[
@@ -151,9 +156,8 @@ def check(
             places = {"out": folder, "cache": cache_folder(cache)}
             run = _runner(**places, devices=devices, per_device=slots_per_device, quiet=quiet)
             results = checks.check(request, thresholds, held, **places, run=run)
-        echo("\n" + rendering.table(results) + "\n")
-        for result in results:
-            echo("\n  ".join([result.sentence, *result.hints]))
+        sentences = ("\n  ".join([result.sentence, *result.hints]) for result in results)
+        show("", rendering.table(results), "\n".join(sentences))
         if figures is not None:
             write_json(figures, rendering.as_json(results, thresholds, baseline))
         if junit is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from hashattack.benchmark.cli.lists import completer
 from hashattack.benchmark.cli.options import CacheOption, DataRootOption
 from hashattack.benchmark.console import (
     EXIT_CELLS_MISSING,
@@ -15,6 +16,7 @@ from hashattack.benchmark.console import (
     echo,
     usage_errors,
 )
+from hashattack.benchmark.terminal import Part, Table, show
 
 if TYPE_CHECKING:
     from hashattack.datasets.doctor import Diagnosis
@@ -22,7 +24,11 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 DatasetArgument = Annotated[
-    str, typer.Argument(help="A data set's name; 'list datasets' shows them.")
+    str,
+    typer.Argument(
+        help="A data set's name; 'list datasets' shows them.",
+        autocompletion=completer("datasets"),
+    ),
 ]
 _FILE_NAMES = {"train": "train", "query": "test", "database": "database"}  # as released
 
@@ -54,14 +60,12 @@ def doctor(
         params: dict[str, Any] = {**rooted(cls, {}, data_root), **given}
         spec = construct(cls, params, "--param")
         diagnosis = examine(spec.inspect(cache_folder(cache)), n_t)
-    echo(_diagnosis_text(diagnosis))
+    show(*_diagnosis_parts(diagnosis))
     if not diagnosis.healthy:
         raise typer.Exit(EXIT_CELLS_MISSING)
 
 
-def _diagnosis_text(diagnosis: Diagnosis) -> str:
-    from tabulate import tabulate
-
+def _diagnosis_parts(diagnosis: Diagnosis) -> list[Part]:
     from hashattack.datasets.base import SPLITS, first_few
 
     splits = [name for name in SPLITS if name in diagnosis.statistics["images"]]
@@ -69,20 +73,18 @@ def _diagnosis_text(diagnosis: Diagnosis) -> str:
         (name, *(f"{row[split]:,.6g}" for split in splits))
         for name, row in diagnosis.statistics.items()
     ]
-    align = ("left", *["right"] * len(splits))
-    parts = [
+    parts: list[Part] = [
         f"{diagnosis.name}: {len(diagnosis.classes)} classes: {first_few(diagnosis.classes)}",
-        tabulate(rows, ["", *splits], tablefmt="simple", colalign=align),
+        Table(["", *splits], "f" + "r" * len(splits), rows),
     ]
     if diagnosis.policies:
         policies = [
-            (line.policy, line.rows, "" if line.chance is None else f"{100 * line.chance:.1f}")
+            (line.policy, str(line.rows), "" if line.chance is None else f"{100 * line.chance:.1f}")
             for line in diagnosis.policies
         ]
-        header = ["target labels", "label rows", "chance t-MAP (%)"]
-        parts.append(tabulate(policies, header, tablefmt="simple"))
-    parts.append("\n".join(f"{found.level}: {found.text}" for found in diagnosis.findings))
-    return "\n\n".join(filter(None, parts))
+        parts.append(Table(["target labels", "label rows", "chance t-MAP (%)"], "lrr", policies))
+    findings = "\n".join(f"{found.level}: {found.text}" for found in diagnosis.findings)
+    return [*parts, findings] if findings else parts
 
 
 @app.command("make-lists")

@@ -17,6 +17,7 @@ from hashattack.benchmark.cli.options import (
     SlotsPerDeviceOption,
 )
 from hashattack.benchmark.console import EXIT_CELLS_MISSING, cache_folder, echo, usage_errors
+from hashattack.benchmark.terminal import show
 from hashattack.datasets.errors import UserError
 
 app = typer.Typer()
@@ -33,9 +34,10 @@ def export_trials(
     images: Annotated[
         bool, typer.Option("--images", help="Also the clean queries, as lossless PNG.")
     ] = False,
-    hashers: Annotated[
-        bool, typer.Option(help="Also the networks; without, trials.json says where they are.")
-    ] = True,
+    no_hashers: Annotated[
+        bool,
+        typer.Option("--no-hashers", help="Without the networks: trials.json says where they are."),
+    ] = False,
     plugin: PluginOption = None,
     cache: CacheOption = None,
 ) -> None:
@@ -50,10 +52,12 @@ def export_trials(
     with usage_errors():
         load_plugins(plugin or ())
         origin = Origin.of(out, cache_folder(cache))
-        written = export.export_trials(origin, to, only or (), images=images, hashers=hashers)
+        written = export.export_trials(
+            origin, to, only or (), images=images, hashers=not no_hashers
+        )
     for one in written.settings:
         echo(one.summary)
-    more = ", hashers" * hashers + ", queries" * images
+    more = ", hashers" * (not no_hashers) + ", queries" * images
     echo(f"wrote {to / 'trials.json'} and targets.csv, labels, codes{more}")
 
 
@@ -62,10 +66,10 @@ def score(
     trials: Annotated[Path, typer.Option(help="trials.json, as export-trials wrote it.")],
     out: OriginOption,
     attack: Annotated[str, typer.Option(help="The name of what made them, in results.")],
-    source: Annotated[str, typer.Option(help="The target they were made on.")],
+    source: Annotated[str, typer.Option(help="The target hasher they were made on.")],
     images: Annotated[
         Path | None,
-        typer.Option(help="PNG files named by row, or .npy/.npz/.safetensors [q,3,S,S]."),
+        typer.Option(help="PNG files named by row, or .npy, .npz, .safetensors [q,3,S,S]."),
     ] = None,
     codes: Annotated[
         Path | None, typer.Option(help="-1 and +1 [q,K]: .npy, .npz, .safetensors, .csv, .txt.")
@@ -75,13 +79,19 @@ def score(
         str | None, typer.Option(help="Declared L-infinity budget, like 8/255. Default: none.")
     ] = None,
     victim: Annotated[
-        list[str] | None, typer.Option(help="Globs of targets; repeatable. Default: the source.")
+        list[str] | None,
+        typer.Option(help="Globs of target hashers; repeatable. Default: the source."),
     ] = None,
     setting: Annotated[int | None, typer.Option(help="One of the trials. Default: all.")] = None,
-    to: Annotated[Path | None, typer.Option(help="Default: results/ATTACK-scored.")] = None,
-    report: Annotated[
-        bool, typer.Option(help="Write results.csv and the report; its figures take the longest.")
-    ] = True,
+    to: Annotated[
+        Path | None, typer.Option(help="The folder to write to. Default: ATTACK-scored in results.")
+    ] = None,
+    no_report: Annotated[
+        bool,
+        typer.Option(
+            "--no-report", help="Without results.csv and the report, which take the longest."
+        ),
+    ] = False,
     devices: DevicesOption = "auto",
     slots_per_device: SlotsPerDeviceOption = None,
     quiet: QuietOption = False,
@@ -130,10 +140,10 @@ def score(
         options = RunOptions(devices, slots_per_device)
         places = {"out": folder, "cache": cache_folder(cache)}
         run_and_show(plan, manifest, **places, options=options, quiet=quiet)
-        if report:  # of what was scored, and of that and the run together
+        if not no_report:  # of what was scored, and of that and the run together
             export_results(load_results(folder), folder)
             written = write_report([out.resolve(), folder], folder / "report")
-            echo(f"\n{written.leaderboard}\n{written.summary}")
+            show(*written.leaderboard, written.summary)
         else:
             echo(
                 f"scored in {folder}; without --no-report the command writes results.csv and report"

@@ -7,10 +7,18 @@ from typing import Annotated, Literal
 
 import typer
 
+from hashattack.benchmark.cli.lists import completer
+
 DraftKind = Literal["loss", "loop", "fit", "rule"]  # what is new about a new attack
 
 SuiteOption = Annotated[
-    str, typer.Option("--suite", "-s", help="A shipped suite's name, or a suite file (.yaml).")
+    str,
+    typer.Option(
+        "--suite",
+        "-s",
+        help="A shipped suite's name, or a suite file (.yaml).",
+        autocompletion=completer("suites"),
+    ),
 ]
 OutOption = Annotated[
     Path | None, typer.Option("--out", "-o", help="Output folder. Default: results/SUITE.")
@@ -18,20 +26,32 @@ OutOption = Annotated[
 OnlyOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="Only these cells, like 'attack=dhta,source=DPSH-*-32': comma is and, repeated is or."
+        help="Only these cells, like 'attack=dhta' or 'source=DPSH-*'; a comma is and, "
+        "repeated is or."
     ),
 ]
 DatasetOption = Annotated[
     list[str] | None,
-    typer.Option("--dataset", help="Run on this data set instead of the suite's; repeatable."),
+    typer.Option(
+        "--dataset",
+        help="Run on this data set instead of the suite's; repeatable.",
+        autocompletion=completer("datasets"),
+    ),
 ]
 ScaleOption = Annotated[
     str | None,
-    typer.Option(help="A scale's name or file, with sizes and recipes that the suite leaves open."),
+    typer.Option(
+        help="A scale's name or file, with sizes and recipes that the suite leaves open.",
+        autocompletion=completer("scales"),
+    ),
 ]
 ProtocolOption = Annotated[
     list[str] | None,
-    typer.Option("--protocol", help="paper, released or paper-literal; repeatable."),
+    typer.Option(
+        "--protocol",
+        help="paper, released or paper-literal; repeatable.",
+        autocompletion=completer("protocols"),
+    ),
 ]
 SeedsOption = Annotated[
     int | None, typer.Option(min=1, help="Draw and attack seeds 0 to N-1, instead of the suite's.")
@@ -42,7 +62,11 @@ PluginOption = Annotated[
 ]
 AttackOption = Annotated[
     list[str] | None,
-    typer.Option("--attack", help="Add this attack to the suite's; repeatable."),
+    typer.Option(
+        "--attack",
+        help="Add this attack to the suite's; repeatable.",
+        autocompletion=completer("attacks"),
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -63,7 +87,9 @@ DevicesOption = Annotated[
 SlotsPerDeviceOption = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Parallel jobs per device. Default: 1 per GPU; cores / threads on the CPU."
+        min=1,
+        metavar="N",
+        help="Parallel jobs per device. Default: 1 per GPU; cores / threads on the CPU.",
     ),
 ]
 QuietOption = Annotated[

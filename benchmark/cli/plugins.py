@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from hashattack.benchmark.cli.lists import completer
 from hashattack.benchmark.cli.options import CacheOption, DraftKind
 from hashattack.benchmark.console import (
     cache_folder,
@@ -61,6 +62,7 @@ def check_plugin(
             "--attack",
             help="Only this attack, of the files, an installed plug-in or the program's own; "
             "repeatable.",
+            autocompletion=completer("attacks"),
         ),
     ] = None,
     verbose: Annotated[

@@ -32,6 +32,7 @@ from hashattack.benchmark.console import EXIT_CELLS_MISSING, echo, usage_errors
 from hashattack.benchmark.names import counted, span
 from hashattack.benchmark.plan.request import RunRequest
 from hashattack.benchmark.results.finished import Rerun
+from hashattack.benchmark.terminal import show
 from hashattack.datasets.errors import UserError
 
 if TYPE_CHECKING:
@@ -107,8 +108,8 @@ def run(
             known = finished.recall(folder, arguments, request.cache_folder)
             if known is not None:
                 cells, jobs = counted(known.cells, "cell"), counted(known.jobs, "job")
-                echo(f"{cells}, {jobs}, all done -> {folder}")
-                echo(f"\n{known.leaderboard}\nall files are unchanged; see {folder}/report")
+                unchanged = f"all files are unchanged; see {folder}/report"
+                show(f"{cells}, {jobs}, all done -> {folder}", *known.leaderboard, unchanged)
                 _echo_unchecked(plugin or (), request.cache_folder)
                 return
     from hashattack.benchmark.results.manifest import manifest_of
@@ -137,7 +138,7 @@ def run(
             echo(f"jobs: {summary or 'none'}; {span(time.monotonic() - began)}")
             echo(f"writing the report{', drawing figures' if 'html' in chosen else ''} ...")
         written = write_report([folder], formats=chosen)
-        echo(f"\n{written.leaderboard}\n{written.summary}")
+        show(*written.leaderboard, written.summary)
         bad = ~written.results["status"].isin(["ok", "skipped"])
         if set(counts) <= {"ok", "cached"} and not bad.any():
             finished.remember(
@@ -198,7 +199,7 @@ def plan_command(
         _check_tables(plan)
         store = Store(request.folder / "store")
         if explain is not None:
-            echo("\n".join(preview.explain(plan, store, explain)))
+            show("\n".join(preview.explain(plan, store, explain)))
             return
         slots = machine_slots(devices, slots_per_device, plan.suite.compute.threads)
         device = slots[0].torch_device
@@ -207,10 +208,9 @@ def plan_command(
         seconds = estimate(plan, request.cache_folder, device)
         done = {key for key, job in plan.jobs.items() if store.is_done(job.ref)}
         shown = preview.Preview(plan, seconds, done, slots)
-    echo(shown.table)
     size = f"adversarial images {shown.image_bytes / 1e9:.2g} GB"
-    echo(f"\n{counted(len(plan.cells), 'cell')}; output folder {request.folder}; {size}")
-    echo(shown.simulated() if simulate else shown.summary)
+    cells = f"{counted(len(plan.cells), 'cell')}; output folder {request.folder}; {size}"
+    show(shown.table, f"{cells}\n{shown.simulated() if simulate else shown.summary}")
 
 
 @app.command()
@@ -223,7 +223,7 @@ def report(
         Path | None, typer.Option(help="Folder for the report. Default: report/ in the folder.")
     ] = None,
     formats: FormatOption = "html,md,tex,csv",
-    show: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Write the page, tables and figures of output folders again, from their stores.
 
@@ -236,10 +236,8 @@ def report(
         if len(out) > 1 and to is None:
             raise UserError("name the folder for the report of several runs with --to")
         written = write_report(out, to, chosen)
-    if "md" in chosen:
-        echo("\n" + written.leaderboard)
-    echo(written.summary)
-    if show and written.page is not None:
+    show(*(written.leaderboard if "md" in chosen else ()), written.summary)
+    if browser and written.page is not None:
         typer.launch(str(written.page))
 
 
@@ -269,11 +267,11 @@ def run_and_show(
     from hashattack.benchmark.running import run_plan
     from hashattack.benchmark.schedule.interrupts import RunStoppedError
 
-    show = (lambda _: None) if quiet else echo
+    line = (lambda _: None) if quiet else echo
     try:
-        with ProgressDisplay(show, quiet=quiet) as display:
+        with ProgressDisplay(line, quiet=quiet) as display:
             return run_plan(
-                plan, manifest, out=out, cache=cache, options=options, listener=display, echo=show
+                plan, manifest, out=out, cache=cache, options=options, listener=display, echo=line
             )
     except RunStoppedError as error:
         echo(f"{error}; what is done is kept, and the same command continues in {out}")

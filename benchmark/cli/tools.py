@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from tabulate import tabulate
 
+from hashattack.benchmark.cli.lists import Kind, completer, items_of, list_parts
 from hashattack.benchmark.cli.options import CacheOption, PluginOption
 from hashattack.benchmark.console import cache_folder, check_writable, echo, usage_errors
+from hashattack.benchmark.terminal import Part, Table, show
 from hashattack.datasets.errors import UserError
-from hashattack.datasets.texts import one_line
 
 if TYPE_CHECKING:
     from hashattack.benchmark.results.status import RunningJob, Status
 
 app = typer.Typer()
-
-Kind = Literal["attacks", "targets", "datasets", "suites"]
-Table = tuple[list[str], list[list[str]]]
 
 
 class Measurement(StrEnum):
@@ -36,94 +32,37 @@ class Measurement(StrEnum):
     encoding = "encoding"
 
 
+def _complete_listed(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    kind = context.params.get("kind")
+    return completer(kind)(incomplete) if kind else []
+
+
 @app.command("list")
 def list_command(
-    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    kind: Annotated[Kind | None, typer.Argument(help="Without it: what there is to list.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...",
+            help="Show these, with their parameters.",
+            autocompletion=_complete_listed,
+        ),
+    ] = None,
     protocol: Annotated[
-        str, typer.Option(help="The protocol of the attacks' hyper-parameters.")
+        str,
+        typer.Option(
+            help="The protocol of the attacks' hyper-parameters.",
+            autocompletion=completer("protocols"),
+        ),
     ] = "released",
     plugin: PluginOption = None,
     cache: CacheOption = None,
 ) -> None:
-    """List the names a suite can use, with their parameters and defaults."""
-    from hashattack.benchmark.plugins import installed_plugins, load_plugins
-    from hashattack.benchmark.store.files import Memo
-
-    tables: dict[Kind, Callable[[], Table]] = {
-        "attacks": lambda: attacks_table(protocol),
-        "targets": _targets,
-        "datasets": _datasets,
-        "suites": _suites,
-    }
+    """List what suites and options can name; with names, their parameters and defaults."""
     with usage_errors():
-        load_plugins(plugin or ())
-        name = f"{kind} {protocol}"
-        memo = Memo(cache_folder(cache) / "lists.json", installed_plugins())
-        known = {} if plugin else memo.read()
-        if name not in known:
-            known[name] = tables[kind]()
-            if not plugin:
-                memo.write(known)
-        header, rows = known[name]
-    rows = [[one_line(str(cell)) for cell in row] for row in rows]  # plug-ins write some
-    widths = [None] * (len(header) - 2) + ([70, 40] if len(header) > 4 else [40, 80])
-    echo(tabulate(rows, header, tablefmt="simple", maxcolwidths=widths))
-
-
-def attacks_table(protocol: str) -> Table:
-    """Return header and rows of the registered attacks."""
-    from hashattack.attacks.protocols import PROTOCOLS
-    from hashattack.benchmark.names import lookup
-    from hashattack.benchmark.registry import registry
-    from hashattack.benchmark.suites.loading import hyper_parameters
-
-    chosen = lookup("protocol", protocol, PROTOCOLS)
-    rows = []
-    for id_, entry in registry().attacks.items():
-        attack = entry.build(chosen)
-        budget = "none" if attack.epsilon is None else f"{255 * attack.epsilon:g}/255"
-        settings = ", ".join(f"{n}={_short(v)}" for n, v in hyper_parameters(attack).items())
-        unavailable = f" ({attack.unavailable})" if attack.unavailable else ""
-        rows.append([id_, attack.title, budget, settings, entry.help + unavailable])
-    return ["id", "name", "budget", f"hyper-parameters ({protocol})", "description"], rows
-
-
-def _targets() -> Table:
-    from hashattack.benchmark.names import first_line
-    from hashattack.benchmark.registry import registry
-
-    known = registry()
-    rows = [
-        [key, name, _fields(cls), first_line(cls)]
-        for key, classes in (("method", known.methods), ("backbone", known.backbones))
-        for name, cls in classes.items()
-    ]
-    return ["key", "name", "parameters", "description"], rows
-
-
-def _datasets() -> Table:
-    from hashattack.benchmark.names import first_line
-    from hashattack.benchmark.registry import registry
-
-    rows = [[name, _fields(cls), first_line(cls)] for name, cls in registry().datasets.items()]
-    return ["name", "parameters", "description"], rows
-
-
-def _suites() -> Table:
-    from hashattack.benchmark.suites.loading import load_suite
-    from hashattack.benchmark.suites.sources import shipped
-
-    suites = [load_suite(name) for name in shipped()]
-    rows = [[suite.name, " ".join(suite.description.split())] for suite in suites]
-    return ["name", "description"], rows
-
-
-def _fields(cls: type[Any]) -> str:
-    return ", ".join(f"{f.name}={_short(f.default)}" for f in dataclasses.fields(cls))
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+        items = items_of(kind, protocol, cache_folder(cache), plugin) if kind else []
+        parts = list_parts(kind, names or [], items)
+    show(*parts)
 
 
 @app.command()
@@ -164,8 +103,7 @@ def perf(
             made.append(one)
         write_json(to, {"machine": about, "comparisons": [one.as_json() for one in made]})
     header = ["what", "ratio", "spread", "target", "ours / other", "details"]
-    echo("\n" + tabulate([one.as_row() for one in made], header, tablefmt="simple"))
-    echo(f"\nwrote {to}")
+    show("", Table(header, "frrrff", [one.as_row() for one in made]), f"wrote {to}")
 
 
 @app.command()
@@ -178,28 +116,34 @@ def status(
 
     with usage_errors():
         found = read_status(out)
-    echo(json.dumps(dataclasses.asdict(found), indent=1) if as_json else status_text(found))
+    if as_json:
+        echo(json.dumps(dataclasses.asdict(found), indent=1))
+    else:
+        show(*status_parts(found))
 
 
-def status_text(status: Status) -> str:
-    """Return the text of a run's status for a terminal."""
+def status_parts(status: Status) -> list[Part]:
+    """Return what a terminal shows of a run's status."""
     from hashattack.benchmark.names import span
 
-    parts = [f"{status.out}: {status.state}" + (f" ({status.detail})" if status.detail else "")]
-    rows = [[s.stage, s.jobs, s.done, s.running, s.failed] for s in status.stages]
-    rows.append(["all", *(sum(counts) for counts in list(zip(*rows, strict=True))[1:])])
-    parts.append(tabulate(rows, ["stage", "jobs", "done", "running", "failed"], tablefmt="simple"))
+    stages = [[s.jobs, s.done, s.running, s.failed] for s in status.stages]
+    counts = [[s.stage, *map(str, row)] for s, row in zip(status.stages, stages, strict=True)]
+    counts.append(["all", *(str(sum(column)) for column in zip(*stages, strict=True))])
+    parts: list[Part] = [
+        f"{status.out}: {status.state}" + (f" ({status.detail})" if status.detail else ""),
+        Table(["stage", "jobs", "done", "running", "failed"], "lrrrr", counts),
+    ]
     if status.state == "running":
         busy = {job.slot: job for job in status.running}
         names = dict.fromkeys([*status.slots, *busy])  # workers may have joined since the start
         slots = [(slot, *_job_text(busy.get(slot))) for slot in names]
-        parts.append(tabulate(slots, ["slot", "job", "for", "progress"], tablefmt="simple"))
+        parts.append(Table(["slot", "job", "for", "progress"], "ffll", slots))
     if status.seconds_left is not None:
         parts.append(f"about {span(status.seconds_left)} left")
     for failure in status.failures:
         lines = [f"{failure.status}: {failure.label}: {failure.reason}"]
         parts.append("\n".join([*lines, *(f"    {line}" for line in failure.last_lines)]))
-    return "\n\n".join(parts)
+    return parts
 
 
 def _job_text(job: RunningJob | None) -> tuple[str, str, str]:

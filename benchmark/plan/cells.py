@@ -130,7 +130,7 @@ def describe(
         "code_only": attack.code_only,
         "learns": attack.learns,
         "params": parameters_text(attack),
-        "budget_class": _budget_class(attack),
+        "budget_class": budget_class(attack),
         "epsilon": attack.epsilon,
         "passes_per_image": attack.passes,
         "dataset": graph.data.name,
@@ -146,7 +146,7 @@ def describe(
     }
 
 
-def _budget_class(attack: Attack) -> str:
+def budget_class(attack: Attack) -> str:
     """Return the class that a row is ranked in: rows are compared at equal budget only."""
     if attack.code_only:
         return "code"

@@ -7,8 +7,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tabulate import tabulate
-
 from hashattack.benchmark.engines.base import ATTACKER, HARNESS, Slot
 from hashattack.benchmark.jobs import Job
 from hashattack.benchmark.names import counted, nearest, span
@@ -20,6 +18,7 @@ from hashattack.benchmark.schedule.simulation import simulate
 from hashattack.benchmark.store.keys import canonical
 from hashattack.benchmark.store.store import Store
 from hashattack.benchmark.suites.sources import SuiteError
+from hashattack.benchmark.terminal import Table
 
 _PIXEL_BYTES = 3 * 4  # an adversarial image is stored exactly as it was crafted
 _EXPLAINED = 20  # jobs at most
@@ -52,7 +51,7 @@ class Preview:
         return _PIXEL_BYTES * sum(pixels.values())
 
     @property
-    def table(self) -> str:
+    def table(self) -> Table:
         """A line a stage; ``shared`` counts the jobs that cells alone would have on top."""
         alone = Counter(
             job.stage for cell in self.plan.cells for job in needed([cell], self.plan.jobs).values()
@@ -62,9 +61,9 @@ class Preview:
             keys = [key for key, job in self.plan.jobs.items() if job.stage == stage]
             left = [key for key in keys if key not in self.done]
             work = span(sum(self.seconds[key] for key in left)) if left else ""
-            row = (stage, len(keys), alone[stage] - len(keys), len(keys) - len(left), work)
-            rows += [row] if keys else []
-        return tabulate(rows, ["stage", "jobs", "shared", "done", "work to do"], tablefmt="simple")
+            counts = (len(keys), alone[stage] - len(keys), len(keys) - len(left))
+            rows += [(stage, *map(str, counts), work)] if keys else []
+        return Table(["stage", "jobs", "shared", "done", "work to do"], "lrrrr", rows)
 
     @property
     def summary(self) -> str:

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from tabulate import tabulate
-
 from hashattack.benchmark.columns import COLUMNS
 from hashattack.benchmark.regression.comparison import CellResult, Comparison, Pair
 from hashattack.benchmark.regression.result import (
@@ -24,6 +22,7 @@ from hashattack.benchmark.regression.result import (
 )
 from hashattack.benchmark.statistics import p_text
 from hashattack.benchmark.store.files import write_bytes
+from hashattack.benchmark.terminal import Table, text_of
 
 _CELLS_SHOWN = 40  # in a table; the worst of more
 _COMMON = ("dataset", "protocol", "policy")
@@ -31,20 +30,22 @@ _COMMON = ("dataset", "protocol", "policy")
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def table(results: Sequence[CheckResult]) -> str:
-    """Return one line per cell, the worst first, and one over all cells of an attack."""
+def table(results: Sequence[CheckResult]) -> Table:
+    """Return by attack a line per cell, the worst first, and one over all its cells."""
     lines = []
     for one in (result.comparison for result in results):
         ordered = sorted(one.cells, key=lambda cell: cell.difference)
+        lines += [[one.attack]] if ordered else []
         lines += [_line(one, cell) for cell in ordered[:_CELLS_SHOWN]]
         if len(ordered) > _CELLS_SHOWN:
-            lines.append([one.attack, f"… {len(ordered) - _CELLS_SHOWN} more, none worse"])
+            more = f"… {len(ordered) - _CELLS_SHOWN} more, none worse"
+            lines.append([more, *[""] * 6])
         if len(ordered) > 1:
-            lines.append([one.attack, "all", "", "", "", *_ends(one), "", _times(one.slowdown)])
+            lines.append(["all", "", "", *_ends(one), "", _times(one.slowdown)])
     title = COLUMNS[results[0].comparison.metric].title
-    header = ["attack", "target", "seeds", "baseline", "candidate"]
-    header += [f"{title} points", "95 % (uncorrected)", "p (Holm)", "time"]
-    return tabulate(lines, header, tablefmt="simple", disable_numparse=True)
+    header = ["target, seeds", "baseline", "candidate"]
+    header += [f"{title} points", "95 % (uncorrected)", "p (Holm)", "time ratio"]
+    return Table(header, "frrrrrr", lines)
 
 
 def as_json(
@@ -68,7 +69,7 @@ def write_junit(results: Sequence[CheckResult], thresholds: Thresholds, path: Pa
     suite = ElementTree.Element("testsuite", name="check")
     for result in results:
         one = result.comparison
-        text = "\n".join([result.sentence, *result.hints, "", table([result])])
+        text = "\n".join([result.sentence, *result.hints, "", text_of([table([result])])])
         _case(suite, one, "all cells", result.outcome, text)
         cells = {id(cell.pair): cell for cell in one.cells}
         for pair in one.pairs:
@@ -100,8 +101,8 @@ def _line(one: Comparison, cell: CellResult) -> list[str]:
     pair = cell.pair
     means = [f"{100 * value:.2f}" for value in (cell.reference, cell.candidate)]
     p = "" if math.isnan(cell.p) else p_text(cell.p)
-    names = [one.attack, _name(one, pair), pair.candidate.seeds]
-    return [*names, *means, *_ends(cell), p, _times(pair.slowdown)]
+    name = f"{_name(one, pair)}, {pair.candidate.seeds}"
+    return [name, *means, *_ends(cell), p, _times(pair.slowdown)]
 
 
 def _name(one: Comparison, pair: Pair) -> str:
@@ -120,7 +121,7 @@ def _ends(one: CellResult | Comparison) -> list[str]:
 
 
 def _times(slowdown: float | None) -> str:
-    return "" if slowdown is None else f"{slowdown:.2f} times"
+    return "" if slowdown is None else f"{slowdown:.2f}"
 
 
 def _attack(result: CheckResult) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from hashattack import datasets
 from hashattack.benchmark.store.files import Memo, stamp
 from hashattack.benchmark.store.folder import holder_of
 from hashattack.benchmark.store.store import JobRef, Store
+from hashattack.benchmark.terminal import Part
 from hashattack.datasets.base import DatasetSpec, RetrievalData
 from hashattack.datasets.errors import UserError
 
@@ -46,7 +47,10 @@ class Finished:
 
     cells: int
     jobs: int
-    leaderboard: str
+    leaderboard: Sequence[Part]
+
+
+_SHOWN = TypeAdapter(Finished)
 
 
 def stamps(paths: Iterable[Path]) -> Stamps:
@@ -66,7 +70,7 @@ def remember(
     plan: Plan,
     *,
     report: Sequence[Path],
-    leaderboard: str,
+    leaderboard: Sequence[Part],
 ) -> None:
     """Write down that every job of a plan is done.
 
@@ -76,7 +80,7 @@ def remember(
         sources: the files of the suite and of plug-ins, stamped before the plan was made.
         plan: what was run.
         report: the files of its report.
-        leaderboard: the leaderboard as it was printed.
+        leaderboard: what is printed of it.
     """
     store = Store(out / "store")
     imported = {path for job in plan.jobs.values() if (path := getattr(job.task, "path", ""))}
@@ -96,7 +100,9 @@ def remember(
             "written": {str(Path(path).relative_to(out)): seen for path, seen in written.items()},
             "data": data,
             "jobs": jobs,
-            "shown": {"cells": len(plan.cells), "jobs": len(jobs), "leaderboard": leaderboard},
+            "shown": _SHOWN.dump_python(
+                Finished(len(plan.cells), len(jobs), leaderboard), mode="json"
+            ),
         }
     )
 
@@ -123,7 +129,7 @@ def recall(out: Path, arguments: Mapping[str, Any], cache: Path) -> Finished | N
             )
             and all(_present(name, params, cache) == seen for name, params, seen in known["data"])
         )
-        return Finished(**known["shown"]) if same else None
+        return _SHOWN.validate_python(known["shown"]) if same else None
     except (OSError, UserError, ValueError, TypeError, LookupError, AttributeError):
         return None  # planning the run says what is wrong
 

@@ -59,7 +59,7 @@ def latex_leaderboard(board: Board) -> str:
         [
             r"\begin{table*}[t]",
             r"\centering\small\setlength{\tabcolsep}{4pt}",
-            rf"\caption{{{latex_text(caption_of(board, columns, t_map))}}}",
+            rf"\caption{{{latex_text(caption_of(board, columns, t_map))}}}\smallskip",
             r"\begin{tabularx}{\textwidth}"
             rf"{{@{{}}l>{{\raggedright\arraybackslash}}X{'r' * len(others)}@{{}}}}",
             r"\toprule",

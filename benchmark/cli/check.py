@@ -51,7 +51,7 @@ OnlyCells = Annotated[
 ]
 
 
-@app.command()
+@app.command(epilog="Example: run-benchmark check --baseline results/demo --attack dhta")
 def check(
     baseline: Annotated[
         Path, typer.Option("--baseline", "-b", help="An output folder, or a file of 'freeze'.")
@@ -97,7 +97,7 @@ def check(
     ] = 0,
     retrained: Annotated[
         bool,
-        typer.Option("--retrained", help="Targets may be other trainings: nothing is paired."),
+        typer.Option("--retrained", help="Hashers may be other trainings: nothing is paired."),
     ] = False,
     out: Annotated[
         Path | None,
@@ -167,7 +167,7 @@ def check(
         raise typer.Exit(int(outcome))
 
 
-@app.command()
+@app.command(epilog="Example: run-benchmark freeze results/demo baseline.json")
 def freeze(
     out: Annotated[Path, typer.Argument(help="An output folder.")],
     file: Annotated[Path, typer.Argument(help="The file to write, like baseline.json.")],
@@ -178,7 +178,7 @@ def freeze(
     only: OnlyCells = None,
     targets: Annotated[
         bool,
-        typer.Option("--targets", help="Keep the targets' weights beside it, for other machines."),
+        typer.Option("--targets", help="Keep the hashers' weights beside it, for other machines."),
     ] = False,
 ) -> None:
     """Write what 'check' needs of a folder to a small file: scores by query, keys, protocol."""

@@ -33,7 +33,7 @@ DatasetArgument = Annotated[
 _FILE_NAMES = {"train": "train", "query": "test", "database": "database"}  # as released
 
 
-@app.command()
+@app.command(epilog="Example: run-benchmark doctor folder -p root=photos")
 def doctor(
     dataset: DatasetArgument,
     param: Annotated[
@@ -87,7 +87,10 @@ def _diagnosis_parts(diagnosis: Diagnosis) -> list[Part]:
     return [*parts, findings] if findings else parts
 
 
-@app.command("make-lists")
+@app.command(
+    "make-lists",
+    epilog="Example: run-benchmark make-lists NUS-WIDE --from nus --to data/NUS-WIDE",
+)
 def make_lists(
     dataset: DatasetArgument,
     official: Annotated[Path, typer.Option("--from", help="Folder of the official files.")],
@@ -122,7 +125,11 @@ def make_lists(
         echo(f"{to / 'classes.txt'}: {len(listed.classes)} classes; put the images below {to}")
 
 
-@app.command("import-target")
+@app.command(
+    "import-target",
+    epilog="Example: run-benchmark import-target net.pth --method DPSH --backbone AlexNet "
+    "--to net.safetensors",
+)
 def import_target(
     file: Annotated[Path, typer.Argument(help="A state dict: .safetensors, or a torch file.")],
     method: Annotated[str, typer.Option(help="The hashing method it was trained with.")],

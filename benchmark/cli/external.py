@@ -26,7 +26,7 @@ OriginOption = Annotated[
 ]
 
 
-@app.command()
+@app.command(epilog="Example: run-benchmark export-trials --out results/demo --to trials --images")
 def export_trials(
     out: OriginOption,
     to: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("trials"),
@@ -61,7 +61,10 @@ def export_trials(
     echo(f"wrote {to / 'trials.json'} and targets.csv, labels, codes{more}")
 
 
-@app.command()
+@app.command(
+    epilog="Example: run-benchmark score --trials trials/trials.json --out results/demo "
+    "--source DPSH-AlexNet-32 --attack mine --images images --epsilon 8/255"
+)
 def score(
     trials: Annotated[Path, typer.Option(help="trials.json, as export-trials wrote it.")],
     out: OriginOption,

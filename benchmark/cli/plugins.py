@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: run-benchmark new attack my-idea --kind loss")
 def new(
     what: Annotated[Literal["attack"], typer.Argument(help="The kind of plug-in.")],
     name: Annotated[str, typer.Argument(help="Its id, like my-idea.")],
@@ -51,7 +51,7 @@ def new(
     echo(f"run-benchmark check-plugin {file}")
 
 
-@app.command("check-plugin")
+@app.command("check-plugin", epilog="Example: run-benchmark check-plugin mine.py")
 def check_plugin(
     files: Annotated[
         list[Path] | None, typer.Argument(metavar="FILE...", help="Plug-in files.")

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(epilog="Example: run-benchmark run --suite demo --plugin mine.py --attack mine")
 def run(
     suite: SuiteOption = "demo",
     out: OutOption = None,
@@ -69,8 +69,9 @@ def run(
     rerun: Annotated[
         Rerun,
         typer.Option(
+            metavar="WHICH",
             help="Which jobs run again. missing: none, failures stay. failed: failed ones. "
-            "stale: also those made by other code or versions. all: every job of the chosen cells."
+            "stale: also those made by other code or versions. all: every job of the chosen cells.",
         ),
     ] = Rerun.failed,
     verify: Annotated[
@@ -156,7 +157,7 @@ def run(
         raise typer.Exit(EXIT_CELLS_MISSING)
 
 
-@app.command("plan")
+@app.command("plan", epilog="Example: run-benchmark plan --suite demo --seeds 3")
 def plan_command(
     suite: SuiteOption = "demo",
     out: OutOption = None,
@@ -213,7 +214,7 @@ def plan_command(
     show(shown.table, f"{cells}\n{shown.simulated() if simulate else shown.summary}")
 
 
-@app.command()
+@app.command(epilog="Example: run-benchmark report --out results/demo --open")
 def report(
     out: Annotated[
         list[Path],

@@ -37,13 +37,19 @@ def _complete_listed(context: typer.Context, incomplete: str) -> list[tuple[str,
     return completer(kind)(incomplete) if kind else []
 
 
-@app.command("list")
+@app.command("list", epilog="Example: run-benchmark list attacks dhta prosgan")
 def list_command(
-    kind: Annotated[Kind | None, typer.Argument(help="Without it: what there is to list.")] = None,
+    kind: Annotated[
+        Kind | None,
+        typer.Argument(
+            metavar="KIND",
+            help="attacks, targets, datasets, suites, scales or protocols; none: what they are.",
+        ),
+    ] = None,
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]...",
+            metavar="NAME",
             help="Show these, with their parameters.",
             autocompletion=_complete_listed,
         ),
@@ -65,13 +71,14 @@ def list_command(
     show(*parts)
 
 
-@app.command()
+@app.command(epilog="Example: run-benchmark perf --size small --part ranking")
 def perf(
     size: Annotated[
         Literal["full", "small"], typer.Option(help="full: the paper's sizes. small: seconds.")
     ] = "full",
     part: Annotated[
-        list[Measurement] | None, typer.Option(help="Only this part; repeatable.")
+        list[Measurement] | None,
+        typer.Option(metavar="PART", help=f"Only {', '.join(Measurement)}; repeatable."),
     ] = None,
     device: Annotated[str, typer.Option(help="As torch names it: cpu, cuda:0.")] = "cpu",
     to: Annotated[Path, typer.Option("--json", help="File for the measurements.")] = Path(
@@ -106,7 +113,7 @@ def perf(
     show("", Table(header, "frrrff", [one.as_row() for one in made]), f"wrote {to}")
 
 
-@app.command()
+@app.command(epilog="Example: run-benchmark status --out results/demo")
 def status(
     out: Annotated[Path, typer.Option("--out", "-o", help="An output folder.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,

@@ -215,7 +215,7 @@ def test_the_doctor_on_the_command_line(cache: Path, tmp_path: Path) -> None:
     sizes = [f"--param={name}={value}" for name, value in SMALL_DIGITS.items()]
     well = run_cli("doctor", "digits", *sizes, "--cache", str(cache))
     assert well.returncode == 0, well.stderr
-    assert "chance t-MAP" in well.stdout
+    assert "chance" in well.stdout
     (tmp_path / "FLICKR-25K").mkdir()
     for name in ("train", "test", "database"):
         (tmp_path / "FLICKR-25K" / f"{name}_img.txt").write_text("mirflickr/im1.jpg\n")

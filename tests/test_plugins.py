@@ -138,7 +138,7 @@ def test_a_backbone_whose_name_has_a_dash_keeps_it(cache: Path, tmp_path: Path) 
 
 def test_list_shows_it(tmp_path: Path) -> None:
     shown = run_cli("list", "attacks", "--plugin", str(written(tmp_path)), "--cache", str(tmp_path))
-    assert "Sign steps on the squared distance." in shown.stdout
+    assert "Squared: Sign steps on the squared distance." in " ".join(shown.stdout.split())
 
 
 @pytest.mark.parametrize(

@@ -222,7 +222,8 @@ def boards(tmp_path_factory: pytest.TempPathFactory) -> str:
             ]
         cells.append(cell("loud", sources[0], 0.95, **loud, **known))
         cells.append(cell("late", sources[0], None, **known))
-    with unsynced():
+    with unsynced(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hashattack.reports.figures.draw_figures", lambda *_: [])
         write_run(out, cells)
         write_report([out], formats=["html"])
     return (out / "report" / "index.html").as_uri()
@@ -323,14 +324,28 @@ def test_clear_clears_the_sort(browser: Any) -> None:
     assert "sort" not in browser.current_url
 
 
-def test_the_first_screen_and_the_first_ten_columns_have_room(chromium: Any, boards: str) -> None:
-    with seen_at(chromium, 1400):
-        chromium.get(boards)
-        where = "return document.querySelector(arguments[0]).getBoundingClientRect()"
-        assert chromium.execute_script(where, ".headline")["bottom"] < 500
-        assert chromium.execute_script(where, "#start .drawing")["top"] < 800
-        tenth = chromium.execute_script(where, "#table-1 thead th:nth-child(10)")
+def test_the_first_screen_and_the_first_ten_columns_have_room(browser: Any, boards: str) -> None:
+    where = "return document.querySelector(arguments[0]).getBoundingClientRect()"
+    with seen_at(browser, 1400):
+        assert browser.execute_script(where, ".headline")["bottom"] < 400
+        assert browser.execute_script(where, "#start .drawing")["top"] < 700
+        browser.get(boards)
+        tenth = browser.execute_script(where, "#table-1 thead th:nth-child(10)")
         assert tenth["right"] < 1400
+
+
+def test_what_is_printed_has_repeated_heads_and_no_cut_columns(browser: Any, boards: str) -> None:
+    browser.get(boards)
+    try:
+        with seen_at(browser, 1030):  # A4 in landscape within its margins
+            where = "return document.querySelector(arguments[0]).getBoundingClientRect().right"
+            browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+            assert browser.execute_script(where, "#table-1 thead th:nth-child(10)") <= 1030
+            style = "return getComputedStyle(document.querySelector(arguments[0])).display"
+            assert browser.execute_script(style, "#table-1 thead") == "table-header-group"
+            assert browser.execute_script(style, "header") == "none"
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
 AXE = resources.files("axe_playwright_python").joinpath("axe.min.js")

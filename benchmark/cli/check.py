@@ -157,7 +157,8 @@ def check(
             run = _runner(**places, devices=devices, per_device=slots_per_device, quiet=quiet)
             results = checks.check(request, thresholds, held, **places, run=run)
         sentences = ("\n  ".join([result.sentence, *result.hints]) for result in results)
-        show("", rendering.table(results), "\n".join(sentences))
+        echo("")
+        show(rendering.table(results), "\n".join(sentences))
         if figures is not None:
             write_json(figures, rendering.as_json(results, thresholds, baseline))
         if junit is not None:

@@ -56,9 +56,9 @@ def export_trials(
             origin, to, only or (), images=images, hashers=not no_hashers
         )
     for one in written.settings:
-        echo(one.summary)
+        show(one.summary)
     more = ", hashers" * (not no_hashers) + ", queries" * images
-    echo(f"wrote {to / 'trials.json'} and targets.csv, labels, codes{more}")
+    show(f"wrote {to / 'trials.json'} and targets.csv, labels, codes{more}")
 
 
 @app.command(
@@ -146,18 +146,19 @@ def score(
         if not no_report:  # of what was scored, and of that and the run together
             export_results(load_results(folder), folder)
             written = write_report([out.resolve(), folder], folder / "report")
+            echo("")
             show(*written.leaderboard, written.summary)
         else:
-            echo(
+            show(
                 f"scored in {folder}; without --no-report the command writes results.csv and report"
             )
         own, rows = result_rows(folder, manifest_of(plan)), result_rows(folder)
     for row in own:
-        echo(_summary(row))
+        show(_summary(row))
     fine = ("ok", "skipped")
     earlier = {r["title"]: None for r in rows if r not in own and r["status"] not in fine}
     if earlier:
-        echo(f"of earlier calls, without a result either: {', '.join(earlier)}")
+        show(f"of earlier calls, without a result either: {', '.join(earlier)}")
     if any(row["status"] not in fine for row in own):
         raise typer.Exit(EXIT_CELLS_MISSING)
 

@@ -19,6 +19,7 @@ from hashattack.benchmark.console import (
     internal_errors,
     usage_errors,
 )
+from hashattack.benchmark.terminal import show
 from hashattack.datasets.errors import UserError
 
 if TYPE_CHECKING:
@@ -91,12 +92,12 @@ def check_plugin(
         for _, group in groupby(made, lambda one: one.subject):
             found = list(group)
             for line in checks.describe(found, verbose=verbose):
-                echo(line)
+                show(line)
             results += found
         code = checks.exit_code(results)
         if not attack and code in (0, checks.EXIT_FAILED):
             checks.remember(files or (), results, folder)
-        echo(checks.summary(results))
+        show(checks.summary(results))
         if to is not None:
             write_json(to, [asdict(result) for result in results])
         raise typer.Exit(code)

@@ -139,6 +139,7 @@ def run(
             echo(f"jobs: {summary or 'none'}; {span(time.monotonic() - began)}")
             echo(f"writing the report{', drawing figures' if 'html' in chosen else ''} ...")
         written = write_report([folder], formats=chosen)
+        echo("")
         show(*written.leaderboard, written.summary)
         bad = ~written.results["status"].isin(["ok", "skipped"])
         if set(counts) <= {"ok", "cached"} and not bad.any():
@@ -152,7 +153,7 @@ def run(
             )
     _echo_unchecked(plugin or (), request.cache_folder)
     if bad.any():
-        echo(f"{int(bad.sum())} of {counted(len(bad), 'cell')} failed or are invalid (see above)")
+        show(f"{int(bad.sum())} of {counted(len(bad), 'cell')} failed or are invalid (see above)")
     if bad.any() or counts["failed"]:  # a gallery is no cell, but was requested
         raise typer.Exit(EXIT_CELLS_MISSING)
 
@@ -275,7 +276,7 @@ def run_and_show(
                 plan, manifest, out=out, cache=cache, options=options, listener=display, echo=line
             )
     except RunStoppedError as error:
-        echo(f"{error}; what is done is kept, and the same command continues in {out}")
+        show(f"{error}; what is done is kept, and the same command continues in {out}")
         raise typer.Exit(error.exit_code) from None
 
 
@@ -293,4 +294,4 @@ def _echo_unchecked(plugins: Iterable[Path], cache: Path) -> None:
     from hashattack.benchmark.contract.checks import unchecked
 
     for line in unchecked(plugins, cache):
-        echo(line)
+        show(line)

@@ -110,7 +110,8 @@ def perf(
             made.append(one)
         write_json(to, {"machine": about, "comparisons": [one.as_json() for one in made]})
     header = ["what", "ratio", "spread", "target", "ours / other", "details"]
-    show("", Table(header, "frrrff", [one.as_row() for one in made]), f"wrote {to}")
+    echo("")
+    show(Table(header, "frrrff", [one.as_row() for one in made]), f"wrote {to}")
 
 
 @app.command(epilog="Example: run-benchmark status --out results/demo")

@@ -64,6 +64,7 @@ def commands() -> str:
         obj=program, ctx=typer.Context(program), name="run-benchmark"
     )
     text = re.sub(r"\*\*Commands\*\*:\n\n(\* .*\n)+", "", text)  # its lines are cut short
+    text = re.sub(r"^(Example|Start with): (.*)$", r"**\1**:\n\n```sh\n\2\n```", text, flags=re.M)
     return text.partition("\n")[2]  # the page has its own title
 
 
@@ -209,7 +210,7 @@ def _kind(schema: Mapping[str, Any]) -> str:
 def _described(cls: type[Any]) -> dict[str, str]:
     """Return what the section ``Attributes`` of a class's docstring says of each."""
     section = (inspect.getdoc(cls) or "").partition("Attributes:\n")[2]
-    found = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section, flags=re.MULTILINE)
+    found = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section, flags=re.M)
     return {name: re.sub(r"\s+", " ", text) for name, text in found}
 
 

@@ -109,7 +109,7 @@ class DatasetEntry(_Strict):
 
     Attributes:
         dataset: its name.
-        params: its parameters, as ``list datasets`` shows them.
+        params: its parameters, as ``list datasets NAME`` shows them.
     """
 
     dataset: DatasetName
@@ -123,7 +123,7 @@ class TargetEntry(_Strict):
         method: the hashing method, or several.
         backbone: the network, or several.
         bits: the code length, or several.
-        backbone_params: parameters of the network, as ``list targets`` shows them.
+        backbone_params: parameters of the network, as ``list targets NAME`` shows them.
         method_params: parameters of the hashing loss.
         normalise: ``none`` as released, or ``imagenet``: the network expects images normalised as
             for ImageNet.

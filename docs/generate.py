@@ -73,6 +73,7 @@ def suite() -> str:
     parts = []
     for model, heading in MODELS.items():
         parts.append(f"## {heading} {{ #{model.__name__.lower()} }}")
+        parts.append((inspect.getdoc(model) or "").partition("\n\nAttributes:")[0])
         parts.append(_table(("key", "type", "default", "meaning"), _keys(model)))
     return "\n\n".join(parts)
 

@@ -220,7 +220,9 @@ def _of_papers(
             if not len(rows_):
                 continue
             points = data.means(rows_.assign(panel=data.panel_names(rows_)), ["t_map"], uncertainty)
-            height, margins = rows.rows_size([styles.name(label) for label in points["label"]])
+            height, margins = rows.rows_size(
+                [styles.name(label) for label in dict.fromkeys(points["label"])]
+            )
             yield Chart(
                 layout.id,
                 layout.title,
@@ -234,7 +236,7 @@ def _of_papers(
     parts = [differences(results, paper, names) for paper in papers()]
     found = pd.concat(parts, ignore_index=True)
     if len(found):
-        height, margins = rows.rows_size(list(found["attack"]))
+        height, margins = rows.rows_size(list(dict.fromkeys(found["attack"])))
         far = _largest(found.assign(size=found["difference"].abs()), "size")
         yield Chart(
             "measured_minus_published",

@@ -14,20 +14,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Annotation, Text
+from matplotlib.transforms import Bbox
 
 from hashattack.benchmark.columns import COLUMNS
 from hashattack.reports.leaderboard import Board, leaderboards
 from hashattack.reports.names import Names
 from hashattack.reports.pictures import INK, LINE, PAPER, QUIET
-from hashattack.reports.plots.curves import code_lengths, loss_curves, retrieval, sweep
+from hashattack.reports.plots.curves import code_lengths, end_margins, loss_curves, retrieval, sweep
 from hashattack.reports.plots.forest import forest, forest_rows, forest_summary, levels
 from hashattack.reports.plots.labels import label_points, spread
-from hashattack.reports.plots.panels import Chart, Panel, cost_axis, draw
-from hashattack.reports.plots.rows import measured_minus_published, side_by_side
+from hashattack.reports.plots.panels import WIDTH, Chart, Panel, cost_axis, draw
+from hashattack.reports.plots.rows import measured_minus_published, rows_size, side_by_side
 from hashattack.reports.plots.styles import PlotStyles
 from hashattack.reports.plots.theme import HUES, theme
 from hashattack.reports.plots.trade_off import trade_off
-from hashattack.reports.plots.transfer import transfer_map
+from hashattack.reports.plots.transfer import matrix_size, transfer_map
 from hashattack.reports.results import Runs
 from hashattack.reports.uncertainty import Uncertainty
 from tests.fake_runs import cell, frame, row, unsynced, write_run
@@ -67,6 +68,12 @@ def heights(axis: Axes) -> list[list[float]]:
 
 def texts(axis: Axes) -> list[str]:
     return [text.get_text() for text in axis.texts]
+
+
+def boxes(axis: Axes) -> list[Bbox]:
+    """Return where texts are, without the leaders to what they name."""
+    axis.get_figure(root=True).draw_without_rendering()  # type: ignore[union-attr]
+    return [Text.get_window_extent(text) for text in axis.texts]
 
 
 def board_of(tmp_path: Path, cells: list[dict[str, Any]]) -> Board:
@@ -147,10 +154,13 @@ def test_curves_are_in_percent_with_intervals(styles: PlotStyles) -> None:
     assert axis.get_xlabel() == "recall in percent"
     assert drawn(retrieval(curve, styles, "top")[0]).get_xlabel().endswith("log scale")
 
-    losses = {"label": "DHTA", "source": "A-12", "attack_seed": 0, "loss": "hash loss"}
+    losses = {"label": "DHTA", "source": "A-12", "attack_seed": 0, "loss": "hash"}
     axis = drawn(loss_curves(pd.DataFrame({**losses, "epoch": [1, 2], "value": [3, 1]}), styles)[0])
     assert heights(axis) == [[3, 1]]
     assert texts(axis) == ["A-12"]
+    (box,) = boxes(axis)
+    assert box.x0 == pytest.approx(axis.bbox.x1 + 8, abs=1), "beside its line's end"
+    assert (box.y0 + box.y1) / 2 == pytest.approx(axis.transData.transform((2, 1))[1], abs=2)
 
 
 def test_bars_start_at_zero(styles: PlotStyles) -> None:
@@ -207,11 +217,9 @@ def test_names_do_not_cover_each_other() -> None:
     axis.set(xlim=(0, 1), ylim=(0, 1))
     crowd = [(0.5 + 0.01 * n, 0.5 + 0.012 * (n % 3), f"attack {n}") for n in range(9)]
     label_points(axis, [*crowd, (0.99, 0.9, "at the edge")])
-    axis.get_figure(root=True).draw_without_rendering()  # type: ignore[union-attr]
-    boxes = [Text.get_window_extent(text) for text in axis.texts]  # without leaders
-    for one, other in itertools.combinations(boxes, 2):
+    for one, other in itertools.combinations(boxes(axis), 2):
         assert not one.overlaps(other)
-    for box in boxes:
+    for box in boxes(axis):
         assert axis.bbox.x0 <= box.x0
         assert box.x1 <= axis.bbox.x1
     first = next(text for text in axis.texts if text.get_text() == "at the edge")
@@ -272,7 +280,6 @@ def test_colours_can_be_seen_on_light_and_dark_pages() -> None:
         paper = PAPER if page["paper"] == "#fff" else page["paper"]
         assert min(contrast(hue, paper) for hue in HUES) >= 3
         assert min(contrast(page[name], paper) for name in ("ink", "quiet")) >= 4.5
-    assert tuple(light[name] for name in ("ink", "quiet", "line")) == (INK, QUIET, LINE)
 
 
 def test_files_hold_text_and_the_page_its_colours(styles: PlotStyles, tmp_path: Path) -> None:
@@ -292,6 +299,15 @@ def test_files_hold_text_and_the_page_its_colours(styles: PlotStyles, tmp_path: 
     assert not re.search(f"{INK}|{QUIET}|{LINE}|{PAPER}", markup)
     assert "font-family" not in markup
     assert markup.count("<svg") == 2, "a panel and the legend"
+
+
+def test_long_names_leave_room_for_what_they_name(styles: PlotStyles) -> None:
+    long = "a name that is longer than a figure is wide, " * 3
+    points = pd.DataFrame({"source": [long], "victim": [long]})
+    for margins in (end_margins([long]), matrix_size(points)[1], rows_size([long])[1]):
+        assert WIDTH - margins.left - margins.right > 1.5
+    assert styles.name(long).endswith("…")
+    assert long.startswith(styles.name(long)[:-1])
 
 
 def test_text_is_never_a_formula(tmp_path: Path) -> None:

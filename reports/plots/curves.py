@@ -13,7 +13,7 @@ from matplotlib.transforms import ScaledTranslation
 from hashattack.reports.plots.labels import label_ends
 from hashattack.reports.plots.panels import Margins, Panel, cost_axis, level, percent_axis
 from hashattack.reports.plots.styles import PlotStyles
-from hashattack.reports.plots.theme import HUES, SMALL, percent_limits, text_width
+from hashattack.reports.plots.theme import HUES, NAME, SMALL, fitted, percent_limits, text_width
 from hashattack.reports.plots.trade_off import percent_ends
 
 _NAMED = 12  # lines of a panel up to which their names have room beside it
@@ -68,7 +68,8 @@ def _line(
 
 def end_margins(names: Sequence[str]) -> Margins:
     """Return margins with room for names at the ends of lines."""
-    return Margins(right=(max(text_width(name, SMALL) for name in names) + 12) / 72)
+    longest = max(text_width(fitted(name, NAME, SMALL), SMALL) for name in names)
+    return Margins(right=(longest + 12) / 72)
 
 
 def retrieval(points: pd.DataFrame, styles: PlotStyles, x: str) -> list[Panel]:
@@ -125,7 +126,7 @@ def loss_curves(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
             label_ends(axis, ends)
 
     return [
-        Panel(str(loss), functools.partial(draw, loss=loss), "loss")
+        Panel(f"{loss} loss", functools.partial(draw, loss=loss), "loss")
         for loss in points["loss"].drop_duplicates()
     ]
 

@@ -17,7 +17,14 @@ from hashattack.benchmark.names import counted
 from hashattack.reports.leaderboard import Board
 from hashattack.reports.lines import Line
 from hashattack.reports.pictures import LINE, PAPER, QUIET
-from hashattack.reports.plots.theme import HUES, SIZE, percent_limits, quiet_axis, text_width
+from hashattack.reports.plots.theme import (
+    HUES,
+    SIZE,
+    fitted,
+    percent_limits,
+    quiet_axis,
+    text_width,
+)
 from hashattack.reports.points import known_interval
 
 WIDE, NARROW = 7.6, 3.75  # inches: 730 and 360 pixels
@@ -103,7 +110,7 @@ def forest(board: Board, short: Mapping[str, str], width: float = WIDE) -> Figur
         entries += [title, *group]
     rows = [entry for entry in entries if isinstance(entry, Row)]
     size = SIZE + (0.8 if width > NARROW else 0.2)
-    labels = {row.label: _shortened(row.label, size, _NAMES * 72 * width) for row in rows}
+    labels = {row.label: fitted(row.label, _NAMES * width, size, "bold") for row in rows}
     names = max(text_width(label, size, "bold") for label in labels.values()) + _INDENT
     ranks = max(text_width(text, size, "bold") for text in [*(row.rank for row in rows), "rank"])
     values = text_width("100.0", size, "bold")
@@ -136,14 +143,6 @@ def forest(board: Board, short: Mapping[str, str], width: float = WIDE) -> Figur
             ends = {"xmin": -left / (1 - left - right), "xmax": 1 + right / (1 - left - right)}
             axis.axhline(place - 0.5, **ends, color=LINE, linewidth=0.6, clip_on=False)
     return figure
-
-
-def _shortened(text: str, size: float, width: float) -> str:
-    """Return a text, cut where it is wider than so many points."""
-    kept = text
-    while text_width(kept, size, "bold") > width:
-        kept = f"{kept[:-2]}\N{HORIZONTAL ELLIPSIS}"
-    return kept
 
 
 def _limits(rows: Sequence[Row], marks: Mapping[str, float]) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from scipy.optimize import isotonic_regression
 
 from hashattack.reports.pictures import PAPER, QUIET
-from hashattack.reports.plots.theme import SMALL, text_width
+from hashattack.reports.plots.theme import NAME, SMALL, fitted, text_width
 
 Boxes = npt.NDArray[np.float64]  # left, bottom, right, top in points
 
@@ -30,10 +30,10 @@ def label_points(axis: Axes, points: Sequence[tuple[float, float, str]]) -> None
     """Write a name beside each point, where it covers no other name and as few points as possible.
 
     Args:
-        axis: with its limits and scales set, of a figure of 72 dots per inch.
+        axis: with its scales set, of a figure of 72 dots per inch.
         points: x, y and name.
     """
-    places = axis.transData.transform([(x, y) for x, y, _ in points])
+    places = _places(axis, points)
     markers = np.hstack([places - _MARKER, places + _MARKER])
     widths = [text_width(name, SMALL) for _, _, name in points]
     frame = np.array([axis.bbox.extents])
@@ -64,6 +64,13 @@ def label_points(axis: Axes, points: Sequence[tuple[float, float, str]]) -> None
             bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.4},
             arrowprops=leader if _DISTANCES[number // len(_ANGLES)] > _LEADER else None,
         )
+
+
+def _places(axis: Axes, points: Sequence[tuple[float, float, str]]) -> Boxes:
+    """Return where points are in the figure."""
+    axis.get_xlim(), axis.get_ylim()  # limits that follow the data are known from here on
+    places: Boxes = axis.transData.transform([(x, y) for x, y, _ in points])
+    return places
 
 
 def _candidates(place: Boxes, width: float) -> Boxes:
@@ -99,15 +106,15 @@ def label_ends(axis: Axes, ends: Sequence[tuple[float, float, str]]) -> None:
     """Write the names of lines right of the axes, at the heights where they end, apart.
 
     Args:
-        axis: with its limits and scales set, of a figure of 72 dots per inch.
+        axis: with its scales set, of a figure of 72 dots per inch.
         ends: x, y and name of each line.
     """
-    places = axis.transData.transform([(x, y) for x, y, _ in ends])
+    places = _places(axis, ends)
     heights = spread([y for _, y in places], _HEIGHT * 1.05)
     leader = {"arrowstyle": "-", "color": QUIET, "linewidth": 0.5, "relpos": (0, 0.5), "shrinkA": 1}
     for (x, y, name), place, height in zip(ends, places, heights, strict=True):
         axis.annotate(
-            name,
+            fitted(name, NAME, SMALL),
             (x, y),
             xytext=(axis.bbox.x1 + 8 - place[0], height - place[1]),
             textcoords="offset points",

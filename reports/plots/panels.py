@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from hashattack.reports.pictures import QUIET, Picture
 from hashattack.reports.plots.styles import PlotStyles
-from hashattack.reports.plots.theme import SMALL, save, svg, text_width, theme
+from hashattack.reports.plots.theme import SIZE, SMALL, fitted, save, svg, text_width, theme
 
 WIDTH = 3.75  # inches of a panel: 360 pixels, what a phone has
 _SAMPLE = 34.0  # points of a legend beside a name
@@ -127,7 +127,8 @@ def _draw_panel(
     x = left / width
     y = (bottom + chart.height) / height
     points = 1 / 72 / height
-    figure.text(x, y - 12 * points, panel.title, weight="bold", va="center")
+    title = fitted(panel.title, WIDTH - 0.1, SIZE, "bold")
+    figure.text(x, y - 12 * points, title, weight="bold", va="center")
     figure.text(x, y - 25 * points, panel.y_label, color=QUIET, size=SMALL, va="center")
     panel.draw(axis)
     return axis

@@ -11,20 +11,20 @@ from matplotlib.ticker import MaxNLocator
 from hashattack.reports.pictures import INK, QUIET
 from hashattack.reports.plots.panels import Margins, Panel
 from hashattack.reports.plots.styles import PlotStyles
-from hashattack.reports.plots.theme import SIZE, SMALL, text_width
+from hashattack.reports.plots.theme import NAME, SIZE, SMALL, fitted, text_width
 
 _ROW = 0.26  # inches
 
 
 def rows_size(names: list[str]) -> tuple[float, Margins]:
     """Return the height of a panel of rows with these names, and its margins, in inches."""
-    left = max(text_width(name, SIZE) for name in names) / 72 + 0.12
+    left = max(text_width(fitted(name, NAME, SIZE), SIZE) for name in names) / 72 + 0.12
     margins = Margins(left=left, right=0.4)
     return _ROW * len(names) + margins.bottom + margins.top, margins
 
 
 def _rows(axis: Axes, names: list[str]) -> None:
-    axis.set_yticks(range(len(names)), names)
+    axis.set_yticks(range(len(names)), [fitted(name, NAME, SIZE) for name in names])
     axis.set_ylim(len(names) - 0.4, -0.6)
     axis.tick_params(axis="y", length=0, labelcolor=INK, labelsize=SIZE)
     axis.grid(visible=False, axis="y")

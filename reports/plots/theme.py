@@ -6,6 +6,7 @@ where it is. The hues have a contrast of at least three on both: they are drawn,
 
 from __future__ import annotations
 
+import bisect
 import functools
 import io
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ from hashattack.reports.pictures import INK, LINE, PAPER, QUIET
 HUES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#a87900", "#3a8fd0", "#7b5cd6", "#8a6d3b")
 SIZE = 8.0  # of text, in points: 10.7 pixels on a page
 SMALL = 7.2
+NAME = 1.35  # inches that the name of an attack or a hasher has in figures
+Weight = Literal["normal", "bold"]
 
 _STYLE: Any = {
     **{"font.size": SIZE, "axes.titlesize": SIZE + 0.5, "axes.labelsize": SIZE},
@@ -53,12 +56,22 @@ def theme() -> Iterator[None]:
 
 
 @functools.cache
-def text_width(text: str, size: float, weight: Literal["normal", "bold"] = "normal") -> float:
+def text_width(text: str, size: float, weight: Weight = "normal") -> float:
     """Return the width of a text in points."""
     if not text.strip():
         return 0.0
     font = FontProperties(weight=weight)
     return float(TextPath((0, 0), text, size=size, prop=font, usetex=False).get_extents().width)
+
+
+@functools.cache
+def fitted(text: str, inches: float, size: float, weight: Weight = "normal") -> str:
+    """Return a text, cut where it is wider than some inches."""
+    cut = [text[:n] + "\N{HORIZONTAL ELLIPSIS}" for n in range(len(text))]
+    if text_width(text, size, weight) <= 72 * inches:
+        return text
+    place = bisect.bisect(cut, 72 * inches, key=lambda part: text_width(part, size, weight))
+    return cut[max(0, place - 1)]
 
 
 def svg(figure: Figure, salt: str) -> str:

@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from hashattack.reports.pictures import INK
 from hashattack.reports.plots.panels import WIDTH, Margins, Panel
 from hashattack.reports.plots.styles import PlotStyles
-from hashattack.reports.plots.theme import SMALL, text_width
+from hashattack.reports.plots.theme import NAME, SMALL, fitted, text_width
 
 _KEYS = ["dataset", "protocol", "policy", "label"]
 _ANNOTATED = 16  # hashers at most whose values are written into the cells
@@ -27,9 +27,13 @@ def sides(points: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys([*points["source"], *points["victim"]]))
 
 
+def _name(side: str) -> str:
+    return fitted(side, NAME, SMALL)
+
+
 def matrix_size(points: pd.DataFrame) -> tuple[float, Margins]:
     """Return the height of a panel and its margins in inches: names have room, cells are square."""
-    names = max(text_width(name, SMALL) for name in sides(points)) / 72
+    names = max(text_width(_name(side), SMALL) for side in sides(points)) / 72
     bar = 0.0 if len(sides(points)) <= _ANNOTATED else 0.5
     margins = Margins(left=names + 0.12, right=0.1 + bar, bottom=names + 0.12)
     return WIDTH - margins.left - margins.right + margins.bottom + margins.top, margins
@@ -55,8 +59,8 @@ def transfer_map(points: pd.DataFrame, styles: PlotStyles, value: str) -> list[P
         cells = matrix.reindex(index=rows, columns=victims).to_numpy(dtype="float64")
         image = axis.pcolormesh(cells, norm=scale, cmap=colours, linewidth=0.5, edgecolor="face")
         axis.set(aspect="equal", ylim=(len(rows), 0), anchor="NW")
-        axis.set_xticks([n + 0.5 for n in range(len(victims))], victims, rotation=90)
-        axis.set_yticks([n + 0.5 for n in range(len(rows))], rows)
+        axis.set_xticks([n + 0.5 for n in range(len(victims))], map(_name, victims), rotation=90)
+        axis.set_yticks([n + 0.5 for n in range(len(rows))], map(_name, rows))
         axis.tick_params(length=0)
         axis.grid(visible=False)
         axis.spines[:].set_visible(False)

@@ -19,7 +19,7 @@ _ROW = 0.26  # inches
 def rows_size(names: list[str]) -> tuple[float, Margins]:
     """Return the height of a panel of rows with these names, and its margins, in inches."""
     left = max(text_width(fitted(name, NAME, SIZE), SIZE) for name in names) / 72 + 0.12
-    margins = Margins(left=left, right=0.4)
+    margins = Margins(left=left, right=0.4, top=0.3)
     return _ROW * len(names) + margins.bottom + margins.top, margins
 
 

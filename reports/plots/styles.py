@@ -18,7 +18,7 @@ _SPECIAL = {"no-attack": QUIET, "bound": INK}  # by role
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p", "h", "d", "8")
 _FILLS: tuple[Fill, ...] = ("full", "none", "left", "top", "right", "bottom")
 _DASHES: tuple[tuple[float, ...], ...] = ((), (4, 1), (1, 1), (3, 1, 1, 1), (6, 2), (2, 3))
-_LONG = 18  # characters of a label up to which it stands in figures as it is
+_LONG = 20  # characters of a label up to which it stands in figures as it is
 
 
 @dataclass(frozen=True)

@@ -298,8 +298,11 @@ def test_the_board_is_saved_as_it_is_shown(chromium: Any, boards: str) -> None:
     assert head[:5] == ["budget", "#", "attack", "mean t-MAP (%)", "95 % interval"]
     assert len(rows) == 6
     assert {len(row) for row in rows} == {len(head)}
-    (dhta,) = (row for row in rows if row[2].startswith("dhta"))
+    (dhta,) = (row for row in rows if row[2] == "dhta")
     assert dhta[:2] == ["L∞ ≤ 8/255", "1"]
+    (loud,) = (row for row in rows if row[2] == "loud on 1 of 3 hashers")
+    assert loud[0] == "no budget"
+    assert "190.00" in loud
 
 
 def test_partial_rows_and_visible_perturbations_say_so(chromium: Any, boards: str) -> None:

@@ -101,7 +101,11 @@ function picker(table, heads, tools) {
 
 function csv(table, heads) {  // the rows and columns that are shown, as they are shown
   const quoted = text => /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-  const plain = cell => quoted(cell.textContent.replace(/\s+/g, " ").trim().replace(/^–$/, ""));
+  const plain = cell => {  // a number without its remark
+    const copy = cell.cloneNode(true), dropped = copy.matches("td:not(.text)") ? "small" : ".paper";
+    for (const one of copy.querySelectorAll(dropped)) one.remove();
+    return quoted(copy.textContent.replace(/\s+/g, " ").trim().replace(/^–$/, ""));
+  };
   const places = heads.map((head, place) => place).filter(place => !heads[place].hidden);
   const grouped = table.classList.contains("board");
   const lines = [[...(grouped ? ["budget"] : []), ...places.map(place => plain(heads[place]))]];

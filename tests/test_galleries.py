@@ -29,7 +29,7 @@ from hashattack.reports.strip import strip_of
 from hashattack.reports.uncertainty import Uncertainty
 from tests.conftest import SmokeRun, run_cli, small_suite
 from tests.photos import spec, texts
-from tests.test_browser import BROWSER, DRIVER
+from tests.test_browser import BROWSER, DRIVER, seen_at, violations
 from tests.test_browser import chromium as chromium
 
 HOSTILE = "<img src=x onerror='window.hacked=1'>\"&"
@@ -295,3 +295,14 @@ def test_hostile_names_do_nothing_in_a_browser(chromium: Any, hostile_run: Path)
     assert not chromium.execute_script("return window.hacked === 1")
     text = chromium.find_element("css selector", ".strip").text
     assert HOSTILE in text
+
+
+@in_browser
+@pytest.mark.parametrize("width", [390, 1300])
+def test_axe_finds_nothing_in_open_galleries(chromium: Any, hostile_run: Path, width: int) -> None:
+    with seen_at(chromium, width):
+        chromium.get((hostile_run / "report" / "index.html").as_uri())
+        opened = "for (const one of document.querySelectorAll('#galleries details'))"
+        chromium.execute_script(f"{opened} {{ one.open = true; one.hidden = false; }}")
+        assert violations(chromium) == []
+        assert chromium.execute_script("return document.documentElement.scrollWidth") <= width

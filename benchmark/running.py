@@ -6,7 +6,7 @@ import logging
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,13 +72,13 @@ def run_plan(
     out: Path,
     cache: Path,
     options: RunOptions,
-    listener: Listener,
+    listeners: Sequence[Listener],
     echo: Callable[[str], None],
 ) -> RunOutcome:
     """Run what is not done of a plan, in a folder that no other run writes to.
 
     ``manifest`` lists all cells that the folder is to hold; ``cache`` is where data sets lie. The
-    listener gets every event, and ``echo`` one line: how many jobs, where.
+    listeners get every event, and ``echo`` one line: how many jobs, where.
 
     Raises:
         RunStoppedError: a signal or a full disk ended it.
@@ -131,7 +131,7 @@ def run_plan(
                     seconds,
                     engine=engine,
                     records=records,
-                    listeners=(listener, log),
+                    listeners=(*listeners, log),
                     stop=stop,
                     patience=options.patience,
                     suspects=suspects,

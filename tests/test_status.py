@@ -103,7 +103,7 @@ def run(plan: Plan, out: Path, cache: Path, rerun: Rerun, seen: Recorder) -> Run
         out=out,
         cache=cache,
         options=RunOptions(rerun=rerun),
-        listener=seen,
+        listeners=[seen],
         echo=lambda _: None,
     )
 

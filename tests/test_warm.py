@@ -139,7 +139,7 @@ def test_a_run_in_the_folder_removes_the_memo(done: Done) -> None:
         out=done.out,
         cache=done.cache,
         options=RunOptions(),
-        listener=Recorder(),
+        listeners=[Recorder()],
         echo=lambda _: None,
     )
     assert done.recall() is None

@@ -141,8 +141,8 @@ def score(
         folder = (to or Path("results") / f"{attack}-scored").resolve()
         plan, manifest = submit(origin, folder, request.cells(TrialFile.read(trials), origin))
         options = RunOptions(devices, slots_per_device)
-        places = {"out": folder, "cache": cache_folder(cache)}
-        run_and_show(plan, manifest, **places, options=options, quiet=quiet)
+        where = cache_folder(cache)
+        run_and_show(plan, manifest, out=folder, cache=where, options=options, quiet=quiet)
         if not no_report:  # of what was scored, and of that and the run together
             export_results(load_results(folder), folder)
             written = write_report([out.resolve(), folder], folder / "report")

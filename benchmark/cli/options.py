@@ -92,6 +92,10 @@ SlotsPerDeviceOption = Annotated[
         help="Parallel jobs per device. Default: 1 per GPU; cores / threads on the CPU.",
     ),
 ]
+LogOption = Annotated[
+    Literal["wandb", "tensorboard", "mlflow"] | None,
+    typer.Option(help="Also track the run with this library, an extra of the program."),
+]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print results and errors, and no progress.")
 ]

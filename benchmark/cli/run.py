@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,6 +20,7 @@ from hashattack.benchmark.cli.options import (
     DatasetOption,
     DevicesOption,
     FormatOption,
+    LogOption,
     OnlyOption,
     OutOption,
     PluginOption,
@@ -37,6 +41,7 @@ from hashattack.datasets.errors import UserError
 
 if TYPE_CHECKING:
     from hashattack.benchmark.plan.plan import Plan
+    from hashattack.benchmark.progress.events import Listener
     from hashattack.benchmark.results.manifest import Manifest
     from hashattack.benchmark.running import RunOptions
     from hashattack.benchmark.schedule.loop import RunOutcome
@@ -86,6 +91,7 @@ def run(
         float, typer.Option(min=0, help="Seconds that running jobs get after SIGTERM.")
     ] = 20,
     formats: FormatOption = "html,md,tex,csv",
+    log: LogOption = None,
     quiet: QuietOption = False,
     cache: CacheOption = None,
 ) -> None:
@@ -95,6 +101,7 @@ def run(
     stop a run at any time: the same command continues. Ctrl-C lets running jobs finish, a second
     one does not. 'status' shows the progress from another terminal.
     """
+    from hashattack.benchmark.progress import tracking
     from hashattack.benchmark.results import finished
 
     changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}
@@ -105,7 +112,9 @@ def run(
         request = RunRequest(suite, out, only, cache, data_root, changes, attack, plugin, values)
         folder, devices_and_slots = request.folder, [devices, slots_per_device]
         arguments = {**request.arguments, "devices": devices_and_slots, "formats": formats}
-        if not verify and rerun in (Rerun.missing, Rerun.failed):
+        if log is not None:
+            tracking.check_installed(log)
+        elif not verify and rerun in (Rerun.missing, Rerun.failed):
             known = finished.recall(folder, arguments, request.cache_folder)
             if known is not None:
                 cells, jobs = counted(known.cells, "cell"), counted(known.jobs, "job")
@@ -113,11 +122,12 @@ def run(
                 show(f"{cells}, {jobs}, all done -> {folder}", *known.leaderboard, unchanged)
                 _echo_unchecked(plugin or (), request.cache_folder)
                 return
+    from hashattack.benchmark.provenance import versions
     from hashattack.benchmark.results.manifest import manifest_of
     from hashattack.benchmark.running import RunOptions
     from hashattack.reports.report import parse_formats, write_report
 
-    with usage_errors():
+    with usage_errors(), ExitStack() as stack:
         chosen = parse_formats(formats)
         sources = finished.stamps(request.files())
         whole, plan = request.plans(devices if engine == "local" else None, slots_per_device)
@@ -125,13 +135,20 @@ def run(
         options = RunOptions(
             devices, slots_per_device, scheduler_file, rerun, verify, grace, patience * 60
         )
+        manifest = manifest_of(whole)
+        tracked = None
+        if log is not None:
+            settings = {"command": shlex.join(sys.argv), **versions()}
+            opened = tracking.Tracking(log, folder, manifest, settings)
+            tracked = stack.enter_context(opened)
         outcome = run_and_show(
             plan,
-            manifest_of(whole),
+            manifest,
             out=folder,
             cache=request.cache_folder,
             options=options,
             quiet=quiet,
+            listeners=[tracked] if tracked is not None else [],
         )
         counts = Counter(outcome.status.values())
         summary = ", ".join(f"{counts[state]} {state}" for state in sorted(counts))
@@ -139,6 +156,8 @@ def run(
             echo(f"jobs: {summary or 'none'}; {span(time.monotonic() - began)}")
             echo(f"writing the report{', drawing figures' if 'html' in chosen else ''} ...")
         written = write_report([folder], formats=chosen)
+        if tracked is not None:
+            tracked.keep(written.files)
         echo("")
         show(*written.leaderboard, written.summary)
         bad = ~written.results["status"].isin(["ok", "skipped"])
@@ -251,6 +270,7 @@ def run_and_show(
     cache: Path,
     options: RunOptions,
     quiet: bool = False,
+    listeners: Sequence[Listener] = (),
 ) -> RunOutcome:
     """Run the missing jobs of a plan with a progress display.
 
@@ -261,6 +281,7 @@ def run_and_show(
         cache: folder of built data sets.
         options: where and how the jobs run.
         quiet: print nothing unless the run is stopped.
+        listeners: what else gets the events of the run.
 
     Raises:
         typer.Exit: a signal or a full disk stopped the run.
@@ -273,7 +294,13 @@ def run_and_show(
     try:
         with ProgressDisplay(line, quiet=quiet) as display:
             return run_plan(
-                plan, manifest, out=out, cache=cache, options=options, listener=display, echo=line
+                plan,
+                manifest,
+                out=out,
+                cache=cache,
+                options=options,
+                listeners=(display, *listeners),
+                echo=line,
             )
     except RunStoppedError as error:
         show(f"{error}; what is done is kept, and the same command continues in {out}")

@@ -18,7 +18,7 @@ import torch.utils
 from PIL import Image
 
 from hashattack.attacks.libraries import LibraryError
-from hashattack.benchmark.progress import tracking
+from hashattack.benchmark import tracking
 from hashattack.benchmark.progress.events import Event
 from hashattack.benchmark.results.frame import load_results
 from hashattack.benchmark.results.manifest import read_manifest

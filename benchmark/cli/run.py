@@ -101,7 +101,7 @@ def run(
     stop a run at any time: the same command continues. Ctrl-C lets running jobs finish, a second
     one does not. 'status' shows the progress from another terminal.
     """
-    from hashattack.benchmark.progress import tracking
+    from hashattack.benchmark import tracking
     from hashattack.benchmark.results import finished
 
     changes = {"datasets": dataset, "scale": scale, "protocols": protocol, "seeds": seeds}

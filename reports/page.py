@@ -34,7 +34,8 @@ FACETS: Mapping[str, Callable[[Line], object]] = {
     "kind": lambda line: "white-box" if white_box(line.facts) else "transfer",
     "status": lambda line: line.status,
 }
-_HYPHENED = re.compile(r"[\w&;]+-[\w&;-]+")
+# What shall stand on one line: words with a hyphen, numbers with a unit, budgets.
+_WHOLE = re.compile(r"[\w&;]+-[\w&;-]+|\d[\d.]* %|L∞ (?:≤ )?\d+/\d+")
 _POINTS = Column("difference", scale=100, format="+.2f")
 
 
@@ -133,5 +134,5 @@ def _values(texts: Sequence[str]) -> list[str]:
 
 
 def _whole(text: str) -> Markup:
-    """Return a text whose words with a hyphen, like t-MAP, stay on one line."""
-    return Markup(_HYPHENED.sub(r'<span class="whole">\g<0></span>', str(escape(text))))
+    """Return a text in which t-MAP, 70.2 % and the like stay on one line."""
+    return Markup(_WHOLE.sub(r'<span class="whole">\g<0></span>', str(escape(text))))

@@ -98,6 +98,7 @@ def _trade_offs(
             own = good.assign(seconds=data.with_training(good))
             title = "t-MAP against seconds per image with training, spread over the queries"
             more = " With more queries, attacks that train move left."
+        more += _without(own, column, styles)
         rows_ = data.trade_off_rows(own, column)
         if not (rows_["role"] != "no-attack").any():
             continue
@@ -114,6 +115,14 @@ def _trade_offs(
             labels=tuple(points["label"]),
             height=3.3,
         )
+
+
+def _without(good: pd.DataFrame, column: Column, styles: PlotStyles) -> str:
+    """Return which attacks have no value of a column, as a sentence."""
+    rows_ = good[good["targeted"].fillna(False) & ~good["code_only"].fillna(False)]
+    lacking = rows_.groupby("label", sort=False)[column.name].count()
+    names = ", ".join(styles.name(str(label)) for label in lacking.index[lacking == 0])
+    return f" Without known {column.title}: {names}." if names else ""
 
 
 def _of_hashers(

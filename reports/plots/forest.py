@@ -27,7 +27,7 @@ from hashattack.reports.plots.theme import (
 )
 from hashattack.reports.points import known_interval
 
-WIDE, NARROW = 7.6, 3.75  # inches: 730 and 360 pixels
+WIDE, NARROW = 6.7, 3.75  # inches: 643 and 360 pixels
 _ROW = 0.235  # inches
 _HEAD = 0.30  # of the names of the levels
 _FOOT = 0.42  # of the axis
@@ -130,15 +130,18 @@ def forest(board: Board, short: Mapping[str, str], width: float = WIDE) -> Figur
     _draw_levels(axis, levels(board), size - 1)
     for column in ("t-MAP", "rank"):
         _write(axis, column, -0.6, columns[column], size=size - 1, color=QUIET, va="bottom")
+    style: Style
     for place, entry in enumerate(entries):
         if isinstance(entry, Row):
-            _draw(axis, entry, place)
-            style: Style = {"size": size, "weight": "bold" if entry.best else "normal"}
+            _draw(axis, entry, place, 5 if width > NARROW else 4)
+            style = {"size": size, "weight": "bold" if entry.best else "normal"}
             _write(axis, labels[entry.label], place, columns["name"] + _INDENT, **style)
             _write(axis, f"{entry.value:.1f}", place, columns["t-MAP"], **style)
             _write(axis, entry.rank, place, columns["rank"], **style)
             continue
-        _write(axis, entry, place, columns["name"], size=size - 0.6, color=QUIET)
+        ground = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.5}  # over the levels
+        style = {"size": size - 0.6, "color": QUIET, "bbox": ground}
+        _write(axis, entry, place, columns["name"], **style)
         if place:
             ends = {"xmin": -left / (1 - left - right), "xmax": 1 + right / (1 - left - right)}
             axis.axhline(place - 0.5, **ends, color=LINE, linewidth=0.6, clip_on=False)
@@ -150,14 +153,14 @@ def _limits(rows: Sequence[Row], marks: Mapping[str, float]) -> tuple[float, flo
     return percent_limits(min([*ends, *marks.values()]), max([*ends, *marks.values()]))
 
 
-def _draw(axis: Axes, row: Row, place: int) -> None:
+def _draw(axis: Axes, row: Row, place: int, size: float) -> None:
     """Draw the interval and the mean of a row, open where a hasher is missing."""
     colour = HUES[0] if row.best else QUIET
     if row.interval is not None:
         wide = 2.4 if row.best else 1.5
         axis.plot(row.interval, (place, place), color=colour, linewidth=wide, solid_capstyle="butt")
     style: Style = {"color": colour, "markerfacecolor": colour if row.complete else PAPER}
-    axis.plot(row.value, place, "o", markersize=5.5 if row.best else 4, zorder=3, **style)
+    axis.plot(row.value, place, "o", markersize=size, zorder=3, **style)
 
 
 def _draw_levels(axis: Axes, marks: Mapping[str, float], size: float) -> None:

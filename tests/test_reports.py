@@ -291,7 +291,7 @@ def test_a_backbone_with_a_dash_is_shown_right_everywhere(tmp_path: Path) -> Non
     board = (folder / "leaderboard.md").read_text(encoding="utf-8")
     assert f"| {source} " in board
     page = (folder / "index.html").read_text(encoding="utf-8")
-    assert "DPSH-ViT-B16<br>12 bits" in page
+    assert "DPSH-ViT-B16, 12 bits" in re.sub(r"<[^>]*>", "", page)
     (backbones,) = re.findall(r'name="backbone">(.*?)</select>', page, re.DOTALL)
     assert re.findall(r">([\w-]+)</option>", backbones) == ["all", "ViT-B16", "VGG11"]
     table = (folder / "tables.md").read_text(encoding="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -60,7 +60,8 @@ def list_parts(kind: Kind | None, names: Sequence[str], items: Sequence[Item]) -
         extra = {"attacks": ["budget"], "targets": ["key"]}.get(kind, [])
         rows = [(one.name, *one.facts, one.about) for one in items]
         table = Table(["name", *extra, "description"], "f" + "l" * len(extra) + "f", rows)
-        return [table, f"'list {kind} NAME' shows parameters"] if _has_any(items) else [table]
+        more = any(one.parameters for one in items)
+        return [table, f"'list {kind} NAME' shows parameters"] if more else [table]
     known = {one.name: one for one in items}
     parts: list[Part] = []
     for name in names:
@@ -69,10 +70,6 @@ def list_parts(kind: Kind | None, names: Sequence[str], items: Sequence[Item]) -
         if one.parameters:
             parts.append(Table(["parameter", "value"], "ff", list(one.parameters.items())))
     return parts
-
-
-def _has_any(items: Iterable[Item]) -> bool:
-    return any(one.parameters for one in items)
 
 
 def items_of(

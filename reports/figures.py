@@ -32,9 +32,9 @@ mpl.use("Agg")
 _FOREST = (
     "A line an attack, from the best within its budget down: the dot is its mean over hashers and "
     "queries, the bar its 95 % interval; blue leads its budget. = marks a shared rank: not "
-    "significantly different from the best of this rank. An open dot is a mean over some of the "
-    "hashers only. The axis does not start at zero."
+    "significantly different from the best of this rank.{} The axis does not start at zero."
 )
+_PARTIAL = " An open dot is a mean over some of the hashers only."
 _POINTS = (
     "A point an attack, with the 95 % interval of its mean t-MAP. No attack further left reaches "
     "the t-MAP of those on the Pareto front.{} The axes do not start at zero."
@@ -71,6 +71,8 @@ def _forests(boards: Sequence[Board], styles: PlotStyles, folder: Path) -> Itera
         groups = list(forest_rows(board, styles.short))
         if not groups:
             continue
+        shown = [row for _, rows in groups for row in rows]
+        partial = "" if all(row.complete for row in shown) else _PARTIAL
         name = f"forest-{number}" if number > 1 else "forest"
         with theme():
             wide, narrow = (forest(board, styles.short, width) for width in (WIDE, NARROW))
@@ -79,9 +81,9 @@ def _forests(boards: Sequence[Board], styles: PlotStyles, folder: Path) -> Itera
                 f"Mean t-MAP on {board.dataset}, {board.protocol}",
                 save(wide, folder / name),
                 summary=forest_summary(board, styles.short),
-                reading=_FOREST,
+                reading=_FOREST.format(partial),
                 narrow=svg(narrow, f"{name}-narrow"),
-                settings=styles.settings_of(row.label for _, rows in groups for row in rows),
+                settings=styles.settings_of(row.label for row in shown),
             )
 
 

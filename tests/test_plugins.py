@@ -247,6 +247,7 @@ def test_an_edit_anywhere_in_an_installed_package_is_a_new_key(
     written(folder / "squared_package", USER.format("squared_package.impl") + TAIL, "registered.py")
     point: Any = SimpleNamespace(name="squared", value="squared_package.registered", dist=None)
     monkeypatch.setattr(plugins, "entry_points", lambda group: [point])
+    plugins._installed.cache_clear()  # of another test of this process
     names = ["__init__.py", "impl.py", "registered.py"]
     assert [path.name for path in package_files(point.value)] == names
     keys, listed = [], []

@@ -94,7 +94,10 @@ SlotsPerDeviceOption = Annotated[
 ]
 LogOption = Annotated[
     Literal["wandb", "tensorboard", "mlflow"] | None,
-    typer.Option(help="Also track the run with this library, an extra of the program."),
+    typer.Option(
+        metavar="LIBRARY",
+        help="Also track the run with wandb, tensorboard or mlflow, extras of the program.",
+    ),
 ]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print results and errors, and no progress.")

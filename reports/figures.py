@@ -17,7 +17,7 @@ from hashattack.reports.grids import differences
 from hashattack.reports.leaderboard import Board
 from hashattack.reports.names import Names
 from hashattack.reports.pictures import Picture
-from hashattack.reports.plots import curves, rows, transfer
+from hashattack.reports.plots import bars, curves, transfer
 from hashattack.reports.plots.forest import NARROW, WIDE, forest, forest_rows, forest_summary
 from hashattack.reports.plots.panels import Chart, draw
 from hashattack.reports.plots.styles import PlotStyles
@@ -46,20 +46,20 @@ def draw_figures(
     runs: Runs, names: Names, boards: Sequence[Board], uncertainty: Uncertainty, folder: Path
 ) -> list[Picture]:
     """Draw every figure that boards, results, loss and retrieval curves allow: SVG and PDF."""
-    results, losses, curves_ = (
+    results, losses, retrieved = (
         rows.assign(label=names.labels(rows)) if len(rows) else rows
         for rows in (runs.results, runs.losses, runs.curves)
     )
-    curves_ = data.comparable(curves_)
+    retrieved = data.comparable(retrieved)
     if len(results):
         protocols = results.groupby("protocol")
         texts = {name: protocol_text(rows.to_dict("records")) for name, rows in protocols}
-        results, curves_ = (rows.replace({"protocol": texts}) for rows in (results, curves_))
+        results, retrieved = (rows.replace({"protocol": texts}) for rows in (results, retrieved))
     styles = PlotStyles(runs.cells, names)
     charts = [
         *_trade_offs(data.comparable(results), styles, uncertainty),
         *_of_hashers(data.comparable(results), styles, uncertainty),
-        *_retrieval(curves_, styles),
+        *_retrieval(retrieved, styles),
         *_of_papers(results, names, styles, uncertainty),
         *_losses(losses, styles),
     ]
@@ -75,16 +75,17 @@ def _forests(boards: Sequence[Board], styles: PlotStyles, folder: Path) -> Itera
         partial = "" if all(row.complete for row in shown) else _PARTIAL
         name = f"forest-{number}" if number > 1 else "forest"
         with theme():
-            wide, narrow = (forest(board, styles.short, width) for width in (WIDE, NARROW))
-            yield Picture(
-                name,
-                f"Mean t-MAP on {board.dataset}, {board.protocol}",
-                save(wide, folder / name),
-                summary=forest_summary(board, styles.short),
-                reading=_FOREST.format(partial),
-                narrow=svg(narrow, f"{name}-narrow"),
-                settings=styles.settings_of(row.label for row in shown),
-            )
+            files = save(forest(board, styles.short, WIDE), folder / name)
+            narrow = svg(forest(board, styles.short, NARROW), f"{name}-narrow")
+        yield Picture(
+            name,
+            f"Mean t-MAP on {board.dataset}, {board.protocol}",
+            files,
+            summary=forest_summary(board, styles.short),
+            reading=_FOREST.format(partial),
+            narrow=narrow,
+            settings=styles.settings_of(row.label for row in shown),
+        )
 
 
 def _trade_offs(
@@ -94,18 +95,18 @@ def _trade_offs(
     good = data.white_box(results)
     shown = [column for column in COLUMNS.values() if "figures" in column.tables]
     for column in [*shown, _TRAINING]:
-        own = good
+        known = good
         title, more = f"t-MAP against {column.title}", ""
         if column is _TRAINING:
-            own = good.assign(seconds=data.with_training(good))
+            known = good.assign(seconds=data.with_training(good))
             title = "t-MAP against seconds per image with training, spread over the queries"
             more = " With more queries, attacks that train move left."
-        more += _without(own, column, styles)
-        rows_ = data.trade_off_rows(own, column)
-        if not (rows_["role"] != "no-attack").any():
+        more += _without(known, column, styles)
+        own = data.trade_off_rows(known, column)
+        if not (own["role"] != "no-attack").any():
             continue
         points = data.means(
-            rows_.assign(panel=data.panel_names(rows_)), ["t_map", column.name], uncertainty
+            own.assign(panel=data.panel_names(own)), ["t_map", column.name], uncertainty
         )
         top = _highest(points)
         yield Chart(
@@ -121,8 +122,8 @@ def _trade_offs(
 
 def _without(good: pd.DataFrame, column: Column, styles: PlotStyles) -> str:
     """Return which attacks have no value of a column, as a sentence."""
-    rows_ = good[good["targeted"].fillna(False) & ~good["code_only"].fillna(False)]
-    lacking = rows_.groupby("label", sort=False)[column.name].count()
+    own = good[good["targeted"].fillna(False) & ~good["code_only"].fillna(False)]
+    lacking = own.groupby("label", sort=False)[column.name].count()
     names = ", ".join(styles.name(str(label)) for label in lacking.index[lacking == 0])
     return f" Without known {column.title}: {names}." if names else ""
 
@@ -131,11 +132,11 @@ def _of_hashers(
     results: pd.DataFrame, styles: PlotStyles, uncertainty: Uncertainty
 ) -> Iterator[Chart]:
     """Yield t-MAP against code length, and transfer matrices."""
-    rows_ = data.bits_rows(data.white_box(results))
-    if len(rows_):
-        panels = data.panel_names(rows_.assign(source=data.hashers(rows_)))
-        rows_ = rows_.assign(panel=panels, bits=rows_["source_bits"].astype(int))
-        points = data.means(rows_, ["t_map"], uncertainty, ["bits"])
+    own = data.bits_rows(data.white_box(results))
+    if len(own):
+        panels = data.panel_names(own.assign(source=data.hashers(own)))
+        own = own.assign(panel=panels, bits=own["source_bits"].astype(int))
+        points = data.means(own, ["t_map"], uncertainty, ["bits"])
         yield Chart(
             "t_map_against_bits",
             "t-MAP against code length",
@@ -175,11 +176,11 @@ def _of_hashers(
             )
 
 
-def _retrieval(rows_: pd.DataFrame, styles: PlotStyles) -> Iterator[Chart]:
+def _retrieval(own: pd.DataFrame, styles: PlotStyles) -> Iterator[Chart]:
     """Yield precision over recall and over the length of the result list."""
-    if not len(rows_):
+    if not len(own):
         return
-    points = data.curve_points(rows_)
+    points = data.curve_points(own)
     first = points[points["top"] == points["top"].min()]
     top = _largest(first, "precision")
     summary = (
@@ -208,13 +209,13 @@ def _of_papers(
     comparable = data.comparable(results)
     for layout in (layout for paper in papers() for layout in paper.figures):
         if layout.over:
-            rows_ = data.sweep_rows(comparable, layout)
-            if not len(rows_):
+            own = data.sweep_rows(comparable, layout)
+            if not len(own):
                 continue
-            lines = data.panel_names(rows_)
+            lines = data.panel_names(own)
             columns = ["t_map", "perceptibility", "no_attack"]
             points = data.means(
-                rows_.assign(panel=lines, label=lines), columns, uncertainty, [layout.over]
+                own.assign(panel=lines, label=lines), columns, uncertainty, [layout.over]
             )
             top = _highest(points)
             yield Chart(
@@ -227,11 +228,11 @@ def _of_papers(
                 margins=curves.end_margins(list(points["label"])),
             )
         else:
-            rows_ = data.side_by_side_rows(comparable, layout)
-            if not len(rows_):
+            own = data.side_by_side_rows(comparable, layout)
+            if not len(own):
                 continue
-            points = data.means(rows_.assign(panel=data.panel_names(rows_)), ["t_map"], uncertainty)
-            height, margins = rows.rows_size(
+            points = data.means(own.assign(panel=data.panel_names(own)), ["t_map"], uncertainty)
+            height, margins = bars.rows_size(
                 [styles.name(label) for label in dict.fromkeys(points["label"])]
             )
             yield Chart(
@@ -239,7 +240,7 @@ def _of_papers(
                 layout.title,
                 _seen(points, styles),
                 "Bars start at zero; strokes are 95 % intervals.",
-                rows.side_by_side(points, styles),
+                bars.side_by_side(points, styles),
                 labels=tuple(points["label"]),
                 height=height,
                 margins=margins,
@@ -247,7 +248,7 @@ def _of_papers(
     parts = [differences(results, paper, names) for paper in papers()]
     found = pd.concat(parts, ignore_index=True)
     if len(found):
-        height, margins = rows.rows_size(list(dict.fromkeys(found["attack"])))
+        height, margins = bars.rows_size(list(dict.fromkeys(found["attack"])))
         far = _largest(found.assign(size=found["difference"].abs()), "size")
         yield Chart(
             "measured_minus_published",
@@ -256,7 +257,7 @@ def _of_papers(
             f"the largest difference is {far['difference']:+.2f} "
             f"({far['attack']}, {far['metric']})",
             "A stroke a number of the paper, a diamond their mean; left of zero we measured less.",
-            rows.measured_minus_published(found, styles),
+            bars.measured_minus_published(found, styles),
             height=height,
             margins=margins,
         )

@@ -20,11 +20,11 @@ from hashattack.benchmark.columns import COLUMNS
 from hashattack.reports.leaderboard import Board, leaderboards
 from hashattack.reports.names import Names
 from hashattack.reports.pictures import INK, LINE, PAPER, QUIET
+from hashattack.reports.plots.bars import measured_minus_published, rows_size, side_by_side
 from hashattack.reports.plots.curves import code_lengths, end_margins, loss_curves, retrieval, sweep
 from hashattack.reports.plots.forest import forest, forest_rows, forest_summary, levels
 from hashattack.reports.plots.labels import label_points, spread
 from hashattack.reports.plots.panels import WIDTH, Chart, Panel, cost_axis, draw
-from hashattack.reports.plots.rows import measured_minus_published, rows_size, side_by_side
 from hashattack.reports.plots.styles import PlotStyles
 from hashattack.reports.plots.theme import HUES, theme
 from hashattack.reports.plots.trade_off import trade_off

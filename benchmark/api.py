@@ -75,7 +75,7 @@ def load_run(folder: Path | str, *, cache: Path | str | None = None) -> Run:
     """Return a run: its results, and by their columns what its jobs have stored.
 
     Args:
-        folder: the output folder, of a run that may still go on.
+        folder: the output folder; of a run that goes on, what is done now.
         cache: the folder of built data sets; None for the user's cache.
 
     Raises:
@@ -160,7 +160,7 @@ def craft(
     epsilon: float | None = None,
     protocol: str = "released",
     seed: int = 0,
-    batch: int = 32,
+    batch: int | None = None,
 ) -> Crafted:
     """Attack images, without a suite, on the path that a run takes.
 
@@ -181,7 +181,8 @@ def craft(
         epsilon: the L-infinity budget, of pixels in [0, 1]; None for the attack's own.
         protocol: ``released``, ``paper`` or ``paper-literal``.
         seed: of everything that the attack draws.
-        batch: images at a time.
+        batch: images at a time, as in a run, which fills the last batch up; None for 32, or all
+            images where they are fewer.
 
     Raises:
         UserError: arrays that do not fit, images that the attack needs and that are not given, an

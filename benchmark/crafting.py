@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ from hashattack.benchmark.suites.loading import override
 from hashattack.datasets.base import ArrayImages, Images, Split, UInt8Array
 from hashattack.datasets.errors import UserError
 from hashattack.targets.hasher import Hasher
+
+_BATCH = 32  # images at a time, by default
 
 
 class InputError(UserError):
@@ -61,9 +63,10 @@ class Network:
     hasher: Hasher
     compute: Compute
     place: Place
+    fills: bool  # whether fewer images than a batch are filled up, as in a run
 
     @classmethod
-    def of(cls, hasher: Any, batch: int) -> Network:
+    def of(cls, hasher: Any, batch: int | None) -> Network:
         """Copy a hasher.
 
         Raises:
@@ -75,11 +78,11 @@ class Network:
                 "hasher.Hasher(trunk, width, bits, 'none') makes one of a network"
             )
         dtype = str(hasher.hash_layer.weight.dtype).removeprefix("torch.")
-        compute = Compute(batch=batch, threads=torch.get_num_threads(), dtype=dtype)
+        compute = Compute(batch=batch or _BATCH, threads=torch.get_num_threads(), dtype=dtype)
         device = hasher.hash_layer.weight.device
         own = copy.deepcopy(hasher).eval().requires_grad_(False)
         own.to(memory_format=memory_format(compute.precision, device))
-        return cls(own, compute, Place(device=device))
+        return cls(own, compute, Place(device=device), fills=batch is not None)
 
     def codes(self, images: Images) -> Tensor:
         """Return int8 codes ``[n, K]``."""
@@ -118,12 +121,12 @@ class Network:
             found: Arrays = {} if codes is None else {"target_codes": codes.numpy()}
             if attack.code_only:
                 return found
-            crafted, *_ = perturbed(
-                attack.ready(known), images, targets, codes, seed, self.compute, self.place
-            )
-            audit.check_images(crafted, (len(targets), *crafted.shape[1:]))
-            arrays = (self.hasher, images, crafted, attack.epsilon, self.compute, self.place)
-            return {**found, "images": crafted.numpy(), **audited(*arrays)[0]}
+            batch = self.compute.batch if self.fills else min(self.compute.batch, len(targets))
+            how = replace(self.compute, batch=batch), self.place
+            crafted, *_ = perturbed(attack.ready(known), images, targets, codes, seed, *how)
+            audit.check_images(crafted, tuple(crafted.shape))
+            arrays, _ = audited(self.hasher, images, crafted, attack.epsilon, *how)
+            return {**found, "images": crafted.numpy(), **arrays}
 
     def _pool(self, known: Any, name: str) -> Pool:
         if known is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ from hashattack.benchmark import search as search_module
 from hashattack.benchmark.audit import InvalidAttackError
 from hashattack.benchmark.external.trials import Origin
 from hashattack.benchmark.results import frame
-from hashattack.benchmark.results.manifest import NoRunError
+from hashattack.benchmark.results.manifest import NoRunError, read_manifest
 from hashattack.benchmark.results.run import SelectionError
 from hashattack.targets.backbones import TargetError
 from hashattack.targets.hasher import Hasher
@@ -267,6 +268,18 @@ def test_what_a_run_lacks_is_a_sentence(run: api.Run, cache: Path, tmp_path: Pat
     with pytest.raises(SelectionError, match="has no scores: failed, draw frequent"):
         broken.scores(attack="dhta")
     assert broken.hasher().bits == 12
+
+
+def test_scores_that_the_results_lack_are_not_shown(smoke: SmokeRun, tmp_path: Path) -> None:
+    shutil.copytree(smoke.out, tmp_path / "out")
+    manifest, where = read_manifest(tmp_path / "out"), {"attack": "dhta", "source": HASHER}
+    for cell in manifest["cells"]:
+        if where.items() <= cell["row"].items():
+            (tmp_path / "out" / "store" / "hash" / cell["jobs"]["hash"] / "done.json").unlink()
+    stale = api.load_run(tmp_path / "out")
+    assert stale.images(**where).shape == (32, 3, 32, 32)
+    with pytest.raises(SelectionError, match="has no scores: missing, not run yet"):
+        stale.scores(**where)
 
 
 def test_a_target_is_a_hasher_of_a_run_or_a_file(

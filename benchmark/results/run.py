@@ -69,7 +69,7 @@ class Run:
         Raises:
             SelectionError: not exactly one cell with a result.
         """
-        score = self._one("scores", lambda jobs: jobs["score"], columns)
+        score = self._one("scores", lambda jobs: jobs["score"], columns, ok=True)
         inputs = self._manifest["jobs"][score.key]["inputs"]
         arrays, rows = self._store.arrays(score), self._arrays(inputs["targets"])["targets"]
         found: dict[str, Any] = {
@@ -176,16 +176,16 @@ class Run:
                 )
         return found
 
-    def _one(self, what: str, key: Key, columns: Mapping[str, Any]) -> JobRef:
-        """Return the job that is behind what all selected cells have, done."""
+    def _one(self, what: str, key: Key, columns: Mapping[str, Any], *, ok: bool = False) -> JobRef:
+        """Return the job that is behind what all selected cells have, done; or they must be ok."""
         found = self._select(columns)
         jobs = [self._manifest["cells"][number]["jobs"] for number in found.index]
         keys = {key(one) for one in jobs if one} - {None}
         if len(keys) > 1:
             raise self._several(what, found)
-        for name in filter(None, keys):
-            if self._store.is_done(self._ref(name)):
-                return self._ref(name)
+        done = [ref for ref in map(self._ref, filter(None, keys)) if self._store.is_done(ref)]
+        if done and not (ok and (found["status"] != "ok").any()):
+            return done[0]
         row = found.iloc[0]
         raise SelectionError(
             f"{self.folder}: {_text(columns) or 'it'} has no {what}: {row['status']}, "
@@ -240,11 +240,9 @@ class Run:
     def _clean_codes(self, columns: Mapping[str, Any]) -> npt.NDArray[np.int8]:
         hasher, count = self._hasher(None, columns), int(self._select(columns)["n_queries"].max())
         for key, job in self._manifest["jobs"].items():
-            of_queries = job["stage"] == "encode" and job["task"]["split"] == "query"
-            if of_queries and job["inputs"]["target"] == hasher.key:
-                ref = self._ref(key)
-                if self._store.is_done(ref):
-                    return self._store.arrays(ref)["codes"][:count]
+            encodes = job["stage"] == "encode" and job["inputs"]["target"] == hasher.key
+            if encodes and job["task"]["split"] == "query" and self._store.is_done(self._ref(key)):
+                return self._arrays(key)["codes"][:count]
         from hashattack.benchmark.jobs import Compute, Place
         from hashattack.benchmark.networks import encode_images
 

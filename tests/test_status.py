@@ -221,7 +221,8 @@ def test_a_quiet_run_shows_no_progress(
         options["echo"]("many jobs")
         job = next(iter(plan.jobs.values()))
         for event in (Event("retry", job), Event("ended", job, status="failed", reason="broken")):
-            options["listener"](event)
+            for listener in options["listeners"]:
+                listener(event)
         return RunOutcome()
 
     monkeypatch.setattr(running, "run_plan", noisy)

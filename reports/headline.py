@@ -16,7 +16,7 @@ def headline(board: Board) -> str:
     Attacks of one budget are only named as leaders where they are ranked; a result on some of the
     hashers, or of some seeds, says so.
     """
-    lines = [line for group in board.groups for line in group.lines if line.t_map]
+    lines = [line for line in board.lines if line.t_map]
     if not any(line.facts["targeted"] for line in lines):
         return "No attack has a result yet."
     if not shares_draw(lines[0].facts):

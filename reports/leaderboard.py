@@ -211,7 +211,7 @@ class Rival:
         line: its line of the board.
         budget: its budget class.
         difference: its t-MAP minus the reference's.
-        targets: on how many targets both have a result.
+        targets: on how many hashers both have a result.
     """
 
     line: Line

@@ -61,13 +61,8 @@ class BoardView:
     @property
     def columns(self) -> list[Column]:
         """The columns that some line has, but the mean."""
-        known = {name for line in self.lines for name in line.numbers}
+        known = {name for line in self.board.lines for name in line.numbers}
         return [column for column in columns_of("leaderboard")[1:] if column.name in known]
-
-    @property
-    def lines(self) -> list[Line]:
-        """The lines of all groups."""
-        return [line for group in self.board.groups for line in group.lines]
 
     def marked(self, group: Group) -> list[tuple[Line, list[str]]]:
         """Return the lines of a group with the marks of their t-MAP by hasher and of the mean."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -13,17 +12,16 @@ from hashattack.benchmark.columns import COLUMNS, Column
 from hashattack.benchmark.names import counted
 from hashattack.reports import points as data
 from hashattack.reports.captions import protocol_text
-from hashattack.reports.grids import differences
 from hashattack.reports.leaderboard import Board
 from hashattack.reports.names import Names
+from hashattack.reports.paper_figures import charts_of_papers
 from hashattack.reports.pictures import Picture
-from hashattack.reports.plots import bars, curves, transfer
+from hashattack.reports.plots import curves, transfer
 from hashattack.reports.plots.forest import NARROW, WIDE, forest, forest_rows, forest_summary
 from hashattack.reports.plots.panels import Chart, draw
 from hashattack.reports.plots.styles import PlotStyles
 from hashattack.reports.plots.theme import save, svg, theme
 from hashattack.reports.plots.trade_off import trade_off
-from hashattack.reports.published import papers
 from hashattack.reports.results import Runs
 from hashattack.reports.uncertainty import Uncertainty
 
@@ -60,7 +58,7 @@ def draw_figures(
         *_trade_offs(data.comparable(results), styles, uncertainty),
         *_of_hashers(data.comparable(results), styles, uncertainty),
         *_retrieval(retrieved, styles),
-        *_of_papers(results, names, styles, uncertainty),
+        *charts_of_papers(results, names, styles, uncertainty),
         *_losses(losses, styles),
     ]
     return [*_forests(boards, styles, folder), *(draw(chart, styles, folder) for chart in charts)]
@@ -108,11 +106,11 @@ def _trade_offs(
         points = data.means(
             own.assign(panel=data.panel_names(own)), ["t_map", column.name], uncertainty
         )
-        top = _highest(points)
+        top = data.highest(points)
         yield Chart(
             f"t_map_against_{'training' if column is _TRAINING else column.name}",
             title,
-            f"{_seen(points, styles)}, at {top[column.name]:.3g} {column.title}",
+            f"{data.seen(points, styles.name)}, at {top[column.name]:.3g} {column.title}",
             _POINTS.format(more),
             trade_off(points, styles, column),
             labels=tuple(points["label"]),
@@ -140,7 +138,7 @@ def _of_hashers(
         yield Chart(
             "t_map_against_bits",
             "t-MAP against code length",
-            f"{_seen(points, styles)}, at {_highest(points)['bits']} bits",
+            f"{data.seen(points, styles.name)}, at {data.highest(points)['bits']} bits",
             "A line an attack, its 95 % intervals as vertical strokes; intervals at one code "
             "length stand side by side. The axes do not start at zero.",
             curves.code_lengths(points, styles),
@@ -159,7 +157,7 @@ def _of_hashers(
         crossing = points[points["source"] != points["victim"]]
         if len(crossing):
             height, margins = transfer.matrix_size(points)
-            top = _largest(crossing, value)
+            top = data.largest(crossing, value)
             unit = "%" if value == "t_map" else "points"
             yield Chart(
                 name,
@@ -182,9 +180,9 @@ def _retrieval(own: pd.DataFrame, styles: PlotStyles) -> Iterator[Chart]:
         return
     points = data.curve_points(own)
     first = points[points["top"] == points["top"].min()]
-    top = _largest(first, "precision")
+    top = data.largest(first, "precision")
     summary = (
-        f"{counted(points['label'].nunique(), 'attack')} on "
+        f"{counted(points['label'].nunique(), 'line')} on "
         f"{counted(points['panel'].nunique(), 'hasher')}; the highest precision of the first "
         f"result is {100 * top['precision']:.1f} % ({styles.name(top['label'])} on {top['panel']})"
     )
@@ -202,67 +200,6 @@ def _retrieval(own: pd.DataFrame, styles: PlotStyles) -> Iterator[Chart]:
         )
 
 
-def _of_papers(
-    results: pd.DataFrame, names: Names, styles: PlotStyles, uncertainty: Uncertainty
-) -> Iterator[Chart]:
-    """Yield the figures of papers, and how far results are from published ones."""
-    comparable = data.comparable(results)
-    for layout in (layout for paper in papers() for layout in paper.figures):
-        if layout.over:
-            own = data.sweep_rows(comparable, layout)
-            if not len(own):
-                continue
-            lines = data.panel_names(own)
-            columns = ["t_map", "perceptibility", "no_attack"]
-            points = data.means(
-                own.assign(panel=lines, label=lines), columns, uncertainty, [layout.over]
-            )
-            top = _highest(points)
-            yield Chart(
-                layout.id,
-                layout.title,
-                f"{counted(points['label'].nunique(), 'hasher')}; the highest t-MAP is "
-                f"{100 * top['t_map']:.1f} % ({top['label']}, {layout.over} {top[layout.over]:g})",
-                "A line a hasher; bands are 95 % intervals. The axes do not start at zero.",
-                curves.sweep(points, layout.over),
-                margins=curves.end_margins(list(points["label"])),
-            )
-        else:
-            own = data.side_by_side_rows(comparable, layout)
-            if not len(own):
-                continue
-            points = data.means(own.assign(panel=data.panel_names(own)), ["t_map"], uncertainty)
-            height, margins = bars.rows_size(
-                [styles.name(label) for label in dict.fromkeys(points["label"])]
-            )
-            yield Chart(
-                layout.id,
-                layout.title,
-                _seen(points, styles),
-                "Bars start at zero; strokes are 95 % intervals.",
-                bars.side_by_side(points, styles),
-                labels=tuple(points["label"]),
-                height=height,
-                margins=margins,
-            )
-    parts = [differences(results, paper, names) for paper in papers()]
-    found = pd.concat(parts, ignore_index=True)
-    if len(found):
-        height, margins = bars.rows_size(list(dict.fromkeys(found["attack"])))
-        far = _largest(found.assign(size=found["difference"].abs()), "size")
-        yield Chart(
-            "measured_minus_published",
-            "Measured minus published",
-            f"{counted(len(found), 'number')} of {counted(found['attack'].nunique(), 'attack')}; "
-            f"the largest difference is {far['difference']:+.2f} "
-            f"({far['attack']}, {far['metric']})",
-            "A stroke a number of the paper, a diamond their mean; left of zero we measured less.",
-            bars.measured_minus_published(found, styles),
-            height=height,
-            margins=margins,
-        )
-
-
 def _losses(losses: pd.DataFrame, styles: PlotStyles) -> Iterator[Chart]:
     points = data.loss_points(losses) if len(losses) else losses
     if len(points):
@@ -277,24 +214,3 @@ def _losses(losses: pd.DataFrame, styles: PlotStyles) -> Iterator[Chart]:
             labels=tuple(points["label"]),
             margins=curves.end_margins(list(points["source"])),
         )
-
-
-def _highest(points: pd.DataFrame) -> dict[str, Any]:
-    """Return the attack's point with the highest t-MAP."""
-    return _largest(points[points["role"] != "no-attack"], "t_map")
-
-
-def _largest(points: pd.DataFrame, column: str) -> dict[str, Any]:
-    """Return the first row that has the largest value of a column."""
-    (row,) = points.nlargest(1, column).to_dict("records")
-    return {str(name): value for name, value in row.items()}
-
-
-def _seen(points: pd.DataFrame, styles: PlotStyles) -> str:
-    """Return how much there is to see, and the highest t-MAP."""
-    attacks, top = points[points["role"] != "no-attack"], _highest(points)
-    return (
-        f"{counted(attacks['label'].nunique(), 'attack')} on "
-        f"{counted(points['panel'].nunique(), 'hasher')}; the highest t-MAP is "
-        f"{100 * top['t_map']:.1f} % ({styles.name(top['label'])} on {top['panel']})"
-    )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pandas as pd
 
 from hashattack.benchmark.columns import Column
+from hashattack.benchmark.names import counted
 from hashattack.reports.names import parameters
 from hashattack.reports.published import FigureLayout
 from hashattack.reports.uncertainty import Uncertainty
@@ -175,3 +177,24 @@ def loss_points(losses: pd.DataFrame) -> pd.DataFrame:
     """Return losses over epochs but those of one epoch, which are no curves."""
     keys = ["label", "source", "attack_seed", "loss"]
     return losses[losses.groupby(keys)["epoch"].transform("nunique") > 1]
+
+
+def highest(points: pd.DataFrame) -> dict[str, Any]:
+    """Return the attack's point with the highest t-MAP."""
+    return largest(points[points["role"] != "no-attack"], "t_map")
+
+
+def largest(points: pd.DataFrame, column: str) -> dict[str, Any]:
+    """Return the first row that has the largest value of a column."""
+    (row,) = points.nlargest(1, column).to_dict("records")
+    return {str(name): value for name, value in row.items()}
+
+
+def seen(points: pd.DataFrame, name: Callable[[str], str]) -> str:
+    """Return how much there is to see, and the highest t-MAP."""
+    attacks, top = points[points["role"] != "no-attack"], highest(points)
+    return (
+        f"{counted(attacks['label'].nunique(), 'attack')} on "
+        f"{counted(points['panel'].nunique(), 'hasher')}; the highest t-MAP is "
+        f"{100 * top['t_map']:.1f} % ({name(top['label'])} on {top['panel']})"
+    )

@@ -112,7 +112,7 @@ class Journal(Protocol):
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a fit hands over: a state, and its loss curves by name, a value an epoch."""
+    """What a fit returns: a state, and its loss curves by name, one value per epoch."""
 
     state: Arrays
     curves: Mapping[str, Sequence[float]]

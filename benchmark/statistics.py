@@ -1,8 +1,8 @@
 """Means over queries with intervals and tests that agree. Imports no torch.
 
 One mechanism serves scores and differences: the clusters of queries (those of one target label) are
-divided into two parts at random, again and again. A mean of d is as plausible as d often lies
-between the means of both parts.
+divided into two parts at random, many times. The p-value of a mean of d is the share of divisions
+in which d lies between the means of the two parts.
 """
 
 from __future__ import annotations

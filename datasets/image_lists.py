@@ -134,7 +134,7 @@ def write_pair(listed: ImageList, folder: Path, name: str) -> None:
 
 
 def read_classes(path: Path, columns: int) -> tuple[str, ...]:
-    """Return the names of label columns: a name a line, in the order of the columns.
+    """Return the names of label columns: one name per line, in the order of the columns.
 
     Raises:
         DatasetError: the file cannot be read, has another number of names, or one twice.

@@ -28,13 +28,13 @@ from hashattack.reports.uncertainty import Uncertainty
 mpl.use("Agg")
 
 _FOREST = (
-    "A line an attack, from the best within its budget down: the dot is its mean over hashers and "
+    "One line per attack, the best of each budget first: the dot is its mean over hashers and "
     "queries, the bar its 95 % interval; blue leads its budget. = marks a shared rank: not "
     "significantly different from the best of this rank.{} The axis does not start at zero."
 )
 _PARTIAL = " An open dot is a mean over some of the hashers only."
 _POINTS = (
-    "A point an attack, with the 95 % interval of its mean t-MAP. No attack further left reaches "
+    "One point per attack, with the 95 % interval of its mean t-MAP. No attack further left reaches "
     "the t-MAP of those on the Pareto front.{} The axes do not start at zero."
 )
 _TRAINING = Column("seconds", kind="cost", title="seconds per image, training included")
@@ -139,7 +139,7 @@ def _of_hashers(
             "t_map_against_bits",
             "t-MAP against code length",
             f"{data.seen(points, styles.name)}, at {data.highest(points)['bits']} bits",
-            "A line an attack, its 95 % intervals as vertical strokes; intervals at one code "
+            "One line per attack, its 95 % intervals as vertical strokes; intervals at one code "
             "length stand side by side. The axes do not start at zero.",
             curves.code_lengths(points, styles),
             labels=tuple(points["label"]),
@@ -194,7 +194,7 @@ def _retrieval(own: pd.DataFrame, styles: PlotStyles) -> Iterator[Chart]:
             name,
             title,
             summary,
-            "A line an attack, its mean over queries. The precision axis does not start at zero.",
+            "One line per attack, its mean over queries. The precision axis does not start at zero.",
             curves.retrieval(points, styles, x),
             labels=tuple(points["label"]),
         )
@@ -209,7 +209,7 @@ def _losses(losses: pd.DataFrame, styles: PlotStyles) -> Iterator[Chart]:
             f"{counted(points['label'].nunique(), 'attack')} on "
             f"{counted(points['source'].nunique(), 'hasher')}, {points['epoch'].max()} epochs at "
             "most",
-            "A line a training, named by its hasher; each loss has an axis of its own.",
+            "One line per training, named by its hasher; each loss has an axis of its own.",
             curves.loss_curves(points, styles),
             labels=tuple(points["label"]),
             margins=curves.end_margins(list(points["source"])),

@@ -33,7 +33,7 @@ class Grid:
         paper, layout: whose table, and which.
         dataset: "" where data sets are columns.
         results: the rows behind it.
-        numbers: a row a number: the paper's keys, ``value`` (ours, NaN where there is none),
+        numbers: one row per number: the paper's keys, ``value`` (ours, NaN where there is none),
             ``status``, ``published`` (NaN where there is none), ``best``.
     """
 

@@ -38,7 +38,7 @@ def charts_of_papers(
                 layout.title,
                 f"{counted(points['label'].nunique(), 'hasher')}; the highest t-MAP is "
                 f"{100 * top['t_map']:.1f} % ({top['label']}, {layout.over} {top[layout.over]:g})",
-                "A line a hasher; bands are 95 % intervals. The axes do not start at zero.",
+                "One line per hasher; bands are 95 % intervals. The axes do not start at zero.",
                 curves.sweep(points, layout.over),
                 margins=curves.end_margins(list(points["label"])),
             )

@@ -63,7 +63,7 @@ def means(
         rows: white-box results with the attacks' ``label`` and their ``panel``.
         columns: what means are taken of, as fractions or in the units of ``results.csv``.
         uncertainty: of the runs.
-        also: columns beside panel and label that rows are told apart by.
+        also: columns beside panel and label in which rows differ.
 
     Returns:
         The keys, ``role``, the columns, the ends ``low`` and ``high`` of the 95 % interval of the
@@ -143,7 +143,7 @@ def transfer_points(results: pd.DataFrame) -> pd.DataFrame:
 def sweep_rows(results: pd.DataFrame, layout: FigureLayout) -> pd.DataFrame:
     """Return the rows of a figure's attacks where a hasher has several values of its parameter.
 
-    The columns of the results, the parameter's and ``no_attack``, a row a seed.
+    The columns of the results, the parameter's and ``no_attack``, one row per seed.
     """
     rows = white_box(results)
     swept = rows[rows["attack"].isin(layout.attacks)].copy()

@@ -39,7 +39,7 @@ class Runs:
 
     Attributes:
         folders: their paths, each once.
-        results: a row a cell that ended, columns and types always the same.
+        results: one row per cell that ended, columns and types always the same.
         missing: the same of cells that no folder has run.
 
     Raises:

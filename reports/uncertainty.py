@@ -87,7 +87,7 @@ class Uncertainty:
         return [Rank(number, numbers.count(number) > 1) for number in numbers]
 
     def _by_query(self, draws: dict[str, list[str]]) -> tuple[FloatArray, IntArray | None]:
-        """Return the means of score jobs, a value a draw and query, and their target labels.
+        """Return the means of score jobs, one per draw and query, and their target labels.
 
         The labels are None where the jobs have no draw.
         """

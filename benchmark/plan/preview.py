@@ -52,7 +52,7 @@ class Preview:
 
     @property
     def table(self) -> Table:
-        """A line a stage; ``shared`` counts the jobs that cells alone would have on top."""
+        """One line per stage; ``shared`` counts the jobs that cells alone would have on top."""
         alone = Counter(
             job.stage for cell in self.plan.cells for job in needed([cell], self.plan.jobs).values()
         )

@@ -20,7 +20,7 @@ def frame_of(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def load_results(folder: Path | str) -> pd.DataFrame:
-    """Return the results of an output folder as a tidy table: a row a cell that ended.
+    """Return the results of an output folder as a tidy table: one row per cell that ended.
 
     Its columns are those of ``results.csv``, always the same: what was run (``attack``,
     ``source``, ``victim``, …), its ``status`` and ``reason``, and what was measured (``t_map``,

@@ -28,7 +28,7 @@ CodesOf = Literal["adversarial", "clean", "database"]
 Key = Callable[[Mapping[str, str]], str | None]  # from a cell's jobs by stage to that of one
 _DISTORTIONS = ("perceptibility", "l2", "linf")
 _LISTED = 8  # cells in a message
-_TELLING = (  # columns that tell cells apart
+_DISTINCT = (  # columns in which cells differ
     *("attack", "variant", "source", "victim", "dataset", "protocol", "policy"),
     *("target_seed", "draw_seed", "attack_seed"),
 )
@@ -59,7 +59,7 @@ class Run:
         self.results: pd.DataFrame = self._cells[ended].reset_index(drop=True)
 
     def scores(self, **columns: Any) -> pd.DataFrame:
-        """Return the scores of every query of a cell, a row a query.
+        """Return the scores of every query of a cell, one row per query.
 
         Columns: ``query``, the row in the query split; ``target``, the numbers of its target's
         labels, like ``2 7``; then what results have means of, fractions in [0, 1]: ``t_map``,
@@ -194,7 +194,7 @@ class Run:
 
     def _several(self, what: str, found: pd.DataFrame) -> SelectionError:
         """Return the error that lists the columns in which selected cells differ."""
-        different = [name for name in _TELLING if found[name].astype("string").nunique() > 1]
+        different = [name for name in _DISTINCT if found[name].astype("string").nunique() > 1]
         shown = found[different or ["params"]].drop_duplicates()
         lines = [_text(row) for row in shown.head(_LISTED).to_dict("records")]
         lines += [f"and {len(shown) - _LISTED} more"] if len(shown) > _LISTED else []

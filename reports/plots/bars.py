@@ -1,4 +1,4 @@
-"""Horizontal bars and dots, a row an attack."""
+"""Horizontal bars and dots, one row per attack."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _rows(axis: Axes, names: list[str]) -> None:
 
 
 def side_by_side(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
-    """Return a panel a hasher: a bar an attack, from zero to its t-MAP, with its interval.
+    """Return one panel per hasher: one bar per attack, from zero to its t-MAP, with its interval.
 
     Args:
         points: of :func:`means`, attacks in their order.
@@ -69,7 +69,7 @@ def side_by_side(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
 
 
 def measured_minus_published(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
-    """Return a panel a metric: a row an attack, a stroke a number, and their mean.
+    """Return one panel per metric: one row per attack, one stroke per number, and their mean.
 
     Args:
         points: of :func:`differences`.

@@ -21,7 +21,7 @@ _APART = 2.0  # points between the intervals of two lines at the same place
 
 
 def code_lengths(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
-    """Return panels of t-MAP over the code length, one a method and backbone, a line an attack.
+    """Return panels of t-MAP over the code length, one per method and backbone, one line per attack.
 
     Args:
         points: of :func:`means` with ``bits``.
@@ -73,7 +73,7 @@ def end_margins(names: Sequence[str]) -> Margins:
 
 
 def retrieval(points: pd.DataFrame, styles: PlotStyles, x: str) -> list[Panel]:
-    """Return panels of precision over ``recall`` or ``top`` (log), one a hasher, a line an attack.
+    """Return panels of precision over ``recall`` or ``top`` (log), one per hasher, one line per attack.
 
     Args:
         points: of :func:`curve_points`.
@@ -102,7 +102,7 @@ def retrieval(points: pd.DataFrame, styles: PlotStyles, x: str) -> list[Panel]:
 
 
 def loss_curves(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
-    """Return a panel a loss, a line a training in its attack's colour, named by its hasher.
+    """Return one panel per loss, one line per training in its attack's colour, named by hasher.
 
     Args:
         points: of :func:`loss_points`.
@@ -132,7 +132,7 @@ def loss_curves(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
 
 
 def sweep(points: pd.DataFrame, over: str) -> list[Panel]:
-    """Return panels of t-MAP and perceptibility over a hyper-parameter, a line a hasher.
+    """Return panels of t-MAP and perceptibility over a hyper-parameter, one line per hasher.
 
     Args:
         points: of :func:`means` of both, the hasher as ``label``.

@@ -1,4 +1,4 @@
-"""The forest plot of a leaderboard: a line an attack, its mean and interval, beside the two levels.
+"""The forest plot of a leaderboard: one line per attack, its mean and interval; and two levels.
 
 Wide beside the text of a page, or narrow for a phone; both have the same rows.
 """
@@ -164,7 +164,7 @@ def _draw(axis: Axes, row: Row, place: int, size: float) -> None:
 
 
 def _draw_levels(axis: Axes, marks: Mapping[str, float], size: float) -> None:
-    """Draw a line a level, from the lowest; their names stand on its outer sides."""
+    """Draw one line per level, from the lowest; their names stand on its outer sides."""
     for number, (name, level) in enumerate(marks.items()):
         dashes = (1, 2) if name == "chance" else (4, 2)
         axis.axvline(level, color=QUIET, linewidth=1, dashes=dashes, zorder=1)

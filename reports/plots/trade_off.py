@@ -1,4 +1,4 @@
-"""t-MAP against what an attack costs: a panel a hasher, a point an attack, and the Pareto front."""
+"""t-MAP against what an attack costs: a panel per hasher, a point per attack, the Pareto front."""
 
 from __future__ import annotations
 

@@ -1,15 +1,13 @@
-"""Transfer matrices: a panel an attack, sources in rows, victims in columns."""
+"""Transfer matrices: one panel per attack, sources in rows, victims in columns."""
 
 from __future__ import annotations
 
 import functools
 from typing import Any
 
-import matplotlib as mpl
-import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
 from hashattack.reports.pictures import INK
@@ -19,7 +17,6 @@ from hashattack.reports.plots.theme import NAME, SMALL, fitted, text_width
 
 _KEYS = ["dataset", "protocol", "policy", "label"]
 _ANNOTATED = 16  # hashers at most whose values are written into the cells
-_LIGHT, _DARK = "#fefefe", "#101010"  # text on a cell, whatever the page's colours are
 
 
 def sides(points: pd.DataFrame) -> list[str]:
@@ -40,7 +37,7 @@ def matrix_size(points: pd.DataFrame) -> tuple[float, Margins]:
 
 
 def transfer_map(points: pd.DataFrame, styles: PlotStyles, value: str) -> list[Panel]:
-    """Return a panel an attack; the white-box cells are outlined.
+    """Return one panel per attack; the white-box cells are outlined.
 
     Args:
         points: of :func:`transfer_points`.
@@ -48,43 +45,39 @@ def transfer_map(points: pd.DataFrame, styles: PlotStyles, value: str) -> list[P
         value: ``t_map`` or ``gain``.
     """
     reach = 100 * (float(points["gain"].abs().max()) or 1.0)
-    scale = Normalize(0, 100) if value == "t_map" else Normalize(-reach, reach)
-    colours = mpl.colormaps["cividis" if value == "t_map" else "PuOr_r"]
+    scale: dict[str, Any] = (
+        {"vmin": 0, "vmax": 100, "cmap": "cividis"}
+        if value == "t_map"
+        else {"vmin": -reach, "vmax": reach, "cmap": "PuOr_r"}
+    )
     unit = "t-MAP in percent" if value == "t_map" else "gain in points"
     every = sides(points)
 
     def draw(axis: Axes, part: pd.DataFrame) -> None:
         matrix = 100 * part.pivot(index="source", columns="victim", values=value)
         rows, victims = ([side for side in every if side in one] for one in (matrix.index, matrix))
-        cells = matrix.reindex(index=rows, columns=victims).to_numpy(dtype="float64")
-        image = axis.pcolormesh(cells, norm=scale, cmap=colours, linewidth=0.5, edgecolor="face")
-        axis.set(aspect="equal", ylim=(len(rows), 0), anchor="NW")
-        axis.set_xticks([n + 0.5 for n in range(len(victims))], map(_name, victims), rotation=90)
-        axis.set_yticks([n + 0.5 for n in range(len(rows))], map(_name, rows))
+        sns.heatmap(
+            matrix.reindex(index=rows, columns=victims),
+            ax=axis,
+            square=True,
+            linewidths=0.5,
+            linecolor="face",
+            annot=len(every) <= _ANNOTATED,
+            fmt=".0f" if value == "t_map" else "+.0f",
+            annot_kws={"size": SMALL},
+            xticklabels=list(map(_name, victims)),
+            yticklabels=list(map(_name, rows)),
+            cbar=len(every) > _ANNOTATED,
+            cbar_ax=axis.inset_axes((1.04, 0.25, 0.05, 0.5)) if len(every) > _ANNOTATED else None,
+            **scale,
+        )
+        axis.set(anchor="NW", xlabel="", ylabel="")
         axis.tick_params(length=0)
         axis.grid(visible=False)
-        axis.spines[:].set_visible(False)
-        for row, source in enumerate(rows):
-            for column, victim in enumerate(victims):
-                number = cells[row, column]
-                if not np.isnan(number) and len(every) <= _ANNOTATED:
-                    red, green, blue, _ = colours(scale(number))
-                    light = 0.3 * red + 0.59 * green + 0.11 * blue
-                    axis.text(
-                        column + 0.5,
-                        row + 0.5,
-                        f"{number:.0f}" if value == "t_map" else f"{number:+.0f}",
-                        ha="center",
-                        va="center_baseline",
-                        size=SMALL,
-                        color=_DARK if light > 0.45 else _LIGHT,
-                    )
-                if source == victim:
-                    style: dict[str, Any] = {"fill": False, "edgecolor": INK, "linewidth": 1.8}
-                    axis.add_patch(Rectangle((column, row), 1, 1, clip_on=False, **style))
-        if len(every) > _ANNOTATED:
-            place = axis.inset_axes((1.04, 0.25, 0.05, 0.5))
-            axis.figure.colorbar(image, cax=place)
+        for side in set(rows) & set(victims):
+            corner = (victims.index(side), rows.index(side))
+            style: dict[str, Any] = {"fill": False, "edgecolor": INK, "linewidth": 1.8}
+            axis.add_patch(Rectangle(corner, 1, 1, clip_on=False, **style))
 
     several = [name for name in _KEYS[:-1] if points[name].nunique() > 1]
     panels = []

@@ -34,8 +34,8 @@ _FOREST = (
 )
 _PARTIAL = " An open dot is a mean over some of the hashers only."
 _POINTS = (
-    "One point per attack, with the 95 % interval of its mean t-MAP. No attack further left reaches "
-    "the t-MAP of those on the Pareto front.{} The axes do not start at zero."
+    "One point per attack, with the 95 % interval of its mean t-MAP. No attack further left "
+    "reaches the t-MAP of those on the Pareto front.{} The axes do not start at zero."
 )
 _TRAINING = Column("seconds", kind="cost", title="seconds per image, training included")
 
@@ -194,7 +194,7 @@ def _retrieval(own: pd.DataFrame, styles: PlotStyles) -> Iterator[Chart]:
             name,
             title,
             summary,
-            "One line per attack, its mean over queries. The precision axis does not start at zero.",
+            "One line per attack: its mean over queries. The precision axis starts above zero.",
             curves.retrieval(points, styles, x),
             labels=tuple(points["label"]),
         )

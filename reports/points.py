@@ -77,15 +77,10 @@ def means(
     found = values.groupby(keys, sort=False).mean()
     by_label = rows[own == whole].groupby(keys, sort=False)
     jobs = by_label["job_key"].agg(list).loc[found.index]
-    ends = [known_interval(uncertainty.interval(tuple(keys))) for keys in jobs]
+    ends = [uncertainty.interval(tuple(keys)) or (math.nan, math.nan) for keys in jobs]
     found["low"], found["high"] = zip(*ends, strict=True) if ends else ((), ())
     found["role"] = by_label["role"].first().loc[found.index]
     return found.reset_index()
-
-
-def known_interval(ends: tuple[float, float]) -> tuple[float, float]:
-    """Return an interval, without ends where too few target labels allow any mean."""
-    return (math.nan, math.nan) if ends == (0.0, 1.0) else ends
 
 
 def trade_off_rows(good: pd.DataFrame, column: Column) -> pd.DataFrame:

@@ -42,21 +42,25 @@ class Uncertainty:
         self.interval = functools.cache(self._interval)
         self.difference = functools.cache(self._difference)
 
-    def _interval(self, scores: Scores) -> tuple[float, float]:
-        """Return the 95 % interval of the mean of some score jobs.
+    def _interval(self, scores: Scores) -> tuple[float, float] | None:
+        """Return the 95 % interval of the mean of some score jobs, if there is one.
 
         Args:
-            scores: of one attack under several seeds, or on several targets.
+            scores: of one attack under several seeds, or on several hashers.
+
+        Returns:
+            Its ends; None where fewer than six target labels allow any mean.
         """
         values, clusters = self._by_query(self._by_draw(scores))
         found = estimate(values, clusters=clusters, widest=(0.0, 1.0))
-        return found.low, found.high
+        ends = found.low, found.high
+        return None if ends == (0.0, 1.0) else ends
 
     def _difference(self, scores: Scores, others: Scores) -> Estimate:
         """Return the first minus the second, on the same queries; p is of no difference.
 
         Args:
-            scores: of one attack under some seeds, on some targets.
+            scores: of one attack under some seeds, on some hashers.
             others: of another on the same.
         """
         ours, theirs = self._by_draw(scores), self._by_draw(others)

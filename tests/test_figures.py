@@ -93,7 +93,7 @@ def test_means_are_over_seeds_then_hashers_and_leave_out_who_lacks_one() -> None
     assert together["t_map"].tolist() == pytest.approx([0.7])
     assert together[["low", "high"]].to_numpy().tolist() == [[0.5, 0.8]]
     assert asked == [("a", "b", "c")]
-    uncertainty.interval = lambda _: (0.0, 1.0)  # type: ignore[assignment]
+    uncertainty.interval = lambda _: None  # type: ignore[assignment]
     assert means(rows.assign(panel="all"), ["t_map"], uncertainty)["low"].isna().all()
     apart = means(rows.assign(panel=rows["source"]), ["t_map"], uncertainty)
     assert apart.set_index(["panel", "label"])["t_map"].to_dict() == pytest.approx(

@@ -21,7 +21,7 @@ _APART = 2.0  # points between the intervals of two lines at the same place
 
 
 def code_lengths(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
-    """Return panels of t-MAP over the code length, one per method and backbone, one line per attack.
+    """Return panels of t-MAP over the code length, one per method and backbone, a line per attack.
 
     Args:
         points: of :func:`means` with ``bits``.
@@ -73,7 +73,7 @@ def end_margins(names: Sequence[str]) -> Margins:
 
 
 def retrieval(points: pd.DataFrame, styles: PlotStyles, x: str) -> list[Panel]:
-    """Return panels of precision over ``recall`` or ``top`` (log), one per hasher, one line per attack.
+    """Return panels of precision over ``recall`` or ``top`` (log), one per hasher.
 
     Args:
         points: of :func:`curve_points`.

@@ -5,7 +5,6 @@ Wide beside the text of a page, or narrow for a phone; both have the same rows.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +24,6 @@ from hashattack.reports.plots.theme import (
     quiet_axis,
     text_width,
 )
-from hashattack.reports.points import known_interval
 
 WIDE, NARROW = 6.7, 3.75  # inches: 643 and 360 pixels
 _ROW = 0.235  # inches
@@ -80,11 +78,11 @@ def _shown(line: Line) -> bool:
 
 
 def _row(line: Line, short: Mapping[str, str]) -> Row:
-    low, high = known_interval(line.interval or (math.nan, math.nan))
+    ends = line.interval
     return Row(
         label=short.get(line.name.label, line.name.label),
         value=100 * line.numbers["t_map"],
-        interval=None if math.isnan(low) else (100 * low, 100 * high),
+        interval=None if ends is None else (100 * ends[0], 100 * ends[1]),
         rank=str(line.rank or ""),
         best=line.rank is not None and line.rank.number == 1 and not line.facts["code_only"],
         complete=bool(line.values),

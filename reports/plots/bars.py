@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from hashattack.reports.pictures import INK, QUIET
-from hashattack.reports.plots.panels import Margins, Panel
+from hashattack.reports.plots.panels import Margins, Panel, panels_of
 from hashattack.reports.plots.styles import PlotStyles
 from hashattack.reports.plots.theme import NAME, SIZE, SMALL, fitted, text_width
 
@@ -41,13 +39,12 @@ def side_by_side(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
     """
     labels = list(dict.fromkeys(points["label"]))
 
-    def draw(axis: Axes, panel: str) -> None:
-        here = points[points["panel"] == panel].set_index("label")
+    def draw(axis: Axes, here: pd.DataFrame) -> None:
         _rows(axis, [styles.name(label) for label in labels])
         axis.set_xlim(0, min(100, 100 * float(points["high"].max()) * 1.03))
         axis.set_xlabel("t-MAP in percent")
         for place, label in enumerate(labels):
-            row = here.loc[label]
+            row = here.set_index("label").loc[label]
             value, low, high = (100 * float(row[name]) for name in ("t_map", "low", "high"))
             axis.barh(place, value, height=0.62, color=styles.looks[label].colour)
             axis.plot([low, high], [place, place], color=INK, linewidth=1.2)
@@ -63,9 +60,7 @@ def side_by_side(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
         chance = 100 * float(here["chance"].mean())
         axis.axvline(chance, color=QUIET, linewidth=1, dashes=(1, 2), label="chance")
 
-    return [
-        Panel(name, functools.partial(draw, panel=name)) for name in dict.fromkeys(points["panel"])
-    ]
+    return panels_of(points, "panel", draw)
 
 
 def measured_minus_published(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
@@ -77,10 +72,9 @@ def measured_minus_published(points: pd.DataFrame, styles: PlotStyles) -> list[P
     """
     names = list(dict.fromkeys(points["attack"]))
 
-    def draw(axis: Axes, metric: str) -> None:
-        here = points[points["metric"] == metric]
+    def draw(axis: Axes, here: pd.DataFrame) -> None:
         _rows(axis, names)
-        axis.set_xlabel(f"measured minus published {metric}")
+        axis.set_xlabel(f"measured minus published {here['metric'].iloc[0]}")
         axis.axvline(0, color=QUIET, linewidth=1)
         for place, name in enumerate(names):
             values = here.loc[here["attack"] == name, "difference"]
@@ -89,7 +83,4 @@ def measured_minus_published(points: pd.DataFrame, styles: PlotStyles) -> list[P
             if len(values):
                 axis.plot(values.mean(), place, "D", markersize=4.5, color=colour)
 
-    return [
-        Panel(metric, functools.partial(draw, metric=metric))
-        for metric in dict.fromkeys(points["metric"])
-    ]
+    return panels_of(points, "metric", draw)

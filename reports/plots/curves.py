@@ -5,16 +5,24 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from hashattack.reports.plots.labels import label_ends
-from hashattack.reports.plots.panels import Margins, Panel, cost_axis, level, percent_axis
+from hashattack.reports.plots.panels import (
+    Margins,
+    Panel,
+    cost_axis,
+    level,
+    panels_of,
+    percent_axis,
+    percent_ends,
+)
 from hashattack.reports.plots.styles import PlotStyles
-from hashattack.reports.plots.theme import HUES, NAME, SMALL, fitted, percent_limits, text_width
-from hashattack.reports.plots.trade_off import percent_ends
+from hashattack.reports.plots.theme import HUES, NAME, SMALL, fitted, text_width
 
 _NAMED = 12  # lines of a panel up to which their names have room beside it
 _APART = 2.0  # points between the intervals of two lines at the same place
@@ -27,16 +35,14 @@ def code_lengths(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
         points: of :func:`means` with ``bits``.
         styles: of the attacks.
     """
-    limits = percent_limits(*percent_ends(points))
 
-    def draw(axis: Axes, panel: str) -> None:
-        here = points[points["panel"] == panel]
+    def draw(axis: Axes, here: pd.DataFrame) -> None:
         ticks = sorted(here["bits"].unique())
         axis.set_xticks(ticks, [str(tick) for tick in ticks])
         margin = 0.08 * (ticks[-1] - ticks[0])
         axis.set_xlim(ticks[0] - margin, ticks[-1] + margin)
         axis.set_xlabel("code length in bits")
-        percent_axis(axis, limits)
+        percent_axis(axis, *percent_ends(points))
         level(axis, 100 * here["chance"].mean(), "chance")
         ends = []
         lines = list(here.groupby("label", sort=False))
@@ -47,10 +53,7 @@ def code_lengths(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
             ends.append((last["bits"], 100 * last["t_map"], styles.name(str(label))))
         label_ends(axis, ends)
 
-    return [
-        Panel(name, functools.partial(draw, panel=name), "t-MAP in percent")
-        for name in dict.fromkeys(points["panel"])
-    ]
+    return panels_of(points, "panel", draw, "t-MAP in percent")
 
 
 def _line(
@@ -82,9 +85,8 @@ def retrieval(points: pd.DataFrame, styles: PlotStyles, x: str) -> list[Panel]:
     """
     ends = 100 * float(points["precision"].min()), 100 * float(points["precision"].max())
 
-    def draw(axis: Axes, panel: str) -> None:
-        here = points[points["panel"] == panel]
-        percent_axis(axis, percent_limits(*ends))
+    def draw(axis: Axes, here: pd.DataFrame) -> None:
+        percent_axis(axis, *ends)
         if x == "top":
             cost_axis(axis, "k, the length of the list", [float(top) for top in points["top"]])
         else:
@@ -95,10 +97,7 @@ def retrieval(points: pd.DataFrame, styles: PlotStyles, x: str) -> list[Panel]:
             look = styles.looks[str(label)]
             axis.plot(values, 100 * line["precision"], label=styles.name(str(label)), **look.line)
 
-    return [
-        Panel(name, functools.partial(draw, panel=name), "precision in percent")
-        for name in dict.fromkeys(points["panel"])
-    ]
+    return panels_of(points, "panel", draw, "precision in percent")
 
 
 def loss_curves(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
@@ -109,9 +108,8 @@ def loss_curves(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
         styles: of the attacks.
     """
 
-    def draw(axis: Axes, loss: str) -> None:
+    def draw(axis: Axes, here: pd.DataFrame) -> None:
         ends = []
-        here = points[points["loss"] == loss]
         for (label, source, _), line in here.groupby(
             ["label", "source", "attack_seed"], sort=False
         ):
@@ -125,10 +123,7 @@ def loss_curves(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
         if len(ends) <= _NAMED:
             label_ends(axis, ends)
 
-    return [
-        Panel(f"{loss} loss", functools.partial(draw, loss=loss), "loss")
-        for loss in points["loss"].drop_duplicates()
-    ]
+    return panels_of(points.assign(loss=points["loss"] + " loss"), "loss", draw, "loss")
 
 
 def sweep(points: pd.DataFrame, over: str) -> list[Panel]:
@@ -147,8 +142,7 @@ def sweep(points: pd.DataFrame, over: str) -> list[Panel]:
         axis.minorticks_off()
         if column == "t_map":
             low, high = percent_ends(points)
-            lowest = min(low, 100 * float(points["no_attack"].min()))
-            percent_axis(axis, percent_limits(low if pd.isna(lowest) else lowest, high))
+            percent_axis(axis, np.fmin(low, 100 * points["no_attack"].min()), high)
             if points["no_attack"].notna().any():
                 level(axis, 100 * points["no_attack"].mean(), "no attack")
         ends = []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,7 +16,16 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from hashattack.reports.pictures import QUIET, Picture
 from hashattack.reports.plots.styles import PlotStyles
-from hashattack.reports.plots.theme import SIZE, SMALL, fitted, save, svg, text_width, theme
+from hashattack.reports.plots.theme import (
+    SIZE,
+    SMALL,
+    fitted,
+    percent_limits,
+    save,
+    svg,
+    text_width,
+    theme,
+)
 
 WIDTH = 3.75  # inches of a panel: 360 pixels, what a phone has
 _SAMPLE = 34.0  # points of a legend beside a name
@@ -31,6 +42,16 @@ class Panel:
     title: str
     draw: Callable[[Axes], None]
     y_label: str = ""
+
+
+def panels_of(
+    points: pd.DataFrame, column: str, draw: Callable[[Axes, pd.DataFrame], None], y_label: str = ""
+) -> list[Panel]:
+    """Return a panel for each value of a column, its title, with the points that have it."""
+    return [
+        Panel(str(title), functools.partial(draw, here=here), y_label)
+        for title, here in points.groupby(column, sort=False)
+    ]
 
 
 @dataclass(frozen=True)
@@ -71,22 +92,20 @@ def draw(chart: Chart, styles: PlotStyles, folder: Path) -> Picture:
     columns = min(_MOST_COLUMNS, count) if count != 4 else 2
     rows = -(-count // columns)
     with theme():
-        size = (WIDTH, chart.height)
         alone = []
         legend: dict[str, Artist] = {}
         for panel in chart.panels:
-            figure = Figure(figsize=size, dpi=72)
-            axis = _draw_panel(figure, chart, panel, (0, 0), size)
+            figure = Figure(figsize=(WIDTH, chart.height), dpi=72)
+            axis = _draw_panel(figure, chart, panel, (0, 0))
             handles, labels = axis.get_legend_handles_labels()
             legend |= {label: handle for handle, label in zip(handles, labels, strict=True)}
             alone.append(figure)
         below = _legend_height(legend, columns * WIDTH)
-        whole_size = (columns * WIDTH, rows * chart.height + below)
-        whole = Figure(figsize=whole_size, dpi=72)
+        whole = Figure(figsize=(columns * WIDTH, rows * chart.height + below), dpi=72)
         for number, panel in enumerate(chart.panels):
             row, column = divmod(number, columns)
             corner = (column * WIDTH, below + (rows - 1 - row) * chart.height)
-            _draw_panel(whole, chart, panel, corner, whole_size)
+            _draw_panel(whole, chart, panel, corner)
         _draw_legend(whole, legend)
         files = save(whole, folder / chart.name)
         parts = [svg(one, f"{chart.name}-{number}") for number, one in enumerate(alone)]
@@ -107,15 +126,10 @@ def draw(chart: Chart, styles: PlotStyles, folder: Path) -> Picture:
     )
 
 
-def _draw_panel(
-    figure: Figure,
-    chart: Chart,
-    panel: Panel,
-    corner: tuple[float, float],
-    size: tuple[float, float],
-) -> Axes:
-    """Draw a panel whose lower left corner is at ``corner`` in a figure of ``size`` inches."""
-    margins, (left, bottom), (width, height) = chart.margins, corner, size
+def _draw_panel(figure: Figure, chart: Chart, panel: Panel, corner: tuple[float, float]) -> Axes:
+    """Draw a panel whose lower left corner is at ``corner``, in inches."""
+    margins, (left, bottom) = chart.margins, corner
+    width, height = figure.get_size_inches()
     axis = figure.add_axes(
         (
             (left + margins.left) / width,
@@ -167,9 +181,15 @@ def level(axis: Axes, value: float, name: str) -> None:
     axis.axhline(value, color=QUIET, linewidth=1, dashes=dashes, zorder=1, label=name)
 
 
-def percent_axis(axis: Axes, ends: tuple[float, float]) -> None:
+def percent_ends(points: pd.DataFrame) -> tuple[float, float]:
+    """Return the lowest and the highest of values, intervals and chance in percent."""
+    lowest = points[["t_map", "low", "chance"]].min().min()
+    return 100 * float(lowest), 100 * float(points[["t_map", "high", "chance"]].max().max())
+
+
+def percent_axis(axis: Axes, low: float, high: float) -> None:
     """Fit the y axis to percentages, with a few round ticks."""
-    axis.set_ylim(ends)
+    axis.set_ylim(percent_limits(low, high))
     axis.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-
 import pandas as pd
 from matplotlib.axes import Axes
 
 from hashattack.benchmark.columns import Column
 from hashattack.reports.pictures import QUIET
 from hashattack.reports.plots.labels import label_points
-from hashattack.reports.plots.panels import Panel, cost_axis, level, percent_axis
+from hashattack.reports.plots.panels import (
+    Panel,
+    cost_axis,
+    level,
+    panels_of,
+    percent_axis,
+    percent_ends,
+)
 from hashattack.reports.plots.styles import PlotStyles
-from hashattack.reports.plots.theme import percent_limits
 from hashattack.reports.points import pareto_front
 
 
@@ -25,13 +29,11 @@ def trade_off(points: pd.DataFrame, styles: PlotStyles, column: Column) -> list[
         column: of the x axis.
     """
     cost = column.name
-    limits = percent_limits(*percent_ends(points))
     values = [float(value) for value in points.loc[points["role"] != "no-attack", cost]]
 
-    def draw(axis: Axes, panel: str) -> None:
-        here = points[points["panel"] == panel]
+    def draw(axis: Axes, here: pd.DataFrame) -> None:
         attacks = here[here["role"] != "no-attack"]
-        percent_axis(axis, limits)
+        percent_axis(axis, *percent_ends(points))
         cost_axis(axis, column.heading, values)
         level(axis, 100 * here["chance"].mean(), "chance")
         for value in here.loc[here["role"] == "no-attack", "t_map"]:
@@ -46,21 +48,7 @@ def trade_off(points: pd.DataFrame, styles: PlotStyles, column: Column) -> list[
             axis.plot([x, x], ends, color=look.colour, linewidth=1, zorder=2.5)
             axis.plot(x, y, linestyle="none", markersize=6, zorder=3, **look.points)
         named = attacks.sort_values("t_map", ascending=False)
-        label_points(
-            axis,
-            [
-                (row[cost], 100 * row["t_map"], styles.name(row["label"]))
-                for row in named.to_dict("records")
-            ],
-        )
+        names = map(styles.name, named["label"])
+        label_points(axis, list(zip(named[cost], 100 * named["t_map"], names, strict=True)))
 
-    return [
-        Panel(name, functools.partial(draw, panel=name), "t-MAP in percent")
-        for name in dict.fromkeys(points["panel"])
-    ]
-
-
-def percent_ends(points: pd.DataFrame) -> tuple[float, float]:
-    """Return the lowest and the highest of values, intervals and chance in percent."""
-    lowest = points[["t_map", "low", "chance"]].min().min()
-    return 100 * float(lowest), 100 * float(points[["t_map", "high", "chance"]].max().max())
+    return panels_of(points, "panel", draw, "t-MAP in percent")

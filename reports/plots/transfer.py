@@ -74,7 +74,7 @@ def transfer_map(points: pd.DataFrame, styles: PlotStyles, value: str) -> list[P
         axis.set(anchor="NW", xlabel="", ylabel="")
         axis.tick_params(length=0)
         axis.grid(visible=False)
-        for side in set(rows) & set(victims):
+        for side in (side for side in rows if side in victims):
             corner = (victims.index(side), rows.index(side))
             style: dict[str, Any] = {"fill": False, "edgecolor": INK, "linewidth": 1.8}
             axis.add_patch(Rectangle(corner, 1, 1, clip_on=False, **style))

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import logging
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal, Protocol
 
 from hashattack.attacks.libraries import LibraryError, extra
 from hashattack.benchmark.columns import COLUMNS
@@ -28,79 +27,47 @@ _OTHER = re.compile(r"[^\w./-]+")  # than what all trackers take in the name of 
 _PICTURES = (".svg", ".png")
 
 
-class Tracker(ABC):
-    """What a run is tracked with."""
+class Tracker(Protocol):
+    """What a run is tracked with; made of a run's library, folder, name and settings."""
 
-    library: ClassVar[str]
-
-    def __init__(self, out: Path, name: str, settings: Mapping[str, str]) -> None:
-        """Begin a run.
-
-        Raises:
-            LibraryError: the library is not installed, or refuses.
-        """
-        self.out = out
-        library = extra(self.library).load()
-        try:
-            self.open(library, name, dict(settings))
-        except Exception as error:
-            raise LibraryError(f"--log {self.library}: {error_line(error)}") from error
-
-    @abstractmethod
-    def open(self, library: Any, name: str, settings: dict[str, str]) -> None:
-        """Begin a run of a name, with its settings."""
-
-    @abstractmethod
     def log(self, metrics: dict[str, float], draw: int) -> None:
         """Log metrics by name, of one draw of target labels."""
 
-    @abstractmethod
     def close(self, files: Sequence[Path]) -> None:
         """Keep files, which lie in the output folder, and end the run."""
 
 
-class WandbTracker(Tracker):
+class _Wandb:
     """A run in the project ``hashattack``; wandb's own variables say where and whether online."""
 
-    library = "wandb"
-
-    def open(self, library: Any, name: str, settings: dict[str, str]) -> None:
-        """Begin a run whose local files lie in the output folder."""
-        self._run = library.init(
-            project="hashattack", name=name, dir=str(self.out), config=settings
-        )
+    def __init__(self, wandb: Any, out: Path, name: str, settings: dict[str, str]) -> None:
+        self._out = str(out)
+        self._run = wandb.init(project="hashattack", name=name, dir=self._out, config=settings)
 
     def log(self, metrics: dict[str, float], draw: int) -> None:
-        """Log a step; the summary has each metric's last value."""
         self._run.log({**metrics, "draw": draw})
 
     def close(self, files: Sequence[Path]) -> None:
-        """Add the files to the run."""
         for file in files:
-            self._run.save(str(file), base_path=str(self.out), policy="now")
+            self._run.save(str(file), base_path=self._out, policy="now")
         self._run.finish()
 
 
-class TensorBoardTracker(Tracker):
+class _TensorBoard:
     """Event files in ``tensorboard`` in the output folder. It shows PNG pictures only."""
 
-    library = "tensorboard"
-
-    def open(self, library: Any, name: str, settings: dict[str, str]) -> None:  # noqa: ARG002
-        """Begin event files with the settings as a text."""
+    def __init__(self, _: Any, out: Path, name: str, settings: dict[str, str]) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer: Any = SummaryWriter(str(self.out / "tensorboard"))
+        self._writer: Any = SummaryWriter(str(out / "tensorboard"))
         lines = [f"- {key}: `{value}`" for key, value in {"suite": name, **settings}.items()]
         self._writer.add_text("settings", "\n".join(lines))
 
     def log(self, metrics: dict[str, float], draw: int) -> None:
-        """Log scalars, with the draw as their step."""
         for name, value in metrics.items():
             self._writer.add_scalar(name, value, draw)
 
     def close(self, files: Sequence[Path]) -> None:
-        """Add pictures and tables."""
         import numpy as np
         from PIL import Image
 
@@ -113,34 +80,29 @@ class TensorBoardTracker(Tracker):
         self._writer.close()
 
 
-class MlflowTracker(Tracker):
+class _Mlflow:
     """A run in the experiment ``hashattack``; MLflow's own variables say where."""
 
-    library = "mlflow"
-
-    def open(self, library: Any, name: str, settings: dict[str, str]) -> None:
-        """Begin a run with the settings as parameters."""
-        self._mlflow = library
-        library.set_experiment("hashattack")
-        library.start_run(run_name=name)
-        library.log_params(settings)
+    def __init__(self, mlflow: Any, out: Path, name: str, settings: dict[str, str]) -> None:
+        self._mlflow, self._out = mlflow, out
+        mlflow.set_experiment("hashattack")
+        mlflow.start_run(run_name=name)
+        mlflow.log_params(settings)
 
     def log(self, metrics: dict[str, float], draw: int) -> None:
-        """Log metrics, with the draw as their step."""
         self._mlflow.log_metrics(metrics, step=draw)
 
     def close(self, files: Sequence[Path]) -> None:
-        """Add the files as artifacts."""
         for file in files:
-            place = file.parent.relative_to(self.out).as_posix()
+            place = file.parent.relative_to(self._out).as_posix()
             self._mlflow.log_artifact(str(file), None if place == "." else place)
         self._mlflow.end_run()
 
 
-_TRACKERS: dict[TrackerName, type[Tracker]] = {
-    "wandb": WandbTracker,
-    "tensorboard": TensorBoardTracker,
-    "mlflow": MlflowTracker,
+_TRACKERS: dict[TrackerName, Callable[[Any, Path, str, dict[str, str]], Tracker]] = {
+    "wandb": _Wandb,
+    "tensorboard": _TensorBoard,
+    "mlflow": _Mlflow,
 }
 
 
@@ -163,12 +125,20 @@ class Tracking:
     def __init__(
         self, name: TrackerName, out: Path, manifest: Manifest, settings: Mapping[str, str]
     ) -> None:
-        """Begin to track the run of a manifest into an output folder."""
+        """Begin to track the run of a manifest into an output folder.
+
+        Raises:
+            LibraryError: the library is not installed, or refuses.
+        """
         self._out, self._manifest, self._files = out, manifest, list[Path]()
         rows = [cell["row"] for cell in manifest["cells"]]
         self._naming = [name for name in _SHARED if len({str(row[name]) for row in rows}) > 1]
         out.mkdir(parents=True, exist_ok=True)
-        self._tracker: Tracker | None = _TRACKERS[name](out, manifest["suite"]["name"], settings)
+        library, suite = extra(name).load(), manifest["suite"]["name"]
+        try:
+            self._tracker: Tracker | None = _TRACKERS[name](library, out, suite, dict(settings))
+        except Exception as error:
+            raise LibraryError(f"--log {name}: {error_line(error)}") from error
 
     def __call__(self, event: Event) -> None:
         """Log the metrics of the cells whose score job has ended."""

@@ -138,7 +138,7 @@ def test_a_tracker_that_fails_breaks_no_run(
         def lost(*_: Any) -> None:
             raise ConnectionError("no route")
 
-        monkeypatch.setattr(tracking.WandbTracker, "log", lost)
+        monkeypatch.setattr(tracking._Wandb, "log", lost)
         for cell in manifest["cells"]:
 
             class Job:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from hashattack.targets.hasher import Hasher, TargetSpec
 
 CodesOf = Literal["adversarial", "clean", "database"]
-Key = Callable[[Mapping[str, str]], str | None]  # from a cell's jobs by stage to that of one
 _DISTORTIONS = ("perceptibility", "l2", "linf")
 _LISTED = 8  # cells in a message
 _DISTINCT = (  # columns in which cells differ
@@ -69,7 +68,7 @@ class Run:
         Raises:
             SelectionError: not exactly one cell with a result.
         """
-        score = self._one("scores", lambda jobs: jobs["score"], columns, ok=True)
+        score = self._one("scores", ["score"], columns, ok=True)
         inputs = self._manifest["jobs"][score.key]["inputs"]
         arrays, rows = self._store.arrays(score), self._arrays(inputs["targets"])["targets"]
         found: dict[str, Any] = {
@@ -87,7 +86,8 @@ class Run:
         Raises:
             SelectionError: none, or cells with several draws.
         """
-        return self._arrays_of("target labels", self._scored("targets"), columns)["targets"]
+        draw = self._one("target labels", ["score", "targets"], columns)
+        return self._store.arrays(draw)["targets"]
 
     def codes(self, of: CodesOf = "adversarial", /, **columns: Any) -> npt.NDArray[np.int8]:
         """Return hash codes by the victim, int8 {-1, +1}.
@@ -106,8 +106,8 @@ class Run:
             return self._clean_codes(columns)
         if of not in ("adversarial", "database"):
             raise SelectionError(f"codes are of 'adversarial', 'clean' or 'database', not '{of}'")
-        role = self._scored("database" if of == "database" else "codes")
-        return self._arrays_of(f"{of} codes", role, columns)["codes"]
+        role = "database" if of == "database" else "codes"
+        return self._store.arrays(self._one(f"{of} codes", ["score", role], columns))["codes"]
 
     def images(self, **columns: Any) -> npt.NDArray[Any]:
         """Return adversarial images, floats in [0, 1] ``[q, 3, S, S]``, exactly as crafted.
@@ -115,7 +115,7 @@ class Run:
         Raises:
             SelectionError: none, cells with different images, or an attack that only names codes.
         """
-        craft = self._one("adversarial images", lambda jobs: jobs["craft"], columns)
+        craft = self._one("adversarial images", ["craft"], columns)
         arrays = self._store.arrays(craft)
         if "images" not in arrays:
             label = self._manifest["jobs"][craft.key]["label"]
@@ -176,14 +176,26 @@ class Run:
                 )
         return found
 
-    def _one(self, what: str, key: Key, columns: Mapping[str, Any], *, ok: bool = False) -> JobRef:
-        """Return the job that is behind what all selected cells have, done; or they must be ok."""
+    def _one(
+        self, what: str, path: Sequence[str], columns: Mapping[str, Any], *, ok: bool = False
+    ) -> JobRef:
+        """Return the one job that all selected cells lead to.
+
+        Args:
+            what: it has made, for messages.
+            path: of the job: a cell's stage, then the roles of inputs.
+            columns: select cells.
+            ok: whether these must have a result; the job is done in any case.
+        """
         found = self._select(columns)
         jobs = [self._manifest["cells"][number]["jobs"] for number in found.index]
-        keys = {key(one) for one in jobs if one} - {None}
+        keys = {one[path[0]] for one in jobs if one}
+        for role in path[1:]:
+            inputs = [self._manifest["jobs"][key]["inputs"] for key in keys]
+            keys = {one[role] for one in inputs if role in one}
         if len(keys) > 1:
             raise self._several(what, found)
-        done = [ref for ref in map(self._ref, filter(None, keys)) if self._store.is_done(ref)]
+        done = [ref for ref in map(self._ref, keys) if self._store.is_done(ref)]
         if done and not (ok and (found["status"] != "ok").any()):
             return done[0]
         row = found.iloc[0]
@@ -203,20 +215,8 @@ class Run:
             "columns:\n" + "\n".join(f"  {line}" for line in lines)
         )
 
-    def _input(self, key: str, role: str) -> str | None:
-        """Return the key of an input of a job."""
-        found: str | None = self._manifest["jobs"][key]["inputs"].get(role)
-        return found
-
-    def _scored(self, role: str) -> Key:
-        """Return what finds an input of a cell's score job."""
-        return lambda jobs: self._input(jobs["score"], role)
-
     def _arrays(self, key: str) -> Arrays:
         return self._store.arrays(self._ref(key))
-
-    def _arrays_of(self, what: str, key: Key, columns: Mapping[str, Any]) -> Arrays:
-        return self._store.arrays(self._one(what, key, columns))
 
     def _ref(self, key: str) -> JobRef:
         return JobRef(self._manifest["jobs"][key]["stage"], key)
@@ -224,18 +224,14 @@ class Run:
     # -- hashers and data sets -----------------------------------------------------------------
 
     def _hasher(self, name: str | None, columns: Mapping[str, Any]) -> JobRef:
-        def victim(jobs: Mapping[str, str]) -> str | None:
-            encoded = self._input(jobs["score"], "database")
-            return None if encoded is None else self._input(encoded, "target")
-
         if name is None or (self._cells["victim"] == name).any():
             named = {} if name is None else {"victim": name}
-            return self._one("hashers", victim, {**columns, **named})
+            return self._one("hashers", ["score", "database", "target"], {**columns, **named})
         known = {*self._cells["victim"], *self._cells["source"]}
         if name not in known:
             raise SelectionError(f"{self.folder}: no hasher '{name}'{nearest(name, known)}")
-        columns = {**columns, "source": name}  # no attack was made against it
-        return self._one("hashers", lambda jobs: self._input(jobs["craft"], "target"), columns)
+        # No attack was made against it.
+        return self._one("hashers", ["craft", "target"], {**columns, "source": name})
 
     def _clean_codes(self, columns: Mapping[str, Any]) -> npt.NDArray[np.int8]:
         hasher, count = self._hasher(None, columns), int(self._select(columns)["n_queries"].max())

@@ -39,7 +39,7 @@ def side_by_side(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
     """
     labels = list(dict.fromkeys(points["label"]))
 
-    def draw(axis: Axes, here: pd.DataFrame) -> None:
+    def draw(here: pd.DataFrame, axis: Axes) -> None:
         _rows(axis, [styles.name(label) for label in labels])
         axis.set_xlim(0, min(100, 100 * float(points["high"].max()) * 1.03))
         axis.set_xlabel("t-MAP in percent")
@@ -72,7 +72,7 @@ def measured_minus_published(points: pd.DataFrame, styles: PlotStyles) -> list[P
     """
     names = list(dict.fromkeys(points["attack"]))
 
-    def draw(axis: Axes, here: pd.DataFrame) -> None:
+    def draw(here: pd.DataFrame, axis: Axes) -> None:
         _rows(axis, names)
         axis.set_xlabel(f"measured minus published {here['metric'].iloc[0]}")
         axis.axvline(0, color=QUIET, linewidth=1)

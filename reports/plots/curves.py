@@ -36,7 +36,7 @@ def code_lengths(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
         styles: of the attacks.
     """
 
-    def draw(axis: Axes, here: pd.DataFrame) -> None:
+    def draw(here: pd.DataFrame, axis: Axes) -> None:
         ticks = sorted(here["bits"].unique())
         axis.set_xticks(ticks, [str(tick) for tick in ticks])
         margin = 0.08 * (ticks[-1] - ticks[0])
@@ -85,7 +85,7 @@ def retrieval(points: pd.DataFrame, styles: PlotStyles, x: str) -> list[Panel]:
     """
     ends = 100 * float(points["precision"].min()), 100 * float(points["precision"].max())
 
-    def draw(axis: Axes, here: pd.DataFrame) -> None:
+    def draw(here: pd.DataFrame, axis: Axes) -> None:
         percent_axis(axis, *ends)
         if x == "top":
             cost_axis(axis, "k, the length of the list", [float(top) for top in points["top"]])
@@ -108,7 +108,7 @@ def loss_curves(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
         styles: of the attacks.
     """
 
-    def draw(axis: Axes, here: pd.DataFrame) -> None:
+    def draw(here: pd.DataFrame, axis: Axes) -> None:
         ends = []
         for (label, source, _), line in here.groupby(
             ["label", "source", "attack_seed"], sort=False

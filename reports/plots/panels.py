@@ -45,11 +45,11 @@ class Panel:
 
 
 def panels_of(
-    points: pd.DataFrame, column: str, draw: Callable[[Axes, pd.DataFrame], None], y_label: str = ""
+    points: pd.DataFrame, column: str, draw: Callable[[pd.DataFrame, Axes], None], y_label: str = ""
 ) -> list[Panel]:
     """Return a panel for each value of a column, its title, with the points that have it."""
     return [
-        Panel(str(title), functools.partial(draw, here=here), y_label)
+        Panel(str(title), functools.partial(draw, here), y_label)
         for title, here in points.groupby(column, sort=False)
     ]
 

@@ -31,7 +31,7 @@ def trade_off(points: pd.DataFrame, styles: PlotStyles, column: Column) -> list[
     cost = column.name
     values = [float(value) for value in points.loc[points["role"] != "no-attack", cost]]
 
-    def draw(axis: Axes, here: pd.DataFrame) -> None:
+    def draw(here: pd.DataFrame, axis: Axes) -> None:
         attacks = here[here["role"] != "no-attack"]
         percent_axis(axis, *percent_ends(points))
         cost_axis(axis, column.heading, values)

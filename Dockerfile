@@ -1,21 +1,24 @@
 # The program in a container. Results and built data sets are kept in a volume:
 #
 #   docker build -t hashattack .
-#   docker run --rm -v "$PWD/results:/work/results" hashattack run --suite demo
+#   mkdir -p results
+#   docker run --rm --user "$(id -u)" -v "$PWD/results:/work/results" hashattack run --suite demo
 #
-# With CUDA, on a base that brings torch (2.6 or newer) and its driver libraries along:
+# With CUDA, on a base that has torch (2.6 or newer) and its CUDA libraries:
 #
 #   docker build -t hashattack:cuda --build-arg BASE=pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime .
-#   docker run --rm --gpus all --shm-size 2g -v "$PWD/results:/work/results" hashattack:cuda run
+#   docker run --rm --user "$(id -u)" --gpus all --shm-size 2g -v "$PWD/results:/work/results" \
+#       hashattack:cuda run --suite demo
 ARG BASE=python:3.12-slim
 FROM ${BASE}
 
-# Where torch comes from, unless the base has it: builds for the CPU are a tenth of the others' size.
+# Where torch comes from, unless the base has it: builds for the CPU are much smaller.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 ENV PATH=/opt/hashattack/bin:$PATH \
     PIP_NO_CACHE_DIR=1 \
-    XDG_CACHE_HOME=/work/results/.cache
+    XDG_CACHE_HOME=/work/results/.cache \
+    MPLCONFIGDIR=/work/results/.cache/matplotlib
 
 RUN python3 -m venv --system-site-packages /opt/hashattack \
     && (python -c "import torch, torchvision" 2>/dev/null \
@@ -30,7 +33,7 @@ COPY benchmark benchmark
 COPY reports reports
 RUN pip install . && rm -rf build ./*.egg-info
 
-# A user of no rights, whom the results belong to; --user "$(id -u)" makes them yours.
+# A user without rights. --user "$(id -u)" is for a mounted folder, which belongs to you.
 RUN useradd --create-home --uid 10001 bench \
     && mkdir -p /work/results && chown -R bench /work && chmod 777 /work/results
 USER 10001

@@ -46,7 +46,7 @@ _NO_KEY = {"key": False}
 
 @dataclass(frozen=True)
 class Pool:
-    """Images an attacker holds: label rows {0, 1} ``[m, C]`` and the source's codes ``[m, K]``."""
+    """What is known of m images: label rows {0, 1} ``[m, C]``, the source's codes ``[m, K]``."""
 
     labels: UInt8Array
     codes: Tensor
@@ -82,7 +82,7 @@ class Knowledge:
 
 @dataclass(frozen=True)
 class Batch:
-    """Queries to perturb together. Nothing an attack draws may depend on who shares the batch."""
+    """Queries to perturb together. No draw of an attack may depend on the rest of the batch."""
 
     images: Tensor  # [n, 3, S, S] in [0, 1]
     codes: Tensor | None  # target codes, [n, K] in {-1, +1}, None without a target-code rule
@@ -138,7 +138,7 @@ class Part:
         journal: Journal,
         progress: Progress,
     ) -> Fitted:
-        """Learn once a (source, seed); all attacks with an equal part share the result.
+        """Learn once per (source, seed); all attacks with an equal part share the result.
 
         ``epsilon`` is the declared budget a crafting must obey; None for a target-code rule.
         """
@@ -146,7 +146,7 @@ class Part:
 
     @property
     def fit_batch(self) -> int | None:
-        """Images a step of the fit, where it learns from images."""
+        """Images per step of the fit, where it learns from images."""
         return None
 
     def fit_passes(self, n_train: int) -> int:  # noqa: ARG002 - a part that learns says more
@@ -156,7 +156,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class TargetCode(Part, ABC):
-    """A rule that names the hash code a query shall move to."""
+    """A rule that names the hash code that a query is moved to."""
 
     @abstractmethod
     def codes(

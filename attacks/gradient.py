@@ -78,7 +78,7 @@ class ProjectedGradient(Crafting):
 
     @property
     def passes(self) -> int:
-        """A forward and a backward pass a step."""
+        """A forward and a backward pass per step."""
         return 3 * self.steps
 
     def alpha(self, step: int) -> float:

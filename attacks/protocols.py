@@ -26,10 +26,10 @@ class Protocol:
         name: as it stands in suites and results.
         dhta_rule: the step of P2P and DHTA.
         anchor_pool: the images whose codes vote for an anchor code.
-        anchor_replacement: whether the voters are drawn with replacement.
+        anchor_replacement: whether these images are drawn with replacement.
         label_rows: whose unique label rows train PrototypeNet and the generator.
         prototype_steps: of PrototypeNet; None for 100 passes over the label rows.
-        prototype_batch: label rows a step.
+        prototype_batch: label rows per step.
         prototype_loss: whether PrototypeNet's terms are means or the paper's printed sums.
         hamming_weight: of the hashing loss in the generator's objective.
         gan_loss: of reconstruction and adversarial loss over elements.
@@ -38,7 +38,7 @@ class Protocol:
         generator_first: whether the generator's step comes before the discriminator's.
         discriminator_sigmoid: whether the discriminator's outputs pass a sigmoid.
         discriminator_spectral: whether its convolutions are spectrally normalised.
-        discriminator_every: it learns in every so many batches.
+        discriminator_every: it learns in one of so many batches.
     """
 
     name: str

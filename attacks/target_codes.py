@@ -40,7 +40,7 @@ def members(pool: Pool, target: UInt8Array) -> IntArray:
 
 @dataclass(frozen=True, kw_only=True)
 class RandomPoint(TargetCode):
-    """P2P: the code of one random image of the target label, one draw a query."""
+    """P2P: the code of one random image of the target label, one draw per query."""
 
     pool: PoolName
 

@@ -97,7 +97,7 @@ def _statistics(
         column = {
             "images": len(matrix),
             "unique images": len(set(identities[name])),
-            "labels an image": float(matrix.sum(axis=1).mean()) if len(matrix) else 0.0,
+            "labels per image": float(matrix.sum(axis=1).mean()) if len(matrix) else 0.0,
             "without any label": int((~matrix.any(axis=1)).sum()),
             "unique label rows": len(rows),
             "rows with more than 1 image": int((counts > 1).sum()),

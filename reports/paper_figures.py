@@ -71,7 +71,7 @@ def charts_of_papers(
             f"{counted(len(found), 'number')} of {counted(found['attack'].nunique(), 'attack')}; "
             f"the largest difference is {far['difference']:+.2f} "
             f"({far['attack']}, {far['metric']})",
-            "A stroke a number of the paper, a diamond their mean; left of zero we measured less.",
+            "One stroke per number of the paper, a diamond at their mean; left of zero: less was measured.",
             bars.measured_minus_published(found, styles),
             height=height,
             margins=margins,

@@ -30,7 +30,7 @@ class Recipe:
         learning_rate: of the first step, or after the warm-up.
         momentum: of ``sgd``; beta 1 of ``adam``.
         weight_decay: of all weights.
-        batch: images a step.
+        batch: images per step.
         schedule: of the learning rate. ``thirds`` takes a tenth of it after each third of the
             epochs, counted as the released code does, one epoch late; ``cosine`` warms up for an
             epoch, then falls to zero; ``constant`` keeps it.
@@ -62,7 +62,7 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class TargetSpec:
-    """A target of the benchmark: hashing method × backbone × code length, and how it is made.
+    """A target hasher: hashing method × backbone × code length, and how it is made.
 
     ``weights`` says where the trunk starts: ``imagenet`` (torchvision's file), ``labels``
     (pretrained on the data set's own labels), ``none`` (random) or ``file`` (a state dict).
@@ -81,14 +81,15 @@ class TargetSpec:
 
     @property
     def name(self) -> str:
-        """The target's name in tables, like ``DPSH-ResNet18-32``."""
+        """The hasher's name in tables, like ``DPSH-ResNet18-32``."""
         return f"{self.method.name}-{self.backbone.name}-{self.bits}"
 
 
 class Hasher(nn.Module):
     """A trunk, a hash layer and tanh; the sign of the output is the hash code.
 
-    ``name`` is its target's, "" for one that has none; seeds of fits and messages hold it.
+    ``name`` is that of its :class:`TargetSpec`, "" for one without; seeds of fits and messages
+    hold it.
     """
 
     name: str = ""

@@ -40,7 +40,7 @@ def test_what_was_found_is_kept(tmp_path: Path) -> None:
     lines: list[str] = []
     find = batch_finder(tmp_path, cpu_slots(1)[0], 1.0, lines.append)
     first = find(Tiny(), 32, Compute())
-    assert lines == [f"Tiny at 32 pixels: {first} images a batch"]
+    assert lines == [f"Tiny at 32 pixels: {first} images per batch"]
     assert find(Tiny(), 32, Compute(batch=7)) == first
     assert len(lines) == 1
     find(Tiny(), 32, Compute(dtype="float64"))

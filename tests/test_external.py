@@ -310,7 +310,7 @@ def test_the_command_line_ranks_it_beside_the_run_and_names_what_is_invalid(
     folder = tmp_path / "trials"
     done = run_cli("export-trials", *common, "--to", str(folder), "--only", f"source={SOURCE}")
     assert done.returncode == 0, done.stderr
-    assert "0: digits, released, frequent targets, draw seed 0" in done.stdout
+    assert "0: digits, released, frequent target labels, draw seed 0" in done.stdout
     assert "DPSH-Tiny-12" not in (folder / "trials.json").read_text(encoding="utf-8")
     np.save(tmp_path / "codes.npy", crafted(smoke.out, "anchor-code"))
     images = crafted(smoke.out, "dhta")
@@ -464,7 +464,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         ({"setting": 1}, r"--setting 1: not in the trials(.|\n)*  0: digits"),
         ({"attack": "dhta"}, "--attack dhta: .* no attack of this program"),
         ({"attack": "a/b"}, "letters, digits and single dashes"),
-        ({"victims": ["*-VGG*"]}, "no such target; there is DPSH-Tiny-12"),
+        ({"victims": ["*-VGG*"]}, "no such hasher; there is DPSH-Tiny-12"),
         ({"path": Path("gone")}, "gone: no such file or folder"),
     ],
 )

@@ -177,7 +177,7 @@ def test_suite_wide_settings_reach_every_attack_that_has_them(cache: Path) -> No
 def test_bad_plans_say_what_is_wrong(cache: Path) -> None:
     with pytest.raises(SuiteError, match="25 requested, but digits has 24"):
         make_plan(small_suite(queries=25), cache)
-    with pytest.raises(SuiteError, match="two targets called DPSH-Tiny-12"):
+    with pytest.raises(SuiteError, match="two target hashers called DPSH-Tiny-12"):
         make_plan(small_suite(targets=[{**TARGET, "bits": [12, 12]}]), cache)
     wrong = [{"dataset": "digits", "params": {"n_trian": 3}}]
     with pytest.raises(SuiteError) as caught:

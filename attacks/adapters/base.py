@@ -85,7 +85,7 @@ class Steps(Adapter):
 
     @property
     def passes(self) -> int:
-        """A gradient a step."""
+        """A gradient per step."""
         return 3 * self.steps
 
 

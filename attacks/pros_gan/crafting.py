@@ -75,7 +75,7 @@ class GeneratorCrafting(Crafting, TrainingSchedule):
 
     @property
     def fit_batch(self) -> int | None:
-        """Images a step."""
+        """Images per step."""
         return self.batch
 
     def fit_passes(self, n_train: int) -> int:

@@ -82,7 +82,7 @@ class PrototypeCode(TargetCode):
         prototype_steps: optimiser steps, each on label rows drawn uniformly (released: 100 epochs
             of 300); None for 100 shuffled passes over the label rows (paper, which prints these
             epochs for the generator).
-        prototype_batch: label rows a step.
+        prototype_batch: label rows per step.
         prototype_decay: the rate falls to a tenth at one half and at three quarters of the steps.
         prototype_rate: of Adam; its betas, .5 and .999, are the released code's.
     """

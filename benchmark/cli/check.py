@@ -119,10 +119,10 @@ def check(
 ) -> None:
     """Compare an attack with a baseline on exactly its trials: is it better or worse?
 
-    Crafts on the same targets, queries and target labels (or takes with --candidate what a folder
-    holds), pairs by query, tests each cell by a paired permutation with Holm's correction, and
-    decides by the 95 % interval of candidate minus reference over all cells. Exit codes: 0 a loss
-    of --min-effect is ruled out; 1 worse, over all cells or in one, slower than allowed, or a
+    Crafts on the same target hashers, queries and target labels (or takes with --candidate what a
+    folder holds), pairs by query, tests each cell by a paired permutation with Holm's correction,
+    and decides by the 95 % interval of candidate minus reference over all cells. Exit codes: 0 a
+    loss of --min-effect is ruled out; 1 worse, over all cells or in one, slower than allowed, or a
     broken budget; 4 undecided; 3 cells failed or are missing; 2 usage; 70 an error of this
     program, which says nothing about the attack.
     """

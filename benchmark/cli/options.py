@@ -74,7 +74,8 @@ SetOption = Annotated[
         "--set",
         metavar="KEY=VALUE",
         help="Set any key of the suite, like 'queries=50', 'compute.batch=8', 'params.steps=10'; "
-        "'training.epochs=2' of all targets, 'datasets.side=96' of all data sets; repeatable.",
+        "'training.epochs=2' of all target hashers, 'datasets.side=96' of all data sets; "
+        "repeatable.",
     ),
 ]
 DataRootOption = Annotated[

@@ -135,7 +135,7 @@ class DaskEngine(Engine):
             raise EngineError("; ".join(faults))
         if not self._workers:
             raise EngineError(
-                f"no worker joined the cluster in {_JOIN_SECONDS:.0f} s; start one a GPU with "
+                f"no worker joined the cluster in {_JOIN_SECONDS:.0f} s; start one per GPU with "
                 "'dask worker --scheduler-file F --nthreads 1 --memory-limit 0'"
             )
 
@@ -298,7 +298,7 @@ def fault(answer: Mapping[str, Any], token: str, out: Path, *, cpu_only: bool) -
             return f"it has another version of {name} ({theirs}) than this process ({ours})"
     if len(answer["gpus"]) > 1 and not cpu_only:
         return (
-            f"it sees {len(answer['gpus'])} GPUs; start one worker a GPU, each with its own "
+            f"it sees {len(answer['gpus'])} GPUs; start one worker per GPU, each with its own "
             "CUDA_VISIBLE_DEVICES"
         )
     return None

@@ -53,8 +53,8 @@ class TrialRecord(TrialIdentity):
         """The setting in a line."""
         queries = counted(self.n_queries, "query")
         return (
-            f"{self.setting}: {self.dataset}, {self.protocol}, {self.policy} targets, draw seed "
-            f"{self.draw_seed}, target seed {self.target_seed}, {queries}; "
+            f"{self.setting}: {self.dataset}, {self.protocol}, {self.policy} target labels, "
+            f"draw seed {self.draw_seed}, target seed {self.target_seed}, {queries}; "
             f"{', '.join(source.name for source in self.sources)}"
         )
 

@@ -55,7 +55,7 @@ class ScoreRequest:
     title: str  # and in reports
     source: str  # the target they were made on
     epsilon: float | None = None  # the declared budget in pixels of [0, 1]
-    victims: Sequence[str] = ()  # globs of targets; none for the source itself
+    victims: Sequence[str] = ()  # globs of target hashers; none for the source itself
     setting: int | None = None  # the only one to score, by its number; None for all
 
     def cells(self, trials: TrialFile, origin: Origin) -> list[Cell]:
@@ -122,7 +122,7 @@ class ScoreRequest:
         for glob in self.victims:
             if not fnmatch.filter(trial.targets, glob):
                 listed = ", ".join(trial.targets)
-                raise ExternalError(f"--victim {glob}: no such target; there is {listed}")
+                raise ExternalError(f"--victim {glob}: no such hasher; there is {listed}")
         graph, source = trial.targets[self.source]
         count, side = graph.n_queries, graph.data.side
         shape = (count, 3, side, side) if self.kind == "images" else (count, source.spec.bits)

@@ -1,9 +1,9 @@
 """Average precision of Hamming rankings, exact under ties.
 
-Hamming rankings of short codes are full of ties: at 12 bits the order within them moves t-MAP by
-twelve points. So the *expected* AP over random tie order is the metric, in closed form from two
-histograms a query (McSherry & Najork 2008; He et al., CVPR 2018), and the *stable* AP (ties in
-database order) stands beside it for comparison with published numbers. Histograms are
+Hamming rankings of short codes are full of ties: at 12 bits the order within them can move
+t-MAP by twelve points. So the *expected* AP over random tie order is the metric, in closed form
+from two histograms per query (McSherry & Najork 2008; He et al., CVPR 2018), and the *stable* AP
+(ties in database order) stands beside it for comparison with published numbers. Histograms are
 ``[q, groups]``, the nearest group first.
 """
 

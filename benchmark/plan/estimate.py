@@ -137,7 +137,7 @@ def batch_finder(cache: Path, slot: Slot, share: float, echo: Callable[[str], No
             finally:
                 engine.close()
             write_checked(path, known)
-            echo(f"{backbone.name} at {side} pixels: {known[name]} images a batch")
+            echo(f"{backbone.name} at {side} pixels: {known[name]} images per batch")
         return known[name]
 
     return find

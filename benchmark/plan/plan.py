@@ -80,14 +80,14 @@ def make_plan(suite: Suite, cache: Path, sizing: Sizing | None = None) -> Plan:
             name = canonical_json(cell.row)  # the same cell of another part may have a gallery
             cells[name] = replace(cell, jobs={**cells.get(name, cell).jobs, **cell.jobs})
     if not cells:
-        raise SuiteError(f"suite '{suite.name}' has no cells: no attack matches any target")
+        raise SuiteError(f"suite '{suite.name}' has no cells: no attack matches any target hasher")
     return assemble(suite, list(cells.values()), graphs)
 
 
 def graphs_of(
     suite: Suite, cache: Path, sizing: Sizing | None = None, *, labelled: bool = False
 ) -> Iterator[tuple[JobGraph, list[Target]]]:
-    """Yield the graph and the targets of every part of a suite and every data set of it.
+    """Yield the graph and the target hashers of every part of a suite and every data set of it.
 
     The data sets keep their labels if ``labelled``: a plan needs none, and plug-ins could see them.
 
@@ -157,7 +157,7 @@ def needed(cells: Sequence[Cell], jobs: Mapping[str, Job]) -> dict[str, Job]:
 
 
 def targets_of(suite: Suite) -> Iterator[Target]:
-    """Yield the targets of a part of a suite: methods × backbones × code lengths of each entry."""
+    """Yield a part's target hashers: methods × backbones × code lengths of each entry."""
     seen: set[str] = set()
     known = registry()
     for number, entry in enumerate(suite.targets):
@@ -173,7 +173,7 @@ def targets_of(suite: Suite) -> Iterator[Target]:
                 training=entry.training,
             )
             if spec.name in seen:
-                raise SuiteError(f"{place}: the suite has two targets called {spec.name}")
+                raise SuiteError(f"{place}: the suite has two target hashers called {spec.name}")
             seen.add(spec.name)
             yield Target(spec, entry)
 

@@ -43,7 +43,7 @@ def table(results: Sequence[CheckResult]) -> Table:
         if len(ordered) > 1:
             lines.append(["all", "", "", *_ends(one), "", _times(one.slowdown)])
     title = COLUMNS[results[0].comparison.metric].title
-    header = ["target, seeds", "baseline", "candidate"]
+    header = ["hasher, seeds", "baseline", "candidate"]
     header += [f"{title} points", "95 % (uncorrected)", "p (Holm)", "time ratio"]
     return Table(header, "frrrrrr", lines)
 
@@ -106,7 +106,7 @@ def _line(one: Comparison, cell: CellResult) -> list[str]:
 
 
 def _name(one: Comparison, pair: Pair) -> str:
-    """Return a cell's target, and what else distinguishes it from the other cells."""
+    """Return a cell's target hasher, and what else distinguishes it from the other cells."""
     row = pair.reference.row
     differing = [
         str(row.get(name, ""))

@@ -127,7 +127,7 @@ def _decide(one: Comparison, thresholds: Thresholds) -> tuple[Outcome, str]:
     if one.low <= -min_effect:
         return Outcome.UNDECIDED, (
             f"{one.attack} may be worse than {one.reference_name} or not: {figures}; the interval "
-            f"does not rule out {limit}: take more queries, seeds or targets"
+            f"does not rule out {limit}: take more queries, seeds or target hashers"
         )
     if one.low > 0:
         return Outcome.HELD, f"{one.attack} is better than {one.reference_name}: {figures}"

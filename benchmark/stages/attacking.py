@@ -39,7 +39,7 @@ class DrawTargets(OnData):
     STAGES["draw"],
     DrawTargets,
     label=lambda task: " ".join(
-        filter(None, (f"draw {task.policy} targets, seed {task.seed}", task.drawn_for))
+        filter(None, (f"draw {task.policy} target labels, seed {task.seed}", task.drawn_for))
     ),
 )
 def draw(task: DrawTargets, context: Context) -> Output:

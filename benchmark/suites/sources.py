@@ -55,8 +55,8 @@ def read_yaml(name: str, kind: Literal["suite", "scale"]) -> tuple[Path, dict[st
         known = shipped(kind)
         if name not in known:
             raise SuiteError(
-                f"unknown {kind} '{name}'{nearest(name, known)}. A file is named by its path, "
-                "ending in .yaml"
+                f"unknown {kind} '{name}'{nearest(name, known)} (a file is named by its path, "
+                "ending in .yaml)"
             )
         path = known[name]
     try:

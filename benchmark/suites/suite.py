@@ -84,7 +84,7 @@ def _placed(params: Params, info: ValidationInfo) -> Params:
 
 
 def _absolute(path: str, info: ValidationInfo) -> str:
-    """Place a target's file in the folder that the context has; a word like ``none`` stays."""
+    """Place a hasher's file in the folder that the context has; a word like ``none`` stays."""
     folder = (info.context or {}).get("targets")
     return beside(folder, path) if folder and path not in NAMED_WEIGHTS else path
 
@@ -198,12 +198,12 @@ class Suite(_Strict):
         params: hyper-parameters of every attack that has them.
         attack_params: the same by glob of attack ids.
         protocols: whose values the attacks take.
-        policies: which target labels are drawn.
+        policies: by which rule target labels are drawn.
         victims: which hashers are queried: ``self`` is the one that was attacked, globs of names
             add others, for transfer.
         queries: how many queries are attacked; by default all.
-        n_t: how many images carry a label row that is not ``frequent``, at most.
-        gallery: of how many queries per cell the pictures are kept.
+        n_t: a label row is ``frequent`` if more than this many images carry it.
+        gallery: how many queries per cell have their pictures kept.
         target_seeds: the seeds of the hashers' training; several train each hasher several times.
         seeds: how many draws of target labels, each with an attack seed of its own.
         reseed: a number that is added to the attack seeds.
@@ -245,7 +245,7 @@ class Scale(_Strict):
     Attributes:
         description: a sentence.
         datasets: parameters by data set.
-        targets: keys of a target entry by glob of METHOD-BACKBONE.
+        targets: keys of an entry of ``targets`` by glob of METHOD-BACKBONE.
         attacks: hyper-parameters by glob of attack ids.
         suite: any other key of a suite.
     """
@@ -275,7 +275,7 @@ def validate(kind: type[T], value: Any, place: str, context: Mapping[str, Any] |
 
 
 def faults(error: ValidationError, place: str = "", model: type = Suite) -> Iterator[str]:
-    """Yield one line a fault: its place, what is wrong, and the nearest key of the model."""
+    """Yield one line per fault: its place, what is wrong, and the nearest key of the model."""
     for fault in error.errors():
         steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in fault["loc"])
         where = f"{place}{''.join(steps)}".replace(":.", ": ").lstrip(".").rstrip(":")

@@ -29,8 +29,8 @@ mpl.use("Agg")
 
 _FOREST = (
     "One line per attack, the best of each budget first: the dot is its mean over hashers and "
-    "queries, the bar its 95 % interval; blue leads its budget. = marks a shared rank: not "
-    "significantly different from the best of this rank.{} The axis does not start at zero."
+    "queries, the bar its 95 % interval; blue: ranked first in its budget. = marks a shared rank: "
+    "not significantly different from the best of this rank.{} The axis does not start at zero."
 )
 _PARTIAL = " An open dot is a mean over some of the hashers only."
 _POINTS = (

@@ -49,7 +49,7 @@ _GAINS = (
         title="share of the bound",
         unit="%",
         better="higher",
-        help="the gain as a share of what the codes of the upper bound gain",
+        help="the gain divided by that of the upper bound's codes",
         tables=("leaderboard",),
     ),
 )
@@ -60,7 +60,7 @@ _PAYS_OFF = Column(
     unit="queries",
     format=",.0f",
     tables=("leaderboard",),
-    help="queries from which training pays off against the standard attack",
+    help="queries from which it takes less time, training included, than the standard attack",
 )
 
 

@@ -71,7 +71,8 @@ def charts_of_papers(
             f"{counted(len(found), 'number')} of {counted(found['attack'].nunique(), 'attack')}; "
             f"the largest difference is {far['difference']:+.2f} "
             f"({far['attack']}, {far['metric']})",
-            "One stroke per number of the paper, a diamond at their mean; left of zero: less was measured.",
+            "One stroke per number of the paper, a diamond at their mean; left of zero: less was "
+            "measured.",
             bars.measured_minus_published(found, styles),
             height=height,
             margins=margins,

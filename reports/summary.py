@@ -85,12 +85,12 @@ def _latex_heading(heading: str, cells: Sequence[str]) -> str:
 def _heading(board: Board) -> str:
     """Return what a reader must know, in three short lines at most."""
     seeds = "" if board.seeds == 1 else f", means of {board.seeds} seeds"
-    chance = f", by chance {board.chance}" if board.chance else ""
+    chance = f"; chance: {board.chance}" if board.chance else ""
     tied = any(line.rank and line.rank.tied for line in board.lines)
     lines = [
         f"{board.dataset}: {counted(len(board.targets), 'target hasher')}, "
         f"{counted(board.n_queries, 'query')}{seeds}, protocol {board.protocol}",
-        f"t-MAP: mean average precision (%) for target labels {board.policy}{chance}",
+        f"t-MAP: mean average precision (%) for {board.policy} target labels{chance}",
     ]
     if board.policy == "as-published":
         lines.append("not ranked: each attack has target labels of its own")

@@ -81,7 +81,7 @@ def test_attacks_with_draws_of_their_own_are_not_ranked() -> None:
     assert "Chance" not in lines, "it differs"
     draws = "as-published (316 to 4,270 eligible label rows, chance 25.00"
     for text, part in zip(
-        texts_of(board), (draws, "as-published, by chance 25.00", draws), strict=True
+        texts_of(board), (draws, "as-published target labels; chance: 25.00", draws), strict=True
     ):
         assert "not ranked" in text
         assert "significant" not in text

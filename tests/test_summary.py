@@ -58,7 +58,7 @@ def test_the_caption_is_three_short_lines() -> None:
     caption = text_of(terminal_parts([board(p=1.0)])).split("\n\n")[0].splitlines()
     assert caption == [
         "digits: 2 target hashers, 10 queries, protocol released",
-        "t-MAP: mean average precision (%) for target labels frequent, by chance 25.00",
+        "t-MAP: mean average precision (%) for frequent target labels; chance: 25.00",
         "=: not significantly different from the best of this rank",
     ]
     assert max(map(len, caption)) <= 80

@@ -27,18 +27,18 @@ class Protocol:
         dhta_rule: the step of P2P and DHTA.
         anchor_pool: the images whose codes vote for an anchor code.
         anchor_replacement: whether these images are drawn with replacement.
-        label_rows: whose unique label rows train PrototypeNet and the generator.
-        prototype_steps: of PrototypeNet; None for 100 passes over the label rows.
+        label_rows: the split whose label rows train PrototypeNet and the generator.
+        prototype_steps: training steps of PrototypeNet; None for 100 passes over the label rows.
         prototype_batch: label rows per step.
         prototype_loss: whether PrototypeNet's terms are means or the paper's printed sums.
-        hamming_weight: of the hashing loss in the generator's objective.
-        gan_loss: of reconstruction and adversarial loss over elements.
+        hamming_weight: weight of the hashing loss in the generator's objective.
+        gan_loss: mean or sum over elements, of the reconstruction and the adversarial loss.
         signed_pixels: whether the reconstruction loss is taken in [−1, 1] or in [0, 1].
-        rate_decay: whether learning rates fall over the second half of a training.
+        rate_decay: whether learning rates fall over the second half of training.
         generator_first: whether the generator's step comes before the discriminator's.
         discriminator_sigmoid: whether the discriminator's outputs pass a sigmoid.
         discriminator_spectral: whether its convolutions are spectrally normalised.
-        discriminator_every: it learns in one of so many batches.
+        discriminator_every: the discriminator learns in one of so many batches.
     """
 
     name: str

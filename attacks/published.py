@@ -58,7 +58,7 @@ def _prosgan(id_: str, title: str, protocol: Protocol, **changes: Any) -> Attack
 
 @attack
 def original(_: Protocol) -> Attack:
-    """The query as it is: what the attacker gets for nothing."""
+    """The query as it is: what it retrieves without an attack."""
     return Attack("original", "Original", None, Identity(), 0.0, "no-attack")
 
 

@@ -6,8 +6,9 @@
 (32,)
 
 Functions take NumPy arrays or torch tensors and return NumPy arrays. Images are ``[n, 3, S, S]``,
-uint8 or floats in [0, 1]; hash codes {-1, +1} ``[n, K]``, int8; label rows {0, 1} ``[n, C]``. What
-a caller can mend raises a :class:`UserError` that says how. torch is imported when it is needed.
+uint8 or floats in [0, 1]; hash codes {-1, +1} ``[n, K]``, int8; label rows {0, 1} ``[n, C]``. An
+error that the caller can correct is a :class:`UserError`, which says how. torch is imported when it
+is needed.
 """
 
 from __future__ import annotations
@@ -55,10 +56,10 @@ class Crafted:
     """What an attack made of q images, and what it did to them.
 
     Attributes:
-        images: adversarial images, floats in [0, 1] ``[q, 3, S, S]``; None of an attack that only
+        images: adversarial images, floats in [0, 1] ``[q, 3, S, S]``; None for an attack that only
             names codes.
-        codes: their hash codes, int8 ``[q, K]``; of an attack that only names codes, these.
-        target_codes: the codes aimed at, int8 ``[q, K]``; None of an attack that aims at none.
+        codes: their hash codes, int8 ``[q, K]``; for an attack that only names codes, those.
+        target_codes: the codes aimed at, int8 ``[q, K]``; None for an attack that aims at none.
         perceptibility: the root of the mean squared change of a pixel, float64 ``[q]``.
         l2, linf: norms of the change, of pixels in [0, 1], float64 ``[q]``.
     """
@@ -75,7 +76,7 @@ def load_run(folder: Path | str, *, cache: Path | str | None = None) -> Run:
     """Return a run: its results, and by their columns what its jobs have stored.
 
     Args:
-        folder: the output folder; of a run that goes on, what is done now.
+        folder: the output folder; of a run in progress, what is done so far.
         cache: the folder of built data sets; None for the user's cache.
 
     Raises:
@@ -164,15 +165,15 @@ def craft(
 ) -> Crafted:
     """Attack images, without a suite, on the path that a run takes.
 
-    With the images, the hasher, the seed, the batch and the threads of a run, its images come out
-    to the bit. An attack that learns is trained first; ``params`` make that short.
+    With the images, the hasher, the seed, the batch and the threads of a run, the result equals the
+    run's images to the bit. An attack that learns is trained first; ``params`` make that short.
 
     Args:
         attack: the id of an attack (of a plug-in, too, after :func:`load_plugins`), an attack, or
             a function with ``@attack``.
         hasher: the white-box source; it is copied, and runs on its device and in its dtype.
         images: q queries.
-        target_labels: the label row that each shall retrieve ``[q, C]``.
+        target_labels: the label row that each query is to retrieve ``[q, C]``.
         train: the training images that the attacker knows, with their label rows: a pair, or a
             split of ``run.dataset()``; a ``Pool(labels, codes)`` where codes are at hand and the
             attack needs no images.

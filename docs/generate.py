@@ -23,6 +23,8 @@ from hashattack.attacks.base import PARTS as PARTS_OF_ATTACKS
 from hashattack.attacks.protocols import PROTOCOLS, Protocol
 from hashattack.benchmark.cli.main import app
 from hashattack.benchmark.columns import COLUMNS
+from hashattack.benchmark.names import budget_text
+from hashattack.benchmark.plan.cells import budget_class
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.suites.loading import hyper_parameters
 from hashattack.benchmark.suites.suite import (
@@ -99,7 +101,7 @@ def attacks() -> str:
     for id_, entry in registry().attacks.items():
         attack = entry.build(PROTOCOLS["released"])
         paper = f"[{attack.paper}]({attack.url})" if attack.url else attack.paper
-        budget = "none" if attack.epsilon is None else f"{255 * attack.epsilon:g}/255"
+        budget = budget_text(budget_class(attack))
         rows.append((f"`{id_}`", attack.title, entry.help, budget, paper))
         own = [type(getattr(attack, role)) for role in PARTS_OF_ATTACKS]
         parts |= {one.__name__: inspect.getdoc(one) or "" for one in own if one is not type(None)}

@@ -31,7 +31,7 @@ class Recipe:
         momentum: of ``sgd``; beta 1 of ``adam``.
         weight_decay: of all weights.
         batch: images per step.
-        schedule: of the learning rate. ``thirds`` takes a tenth of it after each third of the
+        schedule: of the learning rate. ``thirds`` divides it by ten after each third of the
             epochs, counted as the released code does, one epoch late; ``cosine`` warms up for an
             epoch, then falls to zero; ``constant`` keeps it.
     """

@@ -41,7 +41,7 @@ class Run:
     """The results of an output folder, and what its jobs have stored.
 
     Every method takes columns of ``results`` as keywords, ``attack="dhta",
-    source="DPSH-AlexNet-32"``: they select cells, which must all lead to the one thing that is
+    source="DPSH-AlexNet-32"``: they select cells, which must all share the one thing that is
     asked for; otherwise the error lists what they select. What is read is compared with its hash.
 
     Attributes:

@@ -184,7 +184,7 @@ class ComputeEntry(_Strict):
 
 
 class Suite(_Strict):
-    """A suite: what to cross.
+    """What a run crosses: data sets, target hashers and attacks.
 
     Attributes:
         name: its name; in a file, by default that of the file.

@@ -37,7 +37,7 @@ _POINTS = (
     "One point per attack, with the 95 % interval of its mean t-MAP. No attack further left "
     "reaches the t-MAP of those on the Pareto front.{} The axes do not start at zero."
 )
-_TRAINING = Column("seconds", kind="cost", title="seconds per image, training included")
+_TRAINING = Column("training", kind="cost", title="seconds per image, training included")
 
 
 def draw_figures(
@@ -91,16 +91,15 @@ def _trade_offs(
 ) -> Iterator[Chart]:
     """Yield t-MAP against each column that figures are drawn of, and against time with training."""
     good = data.white_box(results)
+    good = good.assign(training=data.with_training(good))
     shown = [column for column in COLUMNS.values() if "figures" in column.tables]
     for column in [*shown, _TRAINING]:
-        known = good
         title, more = f"t-MAP against {column.title}", ""
         if column is _TRAINING:
-            known = good.assign(seconds=data.with_training(good))
             title = "t-MAP against seconds per image with training, spread over the queries"
             more = " With more queries, attacks that train move left."
-        more += _without(known, column, styles)
-        own = data.trade_off_rows(known, column)
+        more += _without(good, column, styles)
+        own = data.trade_off_rows(good, column)
         if not (own["role"] != "no-attack").any():
             continue
         points = data.means(
@@ -108,7 +107,7 @@ def _trade_offs(
         )
         top = data.highest(points)
         yield Chart(
-            f"t_map_against_{'training' if column is _TRAINING else column.name}",
+            f"t_map_against_{column.name}",
             title,
             f"{data.seen(points, styles.name)}, at {top[column.name]:.3g} {column.title}",
             _POINTS.format(more),

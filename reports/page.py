@@ -20,7 +20,7 @@ from hashattack.reports.lines import VISIBLE, Line, columns_of, white_box
 from hashattack.reports.pictures import Picture
 from hashattack.reports.results import Runs
 from hashattack.reports.strip import Strip
-from hashattack.reports.tables import marks_of
+from hashattack.reports.tables import marks_of, used_columns
 
 # What the cells are filtered by: the heading, and the value of a line.
 FACETS: Mapping[str, Callable[[Line], object]] = {
@@ -61,8 +61,7 @@ class BoardView:
     @property
     def columns(self) -> list[Column]:
         """The columns that some line has, but the mean."""
-        known = {name for line in self.board.lines for name in line.numbers}
-        return [column for column in columns_of("leaderboard")[1:] if column.name in known]
+        return used_columns(self.board, "leaderboard")
 
     def marked(self, group: Group) -> list[tuple[Line, list[str]]]:
         """Return the lines of a group with the marks of their t-MAP by hasher and of the mean."""

@@ -22,7 +22,7 @@ from hashattack.reports.plots.panels import (
     percent_ends,
 )
 from hashattack.reports.plots.styles import PlotStyles
-from hashattack.reports.plots.theme import HUES, NAME, SMALL, fitted, text_width
+from hashattack.reports.plots.theme import HUES, SMALL, fitted, text_width
 
 _NAMED = 12  # lines of a panel up to which their names have room beside it
 _APART = 2.0  # points between the intervals of two lines at the same place
@@ -71,7 +71,7 @@ def _line(
 
 def end_margins(names: Sequence[str]) -> Margins:
     """Return margins with room for names at the ends of lines."""
-    longest = max(text_width(fitted(name, NAME, SMALL), SMALL) for name in names)
+    longest = max(text_width(fitted(name), SMALL) for name in names)
     return Margins(right=(longest + 12) / 72)
 
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from scipy.optimize import isotonic_regression
 
 from hashattack.reports.pictures import PAPER, QUIET
-from hashattack.reports.plots.theme import NAME, SMALL, fitted, text_width
+from hashattack.reports.plots.theme import SMALL, fitted, text_width
 
 Boxes = npt.NDArray[np.float64]  # left, bottom, right, top in points
 
@@ -114,7 +114,7 @@ def label_ends(axis: Axes, ends: Sequence[tuple[float, float, str]]) -> None:
     leader = {"arrowstyle": "-", "color": QUIET, "linewidth": 0.5, "relpos": (0, 0.5), "shrinkA": 1}
     for (x, y, name), place, height in zip(ends, places, heights, strict=True):
         axis.annotate(
-            fitted(name, NAME, SMALL),
+            fitted(name),
             (x, y),
             xytext=(axis.bbox.x1 + 8 - place[0], height - place[1]),
             textcoords="offset points",

@@ -10,7 +10,7 @@ import pandas as pd
 
 from hashattack.reports.names import Names
 from hashattack.reports.pictures import INK, PAPER, QUIET
-from hashattack.reports.plots.theme import HUES, NAME, SMALL, fitted
+from hashattack.reports.plots.theme import HUES, fitted
 
 Fill = Literal["full", "none", "left", "right", "top", "bottom"]
 
@@ -91,7 +91,7 @@ class PlotStyles:
 
     def name(self, label: str) -> str:
         """Return what stands in figures for a label."""
-        return fitted(self.short.get(label, label), NAME, SMALL)
+        return fitted(self.short.get(label, label))
 
     def settings_of(self, names: Iterable[str]) -> list[tuple[str, str]]:
         """Return the short ones of some names, with what they stand for."""

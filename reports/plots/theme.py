@@ -65,11 +65,11 @@ def text_width(text: str, size: float, weight: Weight = "normal") -> float:
 
 
 @functools.cache
-def fitted(text: str, inches: float, size: float, weight: Weight = "normal") -> str:
+def fitted(text: str, inches: float = NAME, size: float = SMALL, weight: Weight = "normal") -> str:
     """Return a text, cut where it is wider than some inches."""
-    cut = [text[:n] + "\N{HORIZONTAL ELLIPSIS}" for n in range(len(text))]
     if text_width(text, size, weight) <= 72 * inches:
         return text
+    cut = [text[:n] + "\N{HORIZONTAL ELLIPSIS}" for n in range(len(text))]
     place = bisect.bisect(cut, 72 * inches, key=lambda part: text_width(part, size, weight))
     return cut[max(0, place - 1)]
 

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from hashattack.reports.pictures import INK
 from hashattack.reports.plots.panels import WIDTH, Margins, Panel
 from hashattack.reports.plots.styles import PlotStyles
-from hashattack.reports.plots.theme import NAME, SMALL, fitted, text_width
+from hashattack.reports.plots.theme import SMALL, fitted, text_width
 
 _KEYS = ["dataset", "protocol", "policy", "label"]
 _ANNOTATED = 16  # hashers at most whose values are written into the cells
@@ -24,13 +24,9 @@ def sides(points: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys([*points["source"], *points["victim"]]))
 
 
-def _name(side: str) -> str:
-    return fitted(side, NAME, SMALL)
-
-
 def matrix_size(points: pd.DataFrame) -> tuple[float, Margins]:
     """Return the height of a panel and its margins in inches: names have room, cells are square."""
-    names = max(text_width(_name(side), SMALL) for side in sides(points)) / 72
+    names = max(text_width(fitted(side), SMALL) for side in sides(points)) / 72
     bar = 0.0 if len(sides(points)) <= _ANNOTATED else 0.5
     margins = Margins(left=names + 0.12, right=0.1 + bar, bottom=names + 0.12)
     return WIDTH - margins.left - margins.right + margins.bottom + margins.top, margins
@@ -65,8 +61,8 @@ def transfer_map(points: pd.DataFrame, styles: PlotStyles, value: str) -> list[P
             annot=len(every) <= _ANNOTATED,
             fmt=".0f" if value == "t_map" else "+.0f",
             annot_kws={"size": SMALL},
-            xticklabels=list(map(_name, victims)),
-            yticklabels=list(map(_name, rows)),
+            xticklabels=list(map(fitted, victims)),
+            yticklabels=list(map(fitted, rows)),
             cbar=len(every) > _ANNOTATED,
             cbar_ax=axis.inset_axes((1.04, 0.25, 0.05, 0.5)) if len(every) > _ANNOTATED else None,
             **scale,

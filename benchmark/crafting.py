@@ -108,12 +108,13 @@ class Network:
         """
         if attack.unavailable is not None:
             raise AttackError(f"{attack.id}: {attack.unavailable}")
+        pool, train_images = self._seen(train, "train")
         known = Knowledge(
             source=self.hasher.name,
             hasher=self.hasher,
-            train=self._pool(train, "train"),
-            database=self._pool(database, "database") if protocol.sees_database else None,
-            train_images=_split(train, "train").images if _has_images(train) else None,
+            train=pool,
+            database=self._seen(database, "database")[0] if protocol.sees_database else None,
+            train_images=train_images,
         )
         with numerics(self.compute.precision, self.place.device):
             known = learn(attack, known, seed=seed)
@@ -128,17 +129,14 @@ class Network:
             arrays, _ = audited(self.hasher, images, crafted, attack.epsilon, *how)
             return {**found, "images": crafted.numpy(), **arrays}
 
-    def _pool(self, known: Any, name: str) -> Pool:
+    def _seen(self, known: Any, name: str) -> tuple[Pool, Images | None]:
+        """Return what an attacker sees of a split, and its images where they are given."""
         if known is None:
-            return _NotGiven(name)
+            return _NotGiven(name), None
         if isinstance(known, Pool):
-            return known
+            return known, None
         split = _split(known, name)
-        return Pool(split.labels, self.codes(split.images))
-
-
-def _has_images(known: Any) -> bool:
-    return known is not None and not isinstance(known, Pool)
+        return Pool(split.labels, self.codes(split.images)), split.images
 
 
 def _split(known: Any, name: str) -> Split:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hashattack.benchmark.columns import DTYPES, names_of
+from hashattack.benchmark.names import counted
 from hashattack.benchmark.results.frame import frame_of
 from hashattack.benchmark.results.manifest import (
     MISSING,
@@ -147,19 +149,17 @@ class Runs:
     def not_shown(self) -> str:
         """A sentence about scored cells of attacks that have no row here; "" for none."""
         known = {*self.results["attack"], *self.missing["attack"]}
-        cells: dict[str, int] = {}
+        cells: Counter[str] = Counter()
         for folder, manifest in self._manifests.items():
-            for attack, count in attacks_not_in_manifest(folder, manifest).items():
-                if attack not in known:
-                    cells[attack] = cells.get(attack, 0) + count
+            cells.update(attacks_not_in_manifest(folder, manifest))
+        for attack in known & cells.keys():
+            del cells[attack]
         if not cells:
             return ""
-        count = sum(cells.values())
         return (
-            f"{count} scored cell{'s' if count > 1 else ''} of {len(cells)} "
-            f"attack{'s' if len(cells) > 1 else ''} in this folder are not of this run: "
-            f"{', '.join(cells)}; to see them too, name them again with --attack (and the files "
-            "of plug-ins with --plugin)"
+            f"{counted(cells.total(), 'scored cell')} of {counted(len(cells), 'attack')} in this "
+            f"folder are not of this run: {', '.join(cells)}; to see them too, name them again "
+            "with --attack (and the files of plug-ins with --plugin)"
         )
 
     def _store(self, score: str) -> Store:

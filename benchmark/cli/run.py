@@ -139,8 +139,7 @@ def run(
         tracked = None
         if log is not None:
             settings = {"command": shlex.join(sys.argv), **versions()}
-            opened = tracking.Tracking(log, folder, manifest, settings)
-            tracked = stack.enter_context(opened)
+            tracked = stack.enter_context(tracking.Tracking(log, folder, manifest, settings))
         outcome = run_and_show(
             plan,
             manifest,

@@ -5,7 +5,7 @@ Wide beside the text of a page, or narrow for a phone; both have the same rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,14 +67,10 @@ def forest_rows(board: Board, short: Mapping[str, str]) -> Iterator[tuple[str, l
         short: the short names of attacks by their labels.
     """
     for group in board.groups:
-        rows = [_row(line, short) for line in group.lines if _shown(line)]
+        attacks = [line for line in group.lines if line.facts["attack"] and line.t_map]
+        rows = [_row(line, short) for line in attacks if line.facts["role"] != "no-attack"]
         if rows:
             yield group.title, rows
-
-
-def _shown(line: Line) -> bool:
-    is_attack = bool(line.facts["attack"]) and line.facts["role"] != "no-attack"
-    return is_attack and "t_map" in line.numbers
 
 
 def _row(line: Line, short: Mapping[str, str]) -> Row:
@@ -92,7 +88,7 @@ def _row(line: Line, short: Mapping[str, str]) -> Row:
 def levels(board: Board) -> dict[str, float]:
     """Return the t-MAP of chance and of no attack in percent, those that the board has."""
     found = {}
-    for line in (line for group in board.groups for line in group.lines):
+    for line in board.lines:
         if "t_map" in line.values:
             if not line.facts["attack"]:
                 found["chance"] = 100 * line.values["t_map"]
@@ -114,18 +110,21 @@ def forest(board: Board, short: Mapping[str, str], width: float = WIDE) -> Figur
     values = text_width("100.0", size, "bold")
     columns = {"name": -names - _GAP, "t-MAP": values + _GAP, "rank": values + ranks + 2 * _GAP}
 
+    marks = levels(board)
+    shown = [*marks.values()]
+    shown += [end for row in rows for end in (row.value, *(row.interval or ()))]
     height = _HEAD + _ROW * len(entries) + _FOOT
     figure = Figure(figsize=(width, height))
     left, right = (names + _GAP + 1) / 72 / width, (columns["rank"] + 2) / 72 / width
     axis = figure.add_axes(
         (left, _FOOT / height, 1 - left - right, _ROW * len(entries) / height),
         ylim=(len(entries) - 0.5, -0.5),
-        xlim=_limits(rows, levels(board)),
+        xlim=percent_limits(min(shown), max(shown)),
         yticks=[],
     )
     quiet_axis(axis)
     axis.set_xlabel("mean t-MAP in percent")
-    _draw_levels(axis, levels(board), size - 1)
+    _draw_levels(axis, marks, size - 1)
     for column in ("t-MAP", "rank"):
         _write(axis, column, -0.6, columns[column], size=size - 1, color=QUIET, va="bottom")
     style: Style
@@ -144,11 +143,6 @@ def forest(board: Board, short: Mapping[str, str], width: float = WIDE) -> Figur
             ends = {"xmin": -left / (1 - left - right), "xmax": 1 + right / (1 - left - right)}
             axis.axhline(place - 0.5, **ends, color=LINE, linewidth=0.6, clip_on=False)
     return figure
-
-
-def _limits(rows: Sequence[Row], marks: Mapping[str, float]) -> tuple[float, float]:
-    ends = [end for row in rows for end in (row.value, *(row.interval or ()))]
-    return percent_limits(min([*ends, *marks.values()]), max([*ends, *marks.values()]))
 
 
 def _draw(axis: Axes, row: Row, place: int, size: float) -> None:

@@ -39,6 +39,9 @@ from tests.photos import photo_folder
 torch.set_num_threads(1)  # small tensors, and the same bits whatever the machine
 digits_module._digit_pools = functools.cache(digits_module._digit_pools)  # reading takes seconds
 
+# readline, which pytest imports, sets it in C; processes of xdist inherit it.
+os.environ.pop("COLUMNS", None)
+
 ROOT = Path(__file__).parent.parent
 SMALL_DIGITS = asdict(DIGITS)
 TIMES = ["seconds_per_image", "fit_seconds"]  # columns that differ from run to run
@@ -75,7 +78,7 @@ def run_process(*arguments: str, timeout: float = 300) -> subprocess.CompletedPr
         text=True,
         timeout=timeout,
         cwd=ROOT,
-        env=dict(os.environ),  # readline, which pytest imports, sets COLUMNS behind Python's back
+        env=dict(os.environ),  # what C code set, see above, is not in it
         check=False,
     )
 

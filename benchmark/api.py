@@ -13,7 +13,7 @@ is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -269,7 +269,7 @@ def mean_average_precision(
     )
 
 
-def load_plugins(files: Iterable[Path | str]) -> None:
+def load_plugins(*files: Path | str) -> None:
     """Import plug-in files, so that :func:`craft` and :func:`load_run` know what they declare.
 
     Raises:

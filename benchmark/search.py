@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hashattack.datasets.errors import UserError
+
 _ROWS = 128  # queries at a time, which bounds the memory
 
 
@@ -23,10 +25,18 @@ def search(
     Returns:
         int64 ``[q, min(top, n)]``.
 
+    Raises:
+        UserError: the codes differ in length.
+
     Examples:
         >>> search(np.array([[1, 1]]), np.array([[-1, -1], [1, 1], [1, -1]]), top=2)
         array([[1, 2]])
     """
+    if codes.ndim != 2 or codes.shape[1:] != database_codes.shape[1:]:
+        raise UserError(
+            f"codes {codes.shape} and database codes {database_codes.shape}: expected [q, K] and "
+            "[n, K], by one hasher"
+        )
     database = database_codes.astype(np.float32).T  # products of codes are exact
     found = [
         np.argsort(-(codes[start : start + _ROWS].astype(np.float32) @ database), kind="stable")

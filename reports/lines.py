@@ -56,7 +56,7 @@ _GAINS = (
 _PAYS_OFF = Column(
     "cheaper_from",
     kind="cost",
-    title="cheaper from",
+    title="faster from",
     unit="queries",
     format=",.0f",
     tables=("leaderboard",),

@@ -305,3 +305,5 @@ def test_a_search_is_a_stable_sort_of_distances() -> None:
     wanted = np.argsort(distances, axis=1, kind="stable")
     np.testing.assert_array_equal(api.search(codes, database, 7), wanted[:, :7])
     np.testing.assert_array_equal(api.search(codes, database, 501), wanted)
+    with pytest.raises(api.UserError, match=r"codes \(300, 12\) and database codes \(500, 8\)"):
+        api.search(codes, database[:, :8])

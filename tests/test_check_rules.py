@@ -239,7 +239,7 @@ def results() -> list[CheckResult]:
 
 def test_the_table_has_a_line_per_cell_the_worst_first(results: list[CheckResult]) -> None:
     lines = text_of([table(results)]).splitlines()
-    assert lines[1].split()[:4] == ["target,", "seeds", "baseline", "candidate"]
+    assert lines[1].split()[:4] == ["hasher,", "seeds", "baseline", "candidate"]
     first = [line.partition(" ")[0] for line in lines[3:]]
     assert first == ["a", "X-24,", "X-12,", "all", "", "b", "X-12,"]
     assert lines[9].split()[1:5] == ["0/0", "50.00", "40.00", "-10"]

@@ -167,6 +167,7 @@ def test_a_second_run_in_the_folder_is_refused_with_its_holder(copied: Path, cac
         (["run", "-s", "smoke", "--only", "attack=x"], "matches no cell"),
         (["report", "--out", "/nowhere/at/all"], "holds no run"),
         (["list", "attacks", "--protocol", "papr"], "did you mean 'paper'?"),
+        (["list", "attack"], "unknown kind 'attack'; did you mean 'attacks'?"),
     ],
 )
 def test_usage_errors_are_one_message_and_code_2(

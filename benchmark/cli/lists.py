@@ -14,6 +14,7 @@ from hashattack.benchmark.terminal import Part, Table
 from hashattack.datasets.texts import one_line
 
 Kind = Literal["attacks", "targets", "datasets", "suites", "scales", "protocols"]
+KINDS: Mapping[str, Kind] = {kind: kind for kind in get_args(Kind)}
 # What a kind shows, where its names are used, and what one of it is called.
 _KINDS: Mapping[Kind, tuple[str, str, str]] = {
     "attacks": ("attacks, with their budget", "run --attack", "attack"),

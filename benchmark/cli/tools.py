@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hashattack.benchmark.cli.lists import Kind, completer, items_of, list_parts
+from hashattack.benchmark.cli.lists import KINDS, completer, items_of, list_parts
 from hashattack.benchmark.cli.options import CacheOption, PluginOption
 from hashattack.benchmark.console import cache_folder, check_writable, echo, usage_errors
+from hashattack.benchmark.names import lookup
 from hashattack.benchmark.terminal import Part, Table, show
 from hashattack.datasets.errors import UserError
 
@@ -40,10 +41,11 @@ def _complete_listed(context: typer.Context, incomplete: str) -> list[tuple[str,
 @app.command("list", epilog="Example: run-benchmark list attacks dhta prosgan")
 def list_command(
     kind: Annotated[
-        Kind | None,
+        str | None,
         typer.Argument(
             metavar="KIND",
             help="attacks, targets, datasets, suites, scales or protocols; none: what they are.",
+            autocompletion=lambda: list(KINDS),
         ),
     ] = None,
     names: Annotated[
@@ -66,8 +68,9 @@ def list_command(
 ) -> None:
     """List what suites and options can name; with names, their parameters and defaults."""
     with usage_errors():
-        items = items_of(kind, protocol, cache_folder(cache), plugin) if kind else []
-        parts = list_parts(kind, names or [], items)
+        known = None if kind is None else lookup("kind", kind, KINDS)
+        items = items_of(known, protocol, cache_folder(cache), plugin) if known else []
+        parts = list_parts(known, names or [], items)
     show(*parts)
 
 

@@ -1,6 +1,6 @@
 """Lists of images with labels, in the formats of the field, each fault with its line.
 
-* a pair ``*_img.txt`` (a path a line) and ``*_label.txt`` (C zeros and ones a line);
+* a pair ``*_img.txt`` (one path per line) and ``*_label.txt`` (C zeros and ones per line);
 * one file of lines ``path 0 1 0 …``;
 * a CSV: ``path,label,label…`` with the names of an image's labels, or with a header row
   ``path,cat,dog`` and zeros and ones below it.

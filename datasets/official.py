@@ -32,7 +32,7 @@ _COCO_PARTS = ("train2014", "val2014")
 
 
 def mirflickr(folder: Path) -> ImageList:
-    """Read the annotations of MIRFLICKR-25000: a file a label, an image number a line.
+    """Read the annotations of MIRFLICKR-25000: one file per label, one image number per line.
 
     The folder holds ``mirflickr/im1.jpg`` … and, in it or below it, ``animals.txt`` and 37 more.
     """
@@ -57,7 +57,7 @@ def mirflickr(folder: Path) -> ImageList:
 def nus_wide(folder: Path) -> ImageList:
     """Read NUS-WIDE's image list and concept files, and keep its 21 most frequent concepts.
 
-    Below the folder lie ``Imagelist.txt`` (a path an image, Windows separators) and
+    Below the folder lie ``Imagelist.txt`` (one path per image, Windows separators) and
     ``Labels_<concept>.txt`` (0 or 1 an image). The paths become ``images/<file name>``.
     """
     listed = _one(folder, "Imagelist.txt")

@@ -65,13 +65,13 @@ def draw_figures(
 
 
 def _forests(boards: Sequence[Board], styles: PlotStyles, folder: Path) -> Iterator[Picture]:
-    for number, board in enumerate(boards, start=1):
+    for number, board in enumerate(boards):
         groups = list(forest_rows(board, styles.short))
         if not groups:
             continue
         shown = [row for _, rows in groups for row in rows]
         partial = "" if all(row.complete for row in shown) else _PARTIAL
-        name = f"forest-{number}" if number > 1 else "forest"
+        name = f"forest-{number + 1}" if number else "forest"
         with theme():
             files = save(forest(board, styles.short, WIDE), folder / name)
             narrow = svg(forest(board, styles.short, NARROW), f"{name}-narrow")
@@ -82,6 +82,7 @@ def _forests(boards: Sequence[Board], styles: PlotStyles, folder: Path) -> Itera
             summary=forest_summary(board, styles.short),
             reading=_FOREST.format(partial),
             narrow=narrow,
+            board=number,
             settings=styles.settings_of(row.label for row in shown),
         )
 

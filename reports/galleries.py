@@ -23,7 +23,7 @@ from hashattack.reports.results import Runs
 
 _DARKEST = 10  # the largest factor by which a perturbation is shown
 _SIDE = 96  # pixels of a thumbnail, at most
-_QUALITY = 75  # of WebP: a kilobyte a thumbnail
+_QUALITY = 75  # of WebP: a kilobyte per thumbnail
 _NAMED = 3  # labels of an image that are shown
 IN_PAGE = 40  # galleries: 40 kB each of two queries of 64 pixels a side, 110 kB of 224
 Place = tuple[str, ...]  # what a gallery and a line of a board have in common

@@ -1,4 +1,4 @@
-"""Galleries as files beside the page, for papers: a PNG a cell, as wide as a page of text."""
+"""Galleries as files beside the page, for papers: one PNG per cell, as wide as a page of text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HEAD = 50  # the height of a line of text
 def draw_gallery(gallery: Gallery, folder: Path) -> Path:
     """Draw a gallery and return its file.
 
-    Two lines a query: the query with what it retrieves, and the adversarial query, with the
+    Two lines per query: the query with what it retrieves, and the adversarial query, with the
     perturbation, and what that retrieves. Below each result is its distance; a thick blue frame and
     a check mark say that it carries a target label.
 

@@ -155,12 +155,12 @@ def _complete(line: Line, rows: Sequence[Row], n_targets: int, standard: Sequenc
     if parts:
         note = ", ".join(parts)
         return replace(line, values={}, partial=line.values, status="incomplete", note=note)
-    queries = _cheaper_from(rows, standard)
-    more = {} if queries is None else {"cheaper_from": float(queries)}
+    queries = _faster_from(rows, standard)
+    more = {} if queries is None else {"faster_from": float(queries)}
     return replace(line, values={**line.values, **more})
 
 
-def _cheaper_from(rows: Sequence[Row], standard: Sequence[Row]) -> int | None:
+def _faster_from(rows: Sequence[Row], standard: Sequence[Row]) -> int | None:
     """Return training seconds / (the standard attack's seconds per image − own), rounded up."""
     training = average(rows, COLUMNS["fit_seconds"], "source")
     own, other = (

@@ -53,8 +53,8 @@ _GAINS = (
         tables=("leaderboard",),
     ),
 )
-_PAYS_OFF = Column(
-    "cheaper_from",
+_FASTER_FROM = Column(
+    "faster_from",
     kind="cost",
     title="faster from",
     unit="queries",
@@ -178,7 +178,7 @@ def columns_of(table: Table) -> list[Column]:
     """Return the columns of numbers of a table: t-MAP, what a summary has, costs, the others."""
     first, *others = (column for column in COLUMNS.values() if table in column.tables)
     derived = [column for column in _GAINS if table in column.tables]
-    rest = [*derived, *others, *([_PAYS_OFF] if table in _PAYS_OFF.tables else [])]
+    rest = [*derived, *others, *([_FASTER_FROM] if table in _FASTER_FROM.tables else [])]
     return [first, *sorted(rest, key=_place)]
 
 
@@ -260,7 +260,7 @@ def cell_lines(rows: pd.DataFrame, names: Names, uncertainty: Uncertainty) -> li
 
 
 def _distinct(lines: Sequence[Line]) -> list[Line]:
-    """Return the lines; those that would look the same with their overrides and compute."""
+    """Return the lines; those that are called the same with their overrides and compute."""
     seen = [(line.facts["source"], line.facts["victim"], line.name.full) for line in lines]
     counts = Counter(seen)
     distinct = []

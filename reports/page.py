@@ -96,11 +96,11 @@ def render_page(
     environment.filters |= {"budget": budget_text, "points": _POINTS.text, "counted": counted}
     facets = {name: [str(get(line)) for line in lines] for name, get in FACETS.items()}
     values = {name: _values(found) for name, found in facets.items() if len(set(found)) > 1}
-    forests = {picture.name: picture for picture in figures if picture.name.startswith("forest")}
+    forests = {picture.board: picture for picture in figures if picture.board is not None}
     return environment.get_template("page.html").render(
         boards=[
-            BoardView(board, compared, forests.get(f"forest-{number}" if number > 1 else "forest"))
-            for number, (board, compared) in enumerate(boards, start=1)
+            BoardView(board, compared, forests.get(number))
+            for number, (board, compared) in enumerate(boards)
         ],
         board_columns=columns_of("leaderboard"),
         visible_above=round(255 * VISIBLE),
@@ -111,7 +111,7 @@ def render_page(
             " ".join(str(known.index(facets[name][n])) for name, known in values.items())
             for n in range(len(lines))
         ],
-        figures=[picture for picture in figures if picture.name not in forests],
+        figures=[picture for picture in figures if picture.board is None],
         galleries=galleries,
         strip=strip,
         provenance=runs.provenance(),

@@ -30,9 +30,10 @@ class Picture:
         summary: what is seen in it, for readers who cannot see it.
         reading: how to read it, a sentence or two.
         panels: its parts as SVG, where the page shows them one by one, as many beside each other as
-            have room.
+            fit.
         legend: of the panels, as SVG.
         narrow: the same as SVG for a phone.
+        board: the number of the leaderboard whose forest plot it is; None of other figures.
         settings: the short names of attacks that stand in it, with the settings they stand for.
     """
 
@@ -44,6 +45,7 @@ class Picture:
     panels: Sequence[str] = ()
     legend: str = ""
     narrow: str = ""
+    board: int | None = None
     settings: Sequence[tuple[str, str]] = ()
 
     @property

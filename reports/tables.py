@@ -208,7 +208,7 @@ def caption_of(board: Board, columns: Iterable[Column], t_map: str) -> str:
     ]
     standard = [f"The standard attack is {board.standard}."] if board.standard else []
     ranked = any(line.rank for line in board.lines)
-    compared = any(column.name == "cheaper_from" for column in columns)
+    compared = any(column.name == "faster_from" for column in columns)
     return " ".join(
         [
             f"{board.dataset}: {counted(len(board.targets), 'target hasher')}, "

@@ -1,4 +1,4 @@
-"""What is drawn: percent, intervals, orders, names that do not cover each other, looks, files."""
+"""What is drawn: percent, intervals, orders, names that do not cover each other, styles, files."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ POINTS = pd.DataFrame(
 )
 
 
-def looks_of(rows: pd.DataFrame) -> PlotStyles:
+def styles_of(rows: pd.DataFrame) -> PlotStyles:
     return PlotStyles(rows, Names(rows))
 
 
 @pytest.fixture
 def styles() -> PlotStyles:
-    return looks_of(frame([row(name, "A-12", 0.5) for name in ("original", "dhta", "p2p")]))
+    return styles_of(frame([row(name, "A-12", 0.5) for name in ("original", "dhta", "p2p")]))
 
 
 def drawn(panel: Panel) -> Axes:
@@ -235,14 +235,14 @@ def test_places_are_spread_as_little_as_needed() -> None:
 def test_each_attack_has_a_look_of_its_own() -> None:
     plain = [row(f"attack{n}", "A-12", 0.5) for n in range(10)]
     plain += [row(name, "A-12", 0.5) for name in ("original", "noise", "prototype-code")]
-    looks = looks_of(frame(plain)).looks.values()
-    assert len({look.marker for look in looks}) == len(plain)
-    assert len({(look.colour, look.dashes) for look in looks}) == len(plain)
+    found = styles_of(frame(plain)).by_label.values()
+    assert len({one.marker for one in found}) == len(plain)
+    assert len({(one.colour, one.dashes) for one in found}) == len(plain)
     several = [
         row("dhta", "A-12", 0.5, params=f'{{"steps":{n}}}', variant=f"steps={n}") for n in (5, 9)
     ]
-    looks_by = looks_of(frame([*several, row("mine", "A-12", 0.5)])).looks
-    one, two, mine = looks_by["DHTA (steps=5)"], looks_by["DHTA (steps=9)"], looks_by["MINE"]
+    by_label = styles_of(frame([*several, row("mine", "A-12", 0.5)])).by_label
+    one, two, mine = by_label["DHTA (steps=5)"], by_label["DHTA (steps=9)"], by_label["MINE"]
     assert (one.colour, one.marker) == (two.colour, two.marker) != (mine.colour, mine.marker)
     assert one.fill != two.fill
     assert one.dashes != two.dashes
@@ -253,7 +253,7 @@ def test_long_settings_have_short_names_in_figures() -> None:
     params = ['{"steps":20,"rule":"l2"}', '{"steps":100,"rule":"l2"}']
     pairs = zip(variants, params, strict=True)
     several = [row("dhta", "A-12", 0.5, variant=text, params=given) for text, given in pairs]
-    styles = looks_of(frame([*several, row("mine", "A-12", 0.5)]))
+    styles = styles_of(frame([*several, row("mine", "A-12", 0.5)]))
     assert styles.settings == {"DHTA a": variants[0], "DHTA b": variants[1]}
     assert styles.name("DHTA (steps=100, rule=l2)") == "DHTA b"
     assert styles.settings_of(["DHTA b", "MINE"]) == [("DHTA b", variants[1])]
@@ -317,7 +317,7 @@ def test_text_is_never_a_formula(tmp_path: Path) -> None:
     with theme(), unsynced():
         picture = draw(
             Chart("one", "One", "seen", "read", [Panel("a panel", write)]),
-            looks_of(frame([row("dhta", "A-12", 0.5)])),
+            styles_of(frame([row("dhta", "A-12", 0.5)])),
             tmp_path,
         )
     assert "costs $a_b$ more" in picture.files[0].read_text(encoding="utf-8")

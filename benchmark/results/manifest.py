@@ -106,7 +106,7 @@ def read_manifest(out: Path) -> Manifest:
     if manifest is not None and manifest.get("format") == FORMAT:
         return manifest
     if not os.path.lexists(file):
-        raise NoRunError(f"{out} holds no run (no {MANIFEST}); name an output folder with --out")
+        raise NoRunError(f"{out} holds no run (no {MANIFEST}); name an output folder, like results/demo")
     _check_format(out)
     raise DamagedRunError(
         f"{file} is damaged; remove it, and run the command that made it again: finished jobs are "
@@ -123,7 +123,7 @@ def _check_format(out: Path) -> None:
     if found != FORMAT:
         raise FolderFormatError(
             f"{out} was written by another version of this program (format {found}, this one is "
-            f"{FORMAT}): read it with that version, or run the suite in another folder with --out"
+            f"{FORMAT}): read it with that version, or run the suite in another folder"
         )
 
 

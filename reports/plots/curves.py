@@ -24,7 +24,7 @@ from hashattack.reports.plots.panels import (
 from hashattack.reports.plots.styles import PlotStyles
 from hashattack.reports.plots.theme import HUES, SMALL, fitted, text_width
 
-_NAMED = 12  # lines of a panel up to which their names have room beside it
+_NAMED = 12  # lines of a panel up to which their names fit beside it
 _APART = 2.0  # points between the intervals of two lines at the same place
 
 
@@ -60,17 +60,17 @@ def _line(
     axis: Axes, line: pd.DataFrame, x: str, styles: PlotStyles, label: str, place: float
 ) -> None:
     """Draw an attack's t-MAP with intervals, moved aside so that these do not cover others'."""
-    look, scale = styles.looks[label], axis.figure.dpi_scale_trans
+    own, scale = styles.by_label[label], axis.figure.dpi_scale_trans
     moved = axis.transData + ScaledTranslation(place * _APART / 72, 0, scale)
-    axis.vlines(line[x], 100 * line["low"], 100 * line["high"], color=look.colour, transform=moved)
+    axis.vlines(line[x], 100 * line["low"], 100 * line["high"], color=own.colour, transform=moved)
     axis.collections[-1].set_linewidth(1)
     axis.plot(
-        line[x], 100 * line["t_map"], markersize=5, transform=moved, **look.points, **look.pattern
+        line[x], 100 * line["t_map"], markersize=5, transform=moved, **own.points, **own.pattern
     )
 
 
 def end_margins(names: Sequence[str]) -> Margins:
-    """Return margins with room for names at the ends of lines."""
+    """Return margins with space for names at the ends of lines."""
     longest = max(text_width(fitted(name), SMALL) for name in names)
     return Margins(right=(longest + 12) / 72)
 
@@ -94,8 +94,8 @@ def retrieval(points: pd.DataFrame, styles: PlotStyles, x: str) -> list[Panel]:
             axis.set_xlabel("recall in percent")
         for label, line in here.groupby("label", sort=False):
             values = line["top"] if x == "top" else 100 * line["recall"]
-            look = styles.looks[str(label)]
-            axis.plot(values, 100 * line["precision"], label=styles.name(str(label)), **look.line)
+            own = styles.by_label[str(label)]
+            axis.plot(values, 100 * line["precision"], label=styles.name(str(label)), **own.line)
 
     return panels_of(points, "panel", draw, "precision in percent")
 
@@ -113,8 +113,8 @@ def loss_curves(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
         for (label, source, _), line in here.groupby(
             ["label", "source", "attack_seed"], sort=False
         ):
-            look = styles.looks[str(label)]
-            style = {**look.points, **look.pattern, "label": styles.name(str(label))}
+            own = styles.by_label[str(label)]
+            style = {**own.points, **own.pattern, "label": styles.name(str(label))}
             axis.plot(line["epoch"], line["value"], markersize=3, linewidth=1.2, **style)
             ends.append((line["epoch"].iloc[-1], line["value"].iloc[-1], str(source)))
         axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))

@@ -1,4 +1,4 @@
-"""Names beside what they name: at points where there is room, and at the ends of lines."""
+"""Names beside what they name: at points where there is space, and at the ends of lines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DISTANCES = (6.5, 11.0, 17.0, 25.0, 35.0, 47.0)  # points from a marker to its 
 _ANGLES = (0, 180, 40, -40, 140, -140, 90, -90)  # degrees; the first are preferred
 _LEADER = 8.0  # a name further away is joined to its marker
 _FAR = np.array([1.5 * far + turn for far in _DISTANCES for turn in range(len(_ANGLES))])  # costs
-_APART = np.array([-3.0, -0.5, 3.0, 0.5])  # how much room a name needs about it
+_APART = np.array([-3.0, -0.5, 3.0, 0.5])  # how much space a name needs about it
 _PASSES = 4
 
 
@@ -42,7 +42,7 @@ def label_points(axis: Axes, points: Sequence[tuple[float, float, str]]) -> None
     own = [
         _FAR
         + 2 * _overlaps(boxes, markers).sum(axis=1)
-        + 8 * (_HEIGHT * width - _overlaps(boxes, frame)[:, 0])  # what is outside
+        + 8 * (_HEIGHT * width - _overlaps(boxes, frame)[:, 0])  # what leaves the frame
         for boxes, width in zip(offered, widths, strict=True)
     ]
     chosen = [int(cost.argmin()) for cost in own]

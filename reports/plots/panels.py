@@ -32,7 +32,7 @@ _SAMPLE = 34.0  # points of a legend beside a name
 _ROW = 0.19  # inches of a row of a legend
 _MOST_COLUMNS = 3
 _LOGARITHMIC = 5.0  # the ratio of the ends of an axis from which it has two ticks of 1-2-5
-_DECADES = 300.0  # and up to which all of them have room
+_DECADES = 300.0  # and up to which all of them have space
 
 
 @dataclass(frozen=True)

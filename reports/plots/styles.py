@@ -1,7 +1,8 @@
-"""What an attack looks like in every figure of a report: its colour, marker, fill and dashes."""
+"""The style of an attack in every figure of a report: its colour, marker, fill and dashes."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,7 +15,6 @@ from hashattack.reports.plots.theme import HUES, fitted
 
 Fill = Literal["full", "none", "left", "right", "top", "bottom"]
 
-_SPECIAL = {"no-attack": QUIET, "bound": INK}  # by role
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p", "h", "d", "8")
 _FILLS: tuple[Fill, ...] = ("full", "none", "left", "top", "right", "bottom")
 _DASHES: tuple[tuple[float, ...], ...] = ((), (4, 1), (1, 1), (3, 1, 1, 1), (6, 2), (2, 3))
@@ -22,8 +22,8 @@ _LONG = 20  # characters of a label up to which it stands in figures as it is
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a line or a marker looks like; settings of an attack share its colour and marker."""
+class AttackStyle:
+    """The style of a line or a marker; settings of an attack share its colour and marker."""
 
     colour: str
     marker: str
@@ -50,40 +50,39 @@ class Look:
 
 
 class PlotStyles:
-    """One look and one short name for each setting of an attack, by its label.
+    """One style and one short name for each setting of an attack, by its label.
 
     Rows without an attack are grey and the upper bound is black; attacks have hues for colour-blind
     readers.
 
     Attributes:
-        looks: by label.
+        by_label: the styles.
         short: the names that stand in figures for long labels.
         settings: what the short names stand for.
         colours: by title.
     """
 
     def __init__(self, rows: pd.DataFrame, names: Names) -> None:
-        self.looks: dict[str, Look] = {}
+        self.by_label: dict[str, AttackStyle] = {}
         self.colours: dict[str, str] = {}
         self.short: dict[str, str] = {}
         self.settings: dict[str, str] = {}
         columns = ["attack", "title", "role", "targeted", "variant", "overrides", "params"]
-        hue = 0
+        hues = itertools.cycle(HUES)
         for number, (_, attack) in enumerate(rows[columns].groupby("attack", sort=False)):
             first = attack.iloc[0]
-            colour = _SPECIAL.get(first["role"], HUES[hue % len(HUES)])
-            grey = not first["targeted"]
-            if grey:
-                colour = QUIET
-            hue += colour == HUES[hue % len(HUES)]
+            grey, bound = not first["targeted"], first["role"] == "bound"
+            colour = QUIET if grey else INK if bound else next(hues)
             marker, own = _MARKERS[number % len(_MARKERS)], 0
             for name in map(names.of, attack.drop_duplicates().to_dict("records")):
                 self.colours[name.title] = colour
-                if name.label in self.looks:
+                if name.label in self.by_label:
                     continue
                 more = 2 * (grey and first["role"] != "no-attack") + number // len(HUES)
                 dashes = _DASHES[(own + more) % len(_DASHES)]
-                self.looks[name.label] = Look(colour, marker, _FILLS[own % len(_FILLS)], dashes)
+                self.by_label[name.label] = AttackStyle(
+                    colour, marker, _FILLS[own % len(_FILLS)], dashes
+                )
                 if len(name.label) > _LONG and name.settings and name.label != name.title:
                     self.short[name.label] = f"{name.title} {_letters(own)}"
                     self.settings[self.short[name.label]] = name.settings

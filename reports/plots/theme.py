@@ -1,4 +1,4 @@
-"""The look of all figures: colours that read on light and on dark pages, fonts, how files are made.
+"""The style of all figures: colours for light and dark pages, fonts, how files are made.
 
 The page replaces the neutral colours by its own (``reports/pictures.py``), so that figures are dark
 where it is. The hues have a contrast of at least three on both: they are drawn, never written.
@@ -50,7 +50,7 @@ _STYLE: Any = {
 
 @contextmanager
 def theme() -> Iterator[None]:
-    """Draw and save figures in the look of a report."""
+    """Draw and save figures in the style of a report."""
     with mpl.rc_context(_STYLE):
         yield
 

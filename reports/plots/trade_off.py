@@ -43,10 +43,10 @@ def trade_off(points: pd.DataFrame, styles: PlotStyles, column: Column) -> list[
         y = 100 * front["t_map"].iloc[[*range(len(front)), -1]]
         axis.step(x, y, where="post", color=QUIET, linewidth=0.9, zorder=1.5, label="Pareto front")
         for row in attacks.to_dict("records"):
-            look, x, y = styles.looks[row["label"]], row[cost], 100 * row["t_map"]
+            own, x, y = styles.by_label[row["label"]], row[cost], 100 * row["t_map"]
             ends = [100 * row["low"], 100 * row["high"]]
-            axis.plot([x, x], ends, color=look.colour, linewidth=1, zorder=2.5)
-            axis.plot(x, y, linestyle="none", markersize=6, zorder=3, **look.points)
+            axis.plot([x, x], ends, color=own.colour, linewidth=1, zorder=2.5)
+            axis.plot(x, y, linestyle="none", markersize=6, zorder=3, **own.points)
         named = attacks.sort_values("t_map", ascending=False)
         names = map(styles.name, named["label"])
         label_points(axis, list(zip(named[cost], 100 * named["t_map"], names, strict=True)))

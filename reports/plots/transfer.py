@@ -25,7 +25,7 @@ def sides(points: pd.DataFrame) -> list[str]:
 
 
 def matrix_size(points: pd.DataFrame) -> tuple[float, Margins]:
-    """Return the height of a panel and its margins in inches: names have room, cells are square."""
+    """Return the height of a panel and its margins in inches, for square cells and their names."""
     names = max(text_width(fitted(side), SMALL) for side in sides(points)) / 72
     bar = 0.0 if len(sides(points)) <= _ANNOTATED else 0.5
     margins = Margins(left=names + 0.12, right=0.1 + bar, bottom=names + 0.12)

@@ -106,7 +106,7 @@ def read_manifest(out: Path) -> Manifest:
     if manifest is not None and manifest.get("format") == FORMAT:
         return manifest
     if not os.path.lexists(file):
-        raise NoRunError(f"{out} holds no run (no {MANIFEST}); name an output folder, like results/demo")
+        raise NoRunError(f"{out} holds no run (no {MANIFEST}); name a run's output folder")
     _check_format(out)
     raise DamagedRunError(
         f"{file} is damaged; remove it, and run the command that made it again: finished jobs are "

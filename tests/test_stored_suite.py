@@ -101,7 +101,7 @@ def test_what_cannot_be_read_says_so(tmp_path: Path, cache: Path) -> None:
     write_checked(tmp_path / "plan.json", {**manifest, "format": 1})
     with pytest.raises(FolderFormatError, match="another version of this program"):
         stored_suite(tmp_path)
-    with pytest.raises(FolderFormatError, match="or run the suite in another folder$"):
+    with pytest.raises(FolderFormatError, match=r"or run the suite in another folder$"):
         write_manifest(manifest_of(make_plan(small_suite(), cache)), tmp_path)
     manifest["suite"]["attacks"].append({"attack": "gone"})
     write_checked(tmp_path / "plan.json", {**manifest, "parts": []})

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-
-import pandas as pd
 
 from hashattack.benchmark.names import budget_text
 from hashattack.reports.galleries import Gallery, Place, Query, place_of
@@ -35,15 +32,15 @@ class Strip:
 def best_places(boards: Sequence[Board]) -> list[Place]:
     """Return the places of the attacks ranked first on the first board.
 
-    The lowest budget first, no declared budget last; of an attack, the first hasher first.
+    In the order of the board: the lowest budget first; of an attack, the first hasher first.
     """
-    found = []
-    for board in boards[:1]:
-        lines = [line for group in board.groups if group.ranked for line in group.lines]
-        best = [line for line in lines if line.rank is not None and line.rank.number == 1]
-        for line in sorted(best, key=lambda line: _budget(line.facts)):
-            found += [place_of({**line.facts, "source": source}) for source in board.targets]
-    return found
+    return [
+        place_of({**line.facts, "source": source})
+        for board in boards[:1]
+        for line in board.lines
+        if line.rank is not None and line.rank.number == 1
+        for source in board.targets
+    ]
 
 
 def strip_of(boards: Sequence[Board], shown: Sequence[Gallery]) -> Strip | None:
@@ -54,7 +51,3 @@ def strip_of(boards: Sequence[Board], shown: Sequence[Gallery]) -> Strip | None:
         before, after = query.before[:_RESULTS], query.after[:_RESULTS]
         return Strip(gallery, replace(query, before=before, after=after))
     return None
-
-
-def _budget(row: Mapping[str, Any]) -> float:
-    return float("inf") if pd.isna(row["epsilon"]) else float(row["epsilon"])

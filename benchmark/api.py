@@ -243,8 +243,9 @@ def mean_average_precision(
     database_labels: Array,
     *,
     ties: Literal["expected", "stable"] = "expected",
+    top: int | None = None,
 ) -> float:
-    """Return the MAP over the whole database, a fraction; of target labels, t-MAP.
+    """Return the MAP, a fraction; of target labels, t-MAP.
 
     Args:
         query_codes: {-1, +1} ``[q, K]``.
@@ -252,20 +253,24 @@ def mean_average_precision(
         query_labels: {0, 1} ``[q, C]``: own label rows for MAP, target label rows for t-MAP.
         database_labels: the same ``[n, C]``; an item is relevant if it shares a label.
         ties: ``expected`` over random order of equal distances, or ``stable``: in database order.
+        top: for MAP at k (t-MAP@5000): only the first ``top`` items of the ranking; None for the
+            whole database.
 
     Raises:
-        ValueError: shapes that do not fit, or other values.
+        ValueError: shapes that do not fit, other values, or a ``top`` below 1.
 
     Examples:
         >>> codes = np.array([[1, 1], [1, -1], [-1, -1]])
         >>> labels = np.array([[1, 0], [0, 1], [1, 0]])
         >>> mean_average_precision(codes[:1], codes, labels[:1], labels)
         0.8333333333333333
+        >>> mean_average_precision(codes[:1], codes, labels[:1], labels, top=2)
+        1.0
     """
     from hashattack.benchmark import metrics
 
     return metrics.mean_average_precision(
-        query_codes, database_codes, query_labels, database_labels, ties=ties
+        query_codes, database_codes, query_labels, database_labels, ties=ties, top=top
     )
 
 

@@ -1,6 +1,9 @@
-"""Average precision against independent oracles: sorting, and sampled tie orders."""
+"""Average precision against independent oracles: sorting, enumerated and sampled tie orders."""
 
 from __future__ import annotations
+
+import itertools
+import math
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 
 from hashattack.benchmark import metrics
 from hashattack.benchmark.metrics.average_precision import (
+    Ties,
     chance_ap,
     curve_tops,
     expected_ap,
@@ -18,6 +22,7 @@ from hashattack.benchmark.metrics.average_precision import (
     stable_ap,
 )
 from hashattack.benchmark.metrics.rank import Floats, Ranking, rank, rank_on
+from hashattack.benchmark.perf.ranking import plain_ap
 from hashattack.datasets.seeds import generator
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -90,6 +95,99 @@ def test_expected_ap_of_a_tiny_case_by_enumeration() -> None:
     assert found[0] == pytest.approx(wanted, abs=1e-12)
 
 
+def mean_over_orders(groups: list[tuple[int, int]], top: int) -> float:
+    """Return the mean AP at ``top`` over all orders within groups of (items, relevant ones)."""
+    orders = [set(itertools.permutations([True] * r + [False] * (n - r))) for n, r in groups]
+    lists = [list(itertools.chain(*order)) for order in itertools.product(*orders)]
+    return float(np.mean([ap_of_order(one[:top]) for one in lists]))
+
+
+_GROUP = st.integers(0, 5).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n)))
+
+
+@settings(deadline=None, max_examples=60)
+@given(groups=st.lists(_GROUP, min_size=1, max_size=3).filter(lambda g: sum(n for n, _ in g) > 0))
+def test_ap_at_every_k_equals_the_mean_over_all_tie_orders(groups: list[tuple[int, int]]) -> None:
+    items, hits = (np.array([column]) for column in zip(*groups, strict=True))
+    for top in range(1, int(items.sum()) + 1):
+        wanted = mean_over_orders(groups, top)
+        assert abs(expected_ap(items, hits, top)[0] - wanted) < 1e-12
+        tie = [(int(items.sum()), int(hits.sum()))]
+        if items.sum() <= 6:  # one tie of more items has too many orders
+            assert abs(chance_ap(items, hits, top)[0] - mean_over_orders(tie, top)) < 1e-12
+
+
+def precisions_of_a_group(first: int, found: int, n: int, r: int) -> float:
+    """Return the expected sum of precisions at r hits among n tied items, place by place."""
+    shares = (
+        (found + 1 + (place * (r - 1) / (n - 1) if n > 1 else 0)) / (first + place + 1)
+        for place in range(n)
+    )
+    return r / n * math.fsum(shares) if n else 0.0
+
+
+@pytest.mark.parametrize(
+    ("before", "cut"),
+    [
+        ((90, 40), (2000, 70)),  # the cut goes through a large group
+        ((0, 0), (2000, 900)),  # all are tied
+        ((400, 0), (900, 3)),  # few relevant items
+        ((499, 400), (500, 250)),  # one place is left
+        ((10, 10), (600, 599)),  # nearly all are relevant
+    ],
+)
+def test_ap_at_500_of_large_groups_equals_exact_probabilities(
+    before: tuple[int, int], cut: tuple[int, int]
+) -> None:
+    (first, found), (n, r), wanted = before, cut, []
+    m = 500 - first
+    passed = precisions_of_a_group(0, 0, first, found)
+    for x in range(max(0, m - (n - r)), min(m, r) + 1):
+        likely = math.comb(r, x) * math.comb(n - r, m - x) / math.comb(n, m)
+        if found + x:
+            value = passed + precisions_of_a_group(first, found, m, x)
+            wanted.append(likely * value / (found + x))
+    items, hits = np.array([[first, n, 100]]), np.array([[found, r, 50]])
+    assert abs(expected_ap(items, hits, 500)[0] - math.fsum(wanted)) < 1e-12
+
+
+@pytest.mark.parametrize("top", [1, 7, 20, 59])
+def test_ap_at_k_equals_the_mean_over_sampled_tie_orders(top: int) -> None:
+    arrays = problem(12, bits=4)
+    found = metrics.average_precisions(*arrays, top=top)
+    rng = generator(2, "tie-orders")
+    for query in range(5):
+        lists = (ranked(arrays, query, rng.random(60).tolist()) for _ in range(2000))
+        draws = [ap_of_order(one[:top]) for one in lists]
+        error = np.std(draws) / np.sqrt(len(draws))
+        assert abs(found[query] - np.mean(draws)) < 5 * error + 1e-12
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 2**32), bits=st.sampled_from([1, 6, 48]), top=st.integers(1, 90))
+def test_stable_ap_at_k_equals_the_plain_loop(seed: int, bits: int, top: int) -> None:
+    arrays = problem(seed, items=80, bits=bits)
+    found = metrics.average_precisions(*arrays, ties="stable", top=top)
+    queries, database = (codes.astype(np.float32) for codes in arrays[:2])
+    own, labels = (rows.astype(np.int64) for rows in arrays[2:])
+    wanted = plain_ap(queries, database, own, labels, sort="stable", top=top)
+    assert np.abs(found - wanted).max() < 1e-12
+
+
+@pytest.mark.parametrize("ties", ["expected", "stable"])
+def test_a_k_of_the_whole_database_changes_nothing(ties: Ties) -> None:
+    arrays = problem(13)
+    whole = metrics.average_precisions(*arrays, ties=ties)
+    for top in (60, 61, 5000):
+        assert (metrics.average_precisions(*arrays, ties=ties, top=top) == whole).all()
+
+
+@pytest.mark.parametrize("top", [0, -5000, 2.5])
+def test_a_k_that_is_no_positive_whole_number_is_refused(top: int) -> None:
+    with pytest.raises(ValueError, match="top: expected a positive whole number, got"):
+        mean_average_precision(*problem(0), top=top)
+
+
 def test_without_ties_expected_and_stable_agree() -> None:
     codes = np.array([[1 if j >= i else -1 for j in range(8)] for i in range(9)], dtype=np.int8)
     labels = np.array([[i % 2, (i + 1) % 2] for i in range(9)], dtype=np.uint8)
@@ -152,6 +250,8 @@ def test_the_kernel_counts_what_plain_loops_count(
 def same(one: Ranking, other: Ranking) -> None:
     assert (one.items == other.items).all()
     assert (one.hits == other.hits).all()
+    assert one.stable_hits is not None
+    assert (one.stable_hits == other.stable_hits).all()
     assert one.stable_sums is not None
     assert other.stable_sums is not None
     assert np.abs(one.stable_sums - other.stable_sums).max() < 1e-9
@@ -172,8 +272,9 @@ def test_the_path_of_a_gpu_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     sets = [query_labels, 1 - query_labels]
     monkeypatch.setattr("hashattack.benchmark.metrics.rank._PAIRS", 1000)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    found = rank_on(device, query_codes, database_codes, sets, database_labels, stable=True)
-    same(found, rank(query_codes, database_codes, sets, database_labels, threads=1))
+    arguments = (query_codes, database_codes, sets, database_labels)
+    for top in (50, 1300):
+        same(rank_on(device, *arguments, top), rank(*arguments, top=top, threads=1))
 
 
 def test_map_takes_arrays_tensors_and_booleans_alike() -> None:

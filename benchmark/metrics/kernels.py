@@ -18,6 +18,7 @@ from numba.extending import intrinsic
 _BLOCK = 1024  # database items at a time: their places stay in the first-level cache
 _TOGETHER = 4  # queries that pass together
 _LARGEST_TABLE = 1 << 16  # entries of a table of pairs, where the database is no longer
+_NEGLIGIBLE = 1e-20  # of the largest probability: all smaller ones together are below an epsilon
 
 _u32, _u64 = np.uint32, np.uint64
 
@@ -150,19 +151,21 @@ def _sum_of_ratios(counts, stop):
 
 
 @njit(nogil=True, cache=True)
-def sum_precisions(codes, database, labels, database_labels, passed, sums):
+def sum_precisions(codes, database, labels, database_labels, passed, top, sums, found):
     """Add each query's precision at its hits, ties in database order, as a counting sort does.
 
     Args:
         codes, database, labels, database_labels: as for :func:`count_places`.
         passed: items that lie nearer than each distance, and in the upper half of the word the
             hits among them ``[q, S, K + 1]``; used up.
+        top: hits at a later rank are left out.
         sums: ``[q, S]``.
+        found: how many hits were not left out, ``[q, S]``.
     """
     size, kinds = database.shape[1], labels.shape[1]
     places, shared = np.empty(_BLOCK, _u32), np.empty((2, _BLOCK), _u32)
     at_hits = np.empty(_BLOCK + 1, _u64)
-    shift, one = _u32(kinds), _u32(1)
+    shift, one, last = _u32(kinds), _u32(1), _u64(top)
     for query in range(len(codes)):
         for start in range(0, size, _BLOCK):
             count = min(size - start, _BLOCK)
@@ -176,5 +179,45 @@ def sum_precisions(codes, database, labels, database_labels, passed, sums):
                     now = counts[distance] + (hit << _u64(32) | _u64(1))
                     counts[distance] = now
                     at_hits[hits] = now
-                    hits += hit
+                    hits += hit & _u64((now & _u64(0xFFFFFFFF)) <= last)
                 sums[query, kind] += _sum_of_ratios(at_hits, hits)
+                found[query, kind] += hits
+
+
+@njit(nogil=True, cache=True)
+def expect_cut(sums, items, hits, items_before, hits_before, top, found):
+    """Write each query's expected AP at ``top`` to ``found``; all are ``[q]``.
+
+    Args:
+        sums: expected sums of precisions at the hits of the groups before the one that is cut.
+        items, hits: of the group that is cut.
+        items_before, hits_before: of all groups before it.
+
+    The number of hits within the cut is hypergeometric. Its probabilities follow from the largest
+    one by their exact ratios, as far as they count in double precision: log-factorials would lose
+    digits.
+    """
+    for query in range(len(sums)):
+        n, r, m = items[query], hits[query], top - items_before[query]
+        before = hits_before[query]
+        span = rise = 0.0  # sums of 1 / rank and of (places before it in the group) / rank
+        for place in range(m):
+            share = 1.0 / (items_before[query] + place + 1)
+            span += share
+            rise += place * share
+        # Of x hits in m places the expected sum of precisions is linear · x + square · x (x − 1).
+        linear = (before + 1) * span / max(m, 1)
+        square = rise / max(m * (m - 1), 1)
+        mode, fewest = (m + 1) * (r + 1) // (n + 2), max(0, m - (n - r))
+        x, p = mode, 1.0
+        while x > fewest and p > _NEGLIGIBLE:
+            p *= x * (n - r - m + x) / ((r - x + 1) * (m - x + 1))
+            x -= 1
+        total = weighted = 0.0
+        while x <= mode or p > _NEGLIGIBLE:
+            total += p
+            value = sums[query] + linear * x + square * x * (x - 1)
+            weighted += p * value / max(before + x, 1)
+            p *= (r - x) * (m - x) / ((x + 1) * (n - r - m + x + 1))
+            x += 1
+        found[query] = weighted / total

@@ -41,12 +41,15 @@ class Ranking:
         hits: those that share a label with the query's row, int64 ``[S, q, K + 1]``, for each of
             the S sets of label rows.
         stable_sums: sums over hits of the precision at their rank, ties in database order, float64
-            ``[S, q]``; None where they were not requested.
+            ``[S, q]``; None where they were not requested. With a ``top``, over the hits up to
+            that rank.
+        stable_hits: how many hits that sum is over, int64 ``[S, q]``.
     """
 
     items: Counts
     hits: Counts
     stable_sums: Floats | None
+    stable_hits: Counts | None
 
 
 def rank(
@@ -56,6 +59,7 @@ def rank(
     database_labels: Matrix,
     *,
     stable: bool = True,
+    top: int | None = None,
     threads: int | None = None,
     device: torch.device | None = None,
 ) -> Ranking:
@@ -67,20 +71,25 @@ def rank(
         label_sets: for each kind of relevance the queries' rows, {0, 1} or booleans ``[q, C]``.
         database_labels: the same ``[n, C]``.
         stable: also rank ties in database order: a second pass.
+        top: the last rank that the stable sums know. Default: the size of the database.
         threads: on the CPU. Default: torch's number of threads.
         device: a GPU to compute on. Default: the CPU.
 
     Raises:
-        ValueError: shapes that do not fit, or other values.
+        ValueError: shapes that do not fit, other values, or a ``top`` below 1.
     """
     codes = _checked(query_codes, (-1, 1), "query_codes")
     database = _checked(database_codes, (-1, 1), "database_codes")
     sets = [_checked(rows, (0, 1), "query_labels") for rows in label_sets]
     labels = _checked(database_labels, (0, 1), "database_labels")
     _check_shapes(codes, database, sets, labels)
+    last = len(database) if top is None else top
+    if not isinstance(last, int | np.integer) or last < 1:
+        raise ValueError(f"top: expected a positive whole number, got {last!r}")
+    cut = int(last) if stable else None
     if device is None or device.type == "cpu":
-        return _on_cpu(codes, database, sets, labels, stable, threads or torch.get_num_threads())
-    return rank_on(device, codes, database, sets, labels, stable=stable)
+        return _on_cpu(codes, database, sets, labels, cut, threads or torch.get_num_threads())
+    return rank_on(device, codes, database, sets, labels, cut)
 
 
 def _checked(values: Matrix, known: tuple[int, int], name: str) -> Array:
@@ -117,18 +126,28 @@ def _check_shapes(codes: Array, database: Array, sets: Sequence[Array], labels: 
 
 
 def _on_cpu(
-    codes: Array, database: Array, sets: Sequence[Array], labels: Array, stable: bool, threads: int
+    codes: Array,
+    database: Array,
+    sets: Sequence[Array],
+    labels: Array,
+    top: int | None,
+    threads: int,
 ) -> Ranking:
+    """Rank packed codes and label rows; without a ``top`` there is no stable part."""
     queries, rows = _pack(codes), [_pack(one) for one in sets]
     near, near_labels = (np.ascontiguousarray(_pack(found).T) for found in (database, labels))
-    hits, sums = [], []
+    hits, sums, kept = [], [], []
     for start in range(0, len(rows), _KINDS):
         arguments = (queries, near, np.stack(rows[start : start + _KINDS], axis=1), near_labels)
         items, found = _histograms(arguments, codes.shape[1], threads)
         hits.append(found)
-        if stable:
-            sums.append(_stable_sums(arguments, items, found, threads))
-    return Ranking(items, np.concatenate(hits), np.concatenate(sums) if stable else None)
+        if top is not None:
+            added, number = _stable_sums(arguments, items, found, top, threads)
+            sums.append(added)
+            kept.append(number)
+    if top is None:
+        return Ranking(items, np.concatenate(hits), None, None)
+    return Ranking(items, np.concatenate(hits), np.concatenate(sums), np.concatenate(kept))
 
 
 def _pack(signs: Array) -> Words:
@@ -166,22 +185,25 @@ def _histograms(packed: _Packed, bits: int, threads: int) -> tuple[Counts, Count
     return items, np.stack([found.sum(axis=2) for found in hits])
 
 
-def _stable_sums(packed: _Packed, items: Counts, hits: Counts, threads: int) -> Floats:
-    """Return each query's sum of precisions at its hits, ties in database order, ``[S, q]``."""
+def _stable_sums(
+    packed: _Packed, items: Counts, hits: Counts, top: int, threads: int
+) -> tuple[Floats, Counts]:
+    """Return sums of precisions at the hits up to a rank, and how many these are, ``[S, q]``."""
     from hashattack.benchmark.metrics.kernels import sum_precisions
 
     codes, database, labels, database_labels = packed
     before = (np.cumsum(items, axis=1) - items)[:, None]
     found = (np.cumsum(hits, axis=2) - hits).transpose(1, 0, 2)
     passed = (before + (found << 32)).astype(np.uint64)
-    sums = np.zeros((len(codes), labels.shape[1]))
+    shape = len(codes), labels.shape[1]
+    sums, kept = np.zeros(shape), np.zeros(shape, dtype=np.int64)
 
     def add(chunk: slice) -> None:
         rows = codes[chunk], database, labels[chunk], database_labels
-        sum_precisions(*rows, passed[chunk], sums[chunk])
+        sum_precisions(*rows, passed[chunk], top, sums[chunk], kept[chunk])
 
     _over_chunks(add, len(codes), threads)
-    return sums.T
+    return sums.T, kept.T
 
 
 def _over_chunks(work: Callable[[slice], None], count: int, threads: int) -> None:
@@ -205,24 +227,26 @@ def rank_on(
     database: Array,
     sets: Sequence[Array],
     labels: Array,
-    *,
-    stable: bool,
+    top: int | None,
 ) -> Ranking:
     """Rank checked codes and label rows by matrix products on a device."""
-    items, hits, sums = [], [], []
+    items, hits, sums, kept = [], [], [], []
     for distances, shared in _chunks(device, codes, database, sets, labels):
         width, rows = codes.shape[1] + 1, len(distances)
         slots = distances + width * torch.arange(rows, device=device)[:, None]
         count = functools.partial(torch.bincount, minlength=rows * width)
         items.append(count(slots.flatten()).view(rows, width))
         hits.append(torch.stack([count(slots[kind]).view(rows, width) for kind in shared]))
-        if stable:
-            order = torch.sort(distances, dim=1, stable=True).indices
-            sums.append(torch.stack([_precisions(kind.gather(1, order)) for kind in shared]))
+        if top is not None:
+            order = torch.sort(distances, dim=1, stable=True).indices[:, :top]
+            ranked = [kind.gather(1, order) for kind in shared]
+            sums.append(torch.stack([_precisions(kind) for kind in ranked]))
+            kept.append(torch.stack([kind.sum(1) for kind in ranked]))
     return Ranking(
         torch.cat(items).cpu().numpy().astype(np.int64),
         torch.cat(hits, dim=1).cpu().numpy().astype(np.int64),
-        torch.cat(sums, dim=1).cpu().numpy() if stable else None,
+        None if top is None else torch.cat(sums, dim=1).cpu().numpy(),
+        None if top is None else torch.cat(kept, dim=1).cpu().numpy(),
     )
 
 

@@ -38,15 +38,17 @@ class Case:
     expected: float | None = None
     stable: float | None = None
     together: float | None = None
+    top: int = 5000  # of MAP at k
+    cut: float | None = None
 
 
 CASES: dict[Size, tuple[Case, ...]] = {
     "full": (
         Case("FLICKR-25K", 1700, 23_300, 38, sampled=200, expected=60),
-        Case("NUS-WIDE", 2100, 193_734, 21, 60, expected=100, stable=30, together=1.3),
+        Case("NUS-WIDE", 2100, 193_734, 21, 60, expected=100, stable=30, together=1.3, cut=1.3),
         Case("MS-COCO", 5000, 117_218, 80, 60),
     ),
-    "small": (Case("tiny", 40, 3000, 21, sampled=5),),
+    "small": (Case("tiny", 40, 3000, 21, sampled=5, top=100),),
 }
 
 
@@ -88,6 +90,8 @@ def _compared(case: Case, rounds: int) -> Iterator[Comparison]:
         count,
     )
     error = float(np.abs(stable()[:count] - plain(sort="stable")).max())
+    cut_error = np.abs(stable(top=case.top)[:count] - plain(sort="stable", top=case.top)).max()
+    first = f"the first {case.top} items"
     for ties, run, aim in (("expected", expected, case.expected), ("stable", stable, case.stable)):
         ours = Way("mean_average_precision on all threads, packing included", run, n)
         name = f"ranking, {case.name}, {ties} t-MAP"
@@ -95,6 +99,10 @@ def _compared(case: Case, rounds: int) -> Iterator[Comparison]:
         pair = 1e9 * min(one.ours_seconds) / case.database
         facts = {"largest error of the stable AP": error, "ns a pair": pair}
         yield replace(one, facts=facts)
+        cut, whole = Way(first, functools.partial(run, top=case.top), n), Way("all items", run, n)
+        name = f"ranking, {case.name}, {ties} t-MAP@{case.top} over t-MAP"
+        one = compare(name, cut, whole, rounds, "query", "overhead", case.cut)
+        yield replace(one, facts={"largest error of the stable AP": float(cut_error)})
     both, alone = Way("both from one pass", together, n), Way("t-MAP alone", expected, n)
     name = f"ranking, {case.name}, t-MAP and MAP"
     one = compare(name, both, alone, rounds, "query", "overhead", case.together)
@@ -114,6 +122,7 @@ def plain_ap(
     query_labels: Array,
     database_labels: Array,
     sort: Literal["quicksort", "stable"] = "quicksort",
+    top: int | None = None,
 ) -> list[float]:
     """Return the AP of one query after the other, ties in the order that the sort leaves.
 
@@ -121,11 +130,12 @@ def plain_ap(
         query_codes, database_codes: float32 {-1, +1} ``[q, K]`` and ``[n, K]``.
         query_labels, database_labels: integers {0, 1} ``[q, C]`` and ``[n, C]``.
         sort: NumPy's kind of sort.
+        top: how many items of the ranked list to keep; None for all.
     """
     bits, found = query_codes.shape[1], []
     for code, labels in zip(query_codes, query_labels, strict=True):
         relevant = (labels @ database_labels.T) > 0
         order = np.argsort(0.5 * (bits - code @ database_codes.T), kind=sort)
-        ranks = np.flatnonzero(relevant[order]) + 1
+        ranks = np.flatnonzero(relevant[order[:top]]) + 1
         found.append(float((np.arange(1, len(ranks) + 1) / ranks).mean()) if len(ranks) else 0.0)
     return found

@@ -8,6 +8,7 @@ counted; base rates differ by up to 17 points, so every result row names its pol
 * ``frequent-train``: the same of the training set;
 * ``unique``: uniform over the database's unique label rows;
 * ``unique-train``: the same of the training set;
+* ``unique-disjoint``: ``unique``, without every row that shares a label with the query;
 * ``exclude-equal``: ``frequent``, without the query's own label row;
 * ``disjoint``: ``frequent``, without every row that shares a label with the query.
 
@@ -27,7 +28,13 @@ from hashattack.datasets.base import DatasetError, IntArray, UInt8Array
 from hashattack.datasets.seeds import generator
 
 Policy = Literal[
-    "frequent", "frequent-train", "unique", "unique-train", "exclude-equal", "disjoint"
+    "frequent",
+    "frequent-train",
+    "unique",
+    "unique-train",
+    "unique-disjoint",
+    "exclude-equal",
+    "disjoint",
 ]
 SuitePolicy = Literal[Policy, "as-published"]
 QUERIES_AT_ONCE = 500  # bounds the memory of what each query may draw
@@ -53,7 +60,7 @@ def eligible_rows(
     """
     in_train = policy in ("frequent-train", "unique-train")
     rows, counts = label_rows(train_labels if in_train else database_labels)
-    least = 1 if policy in ("unique", "unique-train") else n_t + 1
+    least = 1 if policy.startswith("unique") else n_t + 1
     keep = counts >= least
     if not keep.any():
         split, other = ("training", "unique-train") if in_train else ("database", "unique")
@@ -68,10 +75,10 @@ def allowed_rows(
     policy: Policy, rows: UInt8Array, query_labels: UInt8Array
 ) -> npt.NDArray[np.bool_]:
     """Return which eligible rows ``[rows, C]`` each query ``[q, C]`` may draw, ``[q, rows]``."""
-    if policy not in ("exclude-equal", "disjoint"):
+    if policy not in ("exclude-equal", "disjoint", "unique-disjoint"):
         return np.ones((len(query_labels), len(rows)), dtype=bool)
     shared = query_labels.astype(np.float32) @ rows.T.astype(np.float32)
-    if policy == "disjoint":
+    if policy != "exclude-equal":
         return np.asarray(shared == 0)
     own, other = query_labels.sum(axis=1)[:, None], rows.sum(axis=1)[None]
     return np.asarray((shared != own) | (shared != other))
@@ -82,8 +89,8 @@ def draw_targets(
 ) -> UInt8Array:
     """Draw one of :func:`eligible_rows` for every query, with replacement.
 
-    Only ``exclude-equal`` and ``disjoint`` depend on the queries' own label rows ``[q, C]``. The
-    draw is for all attacks, or for the one with the id ``attack``.
+    Only ``exclude-equal`` and the disjoint policies depend on the queries' own label rows
+    ``[q, C]``. The draw is for all attacks, or for the one with the id ``attack``.
     Returns uint8 ``[q, C]``, prefix-stable in q.
 
     Raises:

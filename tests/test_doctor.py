@@ -81,6 +81,7 @@ def test_the_real_flickr_lists_have_the_known_counts(tmp_path: Path) -> None:
         ("frequent-train", 79, 0.511),
         ("unique", 4270, 0.669),
         ("unique-train", 1458, 0.645),
+        ("unique-disjoint", 4270, 0.557),
         ("disjoint", 316, 0.489),
     ):
         assert lines[policy].rows == rows

@@ -37,7 +37,7 @@ def test_draws_obey_their_policy_and_extend_by_prefix(
     assert (counts > (0 if policy.startswith("unique") else 9)).all()
     if policy == "exclude-equal":
         assert (drawn != own).any(axis=1).all()
-    if policy == "disjoint":
+    if policy in ("disjoint", "unique-disjoint"):
         assert not (drawn & own).any()
     assert (draw_targets(policy, rows, own[:short], seed=seed) == drawn[:short]).all()
 
@@ -45,7 +45,7 @@ def test_draws_obey_their_policy_and_extend_by_prefix(
 @pytest.mark.parametrize(
     ("policy", "rows"),
     [
-        *(("unique", "012"), ("unique-train", "013")),
+        *(("unique", "012"), ("unique-train", "013"), ("unique-disjoint", "012")),
         *(
             ("frequent", "02"),
             ("exclude-equal", "02"),

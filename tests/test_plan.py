@@ -203,8 +203,9 @@ def test_protocols_are_compared_on_the_same_target_labels(cache: Path) -> None:
 
 def test_target_labels_that_anchors_cannot_have_are_refused(cache: Path) -> None:
     make_plan(small_suite(protocols="paper", policies="unique-train"), cache)
-    with pytest.raises(SuiteError, match=r"protocol paper .* use 'unique-train'"):
-        make_plan(small_suite(protocols="paper", policies="unique"), cache)
+    for policy in ("unique", "unique-disjoint"):
+        with pytest.raises(SuiteError, match=rf"protocol paper .* '{policy}'; use 'unique-train'"):
+            make_plan(small_suite(protocols="paper", policies=policy), cache)
 
 
 @pytest.mark.parametrize(("protocol", "rows"), [("released", "unique"), ("paper", "unique-train")])

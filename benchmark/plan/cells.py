@@ -21,6 +21,8 @@ from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.benchmark.suites.suite import AttackEntry, Suite
 from hashattack.datasets.texts import one_line
 
+_UNIQUE = ("unique", "unique-disjoint")  # label rows that one image of the database may have alone
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -40,10 +42,10 @@ def settings_of(suite: Suite) -> Iterator[Setting]:
     for protocol, policy, target_seed, seed in product(
         suite.protocols, suite.policies, suite.target_seeds, range(suite.seeds)
     ):
-        if policy == "unique" and PROTOCOLS[protocol].anchor_pool == "train":
+        if policy in _UNIQUE and PROTOCOLS[protocol].anchor_pool == "train":
             raise SuiteError(
                 f"policies: under protocol {protocol} anchor codes come from the training set, "
-                "which need not have the label rows of 'unique'; use 'unique-train'"
+                f"which need not have the label rows of '{policy}'; use 'unique-train'"
             )
         yield Setting(PROTOCOLS[protocol], policy, target_seed, seed, seed + suite.reseed)
 

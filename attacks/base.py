@@ -1,7 +1,8 @@
 """The attack template, and exactly what the threat model lets an attacker see.
 
 An :class:`Attack` is a frozen value composed of a target-code rule and a crafting; its fields are
-its hyper-parameters and its identity. It never sees the queries' labels or another hasher.
+its hyper-parameters and its identity. It never sees another hasher, and the queries' own labels
+only where it declares so.
 Projection into the budget is the crafting's business: the harness measures what comes out and
 changes nothing.
 """
@@ -40,6 +41,7 @@ from hashattack.targets.training import Progress
 
 Arrays = dict[str, npt.NDArray[Any]]
 Role = Literal["", "no-attack", "bound", "standard"]
+Goal = Literal["targeted", "non-targeted", "none"]
 PARTS = ("target_code", "crafting")  # of an attack, and the roles of what they learnt
 _NO_KEY = {"key": False}
 
@@ -86,7 +88,9 @@ class Batch:
 
     images: Tensor  # [n, 3, S, S] in [0, 1]
     codes: Tensor | None  # target codes, [n, K] in {-1, +1}, None without a target-code rule
-    targets: Tensor  # target label rows, uint8 [n, C]
+    # Label rows, uint8 [n, C]: the targets of a targeted attack, the queries' own of a non-targeted
+    # one that declares to see them, zeros for others.
+    labels: Tensor
     rows: IntArray  # the queries' row numbers, [n]
     seed: int
 
@@ -160,11 +164,13 @@ class TargetCode(Part, ABC):
 
     @abstractmethod
     def codes(
-        self, knowledge: Knowledge, targets: UInt8Array, rows: IntArray, seed: int
+        self, knowledge: Knowledge, labels: UInt8Array, rows: IntArray, seed: int
     ) -> Tensor | npt.NDArray[Any]:
-        """Return target codes ``[n, K]`` in {-1, +1} for target label rows ``[n, C]``.
+        """Return target codes ``[n, K]`` in {-1, +1} for label rows ``[n, C]``.
 
-        ``rows`` are the queries' row numbers; draws are seeded by (seed, purpose, row).
+        The label rows are the target labels; for a non-targeted attack the queries' own, and the
+        code is one far from theirs. ``rows`` are the queries' row numbers; draws are seeded by
+        (seed, purpose, row).
         """
 
 
@@ -202,7 +208,8 @@ class Attack:
     Attributes:
         id: its identifier in results and suites.
         title: its name in reports.
-        target_code: the rule, or None where no code is aimed at.
+        target_code: the rule, or None where no code is aimed at. It names the code to move to, also
+            for a non-targeted attack.
         crafting: how the image is made; None where the code itself queries the database.
         epsilon: declared L-infinity budget in pixels of [0, 1]; None where none is declared.
         published_policy: the policy that the paper or its code drew its target labels by, for
@@ -212,6 +219,11 @@ class Attack:
             are compared with; empty for any other attack.
         paper: where it was published, like ``Wang et al., CVPR 2021``; empty where it was not.
         url: the paper's address (DOI or arXiv).
+        goal: ``targeted``: that queries retrieve images of a target label (scored by t-MAP);
+            ``non-targeted``: that they no longer retrieve images of their own labels (by MAP, lower
+            is stronger); ``none`` for a reference, which is measured for both.
+        sees_query_labels: whether a non-targeted attack is given the queries' own labels; those
+            that are given them are ranked apart.
         learning: the names of the parts that are trained before the first query.
         needs_source: whether it aims at a code or uses a hasher; if not, one run serves all.
         passes: the cost of an image that its crafting declares, None where it declares none.
@@ -230,6 +242,8 @@ class Attack:
     published_policy: Policy = field(default="frequent", metadata=_NO_KEY)
     paper: str = field(default="", metadata=_NO_KEY)
     url: str = field(default="", metadata=_NO_KEY)
+    goal: Goal = field(default="targeted", metadata=_NO_KEY)
+    sees_query_labels: bool = field(default=False, metadata=_NO_KEY)
     learning: tuple[str, ...] = field(init=False, metadata=_NO_KEY)
     needs_source: bool = field(init=False, metadata=_NO_KEY)
     passes: int | None = field(init=False, metadata=_NO_KEY)
@@ -244,7 +258,8 @@ class Attack:
         read["paper"] = text(self.paper, lambda line: not line or is_title(line), rule)
         rule = f"{id_}: the url must be {ADDRESS_RULE}"
         read["url"] = text(self.url, lambda line: not line or is_address(line), rule)
-        for name, choices in (("role", get_args(Role)), ("published_policy", get_args(Policy))):
+        declared = {"role": Role, "published_policy": Policy, "goal": Goal}
+        for name, choices in ((name, get_args(kind)) for name, kind in declared.items()):
             rule = f"{id_}: {name} must be one of {choices}"
             read[name] = text(getattr(self, name), choices.__contains__, rule)
         read["epsilon"] = None if self.epsilon is None else budget(self.epsilon, f"{id_}: epsilon")
@@ -261,6 +276,8 @@ class Attack:
             raise AttackError(f"{id_}: needs a target-code rule")
         needs_hasher = crafting is None or bool(crafting.needs_hasher)
         read["needs_source"] = needs_hasher or self.target_code is not None
+        read["sees_query_labels"] = self.sees_query_labels is True
+        self._check_goal(read["goal"], read["sees_query_labels"])
         read["learning"] = tuple(name for name, part in parts.items() if part.learns)
         read["passes"] = None
         # The default of Crafting.passes is a guess for estimates and no declaration.
@@ -272,6 +289,21 @@ class Attack:
             raise AttackError(f"{id_}: what a part requires must be a Library")
         for name, value in read.items():
             object.__setattr__(self, name, value)
+
+    def _check_goal(self, goal: Goal, sees_query_labels: bool) -> None:
+        """Refuse a goal that does not fit the labels that the attack is given."""
+        if sees_query_labels and goal != "non-targeted":
+            raise AttackError(
+                f"{self.id}: only a non-targeted attack may see the queries' labels, not one whose "
+                f"goal is {goal}"
+            )
+        if self.target_code is not None and goal == "none":
+            raise AttackError(f"{self.id}: with a target code its goal cannot be none")
+        if self.target_code is not None and goal == "non-targeted" and not sees_query_labels:
+            raise AttackError(
+                f"{self.id}: a target-code rule reads label rows, which a non-targeted attack has "
+                "only with sees_query_labels=True"
+            )
 
     @staticmethod
     def of(built: Any) -> Attack:
@@ -290,11 +322,6 @@ class Attack:
         return self.crafting is None
 
     @property
-    def targeted(self) -> bool:
-        """Whether the attack aims at a code at all (Original and Noise do not)."""
-        return self.target_code is not None
-
-    @property
     def learns(self) -> bool:
         """Whether one of its parts is trained before the first query."""
         return bool(self.learning)
@@ -306,7 +333,7 @@ class Attack:
         return one_line(missing) or None
 
     def target_codes(
-        self, knowledge: Knowledge, targets: UInt8Array, rows: IntArray, seed: int
+        self, knowledge: Knowledge, labels: UInt8Array, rows: IntArray, seed: int
     ) -> Tensor | None:
         """Return the target codes int8 ``[n, K]``, or None without a rule.
 
@@ -315,10 +342,10 @@ class Attack:
         """
         if self.target_code is None:
             return None
-        answer: Any = self.target_code.codes(knowledge, targets, rows, seed)
+        answer: Any = self.target_code.codes(knowledge, labels, rows, seed)
         if type(answer) is np.ndarray:
             answer = torch.from_numpy(answer.copy())
-        found, wanted = tuple(np.shape(answer)), (len(targets), knowledge.hasher.bits)
+        found, wanted = tuple(np.shape(answer)), (len(labels), knowledge.hasher.bits)
         if type(answer) is not Tensor or found != wanted:
             raise AttackError(
                 f"{self.id}: its target codes are a {type(answer).__name__} {found}, not a Tensor "

@@ -59,13 +59,13 @@ def _prosgan(id_: str, title: str, protocol: Protocol, **changes: Any) -> Attack
 @attack
 def original(_: Protocol) -> Attack:
     """The query as it is: what it retrieves without an attack."""
-    return Attack("original", "Original", None, Identity(), 0.0, "no-attack")
+    return Attack("original", "Original", None, Identity(), 0.0, "no-attack", goal="none")
 
 
 @attack
 def noise(_: Protocol) -> Attack:
     """Uniform noise at the full budget: shows that the budget alone does nothing."""
-    return Attack("noise", "Noise", None, UniformNoise(), EPSILON)
+    return Attack("noise", "Noise", None, UniformNoise(), EPSILON, goal="none")
 
 
 @attack

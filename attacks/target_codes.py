@@ -44,12 +44,12 @@ class RandomPoint(TargetCode):
 
     pool: PoolName
 
-    def codes(self, knowledge: Knowledge, targets: UInt8Array, rows: IntArray, seed: int) -> Tensor:
+    def codes(self, knowledge: Knowledge, labels: UInt8Array, rows: IntArray, seed: int) -> Tensor:
         """Return one member's code for each query."""
         pool = knowledge.pool(self.pool)
         picks = [
             generator(seed, f"point/{knowledge.source}", int(row)).choice(members(pool, target))
-            for row, target in zip(rows, targets, strict=True)
+            for row, target in zip(rows, labels, strict=True)
         ]
         return pool.codes[np.array(picks, dtype=np.int64)]
 
@@ -69,13 +69,13 @@ class AnchorCode(TargetCode):
     def codes(
         self,
         knowledge: Knowledge,
-        targets: UInt8Array,
+        labels: UInt8Array,
         rows: IntArray,  # noqa: ARG002 - an anchor belongs to the label row, not to the query
         seed: int,
     ) -> Tensor:
         """Return the anchor code of each query's target label row."""
         pool = knowledge.pool(self.pool)
-        unique, inverse = np.unique(targets, axis=0, return_inverse=True)
+        unique, inverse = np.unique(labels, axis=0, return_inverse=True)
         anchors = torch.stack([self._anchor(knowledge.source, pool, row, seed) for row in unique])
         return anchors[torch.from_numpy(inverse.reshape(-1))]
 

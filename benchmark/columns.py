@@ -22,6 +22,7 @@ Kind = Literal[
     "cost",  # passes and seconds
     "compute",  # batch, threads, precision, device
 ]
+Goal = Literal["targeted", "non-targeted"]  # what an attack is measured for
 Better = Literal["higher", "lower"] | None  # for an attacker
 Table = Literal[  # where a report shows it
     "summary",  # the leaderboard of a terminal and of a paper, which are narrow
@@ -48,6 +49,7 @@ class Column:
         better: which values are better for an attacker; None where neither.
         mean: how the values of several seeds or hashers become one.
         tables: where it is shown.
+        ranks: the goal whose attacks are ranked by it.
         min_effect: the smallest loss that counts in ``check`` by default, a fraction; None where
             it cannot be checked. The stage that measures it stores each query's value by its name.
         help: what a reader must know to read it.
@@ -64,6 +66,7 @@ class Column:
     better: Better = None
     mean: Literal["mean", "max"] = "mean"
     tables: tuple[Table, ...] = ()
+    ranks: Goal | None = None
     min_effect: float | None = None
     help: str = ""
 
@@ -93,6 +96,9 @@ def _declared() -> tuple[Column, ...]:
 
 
 COLUMNS: Mapping[str, Column] = {column.name: column for column in _declared()}
+RANKED_BY: Mapping[str, str] = {
+    column.ranks: name for name, column in COLUMNS.items() if column.ranks
+}
 DTYPES = {name: column.dtype for name, column in COLUMNS.items()}
 CHECKED = {
     name: column.min_effect for name, column in COLUMNS.items() if column.min_effect is not None

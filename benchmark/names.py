@@ -11,7 +11,9 @@ from hashattack.datasets.errors import UserError
 
 T = TypeVar("T")
 _LISTED = 40  # names a message lists at most
-_BUDGETS = {"reference": "no attack", "unbounded": "no budget", "code": "codes only (upper bound)"}
+REFERENCE = "reference"  # the budget class of what is no attack, like the unchanged query
+WITH_LABELS = "+labels"  # ends the budget class of attacks that see the queries' own labels
+_BUDGETS = {REFERENCE: "no attack", "unbounded": "no budget", "code": "codes only (upper bound)"}
 _HINTS = {"attack": " (--plugin FILE adds the attacks of a file)"}
 
 
@@ -59,7 +61,9 @@ def counted(number: int, noun: str) -> str:
 
 def budget_text(budget_class: str) -> str:
     """Return what readers are shown of the column ``budget_class``, like ``L∞ ≤ 8/255``."""
-    return _BUDGETS.get(budget_class, f"L∞ ≤ {budget_class}")
+    budget = budget_class.removesuffix(WITH_LABELS)
+    text = _BUDGETS.get(budget, f"L∞ ≤ {budget}")
+    return text if budget == budget_class else f"{text}, sees the queries' labels"
 
 
 def first_line(thing: Any) -> str:

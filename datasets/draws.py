@@ -12,7 +12,8 @@ counted; base rates differ by up to 17 points, so every result row names its pol
 * ``exclude-equal``: ``frequent``, without the query's own label row;
 * ``disjoint``: ``frequent``, without every row that shares a label with the query.
 
-Suites also take ``as-published``: every attack draws anew, by the policy that it declares.
+Suites also take ``as-published``: every attack draws anew, by the policy that it declares. A
+non-targeted attack has ``own``, the query's own label row, in place of any.
 
 The all-zero label row is never a target.
 """
@@ -37,6 +38,8 @@ Policy = Literal[
     "disjoint",
 ]
 SuitePolicy = Literal[Policy, "as-published"]
+Own = Literal["own"]
+OWN: Own = "own"
 QUERIES_AT_ONCE = 500  # bounds the memory of what each query may draw
 
 

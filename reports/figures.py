@@ -9,7 +9,7 @@ import matplotlib as mpl
 import pandas as pd
 
 from hashattack.benchmark.columns import COLUMNS, Column
-from hashattack.benchmark.names import counted
+from hashattack.benchmark.names import REFERENCE, counted
 from hashattack.reports import points as data
 from hashattack.reports.captions import protocol_text
 from hashattack.reports.leaderboard import Board
@@ -120,7 +120,7 @@ def _trade_offs(
 
 def _without(good: pd.DataFrame, column: Column, styles: PlotStyles) -> str:
     """Return which attacks have no value of a column, as a sentence."""
-    own = good[good["targeted"].fillna(False) & ~good["code_only"].fillna(False)]
+    own = good[(good["budget_class"] != REFERENCE) & ~good["code_only"].fillna(False)]
     lacking = own.groupby("label", sort=False)[column.name].count()
     names = ", ".join(styles.name(str(label)) for label in lacking.index[lacking == 0])
     return f" Without known {column.title}: {names}." if names else ""

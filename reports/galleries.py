@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from hashattack.benchmark.names import counted
+from hashattack.benchmark.names import REFERENCE, counted
 from hashattack.benchmark.store.store import Arrays
 from hashattack.datasets.base import UInt8Array
 from hashattack.reports.captions import protocol_text
@@ -161,7 +161,7 @@ def galleries(runs: Runs, names: Names) -> Iterator[Gallery]:
         names: of the report's attacks.
     """
     for row, arrays, classes in runs.galleries():
-        if row["targeted"] and row["role"] != "no-attack":
+        if row["budget_class"] != REFERENCE:
             factor = _factor(arrays)
             context = f"{row['dataset']}, {protocol_text([row])}, {row['policy']} target labels"
             yield Gallery(

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from hashattack.benchmark.columns import COLUMNS, MISSING
+from hashattack.benchmark.names import REFERENCE
 from hashattack.reports.captions import protocol_text, target_labels_text
 from hashattack.reports.lines import records, shares_draw
 from hashattack.reports.names import Names
@@ -132,7 +133,7 @@ def measured(results: pd.DataFrame, paper: Paper, names: Names) -> pd.DataFrame:
 
     Returns:
         The keys, ``value``, ``status``, ``title`` (the attack's in other tables), ``competes``
-        (whether it is a targeted attack with an image).
+        (whether it is an attack with an image).
     """
     rows = results[results["variant"] == ""]
     titles = pd.Series([names.of(row).title for row in rows.to_dict("records")], rows.index)
@@ -141,7 +142,7 @@ def measured(results: pd.DataFrame, paper: Paper, names: Names) -> pd.DataFrame:
     base = paper.blank_sources(pd.DataFrame(columns).astype("string")).assign(
         title=titles,
         status=rows["status"],
-        competes=(rows["targeted"] & ~rows["code_only"]).fillna(False),
+        competes=((rows["budget_class"] != REFERENCE) & ~rows["code_only"]).fillna(False),
         setting=rows[_SETTING].astype("string").fillna("").agg(" ".join, axis=1),
     )
     long = [

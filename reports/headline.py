@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from hashattack.benchmark.names import REFERENCE
 from hashattack.reports.leaderboard import Board, Group
 from hashattack.reports.lines import Line, shares_draw
 
@@ -17,7 +18,7 @@ def headline(board: Board) -> str:
     hashers, or of some seeds, says so.
     """
     lines = [line for line in board.lines if line.t_map]
-    if not any(line.facts["targeted"] for line in lines):
+    if all(line.facts["budget_class"] == REFERENCE for line in lines):
         return "No attack has a result yet."
     if not shares_draw(lines[0].facts):
         return (

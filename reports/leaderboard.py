@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from hashattack.benchmark.columns import COLUMNS
-from hashattack.benchmark.names import budget_text, counted
+from hashattack.benchmark.names import REFERENCE, budget_text, counted
 from hashattack.benchmark.statistics import Estimate
 from hashattack.reports.captions import chance_text, protocol_text, target_labels_text
 from hashattack.reports.lines import (
@@ -32,7 +32,7 @@ from hashattack.reports.lines import (
 from hashattack.reports.names import Name, Names
 from hashattack.reports.uncertainty import Uncertainty
 
-_CLASS_ORDER = {"reference": 0, "unbounded": 2, "code": 3}  # declared budgets come between
+_CLASS_ORDER = {REFERENCE: 0, "unbounded": 2, "code": 3}  # declared budgets come between
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def _chance(rows: Sequence[Row], line: Line, n_targets: int) -> Line:
 
 def _group(kind: str, lines: Sequence[Line], uncertainty: Uncertainty) -> Group:
     title = budget_text(kind)
-    if not lines[0].facts["targeted"] or not shares_draw(lines[0].facts):
+    if kind == REFERENCE or not shares_draw(lines[0].facts):
         return Group(kind, title, ranked=False, lines=lines)
     return Group(kind, title, ranked=True, lines=ranked(lines, uncertainty))
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from hashattack.benchmark.columns import COLUMNS, Column, Table, names_of
+from hashattack.benchmark.names import REFERENCE
 from hashattack.reports.captions import protocol_text
 from hashattack.reports.names import Name, Names
 from hashattack.reports.uncertainty import Rank, Uncertainty
@@ -251,7 +252,7 @@ def cell_lines(rows: pd.DataFrame, names: Names, uncertainty: Uncertainty) -> li
             groups.setdefault(key, []).append(line)
         for group in groups.values():  # attacks on one hasher as white box compete
             first = group[0].facts
-            compete = white_box(first) and first["targeted"] and shares_draw(first)
+            compete = white_box(first) and first["budget_class"] != REFERENCE and shares_draw(first)
             lines += ranked(group, uncertainty) if compete else group
     return [
         replace(line, interval=uncertainty.interval(line.jobs)) if line.jobs else line

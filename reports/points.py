@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from hashattack.benchmark.columns import Column
-from hashattack.benchmark.names import counted
+from hashattack.benchmark.names import REFERENCE, counted
 from hashattack.reports.names import parameters
 from hashattack.reports.published import FigureLayout
 from hashattack.reports.uncertainty import Uncertainty
@@ -87,7 +87,7 @@ def trade_off_rows(good: pd.DataFrame, column: Column) -> pd.DataFrame:
     """Return the rows with a value of a column, and those of no attack; of a cost, of attacks."""
     rows = good[good[column.name].notna() | (good["role"] == "no-attack")]
     if column.kind == "cost":
-        has_cost = (rows[column.name] > 0) & rows["targeted"].fillna(False)
+        has_cost = (rows[column.name] > 0) & (rows["budget_class"] != REFERENCE)
         rows = rows[has_cost | (rows["role"] == "no-attack")]
     return rows
 

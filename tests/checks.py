@@ -63,7 +63,7 @@ def made_up(
     """Return trials with scores of a test's own, of any range; None for a cell without a result."""
     row: dict[str, Any] = {
         **{"dataset": "digits", "dataset_fingerprint": "f", "attack": attack, "role": ""},
-        **{"targeted": True, "code_only": False, "source": "X-12"},
+        **{"goal": "targeted", "budget_class": "8/255", "code_only": False, "source": "X-12"},
         **{"policy": "frequent", "target_seed": 0, "draw_seed": 0, "protocol": "released"},
         **{"n_queries": 40, "epsilon": 8 / 255, "status": "ok", "variant": "", "params": "{}"},
         **changes,

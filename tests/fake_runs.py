@@ -34,7 +34,9 @@ ROLES = {"original": "no-attack", "prototype-code": "bound", "dhta": "standard"}
 def described(attack: str, source: str, victim: str) -> dict[str, Any]:
     """Return the columns that say what an attack is, and the parts of its hashers."""
     columns: dict[str, Any] = {"attack": attack, "role": ROLES.get(attack, "")}
-    columns |= {"targeted": attack not in ("original", "noise")}
+    reference = attack in ("original", "noise")
+    columns |= {"goal": "targeted", "sees_query_labels": False}
+    columns |= {"budget_class": "reference" if reference else "8/255"}
     columns |= {"code_only": attack.endswith("-code"), "learns": False}
     for side, name in (("source", source), ("victim", victim)):
         hasher, _, bits = name.rpartition("-")
@@ -53,7 +55,7 @@ def row(attack: str, source: str, t_map: float | None, **changes: Any) -> dict[s
         **{"policy": "frequent", "protocol": "released", "params": "{}"},
         **{"target_seed": 0, "draw_seed": 0, "attack_seed": 0, "n_queries": 10},
         **{"status": "ok", "reason": "", "t_map": t_map, "map": 0.5, "chance": 0.25},
-        **{"chance_map": 0.2, "linf": 0.03, "perceptibility": 0.02, "budget_class": "8/255"},
+        **{"chance_map": 0.2, "linf": 0.03, "perceptibility": 0.02},
         **{"seconds_per_image": 0.01},
         **changes,
     }

@@ -118,7 +118,7 @@ def test_another_budget_is_no_fair_comparison(
 
 def test_noise_and_clean_queries_have_no_budget_to_compare_with() -> None:
     scores = np.full(40, 0.5)
-    reference = made_up(scores, targeted=False, epsilon=8 / 255)
+    reference = made_up(scores, budget_class="reference", epsilon=8 / 255)
     assert judged(Pair(made_up(scores, epsilon=None), reference)).outcome is Outcome.HELD
 
 

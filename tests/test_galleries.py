@@ -256,7 +256,8 @@ def test_new_names_are_shown_without_attacking_again(
     assert "ok in" not in again.stdout
     manifest = read_manifest(tmp_path / "out")
     assert list(manifest["classes"].values()) == [names]
-    ((row, _, shown),) = (one for one in stored_galleries(tmp_path / "out") if one[0]["targeted"])
+    shown_rows = stored_galleries(tmp_path / "out")
+    ((row, _, shown),) = (one for one in shown_rows if one[0]["budget_class"] != "reference")
     assert (row["attack"], shown) == ("dhta", names)
 
 

@@ -247,7 +247,7 @@ def test_pictures_are_of_queries_drawn_by_seed_and_show_what_was_scored(smoke: S
         elif facts["epsilon"] is not None:
             assert 0 < abs(change).max() <= 8
     drawn = list((smoke.out / "report" / "galleries").glob("*.png"))
-    assert len(drawn) == sum(facts["targeted"] for facts, _ in found)
+    assert len(drawn) == sum(facts["budget_class"] != "reference" for facts, _ in found)
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
 
 

@@ -126,7 +126,7 @@ class GeneratorCrafting(Crafting, TrainingSchedule):
         @torch.no_grad()
         def perturb(batch: Batch) -> Tensor:
             assert batch.codes is not None  # crafting needs a code, which the template checks
-            semantics = prototypes(batch.targets.to(batch.images))[0]
+            semantics = prototypes(batch.labels.to(batch.images))[0]
             return craft(batch.images, semantics, batch.codes.to(batch.images))
 
         return perturb

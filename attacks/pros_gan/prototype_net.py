@@ -103,7 +103,7 @@ class PrototypeCode(TargetCode):
     def codes(
         self,
         knowledge: Knowledge,
-        targets: UInt8Array,
+        labels: UInt8Array,
         rows: IntArray,  # noqa: ARG002 - a prototype belongs to the label row
         seed: int,  # noqa: ARG002 - the fit had it
     ) -> Tensor:
@@ -112,16 +112,16 @@ class PrototypeCode(TargetCode):
         Raises:
             AttackError: a target label no training image shares a label with.
         """
-        relevant = (targets @ knowledge.train.labels.T > 0).any(axis=1)
+        relevant = (labels @ knowledge.train.labels.T > 0).any(axis=1)
         if not relevant.all():
             row = int(np.flatnonzero(~relevant)[0])
             raise AttackError(
                 f"no training image is relevant to the target labels "
-                f"{np.flatnonzero(targets[row]).tolist()} of query {row}: PrototypeNet cannot know "
+                f"{np.flatnonzero(labels[row]).tolist()} of query {row}: PrototypeNet cannot know "
                 "them; choose another policy or a larger training set"
             )
-        network = restore(knowledge, targets.shape[1])
-        return sign_codes(network(torch.from_numpy(targets).float())[1])
+        network = restore(knowledge, labels.shape[1])
+        return sign_codes(network(torch.from_numpy(labels).float())[1])
 
     def fit(
         self,

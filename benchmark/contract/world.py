@@ -102,7 +102,7 @@ class World:
         return Batch(
             images=to_pixels(self._queries.read(rows), _CPU, dtype),
             codes=None if codes is None else codes[rows],
-            targets=torch.from_numpy(self.targets[rows]),
+            labels=torch.from_numpy(self.targets[rows]),
             rows=rows + 0,
             seed=seed,
         )

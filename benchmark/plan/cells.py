@@ -13,12 +13,13 @@ from hashattack.attacks.base import Attack
 from hashattack.attacks.protocols import PROTOCOLS, Protocol
 from hashattack.benchmark.columns import COLUMNS
 from hashattack.benchmark.jobs import Job
-from hashattack.benchmark.names import nearest
+from hashattack.benchmark.names import REFERENCE, WITH_LABELS, nearest
 from hashattack.benchmark.plan.graph import JobGraph, Setting, Target
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.suites.loading import hyper_parameters, override, parameters_text
 from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.benchmark.suites.suite import AttackEntry, Suite
+from hashattack.datasets.draws import OWN, Own, SuitePolicy
 from hashattack.datasets.texts import one_line
 
 _UNIQUE = ("unique", "unique-disjoint")  # label rows that one image of the database may have alone
@@ -36,11 +37,21 @@ class Cell:
 def settings_of(suite: Suite) -> Iterator[Setting]:
     """Yield what a suite's attacks are compared under: protocols × policies × seeds.
 
+    Non-targeted attacks have the policy ``own``. A suite of references alone has its policies.
+
     Raises:
         SuiteError: target labels that the images of an anchor code need not carry.
     """
+    first = PROTOCOLS[suite.protocols[0]]
+    goals = {registry().attacks[entry.attack].build(first).goal for entry in suite.attacks}
+    non_targeted = "non-targeted" in goals
+    policies: list[SuitePolicy | Own] = []
+    if "targeted" in goals or not non_targeted:
+        policies += suite.policies
+    if non_targeted:
+        policies.append(OWN)
     for protocol, policy, target_seed, seed in product(
-        suite.protocols, suite.policies, suite.target_seeds, range(suite.seeds)
+        suite.protocols, policies, suite.target_seeds, range(suite.seeds)
     ):
         if policy in _UNIQUE and PROTOCOLS[protocol].anchor_pool == "train":
             raise SuiteError(
@@ -56,6 +67,8 @@ def cells_of(graph: JobGraph, targets: Sequence[Target]) -> Iterator[Cell]:
         for number, entry in enumerate(graph.suite.attacks):
             place = f"attacks[{number}].params"
             attack, changed = _attack_of(graph, entry, setting.protocol, place)
+            if attack.goal not in (setting.goal, "none"):
+                continue
             for source, victim in _pairs(graph.suite, entry, attack, targets):
                 row = describe(graph, setting, attack, source, victim) | changed
                 reason, jobs = obstacle(attack, source, victim), dict[str, Job]()
@@ -99,7 +112,7 @@ def _attack_of(
 def _pairs(
     suite: Suite, entry: AttackEntry, attack: Attack, targets: Sequence[Target]
 ) -> Iterator[tuple[Target, Target]]:
-    """Yield source and victim. An attack without a target code transfers nothing."""
+    """Yield source and victim. A reference, like the unchanged query, transfers nothing."""
 
     def matching(globs: Sequence[str]) -> list[Target]:
         return [one for one in targets if any(fnmatch.fnmatchcase(one.spec.name, g) for g in globs)]
@@ -108,7 +121,7 @@ def _pairs(
     for source in matching(entry.sources):
         for victim in targets:
             itself = victim is source
-            transfers = victim in victims and (itself or attack.targeted)
+            transfers = victim in victims and (itself or attack.goal != "none")
             if transfers or (itself and "self" in suite.victims):
                 yield source, victim
 
@@ -128,7 +141,8 @@ def describe(
         "paper": attack.paper,
         "paper_url": attack.url,
         "role": attack.role,
-        "targeted": attack.targeted,
+        "goal": setting.goal,
+        "sees_query_labels": attack.sees_query_labels,
         "code_only": attack.code_only,
         "learns": attack.learns,
         "params": parameters_text(attack),
@@ -149,12 +163,15 @@ def describe(
 
 
 def budget_class(attack: Attack) -> str:
-    """Return the class that a row is ranked in: rows are compared at equal budget only."""
-    if attack.code_only:
-        return "code"
-    if not attack.targeted:
-        return "reference"
-    return "unbounded" if attack.epsilon is None else f"{255 * attack.epsilon:.6g}/255"
+    """Return the class that a row is ranked in: rows are compared at equal budget only.
+
+    Attacks that see the queries' own labels are compared with each other only.
+    """
+    if attack.goal == "none":
+        return REFERENCE
+    limit = "unbounded" if attack.epsilon is None else f"{255 * attack.epsilon:.6g}/255"
+    budget = "code" if attack.code_only else limit
+    return f"{budget}{WITH_LABELS}" if attack.sees_query_labels else budget
 
 
 def _listed(params: Mapping[str, Any]) -> str:

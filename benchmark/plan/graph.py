@@ -10,6 +10,7 @@ from typing import Any
 from hashattack.attacks.base import Attack, Part
 from hashattack.attacks.declarations import count
 from hashattack.attacks.protocols import Protocol
+from hashattack.benchmark.columns import Goal
 from hashattack.benchmark.jobs import Compute, Job
 from hashattack.benchmark.plugins import FOREIGN
 from hashattack.benchmark.stages.attacking import Craft, DrawTargets, Fit, attack_label
@@ -20,7 +21,7 @@ from hashattack.benchmark.store.files import file_sha256
 from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.benchmark.suites.suite import Suite, TargetEntry
 from hashattack.datasets.base import DatasetSpec, RetrievalData, SplitName
-from hashattack.datasets.draws import Policy, SuitePolicy
+from hashattack.datasets.draws import OWN, Own, Policy, SuitePolicy
 from hashattack.datasets.texts import error_line, one_line
 from hashattack.targets.backbones import Backbone
 from hashattack.targets.checkpoints import weights_file
@@ -43,10 +44,15 @@ class Setting:
     """What all attacks of a comparison share."""
 
     protocol: Protocol
-    policy: SuitePolicy
+    policy: SuitePolicy | Own
     target_seed: int
     seed: int  # of the draw
     attack_seed: int
+
+    @property
+    def goal(self) -> Goal:
+        """What its attacks are measured for."""
+        return "non-targeted" if self.policy == OWN else "targeted"
 
 
 @dataclass
@@ -153,7 +159,12 @@ class JobGraph:
         return self.job(task, target=self.train(target, seed))
 
     def draw(self, setting: Setting, attack: Attack | None = None) -> Job:
-        """Return the draw of target labels that all attacks share; as published, an attack's."""
+        """Return the draw of target labels that all attacks share; as published, an attack's.
+
+        That of non-targeted attacks are the queries' own labels.
+        """
+        if setting.policy == OWN:
+            return self.job(DrawTargets(**self.on_data, policy=OWN, n_queries=self.n_queries))
         policy: Policy
         if setting.policy == "as-published":
             assert attack is not None  # no other draw is asked for without one
@@ -200,6 +211,7 @@ class JobGraph:
                     passes=passes,
                 )
                 inputs[role] = self.job(fit, **inputs)
+        if attack.goal == "targeted" or attack.sees_query_labels:
             inputs["targets"] = self.draw(setting, attack)
         craft = Craft(
             **self.on_data,
@@ -251,5 +263,6 @@ class JobGraph:
             gallery = Gallery(**sizes, count=self.suite.gallery, seed=setting.seed, of=of)
             clean = self.encode(victim, seed, "query")
             chain["gallery"] = self.job(gallery, images=craft, clean=clean, **ranked)
-        chain["score"] = self.job(Score(**sizes, of=f"{of} against {spec.name}"), **ranked)
+        score = Score(**sizes, goal=setting.goal, of=f"{of} against {spec.name}")
+        chain["score"] = self.job(score, **ranked)
         return chain

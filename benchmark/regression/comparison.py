@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from hashattack.benchmark.columns import COLUMNS
+from hashattack.benchmark.names import REFERENCE
 from hashattack.benchmark.regression.trials import Trials
 from hashattack.benchmark.statistics import (
     LEAST_P,
@@ -71,7 +72,7 @@ class Pair:
         ours, theirs = self.candidate.row, self.reference.row
         if ours["status"] == "invalid":
             return str(ours["reason"])
-        if not theirs["targeted"]:
+        if theirs["budget_class"] == REFERENCE:
             return None  # clean queries and noise have no budget to compare with
         if ours["code_only"] and not theirs["code_only"]:
             return "it queries with a code, which may belong to no image"

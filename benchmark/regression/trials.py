@@ -22,7 +22,15 @@ DIGITS = 6  # decimals of a score, in files and in comparisons, so that both giv
 PLACE = ("dataset", "source", "victim", "policy", "target_seed", "draw_seed", "protocol")
 HASHERS = ("source", "victim")
 # The columns that comparisons and their readers need; without the first there is no comparison.
-_NEEDED = ("attack", "role", "targeted", "code_only", "dataset_fingerprint", "n_queries", *PLACE)
+_NEEDED = (
+    "attack",
+    "role",
+    "budget_class",
+    "code_only",
+    "dataset_fingerprint",
+    "n_queries",
+    *PLACE,
+)
 _KEPT = names_of("cell", "distortion", "cost", "compute")
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
 """What an attack sees, and whether it left the hasher as it was.
 
-The process of an attack holds no label of a query. Code of a plug-in gets a process for each job
-alone (see ``Job.isolation``), and the harness hashes and scores in a process without any attack.
+The process of an attack holds no label of a query but those that a non-targeted attack declares to
+see. Code of a plug-in gets a process for each job alone (see ``Job.isolation``), and the harness
+hashes and scores in a process without any attack.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The stages of an attack: draw target labels, fit its learning parts, craft.
 
-No stage of an attack sees the queries' labels; only the draw and the scoring do.
+No stage of an attack sees the queries' labels; the draw and the scoring do. A non-targeted attack
+that declares to see them is given them as its draw.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from hashattack.benchmark.networks import batches, clock, first_batch
 from hashattack.benchmark.pipeline import STAGES
 from hashattack.benchmark.stages.attacker import attacker_view
 from hashattack.datasets.base import Images, IntArray, RetrievalData, UInt8Array
-from hashattack.datasets.draws import Policy, draw_targets, eligible_rows
+from hashattack.datasets.draws import OWN, Own, Policy, draw_targets, eligible_rows
 from hashattack.targets.hasher import TargetSpec
 
 _LEAST = 0.5  # seconds of preparation that count: less depends on how busy the machine is
@@ -26,24 +27,29 @@ _LEAST = 0.5  # seconds of preparation that count: less depends on how busy the 
 
 @dataclass(frozen=True, kw_only=True)
 class DrawTargets(OnData):
-    """Draw the target label of each query, for all attacks or, as published, for one."""
+    """Draw the target label of each query, for all attacks or, as published, for one.
 
-    policy: Policy
-    n_t: int
+    The policy ``own`` draws nothing: it is the label row of the query itself.
+    """
+
+    policy: Policy | Own
     n_queries: int
-    seed: int
+    n_t: int = 0
+    seed: int = 0
     drawn_for: str = ""  # the id of the only one
 
 
 @implements(
     STAGES["draw"],
     DrawTargets,
-    label=lambda task: " ".join(
-        filter(None, (f"draw {task.policy} target labels, seed {task.seed}", task.drawn_for))
+    label=lambda task: (
+        "collect the queries' own labels"
+        if task.policy == OWN
+        else f"draw {task.policy} target labels, seed {task.seed} {task.drawn_for}".strip()
     ),
 )
 def draw(task: DrawTargets, context: Context) -> Output:
-    """Store uint8 target label rows ``[q, C]``."""
+    """Store uint8 label rows ``[q, C]`` as ``targets``."""
     targets, eligible = target_labels(task, task.data(context))
     return Output({"targets": targets}, {"eligible_rows": eligible})
 
@@ -53,8 +59,10 @@ def target_labels(task: DrawTargets, data: RetrievalData) -> tuple[UInt8Array, i
 
     They are a function of the data set and the parameters.
     """
+    own = np.asarray(data.query.labels[: task.n_queries])
+    if task.policy == OWN:
+        return own, len(np.unique(own, axis=0))
     rows = eligible_rows(task.policy, data.database.labels, data.train.labels, task.n_t)
-    own = data.query.labels[: task.n_queries]
     drawn = draw_targets(task.policy, rows, own, seed=task.seed, attack=task.drawn_for)
     return drawn, len(rows)
 
@@ -148,9 +156,9 @@ def craft(task: Craft, context: Context) -> Output:
             else than a tensor of images.
     """
     attack, data, seed = task.attack, task.data(context), task.seed
-    targets = np.zeros((task.n_queries, len(data.classes)), dtype=np.uint8)
+    labels = np.zeros((task.n_queries, len(data.classes)), dtype=np.uint8)
     if "targets" in context.inputs:
-        targets = context.arrays("targets")["targets"]
+        labels = context.arrays("targets")["targets"]
     fits = [role for role in PARTS if role in context.inputs]
     learnt = sum(context.recorded(role)["seconds"] for role in fits)
     row: dict[str, float] = {}
@@ -161,7 +169,7 @@ def craft(task: Craft, context: Context) -> Output:
             torch.autograd.grad(knowledge.hasher(leaf).sum(), leaf)
         warm_labels, warm_codes = knowledge.train.labels, knowledge.train.codes
         began = clock(context.device)
-        codes = attack.target_codes(knowledge, targets, np.arange(task.n_queries), seed)
+        codes = attack.target_codes(knowledge, labels, np.arange(task.n_queries), seed)
         perturb = None if attack.code_only else attack.ready(knowledge)
         preparation = check_seconds(clock(context.device) - began)
         if perturb is not None:
@@ -170,7 +178,7 @@ def craft(task: Craft, context: Context) -> Output:
                 known = None if codes is None else warm_codes
                 warm_up = _timed(perturb, _batch(pixels, rows, warm_labels, known, seed + 1))[1]
             images, seconds, made = perturbed(
-                perturb, data.query.images, targets, codes, seed, task.compute, context
+                perturb, data.query.images, labels, codes, seed, task.compute, context
             )
             preparation += max(0.0, warm_up - seconds[0])
             row["seconds_per_image"] = sum(seconds) / made
@@ -185,7 +193,7 @@ def craft(task: Craft, context: Context) -> Output:
 def perturbed(
     perturb: Perturb,
     queries: Images,
-    targets: UInt8Array,
+    labels: UInt8Array,
     codes: Tensor | None,
     seed: int,
     compute: Compute,
@@ -196,7 +204,7 @@ def perturbed(
     Args:
         perturb: as ``Attack.ready`` returns it.
         queries: at least q images.
-        targets: target label rows ``[q, C]``.
+        labels: label rows ``[q, C]``, as the attack is given them.
         codes: target codes ``[q, K]``, None without a rule.
         seed: of the attack.
         compute: how networks run, with the size of a batch.
@@ -210,8 +218,8 @@ def perturbed(
         InvalidAttackError: the attack returned something else than a tensor of images.
     """
     crafted, seconds, made = [], [], 0
-    for pixels, rows, count in batches(queries, len(targets), compute, place):
-        images, took = _timed(perturb, _batch(pixels, rows, targets, codes, seed))
+    for pixels, rows, count in batches(queries, len(labels), compute, place):
+        images, took = _timed(perturb, _batch(pixels, rows, labels, codes, seed))
         crafted.append(images[:count].cpu())
         seconds.append(took)
         made += len(images)
@@ -229,13 +237,13 @@ def _timed(perturb: Perturb, batch: Batch) -> tuple[Tensor, float]:
 
 
 def _batch(
-    pixels: Tensor, rows: IntArray, targets: UInt8Array, codes: Tensor | None, seed: int
+    pixels: Tensor, rows: IntArray, labels: UInt8Array, codes: Tensor | None, seed: int
 ) -> Batch:
-    """Return some rows as an attack is given them, of the target labels and codes of all rows."""
+    """Return some rows as an attack is given them, of the labels and target codes of all rows."""
     return Batch(
         images=pixels,
         codes=None if codes is None else codes[rows].to(pixels.device),
-        targets=torch.from_numpy(targets[rows]).to(pixels.device),
+        labels=torch.from_numpy(labels[rows]).to(pixels.device),
         rows=rows,
         seed=seed,
     )

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from hashattack.benchmark import audit
+from hashattack.benchmark.columns import RANKED_BY, Goal
 from hashattack.benchmark.jobs import Compute, Context, OnData, Output, Place, Work, implements
 from hashattack.benchmark.metrics.average_precision import (
     chance_ap,
@@ -96,6 +97,7 @@ class Score(OnData):
     """Rank the victim's database for every query: the metrics of a row."""
 
     n_queries: int
+    goal: Goal
     of: str = field(metadata={"key": False})  # for messages; the inputs' keys say it already
 
 
@@ -108,8 +110,10 @@ class Score(OnData):
 def score(task: Score, context: Context) -> Output:
     """Store the retrieval metrics of each query ``[q]``, by column; the row has their means.
 
-    ``curve_top`` ``[t]`` are lengths of result lists, ``curve_precision`` and ``curve_recall``
-    their means over queries; a query without a relevant item has no recall.
+    Those of a targeted attack are for its target labels and for the queries' own, those of a
+    non-targeted one for the queries' own alone. ``curve_top`` ``[t]`` are lengths of result lists,
+    ``curve_precision`` and ``curve_recall`` their means over queries, for the first of these
+    labels; a query without a relevant item has no recall.
     """
     data = task.data(context)
     database = context.arrays("database")["codes"]
@@ -118,21 +122,25 @@ def score(task: Score, context: Context) -> Output:
     own = np.asarray(data.query.labels[: task.n_queries])
     labels = np.asarray(data.database.labels)
     ranked = functools.partial(rank, threads=1, device=context.device)
-    ranking = ranked(attacked["codes"], database, [targets, own], labels)
-    items, (hits, own_hits), stable = ranking.items, ranking.hits, stable_ap(ranking)
-    found = expected_found(np.array([10]), items, hits)[:, 0]
+    sets = [targets, own] if task.goal == "targeted" else [own]
+    ranking = ranked(attacked["codes"], database, sets, labels)
+    items, hits, stable = ranking.items, ranking.hits[0], stable_ap(ranking)
     measured = {
-        "t_map": expected_ap(items, hits),
-        "t_map_stable": stable[0],
-        "map": expected_ap(items, own_hits),
-        "map_stable": stable[1],
-        "chance": chance_ap(items, hits),
-        "chance_map": chance_ap(items, own_hits),
-        "precision_at_10": found / min(10, len(labels)),
+        "map": expected_ap(items, ranking.hits[-1]),
+        "map_stable": stable[-1],
+        "chance_map": chance_ap(items, ranking.hits[-1]),
     }
+    if task.goal == "targeted":
+        found = expected_found(np.array([10]), items, hits)[:, 0]
+        measured |= {
+            "t_map": expected_ap(items, hits),
+            "t_map_stable": stable[0],
+            "chance": chance_ap(items, hits),
+            "precision_at_10": found / min(10, len(labels)),
+        }
     if "codes_8bit" in attacked:
-        stored = ranked(attacked["codes_8bit"], database, [targets], labels, stable=False)
-        measured["t_map_8bit"] = expected_ap(stored.items, stored.hits[0])
+        stored = ranked(attacked["codes_8bit"], database, sets[:1], labels, stable=False)
+        measured[f"{RANKED_BY[task.goal]}_8bit"] = expected_ap(stored.items, stored.hits[0])
     row = {name: float(values.mean()) for name, values in measured.items()}
     n_no_relevant = int((hits.sum(axis=1) == 0).sum())
     return Output({**measured, **_curves(items, hits)}, {**row, "n_no_relevant": n_no_relevant})

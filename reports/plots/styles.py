@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from hashattack.benchmark.names import REFERENCE
 from hashattack.reports.names import Names
 from hashattack.reports.pictures import INK, PAPER, QUIET
 from hashattack.reports.plots.theme import HUES, fitted
@@ -67,11 +68,11 @@ class PlotStyles:
         self.colours: dict[str, str] = {}
         self.short: dict[str, str] = {}
         self.settings: dict[str, str] = {}
-        columns = ["attack", "title", "role", "targeted", "variant", "overrides", "params"]
+        columns = ["attack", "title", "role", "budget_class", "variant", "overrides", "params"]
         hues = itertools.cycle(HUES)
         for number, (_, attack) in enumerate(rows[columns].groupby("attack", sort=False)):
             first = attack.iloc[0]
-            grey, bound = not first["targeted"], first["role"] == "bound"
+            grey, bound = first["budget_class"] == REFERENCE, first["role"] == "bound"
             colour = QUIET if grey else INK if bound else next(hues)
             marker, own = _MARKERS[number % len(_MARKERS)], 0
             for name in map(names.of, attack.drop_duplicates().to_dict("records")):

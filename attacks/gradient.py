@@ -50,6 +50,23 @@ class UniformNoise(Crafting):
         return (batch.images + noise).clamp(0, 1)
 
 
+@dataclass(frozen=True)
+class Moment:
+    """When a gradient is asked for: at which step of which restart, at which point of the step."""
+
+    restart: int
+    step: int
+    point: int = 0  # of those that one step looks at
+
+    def purpose(self, name: str) -> str:
+        """Return the purpose of a draw that belongs to this moment."""
+        return f"{name}/{self.restart}/{self.step}/{self.point}"
+
+
+# A perturbation [n, 3, S, S] and when it is reached -> the loss's gradient there, [n, 3, S, S].
+Gradient = Callable[[Tensor, Moment], Tensor]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProjectedGradient(Crafting):
     """Projected gradient descent (PGD) on the hashing loss, within the budget.
@@ -60,26 +77,37 @@ class ProjectedGradient(Crafting):
             of a batch mean over 32 images, as released).
         step_size: multiplies the direction; pixels for ``sign``, an L2 length for ``l2``.
         schedule: tanh's slope alpha as (end, alpha) in fractions of the steps.
+        random_start: whether it starts at a uniform draw from the budget, or at the image itself.
+        restarts: how often it starts; of each query the image with the lowest loss is kept.
 
-    A variant overrides one hook: :meth:`loss`, :meth:`direction`, or :meth:`directions` where a
-    step's direction depends on earlier ones.
+    A variant overrides one hook: :meth:`loss`, :meth:`direction`, :meth:`directions` where a
+    step's direction depends on earlier ones, :meth:`gradients` where the loss is of more than the
+    hasher's outputs, or :meth:`perturb` where other codes than the target codes go into the loss.
     """
 
     steps: int
     rule: StepRule
     step_size: float = 1.0
     schedule: tuple[tuple[float, float], ...] = FULL_SLOPE
+    random_start: bool = False
+    restarts: int = 1
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.step_size <= 0:
             raise AttackError(f"steps and step_size must be positive, got {self}")
         if not self.schedule or self.schedule[-1][0] < 1:
             raise AttackError("schedule must end at fraction 1.0")
+        if self.restarts < 1 or (self.restarts > 1 and not self.random_start):
+            raise AttackError(
+                "restarts must be positive, and more than one needs random_start: true, got "
+                f"restarts {self.restarts}"
+            )
 
     @property
     def passes(self) -> int:
-        """A forward and a backward pass per step."""
-        return 3 * self.steps
+        """A forward and a backward pass per step, and a forward pass to choose among restarts."""
+        chosen = 1 if self.restarts > 1 else 0
+        return self.restarts * (3 * self.steps + chosen)
 
     def alpha(self, step: int) -> float:
         """Return the slope of tanh at a 0-based step."""
@@ -103,19 +131,62 @@ class ProjectedGradient(Crafting):
         """Return what gives a batch's direction at every step; it may remember earlier ones."""
         return self.direction
 
+    def gradients(
+        self,
+        batch: Batch,
+        codes: Tensor,
+        hasher: Hasher,
+        epsilon: float | None,  # noqa: ARG002 - for those that look around in the budget
+    ) -> Gradient:
+        """Return what gives a batch's gradients; it may remember earlier ones."""
+
+        def gradient_at(delta: Tensor, moment: Moment) -> Tensor:
+            leaf = delta.detach().requires_grad_()
+            outputs = hasher(batch.images + leaf, alpha=self.alpha(moment.step))
+            return torch.autograd.grad(self.loss(outputs, codes).sum(), leaf)[0]
+
+        return gradient_at
+
     def perturb(self, batch: Batch, hasher: Hasher, epsilon: float | None) -> Tensor:
-        """Return images whose perturbation was projected after every step."""
+        """Return images moved towards the target codes."""
         if batch.codes is None:
             raise AttackError("projected gradient descent needs target codes")
-        images, codes = batch.images, batch.codes.to(batch.images)
-        delta, direction = torch.zeros_like(images), self.directions()
+        return self.descend(batch, batch.codes, hasher, epsilon)
+
+    def descend(self, batch: Batch, codes: Tensor, hasher: Hasher, epsilon: float | None) -> Tensor:
+        """Return images of low loss, of each query the best of all restarts.
+
+        ``codes`` are what :meth:`loss` gets of each query, ``[n, K]`` or ``[n, ...]``.
+        """
+        codes = codes.to(batch.images)
+        tries = [self._once(batch, codes, hasher, epsilon, one) for one in range(self.restarts)]
+        if len(tries) == 1:
+            return tries[0]
+        alpha = self.alpha(self.steps - 1)
+        with torch.no_grad():
+            losses = torch.stack([self.loss(hasher(one, alpha=alpha), codes) for one in tries])
+        best = losses.argmin(dim=0)  # [n]
+        return torch.stack(tries)[best, torch.arange(len(best), device=best.device)]
+
+    def _once(
+        self, batch: Batch, codes: Tensor, hasher: Hasher, epsilon: float | None, restart: int
+    ) -> Tensor:
+        """Return images whose perturbation was projected after every step."""
+        images, delta = batch.images, self._start(batch, epsilon, restart)
+        gradient_at = self.gradients(batch, codes, hasher, epsilon)
+        direction = self.directions()
         for step in range(self.steps):
-            delta.requires_grad_(True)
-            outputs = hasher(images + delta, alpha=self.alpha(step))
-            (gradient,) = torch.autograd.grad(self.loss(outputs, codes).sum(), delta)
+            gradient = gradient_at(delta, Moment(restart, step))
             with torch.no_grad():  # in place: fresh memory costs as much as the arithmetic
                 delta.sub_(self.step_size * direction(gradient))
                 if epsilon is not None:
                     delta.clamp_(-epsilon, epsilon)
                 delta.add_(images).clamp_(0, 1).sub_(images)
-        return (images + delta.detach()).clamp(0, 1)
+        return (images + delta).clamp(0, 1)
+
+    def _start(self, batch: Batch, epsilon: float | None, restart: int) -> Tensor:
+        if not self.random_start:
+            return torch.zeros_like(batch.images)
+        noise = 2 * batch.uniform(f"start/{restart}") - 1
+        noise *= 1.0 if epsilon is None else epsilon
+        return (batch.images + noise).clamp(0, 1) - batch.images

@@ -263,7 +263,7 @@ class Fussy(ProjectedGradient):
         (float("nan"), "mine: its hyper-parameters make no key: ValueError: Out of range float"),
         (print, "mine: its hyper-parameters make no key: TypeError: builtin_function_or_method"),
         ([10**5000], "mine: its hyper-parameters make no key: ValueError: Exceeds the limit"),
-        ("\ud800" * 2000, "mine: its hyper-parameters take 12118 characters, 10000 at most"),
+        ("\ud800" * 2000, r"mine: its hyper-parameters take 12\d{3} characters, 10000 at most"),
     ],
 )
 def test_hyper_parameters_that_make_no_key_are_refused_in_a_line(scale: Any, message: str) -> None:

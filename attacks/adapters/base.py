@@ -26,7 +26,6 @@ from hashattack.attacks.published import anchor_code
 from hashattack.targets.hasher import Hasher
 
 FGSM = Cited(paper="Goodfellow et al., ICLR 2015", url="https://arxiv.org/abs/1412.6572")
-PGD = Cited(paper="Madry et al., ICLR 2018", url="https://arxiv.org/abs/1706.06083")
 MIFGSM = Cited(paper="Dong et al., CVPR 2018", url="https://arxiv.org/abs/1710.06081")
 NIFGSM = Cited(paper="Lin et al., ICLR 2020", url="https://arxiv.org/abs/1908.06281")
 

@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from hashattack.attacks.adapters.base import FGSM, MIFGSM, PGD, Adapter, Steps, at_anchor
+from hashattack.attacks.adapters.base import FGSM, MIFGSM, Adapter, Steps, at_anchor
 from hashattack.attacks.libraries import Library, extra
+from hashattack.attacks.pgd import MADRY
 from hashattack.targets.hasher import Hasher
 
 FOOLBOX = extra("foolbox")
@@ -79,5 +80,5 @@ class FoolboxMIFGSM(Foolbox, Steps):
 
 
 fgsm = at_anchor("foolbox-fgsm", "foolbox FGSM", FoolboxFGSM(), FGSM)
-linf_pgd = at_anchor("foolbox-linf-pgd", "foolbox PGD", FoolboxPGD(), PGD)
+linf_pgd = at_anchor("foolbox-linf-pgd", "foolbox PGD", FoolboxPGD(), MADRY)
 mi_fgsm = at_anchor("foolbox-mi-fgsm", "foolbox MI-FGSM", FoolboxMIFGSM(), MIFGSM)

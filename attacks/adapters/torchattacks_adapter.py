@@ -21,9 +21,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from hashattack.attacks.adapters.base import FGSM, MIFGSM, NIFGSM, PGD, Adapter, Steps, at_anchor
+from hashattack.attacks.adapters.base import FGSM, MIFGSM, NIFGSM, Adapter, Steps, at_anchor
 from hashattack.attacks.base import AttackError
 from hashattack.attacks.libraries import Library, extra
+from hashattack.attacks.pgd import MADRY
 from hashattack.targets.hasher import Hasher
 
 TORCHATTACKS = extra("torchattacks")
@@ -135,7 +136,7 @@ class TorchattacksSINIFGSM(TorchattacksMIFGSM):
 
 
 fgsm = at_anchor("torchattacks-fgsm", "torchattacks FGSM", TorchattacksFGSM(), FGSM)
-pgd = at_anchor("torchattacks-pgd", "torchattacks PGD", TorchattacksPGD(), PGD)
+pgd = at_anchor("torchattacks-pgd", "torchattacks PGD", TorchattacksPGD(), MADRY)
 mifgsm = at_anchor("torchattacks-mifgsm", "torchattacks MI-FGSM", TorchattacksMIFGSM(), MIFGSM)
 nifgsm = at_anchor("torchattacks-nifgsm", "torchattacks NI-FGSM", TorchattacksNIFGSM(), NIFGSM)
 sinifgsm = at_anchor(

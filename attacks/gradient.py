@@ -24,6 +24,12 @@ DHTA_SCHEDULE = ((0.5, 0.1), (0.6, 0.2), (0.7, 0.3), (0.8, 0.5), (0.9, 0.7), (1.
 FULL_SLOPE = ((1.0, 1.0),)
 
 
+def slope(schedule: tuple[tuple[float, float], ...], step: int, steps: int) -> float:
+    """Return a schedule's alpha at a 0-based step of so many."""
+    # Integer comparison, so that 2,000 steps switch exactly where the published loop does.
+    return next(alpha for end, alpha in schedule if step < round(end * steps) or end >= 1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Identity(Crafting):
     """The query as it is."""
@@ -111,8 +117,7 @@ class ProjectedGradient(Crafting):
 
     def alpha(self, step: int) -> float:
         """Return the slope of tanh at a 0-based step."""
-        # Integer comparison, so that 2,000 steps switch exactly where the published loop does.
-        return next(a for end, a in self.schedule if step < round(end * self.steps) or end >= 1)
+        return slope(self.schedule, step, self.steps)
 
     def loss(self, outputs: Tensor, codes: Tensor) -> Tensor:
         """Return the loss of each image ``[n]``, of outputs and target codes ``[n, K]``."""

@@ -10,7 +10,11 @@ import pytest
 import torch
 
 from hashattack.attacks.base import Knowledge, Pool
+from hashattack.attacks.gradient import DHTA_SCHEDULE
+from hashattack.attacks.iao_code import IaoCode, iao_loss
 from hashattack.attacks.mainstay_code import MainstayCode, mainstay_codes
+from hashattack.attacks.optimisers import adam, momentum
+from hashattack.datasets.seeds import generator
 from tests.conftest import untrained
 
 
@@ -90,3 +94,72 @@ def test_the_opposite_turns_every_bit() -> None:
         MainstayCode(opposite=opposite).codes(seen, rows, numbers, 0) for opposite in (False, True)
     )
     assert torch.equal(code, -other)
+
+
+def an_iao_code(pool: Pool, row: Any, steps: int, seed: int, source: str) -> list[int]:
+    """Return TTA-GAN's anchor of one label row: its gradient and Adam written out in NumPy."""
+    codes = pool.codes.numpy().astype(float)
+    similar = (pool.labels * row).sum(axis=1) > 0
+    bits = codes.shape[1]
+    logit: Any = generator(seed, f"iao/{source}/{row.tobytes().hex()}").normal(size=bits)
+    first, second = np.zeros(bits), np.zeros(bits)
+    for step in range(steps):
+        done = [round(end * steps) for end, _ in DHTA_SCHEDULE]
+        alpha = next(a for (_, a), end in zip(DHTA_SCHEDULE, done, strict=True) if step < end)
+        a = np.tanh(alpha * logit)
+        w = codes @ a / bits
+        pull = np.zeros(len(codes))
+        for members, factor in ((similar, w - 2), (~similar, w + 2)):
+            if members.any():
+                powers = np.exp(factor[members] * w[members])
+                pull[members] = factor[members] * powers / powers.sum()
+        gradient = codes.T @ pull / bits * alpha * (1 - a**2)
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.999 * second + 0.001 * gradient**2
+        mean, spread = first / (1 - 0.9 ** (step + 1)), second / (1 - 0.999 ** (step + 1))
+        logit = logit - mean / (np.sqrt(spread) + 1e-8)
+    return [1 if bit >= 0 else -1 for bit in logit]
+
+
+def test_the_iao_loss_is_its_formula() -> None:
+    pool = a_pool()
+    draws = torch.rand(2, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    rows = np.array([[1, 0, 0, 0, 0], [0, 1, 1, 0, 0]])
+    similar = torch.from_numpy(rows @ pool.labels.T > 0)
+    for anchor, members, loss in zip(
+        draws.tolist(), similar.tolist(), iao_loss(draws, pool.codes.double(), similar), strict=True
+    ):
+        near = far = 0.0
+        for code, member in zip(pool.codes.tolist(), members, strict=True):
+            w = sum(a * b for a, b in zip(anchor, code, strict=True)) / 7
+            near += math.exp(-(2 - w) * w) if member else 0.0
+            far += 0.0 if member else math.exp((2 + w) * w)
+        assert loss.item() == pytest.approx(math.log(near) + math.log(far), abs=1e-12)
+
+
+def test_an_iao_code_is_its_descent_written_out() -> None:
+    pool = a_pool(images=40, bits=9)
+    seen = Knowledge("t", untrained(bits=9), pool)
+    rows = np.concatenate([np.unique(pool.labels, axis=0), np.zeros((1, 5), dtype=np.uint8)])
+    rule = IaoCode(steps=20)
+    found = rule.codes(seen, rows, np.arange(len(rows)), 3)
+    assert found.tolist() == [an_iao_code(pool, row, 20, 3, "t") for row in rows]
+    alone = [rule.codes(seen, row[None], np.array([7]), 3) for row in rows[-3:]]
+    assert torch.equal(found[-3:], torch.cat(alone))
+
+
+def test_the_optimisers_are_those_of_torch() -> None:
+    """Twelve steps on a quartic, whose gradients change."""
+    start = torch.rand(3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    for direction, rate, make in (
+        (adam(), 0.1, lambda x: torch.optim.Adam([x], lr=0.1)),
+        (momentum(0.9), 0.01, lambda x: torch.optim.SGD([x], lr=0.01, momentum=0.9)),
+    ):
+        mine, its = start.clone(), start.clone().requires_grad_()
+        optimiser = make(its)
+        for _ in range(12):
+            mine = mine - rate * direction(4 * mine**3)
+            optimiser.zero_grad()
+            (its**4).sum().backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+        assert torch.allclose(mine, its, rtol=0, atol=1e-12)

@@ -16,7 +16,10 @@ import torch
 from torch import Tensor
 
 from hashattack.attacks.base import AttackError, Batch, Crafting
+from hashattack.attacks.gradient_transforms import Gradient as Gradient
+from hashattack.attacks.gradient_transforms import Moment as Moment
 from hashattack.attacks.protocols import StepRule
+from hashattack.attacks.transfer import TransferHooks
 from hashattack.targets.hasher import Hasher
 
 # (end, alpha): alpha holds until that fraction of the steps. DHTA's published schedule for 2,000.
@@ -56,26 +59,11 @@ class UniformNoise(Crafting):
         return (batch.images + noise).clamp(0, 1)
 
 
-@dataclass(frozen=True)
-class Moment:
-    """When a gradient is asked for: at which step of which restart, at which point of the step."""
-
-    restart: int
-    step: int
-    point: int = 0  # of those that one step looks at
-
-    def purpose(self, name: str) -> str:
-        """Return the purpose of a draw that belongs to this moment."""
-        return f"{name}/{self.restart}/{self.step}/{self.point}"
-
-
-# A perturbation [n, 3, S, S] and when it is reached -> the loss's gradient there, [n, 3, S, S].
-Gradient = Callable[[Tensor, Moment], Tensor]
-
-
 @dataclass(frozen=True, kw_only=True)
-class ProjectedGradient(Crafting):
+class ProjectedGradient(TransferHooks, Crafting):
     """Projected gradient descent (PGD) on the hashing loss, within the budget.
+
+    Its other settings, which are off, make images transfer better.
 
     Attributes:
         steps: number of gradient steps.
@@ -99,6 +87,7 @@ class ProjectedGradient(Crafting):
     restarts: int = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.steps < 1 or self.step_size <= 0:
             raise AttackError(f"steps and step_size must be positive, got {self}")
         if not self.schedule or self.schedule[-1][0] < 1:
@@ -111,9 +100,9 @@ class ProjectedGradient(Crafting):
 
     @property
     def passes(self) -> int:
-        """A forward and a backward pass per step, and a forward pass to choose among restarts."""
+        """A forward and a backward pass per gradient, and a forward pass to choose a restart."""
         chosen = 1 if self.restarts > 1 else 0
-        return self.restarts * (3 * self.steps + chosen)
+        return self.restarts * (3 * self.steps * self.gradients_per_step + chosen)
 
     def alpha(self, step: int) -> float:
         """Return the slope of tanh at a 0-based step."""
@@ -141,16 +130,19 @@ class ProjectedGradient(Crafting):
         batch: Batch,
         codes: Tensor,
         hasher: Hasher,
-        epsilon: float | None,  # noqa: ARG002 - for those that look around in the budget
+        epsilon: float | None,
     ) -> Gradient:
         """Return what gives a batch's gradients; it may remember earlier ones."""
 
         def gradient_at(delta: Tensor, moment: Moment) -> Tensor:
-            leaf = delta.detach().requires_grad_()
-            outputs = hasher(batch.images + leaf, alpha=self.alpha(moment.step))
-            return torch.autograd.grad(self.loss(outputs, codes).sum(), leaf)[0]
+            leaf, alpha = delta.detach().requires_grad_(), self.alpha(moment.step)
+            gradients = []
+            for view in self.views(batch.images + leaf, batch, moment):
+                loss = self.loss(hasher(view, alpha=alpha), codes).sum()
+                gradients.append(torch.autograd.grad(loss, leaf)[0])
+            return sum(gradients[1:], start=gradients[0]) / len(gradients)
 
-        return gradient_at
+        return self.transferable(gradient_at, batch, epsilon, self.step_size)
 
     def perturb(self, batch: Batch, hasher: Hasher, epsilon: float | None) -> Tensor:
         """Return images moved towards the target codes."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from hashattack.attacks.base import AttackError, Batch, Crafting
 from hashattack.attacks.gradient_transforms import Gradient as Gradient
 from hashattack.attacks.gradient_transforms import Moment as Moment
+from hashattack.attacks.optimisers import adam, sgd
 from hashattack.attacks.protocols import StepRule
 from hashattack.attacks.transfer import TransferHooks
 from hashattack.targets.hasher import Hasher
@@ -68,8 +69,10 @@ class ProjectedGradient(TransferHooks, Crafting):
     Attributes:
         steps: number of gradient steps.
         rule: ``sign``; ``l2`` (gradient over its norm, per image); ``raw/32`` (the plain gradient
-            of a batch mean over 32 images, as released).
-        step_size: multiplies the direction; pixels for ``sign``, an L2 length for ``l2``.
+            of a batch mean over 32 images, as released); ``sgd`` (the sum of all gradients so far,
+            each step's weight falling to .9 at the next); ``adam``.
+        step_size: multiplies the direction; pixels for ``sign`` and, about, ``adam``, an L2 length
+            for ``l2``.
         schedule: tanh's slope alpha as (end, alpha) in fractions of the steps.
         random_start: whether it starts at a uniform draw from the budget, or at the image itself.
         restarts: how often it starts; of each query the image with the lowest loss is kept.
@@ -123,7 +126,9 @@ class ProjectedGradient(TransferHooks, Crafting):
 
     def directions(self) -> Callable[[Tensor], Tensor]:
         """Return what gives a batch's direction at every step; it may remember earlier ones."""
-        return self.direction
+        if self.rule == "sgd":
+            return sgd(momentum=0.9)
+        return adam() if self.rule == "adam" else self.direction
 
     def gradients(
         self,

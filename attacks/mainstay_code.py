@@ -88,3 +88,19 @@ class MainstayCode(TargetCode):
 def mainstay(_: Protocol) -> Attack:
     """The mainstay code itself queries the database: an upper bound on SAAT."""
     return Attack("mainstay-code", "Mainstay code", MainstayCode(), None, None, **SAAT)
+
+
+@attack
+def mainstay_opposite(_: Protocol) -> Attack:
+    """The opposite of the query's mainstay code: the floor of non-targeted attacks."""
+    return Attack(
+        "mainstay-opposite",
+        "Opposite mainstay code",
+        MainstayCode(opposite=True),
+        None,
+        None,
+        "bound",
+        goal="non-targeted",
+        sees_query_labels=True,
+        **SAAT,
+    )

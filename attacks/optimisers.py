@@ -14,13 +14,13 @@ from torch import Tensor
 Direction = Callable[[Tensor], Tensor]
 
 
-def momentum(decay: float) -> Direction:
-    """Return the direction of gradient descent with momentum, as in ``torch.optim.SGD``."""
+def sgd(momentum: float) -> Direction:
+    """Return the direction of gradient descent with a momentum, as in ``torch.optim.SGD``."""
     velocity: Tensor | None = None
 
     def direction(gradient: Tensor) -> Tensor:
         nonlocal velocity
-        velocity = gradient.clone() if velocity is None else velocity.mul_(decay).add_(gradient)
+        velocity = gradient.clone() if velocity is None else velocity.mul_(momentum).add_(gradient)
         return velocity
 
     return direction

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-StepRule = Literal["sign", "l2", "raw/32"]
+StepRule = Literal["sign", "l2", "raw/32", "sgd", "adam"]
 PoolName = Literal["train", "database"]
 Reduction = Literal["mean", "sum"]
 

@@ -13,7 +13,7 @@ from hashattack.attacks.base import Knowledge, Pool
 from hashattack.attacks.gradient import DHTA_SCHEDULE
 from hashattack.attacks.iao_code import IaoCode, iao_loss
 from hashattack.attacks.mainstay_code import MainstayCode, mainstay_codes
-from hashattack.attacks.optimisers import adam, momentum
+from hashattack.attacks.optimisers import adam, sgd
 from hashattack.datasets.seeds import generator
 from tests.conftest import untrained
 
@@ -153,7 +153,7 @@ def test_the_optimisers_are_those_of_torch() -> None:
     start = torch.rand(3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     for direction, rate, make in (
         (adam(), 0.1, lambda x: torch.optim.Adam([x], lr=0.1)),
-        (momentum(0.9), 0.01, lambda x: torch.optim.SGD([x], lr=0.01, momentum=0.9)),
+        (sgd(momentum=0.9), 0.01, lambda x: torch.optim.SGD([x], lr=0.01, momentum=0.9)),
     ):
         mine, its = start.clone(), start.clone().requires_grad_()
         optimiser = make(its)

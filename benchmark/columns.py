@@ -50,6 +50,7 @@ class Column:
         mean: how the values of several seeds or hashers become one.
         tables: where it is shown.
         ranks: the goal whose attacks are ranked by it.
+        chance: of such a column, the column of its value when all codes are equal.
         min_effect: the smallest loss that counts in ``check`` by default, a fraction; None where
             it cannot be checked. The stage that measures it stores each query's value by its name.
         help: what a reader must know to read it.
@@ -67,6 +68,7 @@ class Column:
     mean: Literal["mean", "max"] = "mean"
     tables: tuple[Table, ...] = ()
     ranks: Goal | None = None
+    chance: str = ""
     min_effect: float | None = None
     help: str = ""
 

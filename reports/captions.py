@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from hashattack.benchmark.columns import COLUMNS
+from hashattack.benchmark.columns import COLUMNS, RANKED_BY
+from hashattack.datasets.draws import OWN
 
 Rows = Sequence[Mapping[Any, Any]]  # of results.csv
 
@@ -19,28 +20,41 @@ def protocol_text(rows: Rows) -> str:
     return f"{protocol}, shortened" if shortened else protocol
 
 
-def target_labels_text(rows: Rows) -> str:
-    """Return the policy of some rows, how many label rows it draws from, and chance.
+def labels_name(policy: str) -> str:
+    """Return which labels a score is for, like ``frequent target labels``."""
+    return "the queries' own labels" if policy == OWN else f"{policy} target labels"
 
-    Like ``frequent (316 eligible label rows, chance 57.17 %)``, by data set where there are
-    several; a span where attacks or seeds have draws of their own.
+
+def labels_text(rows: Rows) -> str:
+    """Return which labels some rows are scored for, of how many label rows, and chance.
+
+    Like ``frequent target labels (316 eligible label rows, chance 57.17 %)``, by data set where
+    there are several; a span where attacks or seeds have draws of their own.
     """
     datasets = dict.fromkeys(row["dataset"] for row in rows)
-    parts = []
+    policy, parts = str(rows[0]["policy"]), []
+    kind = "" if policy == OWN else "eligible "
     for dataset in datasets:
         own = [row for row in rows if row["dataset"] == dataset]
         eligible = _span((row["eligible_rows"] for row in own), ",.0f")
         chance = chance_text(own)
         if eligible and chance:
             name = f"{dataset}: " if len(datasets) > 1 else ""
-            parts.append(f"{name}{eligible} eligible label rows, chance {chance} %")
-    policy = str(rows[0]["policy"])
-    return f"{policy} ({'; '.join(parts)})" if parts else policy
+            parts.append(f"{name}{eligible} {kind}label rows, chance {chance} %")
+    labels = labels_name(policy)
+    return f"{labels} ({'; '.join(parts)})" if parts else labels
+
+
+def score_text(row: Mapping[Any, Any]) -> str:
+    """Return what the score of a row is called, like ``t-MAP`` or ``MAP@5000``."""
+    title, top = COLUMNS[RANKED_BY[row["goal"]]].title, row.get("top")
+    return title if top is None or pd.isna(top) else f"{title}@{top:.0f}"
 
 
 def chance_text(rows: Rows) -> str:
-    """Return the t-MAP of equal codes in percent, like ``57.17``; "" where it is not known."""
-    return _span((100 * row["chance"] for row in rows), COLUMNS["chance"].format)
+    """Return the score of equal codes in percent, like ``57.17``; "" where it is not known."""
+    column = COLUMNS[COLUMNS[RANKED_BY[rows[0]["goal"]]].chance]
+    return _span((100 * row[column.name] for row in rows), column.format)
 
 
 def _span(values: Iterable[float], form: str) -> str:

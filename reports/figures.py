@@ -34,8 +34,8 @@ _FOREST = (
 )
 _PARTIAL = " An open dot is a mean over some of the hashers only."
 _POINTS = (
-    "One point per attack, with the 95 % interval of its mean t-MAP. No attack further left "
-    "reaches the t-MAP of those on the Pareto front.{} The axes do not start at zero."
+    "One point per attack, with the 95 % interval of its mean {}. No attack further left "
+    "is as strong as those on the Pareto front.{} The axes do not start at zero."
 )
 _TRAINING = Column("training", kind="cost", title="seconds per image, training included")
 
@@ -54,13 +54,14 @@ def draw_figures(
         texts = {name: protocol_text(rows.to_dict("records")) for name, rows in protocols}
         results, retrieved = (rows.replace({"protocol": texts}) for rows in (results, retrieved))
     styles = PlotStyles(runs.cells, names)
-    charts = [
-        *_trade_offs(data.comparable(results), styles, uncertainty),
-        *_of_hashers(data.comparable(results), styles, uncertainty),
-        *_retrieval(retrieved, styles),
-        *charts_of_papers(results, names, styles, uncertainty),
-        *_losses(losses, styles),
-    ]
+    charts: list[Chart] = []
+    for metric in (column for column in COLUMNS.values() if column.ranks):
+        own, lists = data.scored(data.comparable(results), metric), data.of_goal(retrieved, metric)
+        if len(own):
+            charts += _trade_offs(own, styles, uncertainty, metric)
+            charts += _of_hashers(own, styles, uncertainty, metric)
+            charts += _retrieval(lists, styles, metric)
+    charts += [*charts_of_papers(results, names, styles, uncertainty), *_losses(losses, styles)]
     return [*_forests(boards, styles, folder), *(draw(chart, styles, folder) for chart in charts)]
 
 
@@ -77,7 +78,7 @@ def _forests(boards: Sequence[Board], styles: PlotStyles, folder: Path) -> Itera
             narrow = svg(forest(board, styles.short, NARROW), f"{name}-narrow")
         yield Picture(
             name,
-            f"Mean t-MAP on {board.dataset}, {board.protocol}",
+            f"Mean {board.score} on {board.dataset}, {board.protocol}",
             files,
             summary=forest_summary(board, styles.short),
             reading=_FOREST.format(partial),
@@ -88,31 +89,33 @@ def _forests(boards: Sequence[Board], styles: PlotStyles, folder: Path) -> Itera
 
 
 def _trade_offs(
-    results: pd.DataFrame, styles: PlotStyles, uncertainty: Uncertainty
+    results: pd.DataFrame, styles: PlotStyles, uncertainty: Uncertainty, metric: Column
 ) -> Iterator[Chart]:
-    """Yield t-MAP against each column that figures are drawn of, and against time with training."""
+    """Yield the score against each column of figures, and against time with training."""
     good = data.white_box(results)
     good = good.assign(training=data.with_training(good))
     shown = [column for column in COLUMNS.values() if "figures" in column.tables]
     for column in [*shown, _TRAINING]:
-        title, more = f"t-MAP against {column.title}", ""
+        title, more = f"{metric.title} against {column.title}", ""
         if column is _TRAINING:
-            title = "t-MAP against seconds per image with training, spread over the queries"
+            title = (
+                f"{metric.title} against seconds per image with training, spread over the queries"
+            )
             more = " With more queries, attacks that train move left."
         more += _without(good, column, styles)
         own = data.trade_off_rows(good, column)
         if not (own["role"] != "no-attack").any():
             continue
         points = data.means(
-            own.assign(panel=data.panel_names(own)), ["t_map", column.name], uncertainty
+            own.assign(panel=data.panel_names(own)), ["score", column.name], uncertainty
         )
-        top = data.highest(points)
+        top = data.strongest(points, metric.sign)
         yield Chart(
-            f"t_map_against_{column.name}",
+            f"{metric.name}_against_{column.name}",
             title,
-            f"{data.seen(points, styles.name)}, at {top[column.name]:.3g} {column.title}",
-            _POINTS.format(more),
-            trade_off(points, styles, column),
+            f"{data.seen(points, styles.name, metric)}, at {top[column.name]:.3g} {column.title}",
+            _POINTS.format(metric.title, more),
+            trade_off(points, styles, column, metric),
             labels=tuple(points["label"]),
             height=3.3,
         )
@@ -127,54 +130,57 @@ def _without(good: pd.DataFrame, column: Column, styles: PlotStyles) -> str:
 
 
 def _of_hashers(
-    results: pd.DataFrame, styles: PlotStyles, uncertainty: Uncertainty
+    results: pd.DataFrame, styles: PlotStyles, uncertainty: Uncertainty, metric: Column
 ) -> Iterator[Chart]:
-    """Yield t-MAP against code length, and transfer matrices."""
+    """Yield the score against code length, and transfer matrices."""
     own = data.bits_rows(data.white_box(results))
     if len(own):
         panels = data.panel_names(own.assign(source=data.hashers(own)))
         own = own.assign(panel=panels, bits=own["source_bits"].astype(int))
-        points = data.means(own, ["t_map"], uncertainty, ["bits"])
+        points = data.means(own, ["score"], uncertainty, ["bits"])
         yield Chart(
-            "t_map_against_bits",
-            "t-MAP against code length",
-            f"{data.seen(points, styles.name)}, at {data.highest(points)['bits']} bits",
+            f"{metric.name}_against_bits",
+            f"{metric.title} against code length",
+            f"{data.seen(points, styles.name, metric)}, at "
+            f"{data.strongest(points, metric.sign)['bits']} bits",
             "One line per attack, its 95 % intervals as vertical strokes; intervals at one code "
             "length stand side by side. The axes do not start at zero.",
-            curves.code_lengths(points, styles),
+            curves.code_lengths(points, styles, metric),
             labels=tuple(points["label"]),
             height=3.6,
             margins=curves.end_margins([styles.name(label) for label in points["label"]]),
         )
-    matrix = data.transfer_points(results)
+    matrix = data.transfer_points(results, metric.sign)
     gains = matrix[matrix["gain"].notna()]
     reading = "Rows are the hashers that were attacked, columns those that were queried; "
     reading += "white-box cells are outlined."
     for name, title, value, points in (
-        ("transfer", "Transfer: t-MAP by source and victim", "t_map", matrix),
+        ("transfer", f"Transfer: {metric.title} by source and victim", "score", matrix),
         ("transfer_gain", "Transfer: gain over no attack on the victim", "gain", gains),
     ):
         crossing = points[points["source"] != points["victim"]]
         if len(crossing):
             height, margins = transfer.matrix_size(points)
-            top = data.largest(crossing, value)
-            unit = "%" if value == "t_map" else "points"
+            sign = metric.sign if value == "score" else 1
+            top = data.largest(crossing.assign(strength=sign * crossing[value]), "strength")
+            unit = "%" if value == "score" else "points"
+            best = "highest" if sign > 0 else "lowest"
             yield Chart(
-                name,
+                f"{name}{_suffix(metric)}",
                 title,
                 f"{counted(points['label'].nunique(), 'attack')} between "
-                f"{counted(len(transfer.sides(points)), 'hasher')}; the highest value to another "
+                f"{counted(len(transfer.sides(points)), 'hasher')}; the {best} value to another "
                 f"hasher is {100 * top[value]:.1f} {unit} ({styles.name(top['label'])} from "
                 f"{top['source']} to {top['victim']})",
                 reading,
-                transfer.transfer_map(points, styles, value),
+                transfer.transfer_map(points, styles, value, metric),
                 labels=tuple(points["label"]),
                 height=height,
                 margins=margins,
             )
 
 
-def _retrieval(own: pd.DataFrame, styles: PlotStyles) -> Iterator[Chart]:
+def _retrieval(own: pd.DataFrame, styles: PlotStyles, metric: Column) -> Iterator[Chart]:
     """Yield precision over recall and over the length of the result list."""
     if not len(own):
         return
@@ -186,18 +192,24 @@ def _retrieval(own: pd.DataFrame, styles: PlotStyles) -> Iterator[Chart]:
         f"{counted(points['panel'].nunique(), 'hasher')}; the highest precision of the first "
         f"result is {100 * top['precision']:.1f} % ({styles.name(top['label'])} on {top['panel']})"
     )
+    label = "target label" if metric.ranks == "targeted" else "query's own labels"
     for name, title, x in (
-        ("precision_recall", "Precision and recall for the target label", "recall"),
-        ("precision_at_top", "Precision for the target label in the top-k", "top"),
+        ("precision_recall", f"Precision and recall for the {label}", "recall"),
+        ("precision_at_top", f"Precision for the {label} in the top-k", "top"),
     ):
         yield Chart(
-            name,
+            f"{name}{_suffix(metric)}",
             title,
             summary,
             "One line per attack: its mean over queries. The precision axis starts above zero.",
             curves.retrieval(points, styles, x),
             labels=tuple(points["label"]),
         )
+
+
+def _suffix(metric: Column) -> str:
+    """Return what tells the files of non-targeted attacks from those of targeted ones."""
+    return "" if metric.ranks == "targeted" else f"_{metric.name}"
 
 
 def _losses(losses: pd.DataFrame, styles: PlotStyles) -> Iterator[Chart]:

@@ -17,7 +17,7 @@ from PIL import Image
 from hashattack.benchmark.names import REFERENCE, counted
 from hashattack.benchmark.store.store import Arrays
 from hashattack.datasets.base import UInt8Array
-from hashattack.reports.captions import protocol_text
+from hashattack.reports.captions import labels_name, protocol_text
 from hashattack.reports.names import Names
 from hashattack.reports.results import Runs
 
@@ -52,7 +52,7 @@ class Result(Shown):
     """A retrieved image.
 
     Attributes:
-        hit: whether it carries a label of the target.
+        hit: whether it carries a label that counts: the target's, or the query's own.
         distance: of its code to the query's, in bits; None in runs of earlier versions.
     """
 
@@ -68,7 +68,7 @@ class Result(Shown):
     @property
     def text(self) -> str:
         """What it is, for readers who cannot see it."""
-        kind = "target label" if self.hit else "other"
+        kind = "relevant" if self.hit else "other"
         return ": ".join(filter(None, (kind, self.labels)))
 
 
@@ -77,10 +77,11 @@ class Query:
     """A query, an attack's image of it, and what both retrieve.
 
     Attributes:
-        query, adversarial: the images; the labels of ``adversarial`` are the target's.
+        query, adversarial: the images; the labels of ``adversarial`` are the target's, "" where the
+            attack is non-targeted.
         perturbation: the change, amplified around grey.
         largest: the largest change of a pixel, of 255.
-        several: whether the target has more than one label.
+        several: whether there is more than one label that counts.
         before, after: the first results of both.
     """
 
@@ -94,11 +95,14 @@ class Query:
 
     @property
     def outcome(self) -> str:
-        """How many results carry the target label, before and after."""
+        """How many results carry a label that counts, before and after."""
         before, after = (sum(one.hit for one in side) for side in (self.before, self.after))
         carry = "carry one of them" if self.several else "carry it"
+        targeted = bool(self.adversarial.labels)
+        labels = self.adversarial.labels if targeted else self.query.labels
+        aim = "asked for" if targeted else "moved away from"
         return (
-            f"asked for \N{LEFT DOUBLE QUOTATION MARK}{self.adversarial.labels}"
+            f"{aim} \N{LEFT DOUBLE QUOTATION MARK}{labels}"
             f"\N{RIGHT DOUBLE QUOTATION MARK}: {before} of {len(self.before)} results {carry} "
             f"before, {after} of {len(self.after)} after"
         )
@@ -141,20 +145,21 @@ class Gallery:
 
     @property
     def summary(self) -> str:
-        """How many results carry the target label, over all of its queries."""
+        """How many results carry a label that counts, over all of its queries."""
         before, after = (
             sum(one.hit for query in self.queries for one in getattr(query, when))
             for when in ("before", "after")
         )
         total = sum(len(query.before) for query in self.queries)
+        label = "target label" if self.row["goal"] == "targeted" else "own label"
         return (
-            f"target label in {before} of {total} results before, {after} of {total} after "
+            f"{label} in {before} of {total} results before, {after} of {total} after "
             f"({counted(len(self.queries), 'query')})"
         )
 
 
 def galleries(runs: Runs, names: Names) -> Iterator[Gallery]:
-    """Yield the galleries of all cells that have pictures and aim at a label.
+    """Yield the galleries of all cells of attacks that have pictures.
 
     Args:
         runs: where they are from.
@@ -163,7 +168,7 @@ def galleries(runs: Runs, names: Names) -> Iterator[Gallery]:
     for row, arrays, classes in runs.galleries():
         if row["budget_class"] != REFERENCE:
             factor = _factor(arrays)
-            context = f"{row['dataset']}, {protocol_text([row])}, {row['policy']} target labels"
+            context = f"{row['dataset']}, {protocol_text([row])}, {labels_name(row['policy'])}"
             yield Gallery(
                 name=_stem(row),
                 row=row,
@@ -171,7 +176,8 @@ def galleries(runs: Runs, names: Names) -> Iterator[Gallery]:
                 context=context,
                 factor=factor,
                 queries=[
-                    _query(number, arrays, classes, factor) for number in range(len(arrays["rows"]))
+                    _query(number, arrays, classes, factor, targeted=row["goal"] == "targeted")
+                    for number in range(len(arrays["rows"]))
                 ],
             )
 
@@ -182,13 +188,15 @@ def place_of(row: Mapping[str, Any]) -> Place:
     return tuple(str(row[name]) for name in names)
 
 
-def _query(number: int, arrays: Arrays, classes: Sequence[str], factor: int) -> Query:
+def _query(
+    number: int, arrays: Arrays, classes: Sequence[str], factor: int, *, targeted: bool
+) -> Query:
     query, adversarial = arrays["query"][number], arrays["adversarial"][number]
     change = adversarial.astype(np.int16) - query.astype(np.int16)
     target = arrays["targets"][number]
     return Query(
         query=Shown(query, _names(arrays["own"][number], classes)),
-        adversarial=Shown(adversarial, _names(target, classes)),
+        adversarial=Shown(adversarial, _names(target, classes) if targeted else ""),
         perturbation=Shown(np.clip(128 + factor * change, 0, 255).astype(np.uint8)),
         largest=int(np.abs(change).max()),
         several=int(target.sum()) > 1,

@@ -25,7 +25,7 @@ def draw_gallery(gallery: Gallery, folder: Path) -> Path:
 
     Two lines per query: the query with what it retrieves, and the adversarial query, with the
     perturbation, and what that retrieves. Below each result is its distance; a thick blue frame and
-    a check mark say that it carries a target label.
+    a check mark say that it carries a label that counts.
 
     Args:
         gallery: of a cell.

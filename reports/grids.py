@@ -14,7 +14,7 @@ import pandas as pd
 
 from hashattack.benchmark.columns import COLUMNS, MISSING
 from hashattack.benchmark.names import REFERENCE
-from hashattack.reports.captions import protocol_text, target_labels_text
+from hashattack.reports.captions import labels_text, protocol_text
 from hashattack.reports.lines import records, shares_draw
 from hashattack.reports.names import Names
 from hashattack.reports.published import Layout, Metric, Paper, PaperError
@@ -89,8 +89,8 @@ class Grid:
         overrides = rows["overrides"].str.split(", ").explode()
         changed = ", ".join(dict.fromkeys(text for text in overrides if text))
         title = (
-            f"{self.layout.title}{where}; protocol {protocol_text(shown)}, target labels "
-            f"{target_labels_text(shown)}, {queries} queries, ties in database order."
+            f"{self.layout.title}{where}; protocol {protocol_text(shown)}, "
+            f"{labels_text(shown)}, {queries} queries, ties in database order."
             f"{f' Overrides: {changed}.' if changed else ''}"
         )
         notes = [self.paper.metrics[name].note for name in self.layout.metrics]

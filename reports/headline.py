@@ -17,7 +17,7 @@ def headline(board: Board) -> str:
     Attacks of one budget are only named as leaders where they are ranked; a result on some of the
     hashers, or of some seeds, says so.
     """
-    lines = [line for line in board.lines if line.t_map]
+    lines = [line for line in board.lines if line.by_victim]
     if all(line.facts["budget_class"] == REFERENCE for line in lines):
         return "No attack has a result yet."
     if not shares_draw(lines[0].facts):
@@ -29,7 +29,7 @@ def headline(board: Board) -> str:
     if len(budgets) > _NAMED:
         budgets = [budgets[0], budgets[-1]]  # the smallest and the largest
     sentences = [_of_budget(group, board, first=not n) for n, group in enumerate(budgets)]
-    sentences += [_unbounded(group) for group in board.groups if group.kind == "unbounded"]
+    sentences += [_unbounded(group) for group in board.groups if group.budget == "unbounded"]
     return " ".join(filter(None, sentences)) or "Only bounds have a result yet."
 
 
@@ -42,29 +42,30 @@ def _of_budget(group: Group, board: Board, *, first: bool) -> str:
     best = [line for line in ranked if line.rank and line.rank.number == 1]
     level = best[0].values.get("no_attack")
     against = "" if level is None or not first else f" against {_percent(level)} without attack"
-    if level is not None and best[0].values["t_map"] <= level:
-        verb = "do" if len(best) > 1 else "does"
+    score = board.score
+    if best[0].values.get("gain", 1.0) <= 0:
+        verb = "are" if len(best) > 1 else "is"
         return (
-            f"At {group.title}, even the best, {_names(best)}, {verb} not exceed no attack: t-MAP "
-            f"{_means(best)} against {_percent(level)}."
+            f"At {group.title}, even the best, {_names(best)}, {verb} no stronger than no attack: "
+            f"{score} {_means(best)} against {_percent(best[0].values['no_attack'])}."
         )
     if len(ranked) == 1:
-        return f"At {group.title}, {_names(best)} reaches a t-MAP of {_means(best)}{against}."
+        return f"At {group.title}, {_names(best)} reaches a {score} of {_means(best)}{against}."
     if len(best) == 1:
         verb = "leads"
     elif len(best) == 2:
         verb = "lead, not significantly different"
     else:
         verb = f"lead, not significantly different from {best[0].name.label}"
-    return f"At {group.title}, {_names(best)} {verb}: t-MAP {_means(best)}{against}."
+    return f"At {group.title}, {_names(best)} {verb}: {score} {_means(best)}{against}."
 
 
 def _unbounded(group: Group) -> str:
     """Return how far the best attack without a budget gets, and how visibly."""
-    known = [line for line in group.lines if line.t_map]
+    known = [line for line in group.lines if line.by_victim]
     best = [line for line in known if line.rank and line.rank.number == 1]
     if not best and known:  # on the most hashers, then the highest
-        best = [max(known, key=lambda line: (len(line.t_map), line.numbers["t_map"]))]
+        best = [max(known, key=lambda line: (len(line.by_victim), line.strength))]
     if not best:
         return ""
     has, reach = ("which has", "reaches") if len(best) == 1 else ("which have", "reach")
@@ -85,7 +86,7 @@ def _names(lines: Sequence[Line]) -> str:
 
 
 def _means(lines: Sequence[Line]) -> str:
-    means = [line.numbers["t_map"] for line in lines]
+    means = [line.numbers[line.metric.name] for line in lines]
     if len(means) > _NAMED:
         return f"{_percent(min(means))} to {_percent(max(means))}"
     return _list(map(_percent, means))

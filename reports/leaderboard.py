@@ -1,4 +1,6 @@
-"""The leaderboard as data: attacks ranked by mean t-MAP within their budget class.
+"""The leaderboard as data: attacks ranked by their mean score within their budget class.
+
+Targeted attacks are ranked by t-MAP, non-targeted ones on a board of their own by MAP, lower first.
 
 Rows are compared at equal budget only: an attack that declares none is ranked apart, with its
 measured one, and a code that queries the database itself is an upper bound, not an attack.
@@ -12,10 +14,10 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from hashattack.benchmark.columns import COLUMNS
-from hashattack.benchmark.names import REFERENCE, budget_text, counted
+from hashattack.benchmark.columns import COLUMNS, Column
+from hashattack.benchmark.names import REFERENCE, WITH_LABELS, budget_text, counted
 from hashattack.benchmark.statistics import Estimate
-from hashattack.reports.captions import chance_text, protocol_text, target_labels_text
+from hashattack.reports.captions import chance_text, labels_text, protocol_text, score_text
 from hashattack.reports.lines import (
     TRIAL,
     Line,
@@ -24,6 +26,7 @@ from hashattack.reports.lines import (
     grouped,
     levels_of,
     line_of,
+    metric_of,
     ranked,
     records,
     shares_draw,
@@ -52,10 +55,20 @@ class Group:
     lines: Sequence[Line]
 
     @property
+    def budget(self) -> str:
+        """Its budget, whether its attacks see the queries' labels or not."""
+        return self.kind.removesuffix(WITH_LABELS)
+
+    @property
     def epsilon(self) -> float | None:
         """The declared budget in grey levels; None where there is none."""
-        levels, _, whole = self.kind.partition("/")
+        levels, _, whole = self.budget.partition("/")
         return float(levels) if whole else None
+
+    @property
+    def place(self) -> tuple[float, float, bool]:
+        """What groups are ordered by."""
+        return _CLASS_ORDER.get(self.budget, 1), self.epsilon or 0, self.budget != self.kind
 
 
 @dataclass(frozen=True)
@@ -65,8 +78,10 @@ class Board:
     dataset: str
     protocol: str
     policy: str
-    target_labels: str  # the policy with what is known of its draws
-    chance: str  # t-MAP of equal codes in percent, "" where it is not known
+    labels: str  # that scores are for, with what is known of their draws
+    chance: str  # the score of equal codes in percent, "" where it is not known
+    metric: Column  # the score
+    score: str  # what it is called, like t-MAP or MAP@5000
     targets: Mapping[str, tuple[str, str]]  # method and backbone, and code length, by name
     n_queries: int
     seeds: int
@@ -122,15 +137,17 @@ def _board(rows: Sequence[Row], names: Names, uncertainty: Uncertainty) -> Board
         if line.jobs:
             line = replace(line, interval=uncertainty.interval(line.jobs))
         group = lines.setdefault(str(line.facts["budget_class"]), [])
-        if line.facts["role"] == "no-attack" and line.t_map and shares_draw(first):
+        if line.facts["role"] == "no-attack" and line.by_victim and shares_draw(first):
             group.append(_chance(own, line, len(targets)))
         group.append(line)
     return Board(
         dataset=str(first["dataset"]),
         protocol=protocol_text(rows),
         policy=str(first["policy"]),
-        target_labels=target_labels_text(rows),
+        labels=labels_text(rows),
         chance=chance_text(rows),
+        metric=metric_of(first),
+        score=score_text(first),
         targets={name: (hasher, str(bits)) for name, (hasher, bits) in targets.items()},
         n_queries=int(first["n_queries"]),
         seeds=len(grouped(rows, "target_seed", "draw_seed", "attack_seed")),
@@ -138,7 +155,7 @@ def _board(rows: Sequence[Row], names: Names, uncertainty: Uncertainty) -> Board
         standard=names.of(standard[0]).title if standard else "",
         groups=sorted(
             (_group(kind, own, uncertainty) for kind, own in lines.items()),
-            key=lambda group: (_CLASS_ORDER.get(group.kind, 1), group.epsilon or 0),
+            key=lambda group: group.place,
         ),
         problems=_problems(rows, names),
     )
@@ -173,15 +190,16 @@ def _faster_from(rows: Sequence[Row], standard: Sequence[Row]) -> int | None:
 
 
 def _chance(rows: Sequence[Row], line: Line, n_targets: int) -> Line:
-    """Return the line of chance, t-MAP and MAP of equal codes, beside that of no attack."""
-    t_map, map_ = (average(rows, COLUMNS[name], "source") for name in ("chance", "chance_map"))
-    values = {"t_map": sum(t_map.values()) / len(t_map)}
-    values |= {"map": sum(map_.values()) / len(map_)} if map_ else {}
+    """Return the line of chance, the scores of equal codes, beside that of no attack."""
+    ranking = [column for column in COLUMNS.values() if column.ranks]
+    means = {column.name: average(rows, COLUMNS[column.chance], "source") for column in ranking}
+    values = {name: sum(found.values()) / len(found) for name, found in means.items() if found}
+    by_victim = means[line.metric.name]
     return Line(
         name=Name("Chance", "", "Chance"),
         facts={**line.facts, "attack": "", "role": ""},
-        t_map=t_map,
-        values=values if len(t_map) == n_targets else {},
+        by_victim=by_victim,
+        values=values if len(by_victim) == n_targets else {},
     )
 
 
@@ -210,7 +228,7 @@ class Rival:
     Attributes:
         line: its line of the board.
         budget: its budget class.
-        difference: its t-MAP minus the reference's.
+        difference: its score minus the reference's.
         targets: on how many hashers both have a result.
     """
 

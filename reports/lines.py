@@ -1,5 +1,7 @@
 """Lines of tables: attacks with their settings, means over seeds, ranked within a budget class.
 
+Targeted attacks are ranked by t-MAP, non-targeted ones by MAP; both are called the score here.
+
 A line of the page's table of cells is an attack on one source and victim, a line of a leaderboard
 is an attack on every target. Both have the columns that ``benchmark/columns.py`` shows there.
 """
@@ -14,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hashattack.benchmark.columns import COLUMNS, Column, Table, names_of
+from hashattack.benchmark.columns import COLUMNS, RANKED_BY, Column, Table, names_of
 from hashattack.benchmark.names import REFERENCE
 from hashattack.reports.captions import protocol_text
 from hashattack.reports.names import Name, Names
@@ -25,7 +27,7 @@ Place = tuple[str, int, int]  # source, target seed, draw seed: where two attack
 
 VISIBLE = 16 / 255  # above this measured L∞ a perturbation is called visible
 
-# White-box t-MAP by victim: of no attack, and of the bound that gains are shares of.
+# White-box scores by victim: of no attack, and of the bound that gains are shares of.
 Levels = tuple[Mapping[str, float], Mapping[str, float]]
 
 TRIAL = ("dataset", "dataset_fingerprint", "n_queries", "protocol", "policy")  # same queries
@@ -41,7 +43,7 @@ _GAINS = (
         name="gain",
         title="gain over no attack",
         better="higher",
-        help="t-MAP minus that of the unchanged queries, in points",
+        help="t-MAP minus that of the unchanged queries, in points; of MAP, by how much it falls",
         tables=("summary", "leaderboard", "cells"),
     ),
     replace(
@@ -72,7 +74,7 @@ class Line:
     Attributes:
         name: what it is called.
         facts: the first of its rows.
-        t_map: by victim; victims without a result are absent.
+        by_victim: its score; victims without a result are absent.
         values: by column of :func:`columns_of`; what is not known is absent. Empty where a hasher
             or a seed is missing.
         partial: the same of what there is, where something is missing: not to be compared.
@@ -80,14 +82,14 @@ class Line:
         seeds: how many results a number of one target is of.
         status: ``ok``, or that of its first row without a result.
         note: why there is no result.
-        seed_range: the lowest and the highest t-MAP of several seeds.
-        interval: the 95 % interval of the mean t-MAP over queries.
+        seed_range: the lowest and the highest score of several seeds.
+        interval: the 95 % interval of the mean score over queries.
         rank: within its budget class; None where a result is missing.
     """
 
     name: Name
     facts: Row
-    t_map: Mapping[str, float]
+    by_victim: Mapping[str, float]
     values: Mapping[str, float]
     partial: Mapping[str, float] = field(default_factory=dict)
     scores: Mapping[Place, Sequence[str]] = field(default_factory=dict)
@@ -97,6 +99,21 @@ class Line:
     seed_range: tuple[float, float] | None = None
     interval: tuple[float, float] | None = None
     rank: Rank | None = None
+
+    @property
+    def metric(self) -> Column:
+        """The column that it is ranked by, its score."""
+        return metric_of(self.facts)
+
+    @property
+    def mean(self) -> float | None:
+        """Its mean score, or that of what there is."""
+        return self.numbers.get(self.metric.name)
+
+    @property
+    def strength(self) -> float:
+        """Its mean score, the sign changed where lower is stronger; of lines with any result."""
+        return self.metric.sign * self.numbers[self.metric.name]
 
     @property
     def protocol(self) -> str:
@@ -117,6 +134,11 @@ class Line:
     def jobs(self) -> tuple[str, ...]:
         """The score jobs behind it."""
         return tuple(job for listed in self.scores.values() for job in listed)
+
+
+def metric_of(row: Row) -> Column:
+    """Return the column that rows of its goal are ranked by."""
+    return COLUMNS[RANKED_BY[row["goal"]]]
 
 
 def white_box(row: Row) -> bool:
@@ -158,26 +180,27 @@ def levels_of(rows: Iterable[Row]) -> Levels:
     """Return the levels of the rows of one trial, none where attacks cannot be compared."""
     good = (row for row in rows if row["status"] == "ok" and white_box(row) and shares_draw(row))
     roles = grouped(good, "role")
-    levels = {role: average(own, COLUMNS["t_map"], "victim") for (role,), own in roles.items()}
+    levels = {role: average(own, metric_of(own[0]), "victim") for (role,), own in roles.items()}
     return levels.get("no-attack", {}), levels.get("bound", {})
 
 
-def _gains(t_map: Mapping[str, float], levels: Levels) -> dict[str, float]:
-    """Return the derived columns of a t-MAP by victim, those that are known."""
+def _gains(scores: Mapping[str, float], sign: int, levels: Levels) -> dict[str, float]:
+    """Return the derived columns of scores by victim, those that are known."""
     no_attack, bound = levels
-    if not t_map or not t_map.keys() <= no_attack.keys():
+    if not scores or not scores.keys() <= no_attack.keys():
         return {}
-    gain = _mean(value - no_attack[name] for name, value in t_map.items())
-    values = {"no_attack": _mean(no_attack[name] for name in t_map), "gain": gain}
-    if t_map.keys() <= bound.keys():
-        most = _mean(bound[name] - no_attack[name] for name in t_map)
+    gain = _mean(sign * (value - no_attack[name]) for name, value in scores.items())
+    values = {"no_attack": _mean(no_attack[name] for name in scores), "gain": gain}
+    if scores.keys() <= bound.keys():
+        most = _mean(sign * (bound[name] - no_attack[name]) for name in scores)
         values |= {"share": gain / most} if most else {}
     return values
 
 
-def columns_of(table: Table) -> list[Column]:
-    """Return the columns of numbers of a table: t-MAP, what a summary has, costs, the others."""
-    first, *others = (column for column in COLUMNS.values() if table in column.tables)
+def columns_of(table: Table, score: str = "t_map") -> list[Column]:
+    """Return the columns of numbers of a table: the score, what a summary has, costs, others."""
+    first = COLUMNS[score]
+    others = [one for one in COLUMNS.values() if table in one.tables and one.name != score]
     derived = [column for column in _GAINS if table in column.tables]
     rest = [*derived, *others, *([_FASTER_FROM] if table in _FASTER_FROM.tables else [])]
     return [first, *sorted(rest, key=_place)]
@@ -197,25 +220,26 @@ def line_of(rows: Sequence[Row], names: Names, levels: Levels) -> Line:
     """
     good = [row for row in rows if row["status"] == "ok"]
     bad = [row for row in rows if row["status"] != "ok"]
-    t_map = average(good, COLUMNS["t_map"], "victim")
+    metric = metric_of(rows[0])
+    scores = average(good, metric, "victim")
     values = {}
     for column in (one for one in COLUMNS.values() if one.tables):
         known = [row for row in good if not pd.isna(row[column.name])]
         value = _of(column, known) if known else 0.0
         if known and (value or column.kind != "cost"):  # what costs nothing has no cost
             values[column.name] = value
-    if t_map:
-        values["t_map"] = _mean(t_map.values())
-    scores = grouped(good, "source", "target_seed", "draw_seed")
-    seeds = [float(row["t_map"]) for row in good]
+    if scores:
+        values[metric.name] = _mean(scores.values())
+    jobs = grouped(good, "source", "target_seed", "draw_seed")
+    seeds = [float(row[metric.name]) for row in good]
     return Line(
         name=names.of(rows[0]),
         facts=rows[0],
-        t_map=t_map,
-        values=values | _gains(t_map, levels),
+        by_victim=scores,
+        values=values | _gains(scores, metric.sign, levels),
         scores={
             (source, target, draw): [str(row["job_key"]) for row in found]
-            for (source, target, draw), found in scores.items()
+            for (source, target, draw), found in jobs.items()
         },
         seeds=len(good),
         status=str(bad[0]["status"]) if bad else "ok",
@@ -225,10 +249,10 @@ def line_of(rows: Sequence[Row], names: Names, levels: Levels) -> Line:
 
 
 def ranked(lines: Iterable[Line], uncertainty: Uncertainty) -> list[Line]:
-    """Return the lines of one budget class, the complete ones first with their ranks, by t-MAP."""
+    """Return the lines of one budget class, the complete ones first with their ranks, by score."""
     lines = list(lines)
     complete = [line for line in lines if line.status == "ok"]
-    complete.sort(key=lambda line: -line.values["t_map"])
+    complete.sort(key=lambda line: -line.strength)
     ranks = uncertainty.ranks([line.jobs for line in complete])
     with_ranks = [replace(line, rank=rank) for line, rank in zip(complete, ranks, strict=True)]
     return [*with_ranks, *(line for line in lines if line.status != "ok")]

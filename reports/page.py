@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from hashattack.benchmark.columns import COLUMNS, Column
 from hashattack.benchmark.names import budget_text, counted
 from hashattack.benchmark.statistics import p_text
+from hashattack.reports.captions import labels_name
 from hashattack.reports.galleries import Gallery
 from hashattack.reports.headline import headline
 from hashattack.reports.leaderboard import Board, Comparison, Group
@@ -30,6 +31,7 @@ FACETS: Mapping[str, Callable[[Line], object]] = {
     "code length": lambda line: line.facts["source_bits"],
     "attack": lambda line: line.name.title,
     "protocol": lambda line: line.protocol,
+    "goal": lambda line: line.facts["goal"],
     "budget": lambda line: budget_text(str(line.facts["budget_class"])),
     "kind": lambda line: "white-box" if white_box(line.facts) else "transfer",
     "status": lambda line: line.status,
@@ -92,7 +94,12 @@ def render_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": COLUMNS["t_map"].text, "whole": _whole, "p": p_text}
+    environment.filters |= {
+        "percent": COLUMNS["t_map"].text,
+        "whole": _whole,
+        "p": p_text,
+        "labels": labels_name,
+    }
     environment.filters |= {"budget": budget_text, "points": _POINTS.text, "counted": counted}
     facets = {name: [str(get(line)) for line in lines] for name, get in FACETS.items()}
     values = {name: _values(found) for name, found in facets.items() if len(set(found)) > 1}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from hashattack.benchmark.columns import COLUMNS
 from hashattack.benchmark.names import counted
 from hashattack.reports import points as data
 from hashattack.reports.grids import differences
@@ -21,23 +22,24 @@ def charts_of_papers(
     results: pd.DataFrame, names: Names, styles: PlotStyles, uncertainty: Uncertainty
 ) -> Iterator[Chart]:
     """Yield the figures of papers, and how far results are from published ones."""
-    comparable = data.comparable(results)
+    metric = COLUMNS["t_map"]
+    comparable = data.scored(data.comparable(results), metric)
     for layout in (layout for paper in papers() for layout in paper.figures):
         if layout.over:
             own = data.sweep_rows(comparable, layout)
             if not len(own):
                 continue
             lines = data.panel_names(own)
-            columns = ["t_map", "perceptibility", "no_attack"]
+            columns = ["score", "perceptibility", "no_attack"]
             points = data.means(
                 own.assign(panel=lines, label=lines), columns, uncertainty, [layout.over]
             )
-            top = data.highest(points)
+            top = data.strongest(points, metric.sign)
             yield Chart(
                 layout.id,
                 layout.title,
                 f"{counted(points['label'].nunique(), 'hasher')}; the highest t-MAP is "
-                f"{100 * top['t_map']:.1f} % ({top['label']}, {layout.over} {top[layout.over]:g})",
+                f"{100 * top['score']:.1f} % ({top['label']}, {layout.over} {top[layout.over]:g})",
                 "One line per hasher; bands are 95 % intervals. The axes do not start at zero.",
                 curves.sweep(points, layout.over),
                 margins=curves.end_margins(list(points["label"])),
@@ -46,14 +48,14 @@ def charts_of_papers(
             own = data.side_by_side_rows(comparable, layout)
             if not len(own):
                 continue
-            points = data.means(own.assign(panel=data.panel_names(own)), ["t_map"], uncertainty)
+            points = data.means(own.assign(panel=data.panel_names(own)), ["score"], uncertainty)
             height, margins = bars.rows_size(
                 [styles.name(label) for label in dict.fromkeys(points["label"])]
             )
             yield Chart(
                 layout.id,
                 layout.title,
-                data.seen(points, styles.name),
+                data.seen(points, styles.name, metric),
                 "Bars start at zero; strokes are 95 % intervals.",
                 bars.side_by_side(points, styles),
                 labels=tuple(points["label"]),

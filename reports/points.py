@@ -19,6 +19,22 @@ HASHER = [*SETTING, "source"]
 MOST_PANELS = 12
 
 
+def scored(rows: pd.DataFrame, metric: Column) -> pd.DataFrame:
+    """Return the rows that are ranked by a column, which is their ``score``, with its chance."""
+    own = of_goal(rows, metric)
+    return own.assign(score=own[metric.name], chance=own[metric.chance]) if len(own) else own
+
+
+def of_goal(rows: pd.DataFrame, metric: Column) -> pd.DataFrame:
+    """Return the rows of the goal whose attacks a column ranks."""
+    return rows[rows["goal"] == metric.ranks] if len(rows) else rows
+
+
+def best_of(metric: Column) -> str:
+    """Return what the strongest attack has, like ``highest t-MAP``."""
+    return f"{'highest' if metric.sign > 0 else 'lowest'} {metric.title}"
+
+
 def comparable(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of attacks that share their target labels."""
     return rows[rows["policy"] != "as-published"] if len(rows) else rows
@@ -67,7 +83,7 @@ def means(
 
     Returns:
         The keys, ``role``, the columns, the ends ``low`` and ``high`` of the 95 % interval of the
-        mean t-MAP, NaN where there is none, and ``chance``: as in ``results.csv``, not in percent.
+        mean score, NaN where there is none, and ``chance``: as in ``results.csv``, not in percent.
     """
     keys = ["panel", *also, "label"]
     whole = rows.groupby(["panel", *also])["source"].transform("nunique")
@@ -97,11 +113,15 @@ def with_training(rows: pd.DataFrame) -> pd.Series[float]:
     return rows["seconds_per_image"] + rows["fit_seconds"].fillna(0.0) / rows["n_queries"]
 
 
-def pareto_front(points: pd.DataFrame, cost: str) -> pd.DataFrame:
-    """Return the points that no other beats in t-MAP at the same or a lower cost, by cost."""
-    ordered = points.sort_values([cost, "t_map"], ascending=[True, False])
-    best = ordered["t_map"].cummax().shift(fill_value=float("-inf"))
-    return ordered[ordered["t_map"] > best]
+def pareto_front(points: pd.DataFrame, cost: str, sign: int) -> pd.DataFrame:
+    """Return the points that no other beats in the score at the same or a lower cost, by cost.
+
+    ``sign`` is -1 where a lower score is stronger.
+    """
+    ordered = points.assign(strength=sign * points["score"])
+    ordered = ordered.sort_values([cost, "strength"], ascending=[True, False])
+    best = ordered["strength"].cummax().shift(fill_value=float("-inf"))
+    return ordered[ordered["strength"] > best]
 
 
 def bits_rows(rows: pd.DataFrame) -> pd.DataFrame:
@@ -110,27 +130,28 @@ def bits_rows(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows.groupby(keys)["source_bits"].transform("nunique") > 1]
 
 
-def transfer_points(results: pd.DataFrame) -> pd.DataFrame:
-    """Return t-MAP and its gain over no attack by source and victim, for attacks that transfer.
+def transfer_points(results: pd.DataFrame, sign: int) -> pd.DataFrame:
+    """Return the score and its gain over no attack by source and victim, for attacks that transfer.
 
     Args:
         results: with the attacks' ``label``.
+        sign: -1 where a lower score is stronger.
 
     Returns:
         The columns ``dataset``, ``protocol``, ``policy``, ``label``, ``source``, ``victim``,
-        ``t_map`` and ``gain``, means over seeds.
+        ``score`` and ``gain``, means over seeds.
     """
-    rows = results[(results["status"] == "ok") & results["t_map"].notna()]
+    rows = results[(results["status"] == "ok") & results["score"].notna()]
     keys = [*SETTING, "label", "role", "source", "victim"]
-    points = rows.groupby(keys, sort=False)["t_map"].mean().reset_index()
+    points = rows.groupby(keys, sort=False)["score"].mean().reset_index()
     crossing = points["source"] != points["victim"]
     groups = points.assign(crossing=crossing).groupby([*SETTING, "label"])
     crosses = groups["crossing"].transform("any")
     clean = points[(points.pop("role") == "no-attack") & ~crossing]
     keys = [*SETTING, "victim"]
-    level = clean[[*keys, "t_map"]].rename(columns={"t_map": "no_attack"})
+    level = clean[[*keys, "score"]].rename(columns={"score": "no_attack"})
     found = points[crosses].merge(level, how="left", on=keys)
-    found["gain"] = found["t_map"] - found["no_attack"]
+    found["gain"] = sign * (found["score"] - found["no_attack"])
     sides = found.loc[found["source"] != found["victim"], ["source", "victim"]]
     return found[found["source"].isin(set(sides["source"]) | set(sides["victim"]))]
 
@@ -147,7 +168,7 @@ def sweep_rows(results: pd.DataFrame, layout: FigureLayout) -> pd.DataFrame:
     swept = swept[swept.groupby(HASHER)[layout.over].transform("nunique") > 1]
     if not len(swept):
         return swept
-    clean = rows[rows["role"] == "no-attack"].groupby(HASHER)["t_map"].mean().rename("no_attack")
+    clean = rows[rows["role"] == "no-attack"].groupby(HASHER)["score"].mean().rename("no_attack")
     points = swept.merge(clean, how="left", left_on=HASHER, right_index=True)
     return points.drop_duplicates([*HASHER, layout.over, "draw_seed", "target_seed"])
 
@@ -174,9 +195,10 @@ def loss_points(losses: pd.DataFrame) -> pd.DataFrame:
     return losses[losses.groupby(keys)["epoch"].transform("nunique") > 1]
 
 
-def highest(points: pd.DataFrame) -> dict[str, Any]:
-    """Return the attack's point with the highest t-MAP."""
-    return largest(points[points["role"] != "no-attack"], "t_map")
+def strongest(points: pd.DataFrame, sign: int) -> dict[str, Any]:
+    """Return the attack's point with the highest score, the lowest where ``sign`` is -1."""
+    attacks = points[points["role"] != "no-attack"]
+    return largest(attacks.assign(strength=sign * attacks["score"]), "strength")
 
 
 def largest(points: pd.DataFrame, column: str) -> dict[str, Any]:
@@ -185,11 +207,11 @@ def largest(points: pd.DataFrame, column: str) -> dict[str, Any]:
     return {str(name): value for name, value in row.items()}
 
 
-def seen(points: pd.DataFrame, name: Callable[[str], str]) -> str:
-    """Return how much there is to see, and the highest t-MAP."""
-    attacks, top = points[points["role"] != "no-attack"], highest(points)
+def seen(points: pd.DataFrame, name: Callable[[str], str], metric: Column) -> str:
+    """Return how much there is to see, and the strongest attack."""
+    attacks, top = points[points["role"] != "no-attack"], strongest(points, metric.sign)
     return (
         f"{counted(attacks['label'].nunique(), 'attack')} on "
-        f"{counted(points['panel'].nunique(), 'hasher')}; the highest t-MAP is "
-        f"{100 * top['t_map']:.1f} % ({name(top['label'])} on {top['panel']})"
+        f"{counted(points['panel'].nunique(), 'hasher')}; the {best_of(metric)} is "
+        f"{100 * top['score']:.1f} % ({name(top['label'])} on {top['panel']})"
     )

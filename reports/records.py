@@ -83,7 +83,7 @@ def _identity(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns of a row that identify its attack, its hyper-parameters and source."""
     names = (
         *("attack", "title", "variant", "overrides", "params"),
-        *("source", "source_method", "source_backbone"),
+        *("source", "source_method", "source_backbone", "goal"),
     )
     return {name: row.get(name, "") for name in names}
 

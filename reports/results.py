@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from hashattack.benchmark.columns import DTYPES, names_of
+from hashattack.benchmark.columns import DTYPES, RANKED_BY, names_of
 from hashattack.benchmark.names import counted
 from hashattack.benchmark.results.frame import frame_of
 from hashattack.benchmark.results.manifest import (
@@ -52,6 +52,7 @@ class Runs:
     def __init__(self, folders: Sequence[Path]) -> None:
         self.folders = list(dict.fromkeys(folder.resolve() for folder in folders))
         self._homes: dict[str, Path] = {}  # of a score job
+        self._metrics: dict[str, str] = {}  # by which its attack is ranked
         self._labels: dict[str, npt.NDArray[np.int64]] = {}  # by draw
         self._numbers: dict[bytes, int] = {}  # of label rows
         self._manifests = {folder: read_manifest(folder) for folder in self.folders}
@@ -74,6 +75,7 @@ class Runs:
             rows[identity] = row
             if row["status"] == "ok":
                 self._homes.setdefault(job, folder)
+                self._metrics[job] = RANKED_BY[row["goal"]]
             return
         different = [
             name
@@ -123,9 +125,12 @@ class Runs:
         return [provenance(folder) for folder in self.folders]
 
     def average_precisions(self, score: str) -> npt.NDArray[np.float64]:
-        """Return each query's expected AP for its target label ``[q]``, of a score job."""
+        """Return each query's expected AP ``[q]`` that a score job's attack is ranked by.
+
+        For its target label, or for its own labels where the attack is non-targeted.
+        """
         arrays = self._store(score).arrays(JobRef("score", score))
-        return arrays["t_map"].astype(np.float64, copy=False)
+        return arrays[self._metrics[score]].astype(np.float64, copy=False)
 
     def draw(self, score: str) -> str:
         """Return the key of a score job's draw of target labels, "" for none."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hashattack.benchmark.columns import Column
 from hashattack.benchmark.names import counted
 from hashattack.benchmark.terminal import Part, Table, folded_heading
+from hashattack.reports.captions import labels_name
 from hashattack.reports.leaderboard import Board
 from hashattack.reports.tables import (
     LATEX_MARKS,
@@ -31,7 +32,8 @@ def terminal_parts(boards: Sequence[Board], not_shown: str = "") -> list[Part]:
         rows: list[Sequence[str]] = []
         for group in board.groups:
             rows += [("", group.title), *(summary_of(line, columns) for line in group.lines)]
-        parts += [_heading(board), Table(_headings(columns), "lf" + "r" * (len(columns) + 2), rows)]
+        headings = _headings(board, columns)
+        parts += [_heading(board), Table(headings, "lf" + "r" * (len(columns) + 2), rows)]
         if board.problems:
             listed = (f"- {problem}" for problem in board.problems)
             parts.append("\n".join(["Cells without a result:", *listed]))
@@ -41,11 +43,11 @@ def terminal_parts(boards: Sequence[Board], not_shown: str = "") -> list[Part]:
 def latex_leaderboard(board: Board) -> str:
     r"""Return a leaderboard as a ``table*`` as wide as the text.
 
-    Needs ``\usepackage{booktabs,tabularx}``. The best t-MAP of a budget is bold, the second
+    Needs ``\usepackage{booktabs,tabularx}``. The best score of a budget is bold, the second
     underlined.
     """
     columns = used_columns(board, "summary")
-    headings, lines = _headings(columns), []
+    headings, lines = _headings(board, columns), []
     for group in board.groups:
         title = latex_text(group.title)
         lines += [r"\midrule", rf"\multicolumn{{{len(headings)}}}{{@{{}}l}}{{{title}}} \\"]
@@ -54,12 +56,12 @@ def latex_leaderboard(board: Board) -> str:
             lines.append(_latex_row(rank, name, LATEX_MARKS[marks[-1]].format(mean), *others))
     cells = zip(*(summary_of(line, columns) for line in board.lines), strict=True)
     first, second, *others = map(_latex_heading, headings, cells)
-    t_map = "in percent, mean over the target hashers"
+    score = "in percent, mean over the target hashers"
     return "\n".join(
         [
             r"\begin{table*}[t]",
             r"\centering\small\setlength{\tabcolsep}{4pt}",
-            rf"\caption{{{latex_text(caption_of(board, columns, t_map))}}}\smallskip",
+            rf"\caption{{{latex_text(caption_of(board, columns, score))}}}\smallskip",
             r"\begin{tabularx}{\textwidth}"
             rf"{{@{{}}l>{{\raggedright\arraybackslash}}X{'r' * len(others)}@{{}}}}",
             r"\toprule",
@@ -86,11 +88,12 @@ def _heading(board: Board) -> str:
     """Return what a reader must know, in three short lines at most."""
     seeds = "" if board.seeds == 1 else f", means of {board.seeds} seeds"
     chance = f"; chance: {board.chance}" if board.chance else ""
+    lower = "" if board.metric.sign > 0 else ", lower is stronger"
     tied = any(line.rank and line.rank.tied for line in board.lines)
     lines = [
         f"{board.dataset}: {counted(len(board.targets), 'target hasher')}, "
         f"{counted(board.n_queries, 'query')}{seeds}, protocol {board.protocol}",
-        f"t-MAP: mean average precision (%) for {board.policy} target labels{chance}",
+        f"{board.score}: mean average precision (%) for {labels_name(board.policy)}{lower}{chance}",
     ]
     if board.policy == "as-published":
         lines.append("not ranked: each attack has target labels of its own")
@@ -99,5 +102,5 @@ def _heading(board: Board) -> str:
     return "\n".join(lines)
 
 
-def _headings(columns: Sequence[Column]) -> list[str]:
-    return ["#", "attack", "t-MAP", "95 %", *(column.heading for column in columns)]
+def _headings(board: Board, columns: Sequence[Column]) -> list[str]:
+    return ["#", "attack", board.score, "95 %", *(column.heading for column in columns)]

@@ -10,7 +10,7 @@ from typing import Literal
 import pandas as pd
 from tabulate import tabulate
 
-from hashattack.benchmark.columns import COLUMNS, MISSING, Column
+from hashattack.benchmark.columns import MISSING, Column
 from hashattack.benchmark.names import counted
 from hashattack.reports.leaderboard import Board, Group
 from hashattack.reports.lines import Line, columns_of
@@ -120,9 +120,9 @@ def _with_symbols(text: str) -> str:
 def leaderboard_table(board: Board) -> Table:
     """Return a leaderboard with every column that a line has a number for, also by hasher.
 
-    Within a ranked budget class the best value of a t-MAP column is marked, and the second.
+    Within a ranked budget class the best score of a column is marked, and the second.
     """
-    t_map, others = COLUMNS["t_map"], used_columns(board, "leaderboard")
+    others = used_columns(board, "leaderboard")
     heads = [("", "#"), ("", "attack"), *board.targets.values()]
     heads += [("", "mean"), ("", "95 %"), *(("", column.heading) for column in others)]
     keys: list[tuple[str, str]] = []
@@ -132,7 +132,7 @@ def leaderboard_table(board: Board) -> Table:
         keys += [(group.title, str(len(keys) + n)) for n in range(len(group.lines))]
         for line, marked in zip(group.lines, marks_of(group, board), strict=True):
             rank, name, *numbers = summary_of(line, others)
-            by_hasher = (t_map.text(line.t_map.get(target)) for target in board.targets)
+            by_hasher = (board.metric.text(line.by_victim.get(target)) for target in board.targets)
             texts.append([rank, name, *by_hasher, *numbers])
             marks.append(["", "", *marked, "", *[""] * len(others)])
     index, columns = pd.MultiIndex.from_tuples(keys), pd.MultiIndex.from_tuples(heads)
@@ -145,15 +145,15 @@ def leaderboard_table(board: Board) -> Table:
 
 
 def used_columns(board: Board, table: Literal["summary", "leaderboard"]) -> list[Column]:
-    """Return the columns of a table behind t-MAP, those that some line has a number for."""
-    columns = columns_of(table)[1:]
+    """Return the columns of a table behind the score, those that some line has a number for."""
+    columns = columns_of(table, board.metric.name)[1:]
     return [
         column for column in columns if any(column.name in line.numbers for line in board.lines)
     ]
 
 
 def summary_of(line: Line, columns: Iterable[Column]) -> list[str]:
-    """Return rank, name with its note, mean t-MAP, interval and some columns of a line.
+    """Return rank, name with its note, mean score, interval and some columns of a line.
 
     Where a hasher or a seed is missing, the numbers are those of what there is.
     """
@@ -161,7 +161,7 @@ def summary_of(line: Line, columns: Iterable[Column]) -> list[str]:
     return [
         "" if line.rank is None else str(line.rank),
         f"{line.name.full}{note}",
-        COLUMNS["t_map"].text(line.numbers.get("t_map")),
+        line.metric.text(line.mean),
         interval_text(line),
         *(column.text(line.numbers.get(column.name)) for column in columns),
     ]
@@ -171,33 +171,37 @@ def interval_text(line: Line) -> str:
     """Return the ends of a line's interval, like ``68.13–72.34``."""
     if line.interval is None:
         return MISSING
-    return "\N{EN DASH}".join(map(COLUMNS["t_map"].text, line.interval))
+    return "\N{EN DASH}".join(map(line.metric.text, line.interval))
 
 
 def marks_of(group: Group, board: Board) -> list[list[str]]:
-    """Return the marks of t-MAP on each hasher and of its mean, of each line of a group.
+    """Return the marks of the score on each hasher and of its mean, of each line of a group.
 
     Equal texts have equal marks; the mean of a line with a missing result has none.
     """
     rows = [
-        [*(line.t_map.get(target) for target in board.targets), line.values.get("t_map")]
+        [
+            *(line.by_victim.get(target) for target in board.targets),
+            line.values.get(board.metric.name),
+        ]
         for line in group.lines
     ]
     values = pd.DataFrame(rows, dtype="float64")
     if not group.ranked or len(values) < 2:
         return [[""] * values.shape[1]] * len(values)
-    places = (100 * values).round(2).rank(method="dense", ascending=False)
+    higher = board.metric.sign > 0
+    places = (100 * values).round(2).rank(method="dense", ascending=not higher)
     marks = places.map(lambda place: {1: BEST, 2: SECOND}.get(place, ""))
     return [list(row) for row in marks.itertuples(index=False, name=None)]
 
 
-def caption_of(board: Board, columns: Iterable[Column], t_map: str) -> str:
+def caption_of(board: Board, columns: Iterable[Column], score: str) -> str:
     """Return what a reader must know about a board: its trial, and what each column is.
 
     Args:
         board: of the table.
-        columns: behind t-MAP and its interval.
-        t_map: what its numbers are of t-MAP.
+        columns: behind the score and its interval.
+        score: what its numbers are of the score.
     """
     columns = list(columns)
     several = "" if board.seeds == 1 else f", mean of {board.seeds} seeds"
@@ -208,12 +212,13 @@ def caption_of(board: Board, columns: Iterable[Column], t_map: str) -> str:
     ]
     standard = [f"The standard attack is {board.standard}."] if board.standard else []
     ranked = any(line.rank for line in board.lines)
+    lower = "" if board.metric.sign > 0 else ", lower is stronger"
     compared = any(column.name == "faster_from" for column in columns)
     return " ".join(
         [
             f"{board.dataset}: {counted(len(board.targets), 'target hasher')}, "
             f"{counted(board.n_queries, 'query')}{several}, protocol {board.protocol}, "
-            f"target labels {board.target_labels}. t-MAP {t_map}, expected over random tie order; "
+            f"{board.labels}. {board.score} {score}, expected over random tie order{lower}; "
             "95 %: the interval of the mean.",
             board.ranking,
             *(["Bold: the best of its budget; underlined: the second."] if ranked else []),

@@ -21,6 +21,7 @@ from hashattack.reports.points import (
     means,
     panel_names,
     pareto_front,
+    scored,
     side_by_side_rows,
     sweep_rows,
     trade_off_rows,
@@ -36,7 +37,7 @@ from tests.fake_runs import Sure, frame, row
 
 def labelled(rows: list[dict[str, Any]]) -> pd.DataFrame:
     results = frame(rows)
-    return results.assign(label=Names(results).labels(results))
+    return scored(results.assign(label=Names(results).labels(results)), COLUMNS["t_map"])
 
 
 def test_a_report_has_figures_that_name_every_attack(smoke: SmokeRun) -> None:
@@ -88,15 +89,15 @@ def test_means_are_over_seeds_then_hashers_and_leave_out_who_lacks_one() -> None
 
     uncertainty = Sure()
     uncertainty.interval = interval  # type: ignore[assignment]
-    together = means(rows.assign(panel="all"), ["t_map"], uncertainty)
+    together = means(rows.assign(panel="all"), ["score"], uncertainty)
     assert list(together["label"]) == ["DHTA"]
-    assert together["t_map"].tolist() == pytest.approx([0.7])
+    assert together["score"].tolist() == pytest.approx([0.7])
     assert together[["low", "high"]].to_numpy().tolist() == [[0.5, 0.8]]
     assert asked == [("a", "b", "c")]
     uncertainty.interval = lambda _: None  # type: ignore[assignment]
-    assert means(rows.assign(panel="all"), ["t_map"], uncertainty)["low"].isna().all()
-    apart = means(rows.assign(panel=rows["source"]), ["t_map"], uncertainty)
-    assert apart.set_index(["panel", "label"])["t_map"].to_dict() == pytest.approx(
+    assert means(rows.assign(panel="all"), ["score"], uncertainty)["low"].isna().all()
+    apart = means(rows.assign(panel=rows["source"]), ["score"], uncertainty)
+    assert apart.set_index(["panel", "label"])["score"].to_dict() == pytest.approx(
         {("A-12", "DHTA"): 0.5, ("A-12", "P2P"): 0.3, ("B-12", "DHTA"): 0.9}
     )
 
@@ -123,9 +124,9 @@ def test_training_is_spread_over_the_queries() -> None:
 
 def test_the_front_is_what_nothing_beats_at_its_cost() -> None:
     points = pd.DataFrame(
-        {"cost": [3.0, 1.0, 2.0, 2.0, 4.0], "t_map": [0.6, 0.5, 0.4, 0.7, 0.9]}, index=list("abcde")
+        {"cost": [3.0, 1.0, 2.0, 2.0, 4.0], "score": [0.6, 0.5, 0.4, 0.7, 0.9]}, index=list("abcde")
     )
-    assert list(pareto_front(points, "cost").index) == ["b", "d", "e"]
+    assert list(pareto_front(points, "cost", 1).index) == ["b", "d", "e"]
 
 
 def test_transfer_is_of_attacks_that_cross_and_gains_over_the_victims_original() -> None:
@@ -141,11 +142,11 @@ def test_transfer_is_of_attacks_that_cross_and_gains_over_the_victims_original()
             row("dhta", two, None, status="failed"),
         ]
     )
-    found = transfer_points(results)
+    found = transfer_points(results, 1)
     points = found.set_index(["source", "victim"])
     assert set(points["label"]) == {"DHTA"}
-    assert points.loc[(one, one), "t_map"] == pytest.approx(0.8)
-    assert points.loc[(one, two), "t_map"] == pytest.approx(0.6)
+    assert points.loc[(one, one), "score"] == pytest.approx(0.8)
+    assert points.loc[(one, two), "score"] == pytest.approx(0.6)
     assert points.loc[(one, two), "gain"] == pytest.approx(0.4)
 
 
@@ -187,7 +188,7 @@ def test_figure_4_needs_its_rows_and_takes_no_others() -> None:
     assert sorted(points["alpha"]) == [10, 50, 100]
     assert set(points["no_attack"]) == {0.25}
     bars = side_by_side_rows(whole, ablation)
-    assert list(bars["t_map"]) == [0.3, 0.7, 0.8], "in the order of the figure"
+    assert list(bars["score"]) == [0.3, 0.7, 0.8], "in the order of the figure"
 
 
 def test_many_hashers_share_panels_and_their_curves_are_means() -> None:

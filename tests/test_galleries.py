@@ -146,7 +146,7 @@ def test_folders_of_earlier_versions_are_shown_without_distances(
         assert old.summary == new.summary
         for result in (one for query in old.queries for one in query.before):
             assert result.mark in ("\N{CHECK MARK}", "\N{EN DASH}")
-            assert result.text in ("target label", "other")
+            assert result.text in ("relevant", "other")
 
 
 def listed_names(folder: Path, *names: str) -> Path:

@@ -57,7 +57,8 @@ def test_shared_ranks_share_the_lead() -> None:
 def test_who_does_not_exceed_no_attack_does_not_lead() -> None:
     rows = [original(t_map=0.6), row("x", "A-12", 0.5), row("y", "A-12", 0.4)]
     assert headline_of(rows) == (
-        "At L∞ ≤ 8/255, even the best, X, does not exceed no attack: t-MAP 50.0 % against 60.0 %."
+        "At L∞ ≤ 8/255, even the best, X, is no stronger than no attack: "
+        "t-MAP 50.0 % against 60.0 %."
     )
 
 

@@ -33,10 +33,11 @@ from hashattack.reports.results import Runs
 from hashattack.reports.uncertainty import Uncertainty
 from tests.fake_runs import cell, frame, row, unsynced, write_run
 
+T_MAP = COLUMNS["t_map"]
 POINTS = pd.DataFrame(
     {
         **{"panel": "A-12", "label": ["ORIGINAL", "DHTA", "P2P"], "chance": 0.25},
-        **{"role": ["no-attack", "standard", ""], "t_map": [0.3, 0.7, 0.5], "bits": 12},
+        **{"role": ["no-attack", "standard", ""], "score": [0.3, 0.7, 0.5], "bits": 12},
         **{
             "low": [0.28, 0.66, 0.47],
             "high": [0.32, 0.74, 0.53],
@@ -119,7 +120,7 @@ def test_a_forest_shows_partial_results_as_such(tmp_path: Path) -> None:
 
 
 def test_trade_offs_are_in_percent_with_intervals_and_a_zoomed_axis(styles: PlotStyles) -> None:
-    (panel,) = trade_off(POINTS, styles, COLUMNS["perceptibility"])
+    (panel,) = trade_off(POINTS, styles, COLUMNS["perceptibility"], T_MAP)
     axis = drawn(panel)
     assert panel.y_label == "t-MAP in percent"
     assert [66.0, 74.0] in heights(axis)
@@ -133,7 +134,7 @@ def test_trade_offs_are_in_percent_with_intervals_and_a_zoomed_axis(styles: Plot
 
 def test_curves_are_in_percent_with_intervals(styles: PlotStyles) -> None:
     both = pd.concat([POINTS, POINTS.assign(bits=32)])
-    axis = drawn(code_lengths(both, styles)[0])
+    axis = drawn(code_lengths(both, styles, T_MAP)[0])
     assert [70.0, 70.0] in heights(axis)
     paths = [path for one in axis.collections for path in one.get_paths()]
     bars = [np.asarray(path.vertices)[:, 1] for path in paths]
@@ -177,12 +178,12 @@ def test_bars_start_at_zero(styles: PlotStyles) -> None:
 def test_transfer_is_written_into_its_cells(styles: PlotStyles) -> None:
     one, two = "A-12", "B-12"
     keys = {"dataset": "digits", "protocol": "released", "policy": "frequent", "label": "DHTA"}
-    points = pd.DataFrame({**keys, "source": one, "victim": [one, two], "t_map": [0.8, 0.6]})
+    points = pd.DataFrame({**keys, "source": one, "victim": [one, two], "score": [0.8, 0.6]})
     points = points.assign(gain=[0.5, -0.1])
-    (panel,) = transfer_map(points, styles, "t_map")
+    (panel,) = transfer_map(points, styles, "score", T_MAP)
     assert texts(drawn(panel)) == ["80", "60"]
     assert len(drawn(panel).patches) == 1, "the white box is outlined"
-    assert texts(drawn(transfer_map(points, styles, "gain")[0])) == ["+50", "-10"]
+    assert texts(drawn(transfer_map(points, styles, "gain", T_MAP)[0])) == ["+50", "-10"]
 
 
 @pytest.mark.parametrize(
@@ -283,7 +284,7 @@ def test_colours_can_be_seen_on_light_and_dark_pages() -> None:
 
 
 def test_files_hold_text_and_the_page_its_colours(styles: PlotStyles, tmp_path: Path) -> None:
-    panels = trade_off(POINTS, styles, COLUMNS["perceptibility"])
+    panels = trade_off(POINTS, styles, COLUMNS["perceptibility"], T_MAP)
     chart = Chart("one", "One", "what is <seen>", "how to read it", panels, labels=["DHTA"])
     with unsynced():
         picture = draw(chart, styles, tmp_path)

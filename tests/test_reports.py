@@ -113,7 +113,7 @@ def test_an_attack_on_some_hashers_says_so_and_has_the_averages_of_those() -> No
     board = board_of(example())
     partial = lines_of(board)["PARTIAL"]
     assert partial.note == "on 1 of 2 hashers"
-    assert partial.t_map == {"A-12": 0.99}
+    assert partial.by_victim == {"A-12": 0.99}
     assert not partial.values
     for text in texts_of(board):
         (line,) = (line for line in text.splitlines() if "PARTIAL" in line)

@@ -22,7 +22,7 @@ from hashattack.datasets.files import read_bytes, read_checked, write_checked
 if TYPE_CHECKING:
     from hashattack.benchmark.plan.plan import Plan
 
-FORMAT = 3  # of an output folder; raise it when an older one would be misread
+FORMAT = 4  # of an output folder; raise it when an older one would be misread
 MANIFEST = "plan.json"
 Manifest = dict[str, Any]
 # The metrics that a row without a result may have: those that are measured before scoring.

@@ -45,7 +45,7 @@ def side_by_side(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
         axis.set_xlabel("t-MAP in percent")
         for place, label in enumerate(labels):
             row = here.set_index("label").loc[label]
-            value, low, high = (100 * float(row[name]) for name in ("t_map", "low", "high"))
+            value, low, high = (100 * float(row[name]) for name in ("score", "low", "high"))
             axis.barh(place, value, height=0.62, color=styles.by_label[label].colour)
             axis.plot([low, high], [place, place], color=INK, linewidth=1.2)
             axis.annotate(

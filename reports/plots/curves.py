@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
+from hashattack.benchmark.columns import Column
 from hashattack.reports.plots.labels import label_ends
 from hashattack.reports.plots.panels import (
     Margins,
@@ -28,12 +29,13 @@ _NAMED = 12  # lines of a panel up to which their names fit beside it
 _APART = 2.0  # points between the intervals of two lines at the same place
 
 
-def code_lengths(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
-    """Return panels of t-MAP over the code length, one per method and backbone, a line per attack.
+def code_lengths(points: pd.DataFrame, styles: PlotStyles, metric: Column) -> list[Panel]:
+    """Return panels of the score over the code length, one per hasher, a line per attack.
 
     Args:
         points: of :func:`means` with ``bits``.
         styles: of the attacks.
+        metric: the score.
     """
 
     def draw(here: pd.DataFrame, axis: Axes) -> None:
@@ -50,22 +52,22 @@ def code_lengths(points: pd.DataFrame, styles: PlotStyles) -> list[Panel]:
             ordered = line.sort_values("bits")
             _line(axis, ordered, "bits", styles, str(label), number - (len(lines) - 1) / 2)
             last = ordered.iloc[-1]
-            ends.append((last["bits"], 100 * last["t_map"], styles.name(str(label))))
+            ends.append((last["bits"], 100 * last["score"], styles.name(str(label))))
         label_ends(axis, ends)
 
-    return panels_of(points, "panel", draw, "t-MAP in percent")
+    return panels_of(points, "panel", draw, f"{metric.title} in percent")
 
 
 def _line(
     axis: Axes, line: pd.DataFrame, x: str, styles: PlotStyles, label: str, place: float
 ) -> None:
-    """Draw an attack's t-MAP with intervals, moved aside so that these do not cover others'."""
+    """Draw an attack's scores with intervals, moved aside so that these do not cover others'."""
     own, scale = styles.by_label[label], axis.figure.dpi_scale_trans
     moved = axis.transData + ScaledTranslation(place * _APART / 72, 0, scale)
     axis.vlines(line[x], 100 * line["low"], 100 * line["high"], color=own.colour, transform=moved)
     axis.collections[-1].set_linewidth(1)
     axis.plot(
-        line[x], 100 * line["t_map"], markersize=5, transform=moved, **own.points, **own.pattern
+        line[x], 100 * line["score"], markersize=5, transform=moved, **own.points, **own.pattern
     )
 
 
@@ -135,12 +137,12 @@ def sweep(points: pd.DataFrame, over: str) -> list[Panel]:
     """
 
     def draw(axis: Axes, column: str) -> None:
-        scale = 100 if column == "t_map" else 1
+        scale = 100 if column == "score" else 1
         cost_axis(axis, over, [float(value) for value in points[over]])
         ticks = sorted(points[over].unique())
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.minorticks_off()
-        if column == "t_map":
+        if column == "score":
             low, high = percent_ends(points)
             percent_axis(axis, np.fmin(low, 100 * points["no_attack"].min()), high)
             if points["no_attack"].notna().any():
@@ -151,7 +153,7 @@ def sweep(points: pd.DataFrame, over: str) -> list[Panel]:
             axis.plot(
                 ordered[over], scale * ordered[column], marker="o", markersize=4, color=colour
             )
-            if column == "t_map":
+            if column == "score":
                 bounds = 100 * ordered["low"], 100 * ordered["high"]
                 axis.fill_between(ordered[over], *bounds, color=colour, alpha=0.15, linewidth=0)
             last = ordered.iloc[-1]
@@ -159,7 +161,7 @@ def sweep(points: pd.DataFrame, over: str) -> list[Panel]:
         axis.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         label_ends(axis, ends)
 
-    titles = {"t_map": "t-MAP in percent", "perceptibility": "perceptibility"}
+    titles = {"score": "t-MAP in percent", "perceptibility": "perceptibility"}
     return [
         Panel(title.partition(" ")[0], functools.partial(draw, column=column), title)
         for column, title in titles.items()

@@ -42,7 +42,7 @@ class Row:
 
     Attributes:
         label: its name.
-        value: its mean t-MAP.
+        value: its mean score.
         interval: its 95 % interval, None where there is none.
         rank: as tables show it, "" where it has none.
         best: whether it leads a ranked group of attacks: codes alone are none.
@@ -67,7 +67,7 @@ def forest_rows(board: Board, short: Mapping[str, str]) -> Iterator[tuple[str, l
         short: the short names of attacks by their labels.
     """
     for group in board.groups:
-        attacks = [line for line in group.lines if line.facts["attack"] and line.t_map]
+        attacks = [line for line in group.lines if line.facts["attack"] and line.by_victim]
         rows = [_row(line, short) for line in attacks if line.facts["role"] != "no-attack"]
         if rows:
             yield group.title, rows
@@ -77,7 +77,7 @@ def _row(line: Line, short: Mapping[str, str]) -> Row:
     ends = line.interval
     return Row(
         label=short.get(line.name.label, line.name.label),
-        value=100 * line.numbers["t_map"],
+        value=100 * line.numbers[line.metric.name],
         interval=None if ends is None else (100 * ends[0], 100 * ends[1]),
         rank=str(line.rank or ""),
         best=line.rank is not None and line.rank.number == 1 and not line.facts["code_only"],
@@ -86,14 +86,14 @@ def _row(line: Line, short: Mapping[str, str]) -> Row:
 
 
 def levels(board: Board) -> dict[str, float]:
-    """Return the t-MAP of chance and of no attack in percent, those that the board has."""
+    """Return the score of chance and of no attack in percent, those that the board has."""
     found = {}
     for line in board.lines:
-        if "t_map" in line.values:
+        if board.metric.name in line.values:
             if not line.facts["attack"]:
-                found["chance"] = 100 * line.values["t_map"]
+                found["chance"] = 100 * line.values[board.metric.name]
             elif line.facts["role"] == "no-attack":
-                found["no attack"] = 100 * line.values["t_map"]
+                found["no attack"] = 100 * line.values[board.metric.name]
     return dict(sorted(found.items(), key=lambda level: level[1]))
 
 
@@ -108,8 +108,10 @@ def forest(board: Board, short: Mapping[str, str], width: float = WIDE) -> Figur
     names = max(text_width(label, size, "bold") for label in labels.values()) + _INDENT
     ranks = max(text_width(text, size, "bold") for text in [*(row.rank for row in rows), "rank"])
     values = text_width("100.0", size, "bold")
-    columns = {"name": -names - _GAP, "t-MAP": values + _GAP, "rank": values + ranks + 2 * _GAP}
+    title = board.metric.title
+    columns = {"name": -names - _GAP, title: values + _GAP, "rank": values + ranks + 2 * _GAP}
 
+    lower = "" if board.metric.sign > 0 else ", lower is stronger"
     marks = levels(board)
     shown = [*marks.values()]
     shown += [end for row in rows for end in (row.value, *(row.interval or ()))]
@@ -123,9 +125,9 @@ def forest(board: Board, short: Mapping[str, str], width: float = WIDE) -> Figur
         yticks=[],
     )
     quiet_axis(axis)
-    axis.set_xlabel("mean t-MAP in percent")
+    axis.set_xlabel(f"mean {board.score} in percent{lower}")
     _draw_levels(axis, marks, size - 1)
-    for column in ("t-MAP", "rank"):
+    for column in (title, "rank"):
         _write(axis, column, -0.6, columns[column], size=size - 1, color=QUIET, va="bottom")
     style: Style
     for place, entry in enumerate(entries):
@@ -133,7 +135,7 @@ def forest(board: Board, short: Mapping[str, str], width: float = WIDE) -> Figur
             _draw(axis, entry, place, 5 if width > NARROW else 4)
             style = {"size": size, "weight": "bold" if entry.best else "normal"}
             _write(axis, labels[entry.label], place, columns["name"] + _INDENT, **style)
-            _write(axis, f"{entry.value:.1f}", place, columns["t-MAP"], **style)
+            _write(axis, f"{entry.value:.1f}", place, columns[title], **style)
             _write(axis, entry.rank, place, columns["rank"], **style)
             continue
         ground = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.5}  # over the levels
@@ -192,10 +194,10 @@ def forest_summary(board: Board, short: Mapping[str, str]) -> str:
     count = sum(len(rows) for _, rows in groups)
     texts = [f"{counted(count, 'line')} on {counted(len(board.targets), 'hasher')}"]
     for title, rows in groups:
-        top = max(rows, key=lambda row: row.value)
+        top = max(rows, key=lambda row: board.metric.sign * row.value)
         between = (
             f", interval {top.interval[0]:.1f} to {top.interval[1]:.1f}" if top.interval else ""
         )
-        texts.append(f"{title}: highest {top.label} with {top.value:.1f} %{between}")
+        texts.append(f"{title}: strongest {top.label} with {top.value:.1f} %{between}")
     texts += [f"{name}: {level:.1f} %" for name, level in levels(board).items()]
     return "; ".join(texts)

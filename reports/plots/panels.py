@@ -183,8 +183,8 @@ def level(axis: Axes, value: float, name: str) -> None:
 
 def percent_ends(points: pd.DataFrame) -> tuple[float, float]:
     """Return the lowest and the highest of values, intervals and chance in percent."""
-    lowest = points[["t_map", "low", "chance"]].min().min()
-    return 100 * float(lowest), 100 * float(points[["t_map", "high", "chance"]].max().max())
+    lowest = points[["score", "low", "chance"]].min().min()
+    return 100 * float(lowest), 100 * float(points[["score", "high", "chance"]].max().max())
 
 
 def percent_axis(axis: Axes, low: float, high: float) -> None:

@@ -1,4 +1,4 @@
-"""t-MAP against what an attack costs: a panel per hasher, a point per attack, the Pareto front."""
+"""The score against what an attack costs: a panel per hasher, a point per attack, Pareto front."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ from hashattack.reports.plots.styles import PlotStyles
 from hashattack.reports.points import pareto_front
 
 
-def trade_off(points: pd.DataFrame, styles: PlotStyles, column: Column) -> list[Panel]:
+def trade_off(
+    points: pd.DataFrame, styles: PlotStyles, column: Column, metric: Column
+) -> list[Panel]:
     """Return the panels of a trade-off.
 
     Args:
         points: of :func:`means`; no attack is a level, no point.
         styles: of the attacks.
         column: of the x axis.
+        metric: the score.
     """
     cost = column.name
     values = [float(value) for value in points.loc[points["role"] != "no-attack", cost]]
@@ -36,19 +39,19 @@ def trade_off(points: pd.DataFrame, styles: PlotStyles, column: Column) -> list[
         percent_axis(axis, *percent_ends(points))
         cost_axis(axis, column.heading, values)
         level(axis, 100 * here["chance"].mean(), "chance")
-        for value in here.loc[here["role"] == "no-attack", "t_map"]:
+        for value in here.loc[here["role"] == "no-attack", "score"]:
             level(axis, 100 * value, "no attack")
-        front = pareto_front(attacks, cost)
+        front = pareto_front(attacks, cost, metric.sign)
         x = [*front[cost], axis.get_xlim()[1]]
-        y = 100 * front["t_map"].iloc[[*range(len(front)), -1]]
+        y = 100 * front["score"].iloc[[*range(len(front)), -1]]
         axis.step(x, y, where="post", color=QUIET, linewidth=0.9, zorder=1.5, label="Pareto front")
         for row in attacks.to_dict("records"):
-            own, x, y = styles.by_label[row["label"]], row[cost], 100 * row["t_map"]
+            own, x, y = styles.by_label[row["label"]], row[cost], 100 * row["score"]
             ends = [100 * row["low"], 100 * row["high"]]
             axis.plot([x, x], ends, color=own.colour, linewidth=1, zorder=2.5)
             axis.plot(x, y, linestyle="none", markersize=6, zorder=3, **own.points)
-        named = attacks.sort_values("t_map", ascending=False)
+        named = attacks.sort_values("score", ascending=False)
         names = map(styles.name, named["label"])
-        label_points(axis, list(zip(named[cost], 100 * named["t_map"], names, strict=True)))
+        label_points(axis, list(zip(named[cost], 100 * named["score"], names, strict=True)))
 
-    return panels_of(points, "panel", draw, "t-MAP in percent")
+    return panels_of(points, "panel", draw, f"{metric.title} in percent")

@@ -10,6 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from hashattack.benchmark.columns import Column
 from hashattack.reports.pictures import INK
 from hashattack.reports.plots.panels import WIDTH, Margins, Panel
 from hashattack.reports.plots.styles import PlotStyles
@@ -32,21 +33,24 @@ def matrix_size(points: pd.DataFrame) -> tuple[float, Margins]:
     return WIDTH - margins.left - margins.right + margins.bottom + margins.top, margins
 
 
-def transfer_map(points: pd.DataFrame, styles: PlotStyles, value: str) -> list[Panel]:
+def transfer_map(
+    points: pd.DataFrame, styles: PlotStyles, value: str, metric: Column
+) -> list[Panel]:
     """Return one panel per attack; the white-box cells are outlined.
 
     Args:
         points: of :func:`transfer_points`.
         styles: of the attacks.
-        value: ``t_map`` or ``gain``.
+        value: ``score`` or ``gain``.
+        metric: the score.
     """
     reach = 100 * (float(points["gain"].abs().max()) or 1.0)
     scale: dict[str, Any] = (
         {"vmin": 0, "vmax": 100, "cmap": "cividis"}
-        if value == "t_map"
+        if value == "score"
         else {"vmin": -reach, "vmax": reach, "cmap": "PuOr_r"}
     )
-    unit = "t-MAP in percent" if value == "t_map" else "gain in points"
+    unit = f"{metric.title} in percent" if value == "score" else "gain in points"
     every = sides(points)
 
     def draw(axis: Axes, part: pd.DataFrame) -> None:
@@ -59,7 +63,7 @@ def transfer_map(points: pd.DataFrame, styles: PlotStyles, value: str) -> list[P
             linewidths=0.5,
             linecolor="face",
             annot=len(every) <= _ANNOTATED,
-            fmt=".0f" if value == "t_map" else "+.0f",
+            fmt=".0f" if value == "score" else "+.0f",
             annot_kws={"size": SMALL},
             xticklabels=list(map(fitted, victims)),
             yticklabels=list(map(fitted, rows)),

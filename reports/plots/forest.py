@@ -198,6 +198,7 @@ def forest_summary(board: Board, short: Mapping[str, str]) -> str:
         between = (
             f", interval {top.interval[0]:.1f} to {top.interval[1]:.1f}" if top.interval else ""
         )
-        texts.append(f"{title}: strongest {top.label} with {top.value:.1f} %{between}")
+        best = "highest" if board.metric.sign > 0 else "lowest"
+        texts.append(f"{title}: {best} {top.label} with {top.value:.1f} %{between}")
     texts += [f"{name}: {level:.1f} %" for name, level in levels(board).items()]
     return "; ".join(texts)

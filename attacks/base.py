@@ -154,7 +154,7 @@ class Part:
         return None
 
     def fit_passes(self, n_train: int) -> int:  # noqa: ARG002 - a part that learns says more
-        """Return the cost of a fit in forward passes of the hasher, roughly, for estimates."""
+        """Return the cost of a fit in passes of the hasher, roughly, for estimates."""
         return 0
 
 
@@ -187,7 +187,10 @@ class Crafting(Part):
 
     @property
     def passes(self) -> int:
-        """The cost of an image in forward passes of the hasher, roughly, for estimates."""
+        """The forward and backward passes of the hasher per image, roughly, for estimates.
+
+        The column ``passes_per_image`` has those that a run counts.
+        """
         return 1
 
     def ready(self, knowledge: Knowledge, epsilon: float | None) -> Perturb:
@@ -226,7 +229,7 @@ class Attack:
             that are given them are ranked apart.
         learning: the names of the parts that are trained before the first query.
         needs_source: whether it aims at a code or uses a hasher; if not, one run serves all.
-        passes: the cost of an image that its crafting declares, None where it declares none.
+        passes: per image, as its crafting declares them, None where it declares none.
         libraries: those that its parts need beyond the program's own.
 
     Raises:

@@ -105,7 +105,7 @@ class ProjectedGradient(TransferHooks, Crafting):
     def passes(self) -> int:
         """A forward and a backward pass per gradient, and a forward pass to choose a restart."""
         chosen = 1 if self.restarts > 1 else 0
-        return self.restarts * (3 * self.steps * self.gradients_per_step + chosen)
+        return self.restarts * (2 * self.steps * self.gradients_per_step + chosen)
 
     def alpha(self, step: int) -> float:
         """Return the slope of tanh at a 0-based step."""

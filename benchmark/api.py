@@ -62,6 +62,7 @@ class Crafted:
         target_codes: the codes aimed at, int8 ``[q, K]``; None for an attack that aims at none.
         perceptibility: the root of the mean squared change of a pixel, float64 ``[q]``.
         l2, linf: norms of the change, of pixels in [0, 1], float64 ``[q]``.
+        passes_per_image: forward and backward passes of the hasher, counted; None without images.
     """
 
     images: npt.NDArray[Any] | None
@@ -70,6 +71,7 @@ class Crafted:
     perceptibility: npt.NDArray[np.float64] | None
     l2: npt.NDArray[np.float64] | None
     linf: npt.NDArray[np.float64] | None
+    passes_per_image: float | None
 
 
 def load_run(folder: Path | str, *, cache: Path | str | None = None) -> Run:
@@ -208,10 +210,12 @@ def craft(
     made = crafting.Network.of(hasher, batch).run(
         built, queries, targets, train=train, database=database, protocol=rules, seed=seed
     )
+    passes = made.get("passes_per_image")
     return Crafted(
         images=made.get("images"),
         codes=made["codes"] if "codes" in made else made["target_codes"],
         **{name: made.get(name) for name in ("target_codes", "perceptibility", "l2", "linf")},
+        passes_per_image=None if passes is None else float(passes),
     )
 
 

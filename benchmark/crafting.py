@@ -19,6 +19,7 @@ from hashattack.benchmark.contract.world import learn
 from hashattack.benchmark.jobs import Compute, Place
 from hashattack.benchmark.names import lookup
 from hashattack.benchmark.networks import encode_images, memory_format, numerics
+from hashattack.benchmark.passes import PassCounter
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.stages.attacking import perturbed
 from hashattack.benchmark.stages.scoring import audited
@@ -116,6 +117,7 @@ class Network:
             database=self._seen(database, "database")[0] if protocol.sees_database else None,
             train_images=train_images,
         )
+        passes = PassCounter(self.hasher)
         with numerics(self.compute.precision, self.place.device):
             known = learn(attack, known, seed=seed)
             codes = attack.target_codes(known, targets, np.arange(len(targets)), seed)
@@ -124,7 +126,10 @@ class Network:
                 return found
             batch = self.compute.batch if self.fills else min(self.compute.batch, len(targets))
             how = replace(self.compute, batch=batch), self.place
-            crafted, *_ = perturbed(attack.ready(known), images, targets, codes, seed, *how)
+            perturb, before = attack.ready(known), passes.total
+            crafted, _, made = perturbed(perturb, images, targets, codes, seed, *how)
+            found["passes_per_image"] = np.array(passes.since(before) / made)
+            passes.close()
             audit.check_images(crafted, tuple(crafted.shape))
             arrays, _ = audited(self.hasher, images, crafted, attack.epsilon, *how)
             return {**found, "images": crafted.numpy(), **arrays}

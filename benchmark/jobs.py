@@ -29,7 +29,8 @@ Precision = Literal["full", "tf32", "bfloat16"]
 Progress = Callable[[int, int, str], None]  # done, total, unit
 T = TypeVar("T")
 
-FORWARD_AND_BACKWARD = 3  # the work of both, in forward passes
+FORWARD_AND_BACKWARD = 2  # passes; to the images, the way back takes as long
+TRAINING = 3  # in training, it leads to the weights, too
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ class Compute:
 class Work:
     """What a job's time is proportional to, at a speed of its own for each ``kind``.
 
-    ``amount`` counts forward passes of a backbone over single images; without a backbone, pairs of
-    a query and a database item that are ranked.
+    ``amount`` counts passes of a backbone over single images, forwards and backwards; without a
+    backbone, pairs of a query and a database item that are ranked.
     """
 
     amount: int

@@ -54,8 +54,8 @@ def span(seconds: float) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, like ``1 job`` or ``2 queries``."""
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    """Return a number with its noun, like ``1 job``, ``2 queries`` or ``3 passes``."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}{'e' * noun.endswith('s')}s"
     return f"{number} {noun if number == 1 else plural}"
 
 

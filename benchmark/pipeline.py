@@ -48,7 +48,7 @@ STAGES = {
             "craft",
             inputs=(*_SHOWN, "crafting", "targets"),
             outputs=("images", "codes"),  # codes from an attack that crafts no images
-            version=4,
+            version=5,
             measures="cost",
             attacker=True,
             hides=("query", "database"),

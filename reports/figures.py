@@ -122,11 +122,11 @@ def _trade_offs(
 
 
 def _without(good: pd.DataFrame, column: Column, styles: PlotStyles) -> str:
-    """Return which attacks have no value of a column, as a sentence."""
+    """Return which attacks have no place on a column's axis, as a sentence."""
     own = good[(good["budget_class"] != REFERENCE) & ~good["code_only"].fillna(False)]
-    lacking = own.groupby("label", sort=False)[column.name].count()
-    names = ", ".join(styles.name(str(label)) for label in lacking.index[lacking == 0])
-    return f" Without known {column.title}: {names}." if names else ""
+    most = own.groupby("label", sort=False)[column.name].max()
+    names = ", ".join(styles.name(str(label)) for label in most.index[~(most > 0)])
+    return f" Without {column.title}: {names}." if names else ""
 
 
 def _of_hashers(

@@ -63,7 +63,7 @@ def test_figures_drawn_again_are_the_same_files_with_a_summary(
         *(f"t_map_against_{name}" for name in ("training", "bits")),
     ]
     (passes,) = (one for one in pictures if one.name == "t_map_against_passes_per_image")
-    assert "Without known passes per image: ProS-GAN." in passes.reading
+    assert "Without passes per image: ProS-GAN." in passes.reading
     for picture in pictures:
         assert "%" in picture.summary
         assert picture.reading

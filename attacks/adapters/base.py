@@ -45,7 +45,7 @@ class Adapter(Crafting):
     @property
     def passes(self) -> int:
         """One gradient."""
-        return 3
+        return 2
 
     def ready(self, knowledge: Knowledge, epsilon: float | None) -> Perturb:
         """Import the library before the attack is timed."""
@@ -85,7 +85,7 @@ class Steps(Adapter):
     @property
     def passes(self) -> int:
         """A gradient per step."""
-        return 3 * self.steps
+        return 2 * self.steps
 
 
 def at_anchor(id_: str, title: str, crafting: Adapter, cited: Cited) -> Entry:

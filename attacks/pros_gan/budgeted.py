@@ -127,8 +127,8 @@ class BudgetedProsGan(GeneratorCrafting):
 
     @property
     def passes(self) -> int:
-        """Each gradient step is a forward, a backward and a generator pass."""
-        return 1 + 4 * self.gradient_steps
+        """Each gradient step is a forward and a backward pass, and one of the generator."""
+        return 1 + 3 * self.gradient_steps
 
     def generator(self, side: int) -> nn.Module:
         """Return the generator that also takes gradients."""

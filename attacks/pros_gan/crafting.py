@@ -80,7 +80,7 @@ class GeneratorCrafting(Crafting, TrainingSchedule):
 
     def fit_passes(self, n_train: int) -> int:
         """Return the cost of a fit: hasher and generator, forward and backward, each epoch."""
-        return 6 * self.epochs * n_train
+        return 4 * self.epochs * n_train
 
     @abstractmethod
     def generator(self, side: int) -> nn.Module:

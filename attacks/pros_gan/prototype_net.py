@@ -171,11 +171,11 @@ class PrototypeCode(TargetCode):
         return Fitted(state_arrays(network), {"prototype": curve})
 
     def fit_passes(self, n_train: int) -> int:
-        """Return the cost of a fit: a step takes as long as some ten images of a ResNet18.
+        """Return the cost of a fit: a step takes as long as some seven passes of a ResNet18.
 
         There are at most as many label rows as images.
         """
-        return 10 * self._steps(n_train)
+        return 7 * self._steps(n_train)
 
     def _steps(self, count: int) -> int:
         """Return the number of steps for so many label rows."""

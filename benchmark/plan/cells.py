@@ -148,7 +148,6 @@ def describe(
         "params": parameters_text(attack),
         "budget_class": budget_class(attack),
         "epsilon": attack.epsilon,
-        "passes_per_image": attack.passes,
         "dataset": graph.data.name,
         "dataset_fingerprint": graph.data.fingerprint,
         **hashers,

@@ -104,7 +104,7 @@ def _works(plan: Plan) -> Iterator[tuple[Job, Work, int, str]]:
 
 
 def calibrate(*, backbone: Backbone, side: int, threads: int, device: str) -> float:
-    """Return seconds a forward pass of one image, from forward and backward passes of a few."""
+    """Return seconds a pass of one image, from forward and backward passes of a few."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     seconds = timed_passes(backbone, side, Compute(threads=threads), device)(_IMAGES)

@@ -21,6 +21,7 @@ from hashattack.attacks.base import PARTS, AttackError, Knowledge, Pool
 from hashattack.benchmark.audit import InvalidAttackError, hidden_labels
 from hashattack.benchmark.jobs import Compute, Context
 from hashattack.benchmark.networks import input_hasher
+from hashattack.benchmark.passes import PassCounter
 from hashattack.datasets.base import HiddenSplit, RetrievalData, Split, SplitName
 from hashattack.targets.hasher import Hasher, TargetSpec
 
@@ -41,9 +42,10 @@ class NoHasher(Hasher):
 @contextmanager
 def attacker_view(
     data: RetrievalData, source: TargetSpec | None, compute: Compute, context: Context
-) -> Iterator[Knowledge]:
+) -> Iterator[tuple[Knowledge, PassCounter]]:
     """Give a block that runs an attack what the inputs of its job let the attack see.
 
+    The passes of the hasher are counted all along, so that copies made early count, too.
     ``data`` is without hidden labels; ``source`` is None for an attack that needs no hasher.
 
     Raises:
@@ -59,8 +61,9 @@ def attacker_view(
             return Pool(labels, torch.zeros(len(labels), 0, dtype=torch.int8))
         return Pool(labels, torch.from_numpy(context.arrays(name)["codes"]))
 
+    passes = PassCounter(hasher)
     with hidden_labels_unread(data):
-        yield Knowledge(
+        known = Knowledge(
             source="" if source is None else source.name,
             hasher=hasher,
             train=pool("train"),
@@ -68,6 +71,8 @@ def attacker_view(
             train_images=data.train.images,
             fitted={role: context.arrays(role) for role in PARTS if role in context.inputs},
         )
+        yield known, passes
+    passes.close()
     if source is not None:
         plain = replace(compute, compiled=False)
         on_cpu = replace(context, device=torch.device("cpu"))

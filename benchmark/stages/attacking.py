@@ -6,6 +6,7 @@ that declares to see them is given them as its draw.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,7 +15,9 @@ from torch import Tensor
 
 from hashattack.attacks.base import PARTS, Attack, Batch, Part, Perturb
 from hashattack.benchmark.audit import check_seconds, copied, loss_curves
+from hashattack.benchmark.columns import COLUMNS
 from hashattack.benchmark.jobs import Compute, Context, OnData, Output, Place, Work, implements
+from hashattack.benchmark.names import counted
 from hashattack.benchmark.networks import batches, clock, first_batch
 from hashattack.benchmark.pipeline import STAGES
 from hashattack.benchmark.stages.attacker import attacker_view
@@ -93,7 +96,7 @@ class Fit(OnData):
 )
 def fit(task: Fit, context: Context) -> Output:
     """Store the learnt state, its loss curves and the seconds that all attempts took."""
-    with attacker_view(task.data(context), task.source, task.compute, context) as knowledge:
+    with attacker_view(task.data(context), task.source, task.compute, context) as (knowledge, _):
         began = clock(context.device)
         fitted = task.part.fit(
             knowledge,
@@ -146,10 +149,12 @@ def _passes(task: Craft, _: RetrievalData) -> Work | None:
 def craft(task: Craft, context: Context) -> Output:
     """Store ``images`` float ``[q, 3, S, S]`` or ``codes`` int8 ``[q, K]``.
 
-    ``fit_seconds`` is what the parts took to learn, and what the attack does before the first query
-    (look codes up, load weights, warm up) if that takes half a second or more. An attack with
-    networks of its own warms up on training images, so that memory is allocated and kernels are
-    chosen; an optimiser takes so many steps that the first one hardly counts.
+    ``passes_per_image`` are the forward and backward passes of the hasher that were counted while
+    queries were crafted; rows that pad the last batch are in both numbers. ``fit_seconds`` is what
+    the parts took to learn, and what the attack does before the first query (look codes up, load
+    weights, warm up) if that takes half a second or more. An attack with networks of its own warms
+    up on training images, so that memory is allocated and kernels are chosen; an optimiser takes so
+    many steps that the first one hardly counts.
 
     Raises:
         InvalidAttackError: the attack read hidden labels, changed the hasher, or returned something
@@ -162,7 +167,8 @@ def craft(task: Craft, context: Context) -> Output:
     fits = [role for role in PARTS if role in context.inputs]
     learnt = sum(context.recorded(role)["seconds"] for role in fits)
     row: dict[str, float] = {}
-    with attacker_view(data, task.source, task.compute, context) as knowledge:
+    notes: list[str] = []
+    with attacker_view(data, task.source, task.compute, context) as (knowledge, passes):
         pixels, rows, _ = first_batch(data.train.images, task.compute, context)
         if attack.needs_source:  # pays for the device and its kernels before any clock runs
             leaf = pixels.clone().requires_grad_()
@@ -177,17 +183,28 @@ def craft(task: Craft, context: Context) -> Output:
             if not attack.needs_source or "crafting" in attack.learning:
                 known = None if codes is None else warm_codes
                 warm_up = _timed(perturb, _batch(pixels, rows, warm_labels, known, seed + 1))[1]
+            before = passes.total
             images, seconds, made = perturbed(
                 perturb, data.query.images, labels, codes, seed, task.compute, context
             )
             preparation += max(0.0, warm_up - seconds[0])
             row["seconds_per_image"] = sum(seconds) / made
-    counted = round(preparation, 1) if preparation >= _LEAST else 0.0
-    row["fit_seconds"] = learnt + counted
+            row["passes_per_image"] = taken = passes.since(before) / made
+            notes = [*understated(attack, taken)]
+    row["fit_seconds"] = learnt + (round(preparation, 1) if preparation >= _LEAST else 0.0)
     if perturb is not None:
-        return Output({"images": images.numpy()}, row)
+        return Output({"images": images.numpy()}, row, notes)
     assert codes is not None  # an attack has a crafting or a target-code rule
     return Output({"codes": codes.numpy()}, row)
+
+
+def understated(attack: Attack, taken: float) -> Iterator[str]:
+    """Yield a sentence if an attack declares fewer passes per image than were counted."""
+    if attack.passes is not None and attack.passes < taken:
+        yield (
+            f"{attack.id} declares {counted(attack.passes, 'pass')} per image and takes "
+            f"{COLUMNS['passes_per_image'].text(taken)}"
+        )
 
 
 def perturbed(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hashattack.benchmark.jobs import (
-    FORWARD_AND_BACKWARD,
+    TRAINING,
     Compute,
     Context,
     OnData,
@@ -82,9 +82,7 @@ class Pretrain(OnData):
         batch=task.recipe.batch,
         divisible=not task.backbone.batch_statistics,  # then gradients of parts add up
     ),
-    work=lambda task, data: Work(
-        FORWARD_AND_BACKWARD * task.recipe.epochs * len(data.train), task.backbone
-    ),
+    work=lambda task, data: Work(TRAINING * task.recipe.epochs * len(data.train), task.backbone),
 )
 def pretrain(task: Pretrain, context: Context) -> Output:
     """Store the trunk's state. Its seed is fixed: it stands in for one published file."""
@@ -114,7 +112,7 @@ class Train(OnData):
         divisible=not (task.spec.backbone.batch_statistics or task.spec.method.batch_statistics),
     ),
     work=lambda task, data: Work(
-        FORWARD_AND_BACKWARD * task.spec.training.epochs * len(data.train), task.spec.backbone
+        TRAINING * task.spec.training.epochs * len(data.train), task.spec.backbone
     ),
 )
 def train(task: Train, context: Context) -> Output:

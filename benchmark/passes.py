@@ -17,7 +17,6 @@ from torch.utils.hooks import RemovableHandle
 from hashattack.benchmark.audit import InvalidAttackError
 from hashattack.targets.hasher import Hasher
 
-
 F = TypeVar("F", bound=Callable[..., Any])
 # Traced, a compiled trunk would be compiled anew for every count.
 _eager: Callable[[F], F] = torch.compiler.disable

@@ -40,6 +40,7 @@ def test_compiled_trunks_are_recorded_and_compute_the_same(cache: Path, tmp_path
     assert not plain["compiled"].any()
     assert compiled["compiled"].all()
     assert set(compiled["status"]) == {"ok"}
+    assert compiled["passes_per_image"].tolist() == [2]
     assert set(plain["job_key"]).isdisjoint(compiled["job_key"])
     assert compiled["t_map"].tolist() == pytest.approx(plain["t_map"].tolist(), abs=0.02)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -14,7 +16,9 @@ from torch.utils.checkpoint import checkpoint
 from hashattack.benchmark.audit import InvalidAttackError
 from hashattack.benchmark.contract.world import untrained
 from hashattack.benchmark.passes import PassCounter
+from hashattack.benchmark.results.frame import load_results
 from hashattack.targets.hasher import Hasher
+from tests.conftest import run_inline, small_suite
 
 N = 4
 IMAGES = torch.rand(N, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -96,6 +100,24 @@ def test_every_way_through_a_hasher_counts(way: str) -> None:
     counter.close()
     gradient(hasher)
     assert counter.total == passes * N, "it counts no longer"
+
+
+@pytest.mark.parametrize("batch", [4, 5, 16])
+def test_a_row_has_the_passes_that_were_counted(batch: int, cache: Path, tmp_path: Path) -> None:
+    """10 queries: a padded batch, none, and one that is larger."""
+    loop = {"steps": 3, "rule": "l2"}
+    attacks = [
+        *("original", "anchor-code", "dhta-fgsm"),
+        *({"attack": name, "params": loop} for name in ("dhta", "dhta-ifgsm")),
+        {"attack": "pgd", "params": {**loop, "restarts": 2}},
+    ]
+    run_inline(small_suite(attacks=attacks, compute={"batch": batch}), cache, tmp_path)
+    rows = load_results(tmp_path).set_index("attack")
+    assert set(rows["status"]) == {"ok"}
+    found = rows["passes_per_image"].to_dict()
+    assert np.isnan(found.pop("anchor-code"))
+    assert found == {"original": 0, "dhta-fgsm": 2, "dhta": 6, "dhta-ifgsm": 6, "pgd": 14}
+    assert set(rows["notes"].fillna("")) == {""}
 
 
 def test_counting_changes_no_bit() -> None:

@@ -32,8 +32,10 @@ from hashattack.benchmark.contract.world import (
     learn,
     quick,
 )
+from hashattack.benchmark.passes import PassCounter
 from hashattack.benchmark.plugins import FOREIGN
 from hashattack.benchmark.stages.attacker import check_unchanged, hidden_labels_unread
+from hashattack.benchmark.stages.attacking import understated
 from hashattack.benchmark.store.keys import canonical_json
 from hashattack.benchmark.suites.loading import hyper_parameters, override, parameters_text
 from hashattack.datasets import seeds
@@ -56,6 +58,7 @@ class Run:
     images: Tensor  # [q, 3, S, S]
     moved: list[str]  # global random states
     draws: set[tuple[Any, ...]]  # (seed, purpose, row)
+    passes: float  # per image, counted
 
 
 class Trial:
@@ -85,13 +88,17 @@ class Trial:
         recorded = patch.object(seeds, "derive", wraps=seeds.derive)
         unread = hidden_labels_unread(data)
         with unread, global_random_states(chance) as moved, recorded as derive:
+            counter = PassCounter(seen.hasher)
             seen = learn(self.attack, seen, seed=seed)
             codes = self.attack.target_codes(seen, self.world.targets[ROWS], ROWS + 0, seed)
             batch = self.world.batch(ROWS, codes, dtype, seed)
             perturb = None if self.attack.code_only else self.attack.ready(seen)
+            before = counter.total
             images = torch.empty(0) if perturb is None else perturbed(perturb, batch)
+            passes = counter.since(before) / QUERIES
+            counter.close()
             draws = {call.args for call in derive.call_args_list}
-            return Run(seen, codes, batch, perturb, images, moved(), draws)
+            return Run(seen, codes, batch, perturb, images, moved(), draws, passes)
 
     def seen(self, dtype: torch.dtype) -> Knowledge:
         """Return a copy of what the attack sees."""
@@ -211,6 +218,11 @@ def check_zero_budget(trial: Trial) -> None:
     )
 
 
+def check_passes(trial: Trial) -> str | None:
+    """It takes no more passes per image than it declares."""
+    return next(understated(trial.attack, trial.run().passes), None)
+
+
 def check_hasher(trial: Trial) -> None:
     """It leaves the hasher as it was."""
     fresh = trial.seen(torch.float32).hasher
@@ -316,7 +328,7 @@ def check_seed(trial: Trial) -> str | None:
 
 def attack_checks(attack: Attack) -> list[Check]:
     """Return the checks that apply to an attack, in their order."""
-    images: list[Check] = [] if attack.code_only else [check_images]
+    images: list[Check] = [] if attack.code_only else [check_images, check_passes]
     if images and attack.epsilon is not None:
         images.append(check_zero_budget)
     conduct: list[Check] = [check_hasher, check_inputs, check_repeats, check_batch, check_seed]

@@ -64,12 +64,14 @@ class Work:
     """What a job's time is proportional to, at a speed of its own for each ``kind``.
 
     ``amount`` counts passes of a backbone over single images, forwards and backwards; without a
-    backbone, pairs of a query and a database item that are ranked.
+    backbone, pairs of a query and a database item that are ranked. ``also`` are other backbones,
+    each with as many passes.
     """
 
     amount: int
     backbone: Backbone | None = None
     kind: str = ""
+    also: tuple[Backbone, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from hashattack.datasets.base import Images, IntArray, UInt8Array
 from hashattack.datasets.texts import error_line
 from hashattack.targets.backbones import TargetError
 from hashattack.targets.checkpoints import load_hasher
-from hashattack.targets.hasher import Hasher, TargetSpec, sign_codes
+from hashattack.targets.ensemble import SourceSpec
+from hashattack.targets.hasher import Hasher, sign_codes
 from hashattack.targets.training import to_pixels
 
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
@@ -118,14 +119,15 @@ def read_ahead(
             yield coming.result()
 
 
-def input_hasher(spec: TargetSpec, side: int, compute: Compute, context: Context) -> Hasher:
-    """Load the hasher that the input job ``target`` trained, frozen, in evaluation mode."""
+def input_hasher(spec: SourceSpec, side: int, compute: Compute, context: Context) -> Hasher:
+    """Load the hasher of the input job ``target``, frozen, in evaluation mode."""
     arrays, dtype = context.arrays("target"), getattr(torch, compute.dtype)
     hasher = load_hasher(spec, side, arrays, device=context.device, dtype=dtype)
     hasher.to(memory_format=memory_format(compute.precision, context.device))
     if compute.compiled:
         torch.compiler.reset()  # what this process compiled before must not shape what it runs now
-        hasher.trunk.compile(dynamic=False)  # without the slope of tanh, whose values are many
+        for trunk in hasher.trunks:
+            trunk.compile(dynamic=False)  # without the slope of tanh, whose values are many
     return hasher
 
 

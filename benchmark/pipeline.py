@@ -42,6 +42,8 @@ STAGES = {
         Stage("pretrain", prepares=True, makes_hasher=True),  # a trunk, on the data set's labels
         Stage("train", inputs=("trunk",), prepares=True, makes_hasher=True),
         Stage("encode", inputs=("target",), outputs=("codes",), version=2, prepares=True),
+        # Several hashers as one, and their codes: inputs are numbered.
+        Stage("join", outputs=("codes",), prepares=True, makes_hasher=True),
         Stage("draw", outputs=("targets",), prepares=True, measures="draw"),
         Stage("fit", inputs=_SHOWN, version=2, attacker=True, hides=("query", "database")),
         Stage(

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from hashattack.targets.backbones import Backbone, TargetError
+from hashattack.targets.ensemble import Ensemble, SourceSpec
 from hashattack.targets.hasher import LONGEST_CODE, Hasher, Normalise, TargetSpec, build_hasher
 from hashattack.targets.losses import HashingMethod
 from hashattack.targets.state_dicts import read_state
@@ -59,11 +60,17 @@ def load_state(module: nn.Module, arrays: Arrays, origin: str, *, assign: bool =
 
 
 def load_hasher(
-    spec: TargetSpec, side: int, arrays: Arrays, *, device: torch.device, dtype: torch.dtype
+    spec: SourceSpec,
+    side: int,
+    arrays: Arrays,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
 ) -> Hasher:
-    """Return a trained hasher: frozen, in evaluation mode, on the device."""
+    """Return a trained hasher or several as one: frozen, in evaluation mode, on the device."""
     with torch.device("meta"):  # no random weights are drawn, only to be overwritten
-        hasher = build_hasher(spec, side, seed=0)
+        members = [build_hasher(one, side, seed=0) for one in spec.members]
+        hasher = members[0] if isinstance(spec, TargetSpec) else Ensemble(members)
     load_state(hasher, arrays, f"the checkpoint of {spec.name}", assign=True)
     hasher.name = spec.name
     return hasher.to(device, dtype).eval().requires_grad_(False)

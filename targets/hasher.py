@@ -84,6 +84,11 @@ class TargetSpec:
         """The hasher's name in tables, like ``DPSH-ResNet18-32``."""
         return f"{self.method.name}-{self.backbone.name}-{self.bits}"
 
+    @property
+    def members(self) -> tuple[TargetSpec, ...]:
+        """The hashers it consists of: itself alone."""
+        return (self,)
+
 
 class Hasher(nn.Module):
     """A trunk, a hash layer and tanh; the sign of the output is the hash code.
@@ -111,6 +116,11 @@ class Hasher(nn.Module):
     def bits(self) -> int:
         """The code length K."""
         return self.hash_layer.out_features
+
+    @property
+    def trunks(self) -> list[nn.Module]:
+        """Its networks without hash layers."""
+        return [self.trunk]
 
     def forward(self, images: Tensor, alpha: float = 1.0) -> Tensor:
         """Return tanh(alpha · scale · logit) in [-1, 1], ``[n, K]``, of pixels in [0, 1]."""

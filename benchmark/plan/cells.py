@@ -13,14 +13,15 @@ from hashattack.attacks.base import Attack
 from hashattack.attacks.protocols import PROTOCOLS, Protocol
 from hashattack.benchmark.columns import COLUMNS
 from hashattack.benchmark.jobs import Job
-from hashattack.benchmark.names import REFERENCE, WITH_LABELS, nearest
-from hashattack.benchmark.plan.graph import JobGraph, Setting, Target
+from hashattack.benchmark.names import REFERENCE, WITH_LABELS, counted, nearest
+from hashattack.benchmark.plan.graph import Ensemble, JobGraph, Setting, Source, Target
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.suites.loading import hyper_parameters, override, parameters_text
 from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.benchmark.suites.suite import AttackEntry, Suite
 from hashattack.datasets.draws import OWN, Own, SuitePolicy
 from hashattack.datasets.texts import one_line
+from hashattack.targets.ensemble import SEPARATOR
 
 _UNIQUE = ("unique", "unique-disjoint")  # label rows that one image of the database may have alone
 
@@ -65,11 +66,11 @@ def cells_of(graph: JobGraph, targets: Sequence[Target]) -> Iterator[Cell]:
     """Yield the cells of one data set: settings × attacks × (source, victim)."""
     for setting in settings_of(graph.suite):
         for number, entry in enumerate(graph.suite.attacks):
-            place = f"attacks[{number}].params"
-            attack, changed = _attack_of(graph, entry, setting.protocol, place)
+            place = f"attacks[{number}]"
+            attack, changed = _attack_of(graph, entry, setting.protocol, f"{place}.params")
             if attack.goal not in (setting.goal, "none"):
                 continue
-            for source, victim in _pairs(graph.suite, entry, attack, targets):
+            for source, victim in _pairs(graph.suite, entry, attack, targets, place):
                 row = describe(graph, setting, attack, source, victim) | changed
                 reason, jobs = obstacle(attack, source, victim), dict[str, Job]()
                 if reason is None:
@@ -78,8 +79,10 @@ def cells_of(graph: JobGraph, targets: Sequence[Target]) -> Iterator[Cell]:
                 yield Cell(row, jobs, reason)
 
 
-def obstacle(attack: Attack, source: Target, victim: Target) -> str | None:
+def obstacle(attack: Attack, source: Source, victim: Target) -> str | None:
     """Return why a cell cannot be run, or None."""
+    if attack.code_only and isinstance(source, Ensemble):
+        return "a code of several hashers together queries the database of none"
     if attack.code_only and source.spec.bits != victim.spec.bits:
         return f"a {source.spec.bits}-bit code cannot query a {victim.spec.bits}-bit database"
     return attack.unavailable
@@ -110,14 +113,29 @@ def _attack_of(
 
 
 def _pairs(
-    suite: Suite, entry: AttackEntry, attack: Attack, targets: Sequence[Target]
-) -> Iterator[tuple[Target, Target]]:
-    """Yield source and victim. A reference, like the unchanged query, transfers nothing."""
+    suite: Suite, entry: AttackEntry, attack: Attack, targets: Sequence[Target], place: str
+) -> Iterator[tuple[Source, Target]]:
+    """Yield source and victim. A reference, like the unchanged query, transfers nothing.
+
+    Raises:
+        SuiteError: an ensemble without members or without victims.
+    """
 
     def matching(globs: Sequence[str]) -> list[Target]:
         return [one for one in targets if any(fnmatch.fnmatchcase(one.spec.name, g) for g in globs)]
 
     victims = matching(suite.victims)
+    if entry.ensemble:
+        members = tuple(matching(entry.ensemble))
+        outside = [victim for victim in victims if victim not in members]
+        if len(members) < 2 or not outside or attack.goal == "none":
+            raise SuiteError(
+                f"{place}.ensemble: {attack.id} on {counted(len(members), 'hasher')} together, "
+                f"{counted(len(outside), 'victim')} outside: an ensemble needs an attack, two "
+                "hashers and, in victims, one that is outside it"
+            )
+        yield from product([Ensemble(members)], outside)
+        return
     for source in matching(entry.sources):
         for victim in targets:
             itself = victim is source
@@ -127,14 +145,18 @@ def _pairs(
 
 
 def describe(
-    graph: JobGraph, setting: Setting, attack: Attack, source: Target, victim: Target
+    graph: JobGraph, setting: Setting, attack: Attack, source: Source, victim: Target
 ) -> dict[str, Any]:
     """Return the columns of a row that are known before anything ran."""
     hashers: dict[str, Any] = {}
     for role, spec in (("source", source.spec), ("victim", victim.spec)):
-        hashers |= {role: spec.name, f"{role}_method": spec.method.name}
-        hashers |= {f"{role}_backbone": spec.backbone.name, f"{role}_bits": spec.bits}
-    compute = graph.compute(source.spec.backbone if attack.needs_source else None)
+        methods, backbones = (
+            SEPARATOR.join(dict.fromkeys(names))  # of an ensemble, each once
+            for names in zip(*((m.method.name, m.backbone.name) for m in spec.members), strict=True)
+        )
+        hashers |= {role: spec.name, f"{role}_method": methods}
+        hashers |= {f"{role}_backbone": backbones, f"{role}_bits": spec.bits}
+    compute = graph.compute_of(source) if attack.needs_source else graph.compute()
     return {
         "attack": attack.id,
         "title": attack.title,

@@ -17,6 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -81,6 +82,8 @@ def remember(plan: Plan, store: Store, cache: Path) -> None:
     """Keep the speeds of finished jobs for later estimates, if the cache is writable."""
     seen: dict[str, list[float]] = defaultdict(list)
     for job, work, _, name in _works(plan):
+        if work.also:
+            continue  # its seconds are those of several networks
         made = (store.record(job.ref) or {"provenance": {}})["provenance"]
         if work.amount and "torch_device" in made:
             seen[f"{name} {made['torch_device']}"].append(made["seconds"] / work.amount)
@@ -92,15 +95,20 @@ def remember(plan: Plan, store: Store, cache: Path) -> None:
 
 
 def _works(plan: Plan) -> Iterator[tuple[Job, Work, int, str]]:
-    """Yield the jobs with work to measure, the side of their images and the name of their speed."""
+    """Yield the jobs with work to measure, the side of their images and the name of their speed.
+
+    A job that runs several networks comes once for each.
+    """
     for job in plan.jobs.values():
         data = plan.data.get(getattr(job.task, "fingerprint", ""))
         work = None if data is None else job.implementation.work(job.task, data)
-        if data is not None and work is not None:
-            backbone = "" if work.backbone is None else canonical_json(work.backbone)
+        if data is None or work is None:
+            continue
+        for backbone in (work.backbone, *work.also):
+            network = "" if backbone is None else canonical_json(backbone)
             threads = job.resources.threads
-            name = f"{work.kind or job.stage} {backbone} {data.fingerprint[:12]} {threads}"
-            yield job, work, data.side, name
+            name = f"{work.kind or job.stage} {network} {data.fingerprint[:12]} {threads}"
+            yield job, replace(work, backbone=backbone), data.side, name
 
 
 def calibrate(*, backbone: Backbone, side: int, threads: int, device: str) -> float:

@@ -14,6 +14,7 @@ from hashattack.benchmark.columns import Goal
 from hashattack.benchmark.jobs import Compute, Job
 from hashattack.benchmark.plugins import FOREIGN
 from hashattack.benchmark.stages.attacking import Craft, DrawTargets, Fit, attack_label
+from hashattack.benchmark.stages.ensembles import JoinCodes, JoinHashers
 from hashattack.benchmark.stages.gallery import Gallery
 from hashattack.benchmark.stages.hashers import Encode, ImportHasher, ImportWeights, Pretrain, Train
 from hashattack.benchmark.stages.scoring import Hash, Score
@@ -25,6 +26,7 @@ from hashattack.datasets.draws import OWN, Own, Policy, SuitePolicy
 from hashattack.datasets.texts import error_line, one_line
 from hashattack.targets.backbones import Backbone
 from hashattack.targets.checkpoints import weights_file
+from hashattack.targets.ensemble import EnsembleSpec
 from hashattack.targets.hasher import TargetSpec
 from hashattack.targets.state_dicts import code_length
 
@@ -37,6 +39,21 @@ class Target:
 
     spec: TargetSpec
     entry: TargetEntry
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Targets that are attacked together."""
+
+    members: tuple[Target, ...]
+
+    @property
+    def spec(self) -> EnsembleSpec:
+        """The one hasher that they make."""
+        return EnsembleSpec(members=tuple(one.spec for one in self.members))
+
+
+Source = Target | Ensemble
 
 
 @dataclass(frozen=True)
@@ -74,6 +91,11 @@ class JobGraph:
         """Return the one job of these parameters and of these inputs by role."""
         made = Job.of(task, inputs)
         return self.jobs.setdefault(made.key, made)
+
+    def compute_of(self, source: Source) -> Compute:
+        """Return how a hasher is run, or several together: by the smallest batch."""
+        found = [self.compute(one.backbone) for one in source.spec.members]
+        return min(found, key=lambda compute: compute.batch)
 
     def compute(self, backbone: Backbone | None = None) -> Compute:
         """Return how a network is run, or what has none.
@@ -152,8 +174,18 @@ class JobGraph:
             )
         return path
 
-    def encode(self, target: Target, seed: int, split: SplitName) -> Job:
-        """Return the hashing of a split by a target."""
+    def hasher(self, source: Source, seed: int) -> Job:
+        """Return what makes a source's hasher: the training of a target, the joining of several."""
+        if isinstance(source, Target):
+            return self.train(source, seed)
+        members = {str(n): self.train(one, seed) for n, one in enumerate(source.members)}
+        return self.job(JoinHashers(spec=source.spec, side=self.data.side), **members)
+
+    def encode(self, target: Source, seed: int, split: SplitName) -> Job:
+        """Return the hashing of a split by a target, or by several together."""
+        if isinstance(target, Ensemble):
+            members = {str(n): self.encode(m, seed, split) for n, m in enumerate(target.members)}
+            return self.job(JoinCodes(spec=target.spec, split=split), **members)
         compute = self.compute(target.spec.backbone)
         task = Encode(**self.on_data, compute=compute, spec=target.spec, split=split)
         return self.job(task, target=self.train(target, seed))
@@ -181,7 +213,7 @@ class JobGraph:
         )
         return self.job(task)
 
-    def craft(self, setting: Setting, attack: Attack, source: Target) -> Job:
+    def craft(self, setting: Setting, attack: Attack, source: Source) -> Job:
         """Return the crafting, after the fits of the attack's parts; equal parts share one.
 
         Its inputs hold exactly what the protocol lets an attacker see. An attack that needs no
@@ -189,10 +221,10 @@ class JobGraph:
         """
         seed, trained = setting.attack_seed, setting.target_seed
         spec = source.spec if attack.needs_source else None
-        compute = self.compute(spec.backbone if spec else None)
+        compute = self.compute_of(source) if attack.needs_source else self.compute()
         inputs: dict[str, Job] = {}
         if spec is not None:
-            inputs["target"] = self.train(source, trained)
+            inputs["target"] = self.hasher(source, trained)
             inputs["train"] = self.encode(source, trained, "train")
             if setting.protocol.sees_database:
                 inputs["database"] = self.encode(source, trained, "database")
@@ -243,7 +275,7 @@ class JobGraph:
         return batch, passes
 
     def chain(
-        self, setting: Setting, craft: Job, attack: Attack, source: Target, victim: Target
+        self, setting: Setting, craft: Job, attack: Attack, source: Source, victim: Target
     ) -> dict[str, Job]:
         """Return the jobs, by stage, that hash and score what ``craft`` stores: one cell."""
         seed, spec = setting.target_seed, victim.spec

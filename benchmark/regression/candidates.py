@@ -21,6 +21,7 @@ from hashattack.benchmark.results.manifest import Manifest, manifest_of
 from hashattack.benchmark.results.stored_suite import sizing_of
 from hashattack.benchmark.suites.loading import hyper_parameters
 from hashattack.benchmark.suites.suite import AttackEntry, Params, Suite
+from hashattack.targets.ensemble import SEPARATOR
 
 PREFIX = "check-"  # of the name of the suite in a check's folder, before its baseline's name
 _HASH_SHOWN, _SETTING_SHOWN = 12, 60  # characters in a message
@@ -157,7 +158,7 @@ def _suite(suite: Suite, request: CheckRequest, references: dict[str, list[Trial
         BaselineError: the suite does not have the references.
     """
     rows = [reference.row for each in references.values() for reference in each]
-    hashers = {row[role] for row in rows for role in HASHERS}
+    hashers = {name for row in rows for role in HASHERS for name in row[role].split(SEPARATOR)}
     seeds = {row["target_seed"] for row in rows}
     parts = []
     for part in suite.parts or [suite]:
@@ -209,7 +210,9 @@ def _entries(suite: Suite, request: CheckRequest, attack: str) -> list[AttackEnt
     if request.same_settings(attack) or not own:
         return own
     kept = own[0].params if reference == attack else {}
-    return [AttackEntry(attack=attack, params={**kept, **request.params})]
+    together = dict.fromkeys(tuple(entry.ensemble) for entry in own)
+    params = {**kept, **request.params}
+    return [AttackEntry(attack=attack, params=params, ensemble=list(one)) for one in together]
 
 
 def _changed(protocol: str, then: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,7 +23,8 @@ from hashattack.datasets.errors import UserError
 
 if TYPE_CHECKING:
     from hashattack.benchmark.suites.suite import Suite
-    from hashattack.targets.hasher import Hasher, TargetSpec
+    from hashattack.targets.ensemble import SourceSpec
+    from hashattack.targets.hasher import Hasher
 
 CodesOf = Literal["adversarial", "clean", "database"]
 _DISTORTIONS = ("perceptibility", "l2", "linf")
@@ -252,10 +254,14 @@ class Run:
 
         return restored_suite(self._manifest, f"the suite of {self.folder}", attacks=False)
 
-    def _spec(self, task: Mapping[str, Any]) -> TargetSpec:
-        """Return the target whose canonical form a job has."""
+    def _spec(self, task: Mapping[str, Any]) -> SourceSpec:
+        """Return the target or the ensemble whose canonical form a job has."""
         from hashattack.benchmark.plan.plan import targets_of
+        from hashattack.targets.ensemble import EnsembleSpec
 
+        if "members" in task["spec"]:
+            found = [self._spec({"spec": one}).members for one in task["spec"]["members"]]
+            return EnsembleSpec(members=tuple(chain.from_iterable(found)))
         for part in self._suite.parts or [self._suite]:
             for target in targets_of(part):
                 if canonical(target.spec) == task["spec"]:

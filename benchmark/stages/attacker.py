@@ -23,7 +23,8 @@ from hashattack.benchmark.jobs import Compute, Context
 from hashattack.benchmark.networks import input_hasher
 from hashattack.benchmark.passes import PassCounter
 from hashattack.datasets.base import HiddenSplit, RetrievalData, Split, SplitName
-from hashattack.targets.hasher import Hasher, TargetSpec
+from hashattack.targets.ensemble import SourceSpec
+from hashattack.targets.hasher import Hasher
 
 _SETTINGS = (bool, int, float, str, tuple, type(None))  # attributes compared by value
 
@@ -41,7 +42,7 @@ class NoHasher(Hasher):
 
 @contextmanager
 def attacker_view(
-    data: RetrievalData, source: TargetSpec | None, compute: Compute, context: Context
+    data: RetrievalData, source: SourceSpec | None, compute: Compute, context: Context
 ) -> Iterator[tuple[Knowledge, PassCounter]]:
     """Give a block that runs an attack what the inputs of its job let the attack see.
 

@@ -23,7 +23,7 @@ from hashattack.benchmark.pipeline import STAGES
 from hashattack.benchmark.stages.attacker import attacker_view
 from hashattack.datasets.base import Images, IntArray, RetrievalData, UInt8Array
 from hashattack.datasets.draws import OWN, Own, Policy, draw_targets, eligible_rows
-from hashattack.targets.hasher import TargetSpec
+from hashattack.targets.ensemble import SourceSpec
 
 _LEAST = 0.5  # seconds of preparation that count: less depends on how busy the machine is
 
@@ -75,13 +75,19 @@ class Fit(OnData):
     """Let a part of an attack learn: PrototypeNet, a generator. Resumes at its last saved state."""
 
     compute: Compute
-    source: TargetSpec
+    source: SourceSpec
     part: Part
     epsilon: float | None
     seed: int
     name: str = field(metadata={"key": False})  # of the part
     batch: int | None = field(metadata={"key": False})  # as the part declares it, like the passes
     passes: int = field(metadata={"key": False})
+
+
+def _work(passes: int, source: SourceSpec, kind: str = "") -> Work:
+    """Return the work of passes of a hasher, or of each of several."""
+    first, *others = (one.backbone for one in source.members)
+    return Work(passes, first, kind, tuple(others))
 
 
 @implements(
@@ -92,7 +98,7 @@ class Fit(OnData):
     resources=lambda task: replace(
         task.compute.resources(timed=True), batch=task.batch, divisible=False
     ),
-    work=lambda task, _: Work(task.passes, task.source.backbone, task.name),
+    work=lambda task, _: _work(task.passes, task.source, task.name),
 )
 def fit(task: Fit, context: Context) -> Output:
     """Store the learnt state, its loss curves and the seconds that all attempts took."""
@@ -120,13 +126,13 @@ class Craft(OnData):
     """
 
     compute: Compute
-    source: TargetSpec | None = None
+    source: SourceSpec | None = None
     attack: Attack
     n_queries: int
     seed: int
 
 
-def attack_label(attack: Attack, source: TargetSpec | None) -> str:
+def attack_label(attack: Attack, source: SourceSpec | None) -> str:
     """Return what messages call an attack on a source, or one that needs none."""
     return attack.title if source is None else f"{attack.title} on {source.name}"
 
@@ -136,7 +142,7 @@ def _passes(task: Craft, _: RetrievalData) -> Work | None:
         return None
     guess = 0 if task.attack.code_only else 1
     passes = guess if task.attack.passes is None else task.attack.passes
-    return Work(task.n_queries * passes, task.source.backbone)
+    return _work(task.n_queries * passes, task.source)
 
 
 @implements(

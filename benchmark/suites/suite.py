@@ -154,12 +154,21 @@ class AttackEntry(_Strict):
     Attributes:
         attack: its id.
         params: hyper-parameters; these take precedence over all others.
-        sources: globs of the target hashers that it attacks.
+        sources: globs of the target hashers that it attacks, each alone.
+        ensemble: globs of those that it attacks all together instead, by the mean of their losses;
+            it is scored on the ``victims`` outside.
     """
 
     attack: AttackName
     params: Params = {}
     sources: Annotated[list[str], OneOrSeveral] = ["*"]
+    ensemble: Annotated[list[str], OneOrSeveral] = []
+
+    @model_validator(mode="after")
+    def _alone_or_together(self) -> AttackEntry:
+        if self.ensemble and "sources" in self.model_fields_set:
+            raise ValueError("sources are attacked each alone, an ensemble together: name one")
+        return self
 
 
 class ComputeEntry(_Strict):

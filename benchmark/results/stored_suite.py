@@ -69,7 +69,8 @@ def stored_batches(manifest: Mapping[str, Any]) -> dict[tuple[str, int], int]:
     for job in manifest["jobs"].values():
         task = job["task"]
         specs = [task[name] for name in ("spec", "source", "victim") if task.get(name)]
-        if specs and "compute" in task:
+        # The members of an ensemble have jobs of their own.
+        if specs and "compute" in task and "members" not in specs[0]:
             side = manifest["sides"][task["fingerprint"]]
             name = (canonical_json(specs[0]["backbone"]), side)
             # The largest: the graph lowers it again for a part of the suite with fewer queries.

@@ -166,7 +166,7 @@ class AttackEntry(_Strict):
 
     @model_validator(mode="after")
     def _alone_or_together(self) -> AttackEntry:
-        if self.ensemble and "sources" in self.model_fields_set:
+        if self.ensemble and self.sources != ["*"]:
             raise ValueError("sources are attacked each alone, an ensemble together: name one")
         return self
 

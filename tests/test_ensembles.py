@@ -79,6 +79,8 @@ def test_rows_are_of_the_victims_outside(made: tuple[Plan, Path]) -> None:
         "anchor-code": "skipped",
         "prototype-ifgsm": "ok",  # learns the codes of both side by side
     }
+    assert rows.loc["dhta-ifgsm", "passes_per_image"] == 2 * 2 * STEPS["steps"]
+    assert set(rows["notes"].fillna("")) == {""}
     assert rows.loc["anchor-code", "reason"] == (
         "a code of several hashers together queries the database of none"
     )

@@ -196,7 +196,8 @@ def craft(task: Craft, context: Context) -> Output:
             preparation += max(0.0, warm_up - seconds[0])
             row["seconds_per_image"] = sum(seconds) / made
             row["passes_per_image"] = taken = passes.since(before) / made
-            notes = [*understated(attack, taken)]
+            hashers = 1 if task.source is None else len(task.source.members)
+            notes = [*understated(attack, taken / hashers)]
     row["fit_seconds"] = learnt + (round(preparation, 1) if preparation >= _LEAST else 0.0)
     if perturb is not None:
         return Output({"images": images.numpy()}, row, notes)
@@ -205,7 +206,7 @@ def craft(task: Craft, context: Context) -> Output:
 
 
 def understated(attack: Attack, taken: float) -> Iterator[str]:
-    """Yield a sentence if an attack declares fewer passes per image than were counted."""
+    """Yield a sentence if an attack declares fewer passes than it takes, per image and hasher."""
     if attack.passes is not None and attack.passes < taken:
         yield (
             f"{attack.id} declares {counted(attack.passes, 'pass')} per image and takes "

@@ -10,10 +10,13 @@ import pytest
 import torch
 
 from hashattack.attacks.base import Knowledge, Pool
-from hashattack.attacks.gradient import DHTA_SCHEDULE
+from hashattack.attacks.gradient import DHTA_SCHEDULE, ProjectedGradient
 from hashattack.attacks.iao_code import IaoCode, iao_loss
 from hashattack.attacks.mainstay_code import MainstayCode, mainstay_codes
 from hashattack.attacks.optimisers import adam, sgd
+from hashattack.attacks.protocols import PROTOCOLS
+from hashattack.attacks.tha import ThaCode, circle_loss
+from hashattack.benchmark.registry import registry
 from hashattack.datasets.seeds import generator
 from tests.conftest import untrained
 
@@ -163,3 +166,59 @@ def test_the_optimisers_are_those_of_torch() -> None:
             (its**4).sum().backward()  # type: ignore[no-untyped-call]
             optimiser.step()
         assert torch.allclose(mine, its, rtol=0, atol=1e-12)
+
+
+def test_thas_loss_is_its_formula() -> None:
+    """The circle loss over all pairs, and the distance of the outputs from their signs."""
+    pool = a_pool()
+    rows = np.array([[1, 0, 0, 0, 0], [0, 1, 1, 0, 0], [0, 0, 0, 1, 0]])
+    h = torch.rand(3, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    similar = torch.from_numpy(rows @ pool.labels.T > 0).double()
+    near = far = 0.0
+    for prototype, members in zip(h.tolist(), similar.tolist(), strict=True):
+        length = math.sqrt(sum(value**2 for value in prototype))
+        for code, member in zip(pool.codes.tolist(), members, strict=True):
+            s = sum(a * b for a, b in zip(prototype, code, strict=True)) / length / math.sqrt(7)
+            near += math.exp(max(1 - s, 0) * (1 - s)) if member else 0.0
+            far += 0.0 if member else math.exp(max(s, 0) * s)
+    wanted = math.log(1 + near * far)
+    wanted += sum((math.copysign(1, value) - value) ** 2 for value in h.flatten().tolist()) / 3e4
+    rule = ThaCode(prototype_rows="train")
+    found = rule.loss((h, h, h), torch.from_numpy(rows), pool.codes.double(), similar)
+    assert found.item() == pytest.approx(wanted, abs=1e-12)
+
+
+def test_thas_factors_are_constants_and_one_kind_of_pair_alone_has_no_loss() -> None:
+    codes = a_pool().codes.double()
+    h = torch.rand(2, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    similar = (torch.arange(len(codes)) % 2).expand(2, -1)
+    leaf = h.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(circle_loss(leaf, codes, similar), leaf)
+    cosines = torch.nn.functional.normalize(h) @ codes.T / math.sqrt(7)
+
+    def with_factors_of_h(other: torch.Tensor) -> torch.Tensor:
+        s = torch.nn.functional.normalize(other) @ codes.T / math.sqrt(7)
+        same, rest = similar > 0, similar == 0
+        near = ((1 - cosines).clamp_min(0) * (1 - s))[same].exp().sum()
+        far = (cosines.clamp_min(0) * s)[rest].exp().sum()
+        return (1 + near * far).log()
+
+    for place in ((0, 0), (1, 4)):
+        step = torch.zeros_like(h)
+        step[place] = 1e-6
+        slope = (with_factors_of_h(h + step) - with_factors_of_h(h - step)) / 2e-6
+        assert gradient[place].item() == pytest.approx(slope.item(), abs=1e-8)
+    alone = circle_loss(leaf, codes, torch.ones_like(similar))
+    (gradient,) = torch.autograd.grad(alone, leaf)
+    assert (alone.item(), gradient.abs().max().item()) == (0.0, 0.0)
+
+
+def test_thas_published_settings() -> None:
+    for protocol in PROTOCOLS.values():
+        attack = registry().attacks["tha"].build(protocol)
+        assert isinstance(rule := attack.target_code, ThaCode)
+        assert (rule.prototype_steps, rule.prototype_batch) == (100 * 300, 64)
+        assert (rule.prototype_rate, rule.prototype_decay) == (1e-4, True)
+        assert isinstance(loop := attack.crafting, ProjectedGradient)
+        assert (loop.steps, loop.rule, loop.step_size) == (100, "sign", 1 / 255)
+        assert loop.schedule == DHTA_SCHEDULE

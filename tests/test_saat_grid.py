@@ -20,7 +20,7 @@ from hashattack.attacks.saat import SaatGradient
 from hashattack.attacks.sdha import SdhaGradient
 from hashattack.benchmark import api
 from hashattack.benchmark.contract.attack_checks import ROWS
-from hashattack.benchmark.contract.world import World, knowledge
+from hashattack.benchmark.contract.world import World, knowledge, learn
 from hashattack.benchmark.metrics.average_precision import mean_average_precision
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.suites.loading import override
@@ -124,7 +124,7 @@ def written_out(
     return adversarial
 
 
-def test_hag_is_gradient_descent_with_momentum_in_a_full_batch(world: World) -> None:
+def test_hag_takes_the_step_of_a_full_batch(world: World) -> None:
     """As released: rate 100, momentum .9, the mean over 128 images."""
     seen = world.seen(PROTOCOLS["paper"], torch.float64)
     attack, batch = built("hag", steps=20), world.batch(ROWS, None, torch.float64)
@@ -214,33 +214,37 @@ def after(attack: Attack, data: RetrievalData, seen: Knowledge, labels: Any) -> 
     return mean_average_precision(codes, known.codes, labels, known.labels)
 
 
-@pytest.mark.parametrize(
-    ("name", "least"), [("saat", 0.1), ("sdha", 0.1), ("mainstay-code", 0.3), ("iao-code", 0.3)]
-)
-def test_targeted_attacks_raise_t_map(
-    name: str, least: float, trained: tuple[RetrievalData, Knowledge]
-) -> None:
-    data, seen = trained
-    targets = np.eye(10, dtype=np.uint8)[(QUERIES * 3) % 10]
-    before = after(built("original"), data, seen, targets)
-    few: dict[str, Any] = {} if name == "mainstay-code" else {"steps": 20}
-    assert after(built(name, **few), data, seen, targets) > before + least
+THA = {"prototype_steps": 20, "prototype_rate": 1e-3, "steps": 10}
 
 
 @pytest.mark.parametrize(
-    ("name", "share"),
+    ("name", "least", "few"),
     [
-        ("hag", 0.5),
-        ("saat-nontargeted", 0.5),
-        ("sdha-nontargeted", 0.5),
-        ("mainstay-opposite", 0.5),
+        ("mainstay-code", 0.4, {}),
+        ("iao-code", 0.4, {"steps": 20}),
+        ("saat", 0.3, {"steps": 20}),
+        ("sdha", 0.3, {"steps": 20}),
+        ("tha", 0.2, THA),
     ],
 )
+def test_targeted_attacks_raise_t_map(
+    name: str, least: float, few: dict[str, Any], trained: tuple[RetrievalData, Knowledge]
+) -> None:
+    data, seen = trained
+    attack = built(name, **few)
+    targets = np.eye(10, dtype=np.uint8)[(QUERIES * 3) % 10]
+    before = after(built("original"), data, seen, targets)
+    assert after(attack, data, learn(attack, seen), targets) > before + least
+
+
+@pytest.mark.parametrize(
+    "name", ["hag", "saat-nontargeted", "sdha-nontargeted", "mainstay-opposite"]
+)
 def test_non_targeted_attacks_lower_map(
-    name: str, share: float, trained: tuple[RetrievalData, Knowledge]
+    name: str, trained: tuple[RetrievalData, Knowledge]
 ) -> None:
     data, seen = trained
     own = np.asarray(data.query.labels[QUERIES])
     before = after(built("original"), data, seen, own)
     few: dict[str, Any] = {} if name == "mainstay-opposite" else {"steps": 20}
-    assert after(built(name, **few), data, seen, own) < share * before
+    assert after(built(name, **few), data, seen, own) < before / 2

@@ -8,6 +8,7 @@ prints "4096 → 512 → r", which may mean one layer more; the released code ha
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -69,16 +70,17 @@ def restore(knowledge: Knowledge, classes: int) -> PrototypeNet:
     return network.eval().requires_grad_(False)
 
 
-@dataclass(frozen=True, kw_only=True)
-class PrototypeCode(TargetCode):
-    """The sign of PrototypeNet's code output for the target label.
+def quantisation(h: Tensor) -> Tensor:
+    """Return 1e-4 Σ (sign h − h)², of outputs ``[n, K]``."""
+    return _QUANTISATION * (torch.where(h >= 0, 1.0, -1.0) - h).square().sum()
 
-    It is trained before the generator and frozen, as released; the paper's Algorithm 1 prints one
-    loop for both.
+
+@dataclass(frozen=True, kw_only=True)
+class LearntCode(TargetCode):
+    """The sign of PrototypeNet's code output for the target label; a subclass gives the loss.
 
     Attributes:
         prototype_rows: the split whose unique label rows it is trained on.
-        prototype_loss: ``mean`` as released, ``sum`` for the paper's printed weights 1, 1e-4, 1.
         prototype_steps: optimiser steps, each on label rows drawn uniformly (released: 100 epochs
             of 300); None for 100 shuffled passes over the label rows (paper, which prints these
             epochs for the generator).
@@ -89,7 +91,6 @@ class PrototypeCode(TargetCode):
 
     learns: ClassVar[bool] = True
     prototype_rows: PoolName
-    prototype_loss: Reduction
     prototype_steps: int | None = 30_000
     prototype_batch: int = 64
     prototype_decay: bool = True
@@ -190,6 +191,29 @@ class PrototypeCode(TargetCode):
             for first in range(0, count, self.prototype_batch):
                 yield order[first : first + self.prototype_batch]
 
+    @abstractmethod
+    def loss(
+        self, outputs: tuple[Tensor, Tensor, Tensor], labels: Tensor, codes: Tensor, similar: Tensor
+    ) -> Tensor:
+        """Return the loss of a step's outputs for label rows ``[n, C]`` against codes ``[N, K]``.
+
+        ``similar`` ``[n, N]`` is 1 where they share a label, else 0.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrototypeCode(LearntCode):
+    """ProS-GAN's prototype code.
+
+    It is trained before the generator and frozen, as released; the paper's Algorithm 1 prints one
+    loop for both.
+
+    Attributes:
+        prototype_loss: ``mean`` as released, ``sum`` for the paper's printed weights 1, 1e-4, 1.
+    """
+
+    prototype_loss: Reduction
+
     def loss(
         self, outputs: tuple[Tensor, Tensor, Tensor], labels: Tensor, codes: Tensor, similar: Tensor
     ) -> Tensor:
@@ -201,9 +225,8 @@ class PrototypeCode(TargetCode):
         count, pairs = len(labels), len(labels) * len(codes)
         theta = 0.5 * h @ codes.T
         likelihood = -(similar * theta - softplus(theta)).sum() / pairs
-        quantisation = (torch.where(h >= 0, 1.0, -1.0) - h).square().sum()
         if self.prototype_loss == "mean":
-            return likelihood + _QUANTISATION * quantisation / count + mse_loss(classes, labels)
+            return likelihood + quantisation(h) / count + mse_loss(classes, labels)
         # The printed sums, all divided by the number of pairs: Adam does not see the factor.
         error = (classes - labels).square().sum()
-        return likelihood + (_QUANTISATION * quantisation + error) / pairs
+        return likelihood + (quantisation(h) + error) / pairs

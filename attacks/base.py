@@ -218,7 +218,7 @@ class Attack:
         published_policy: the policy that the paper or its code drew its target labels by, for
             suites that draw ``as-published``.
         role: what reports use it for: ``no-attack`` is what gains are measured from, ``bound`` the
-            upper bound that they are shares of, ``standard`` what differences and training costs
+            bound that they are shares of, ``standard`` what differences and training costs
             are compared with; empty for any other attack.
         paper: where it was published, like ``Wang et al., CVPR 2021``; empty where it was not.
         url: the paper's address (DOI or arXiv).

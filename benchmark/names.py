@@ -13,7 +13,7 @@ T = TypeVar("T")
 _LISTED = 40  # names a message lists at most
 REFERENCE = "reference"  # the budget class of what is no attack, like the unchanged query
 WITH_LABELS = "+labels"  # ends the budget class of attacks that see the queries' own labels
-_BUDGETS = {REFERENCE: "no attack", "unbounded": "no budget", "code": "codes only (upper bound)"}
+_BUDGETS = {REFERENCE: "no attack", "unbounded": "no budget", "code": "codes only (a bound)"}
 _HINTS = {"attack": " (--plugin FILE adds the attacks of a file)"}
 
 

@@ -3,7 +3,7 @@
 Targeted attacks are ranked by t-MAP, non-targeted ones on a board of their own by MAP, lower first.
 
 Rows are compared at equal budget only: an attack that declares none is ranked apart, with its
-measured one, and a code that queries the database itself is an upper bound, not an attack.
+measured one, and a code that queries the database itself is a bound, not an attack.
 """
 
 from __future__ import annotations

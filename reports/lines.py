@@ -52,7 +52,7 @@ _GAINS = (
         title="share of the bound",
         unit="%",
         better="higher",
-        help="the gain divided by that of the upper bound's codes",
+        help="the gain divided by that of the bound's codes",
         tables=("leaderboard",),
     ),
 )

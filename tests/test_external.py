@@ -326,7 +326,7 @@ def test_the_command_line_ranks_it_beside_the_run_and_names_what_is_invalid(
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"ok: coded against {SOURCE}: t-MAP " in done.stdout
     assert "of earlier calls, without a result either: My attack\n" in done.stdout
-    codes = done.stdout.partition("codes only (upper bound)")[2]
+    codes = done.stdout.partition("codes only (a bound)")[2]
     assert " coded [on 1 of 2 hashers] " in codes
     assert " Anchor code " in codes
     rows = pd.read_csv(to / "results.csv").set_index("attack")

@@ -141,7 +141,7 @@ def test_the_lower_map_leads_and_who_sees_labels_is_ranked_apart() -> None:
         ("no attack", ["Chance", "ORIGINAL"]),
         ("L∞ ≤ 8/255", ["STRONG", "WEAK"]),
         ("L∞ ≤ 8/255, sees the queries' labels", ["INFORMED"]),
-        ("codes only (upper bound), sees the queries' labels", ["FLOOR"]),
+        ("codes only (a bound), sees the queries' labels", ["FLOOR"]),
     ]
     ranks = {line.name.title: str(line.rank) for line in board.lines if line.rank}
     assert ranks == {"STRONG": "1", "WEAK": "2", "INFORMED": "1", "FLOOR": "1"}

@@ -60,7 +60,7 @@ def lines_of(board: Board) -> dict[str, Line]:
 def test_ranks_are_within_budget_classes_and_need_every_target() -> None:
     board = board_of(example())
     titles = [group.title for group in board.groups]
-    assert titles == ["no attack", "L∞ ≤ 8/255", "no budget", "codes only (upper bound)"]
+    assert titles == ["no attack", "L∞ ≤ 8/255", "no budget", "codes only (a bound)"]
     lines = lines_of(board)
     assert {name: str(line.rank) for name, line in lines.items() if line.rank} == {
         **{"STRONG": "1", "WEAK": "2", "LOUD": "1", "PROTOTYPE-CODE": "1"}

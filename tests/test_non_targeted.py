@@ -21,6 +21,7 @@ from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.reports.headline import headline
 from hashattack.reports.leaderboard import leaderboards
 from hashattack.reports.names import Names
+from hashattack.reports.report import write_report
 from hashattack.reports.tables import leaderboard_table, markdown
 from tests.conftest import run_inline, small_suite
 from tests.fake_runs import Sure, frame, row
@@ -116,6 +117,18 @@ def test_map_is_that_of_the_queries_own_labels(ran: tuple[Plan, Path], cache: Pa
         ranks = np.flatnonzero(hit[np.argsort(distance, kind="stable")]) + 1
         precisions = np.arange(1, len(ranks) + 1) / ranks
         assert scores["map_stable"][query] == pytest.approx(precisions.mean(), abs=1e-12)
+
+
+def test_a_report_shows_both_goals(ran: tuple[Plan, Path]) -> None:
+    report = write_report([ran[1]])
+    page = (report.folder / "index.html").read_text(encoding="utf-8")
+    assert "Leaderboard of non-targeted attacks: digits" in page
+    assert "MAP is for the queries&#39; own labels" in page
+    text = (report.folder / "leaderboard.tex").read_text(encoding="utf-8")
+    assert "MAP in percent, mean over the target hashers" in text
+    figures = {path.name for path in (report.folder / "figures").glob("*.svg")}
+    assert {"forest.svg", "forest-2.svg", "map_against_perceptibility.svg"} <= figures
+    assert "precision_recall_map.svg" in figures
 
 
 def non_targeted(attack: str, value: float, **changes: Any) -> dict[str, Any]:

@@ -33,7 +33,8 @@ def test_jobs_read_and_store_what_their_stages_declare(smoke: SmokeRun) -> None:
     for name, read in inputs.items():
         assert read == set(STAGES[name].inputs), name
         if STAGES[name].outputs:
-            assert outputs[name] == set(STAGES[name].outputs), name
+            # Of a non-targeted attack, which the smoke suite has none of.
+            assert outputs[name] == set(STAGES[name].outputs) - {"map_8bit"}, name
 
 
 def expected_ap(distances: np.ndarray, relevant: np.ndarray) -> float:

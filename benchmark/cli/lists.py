@@ -129,7 +129,9 @@ def attacks(protocol: str) -> list[Item]:
         unavailable = f" ({attack.unavailable})" if attack.unavailable else ""
         title = "" if entry.help.startswith(attack.title) else f"{attack.title}: "
         about = f"{title}{entry.help}{unavailable}"
-        budget = budget_text(budget_class(attack)).replace(" (", "\n(")
+        budget = budget_text(budget_class(attack)).replace(" (", "\n(").replace(", ", ",\n")
+        if attack.goal == "non-targeted":
+            budget = f"{attack.goal}:\n{budget}"
         items.append(_item(id_, about, hyper_parameters(attack), budget))
     return items
 

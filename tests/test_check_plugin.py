@@ -44,14 +44,14 @@ def test_a_good_one_is_a_line_a_subject(cache: Path, command: Command, tmp_path:
     done = run_cli("check-plugin", str(good), "--json", str(results), "--cache", str(cache))
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines() == [
-        "my-idea (released): 9 passed",
+        "my-idea (released, saat): 9 passed",
         "my-idea (paper, paper-literal): 9 passed",
         "my_idea.py: 1 passed",
         "all 19 checks passed",
     ]
     listed = json.loads(results.read_text(encoding="utf-8"))
     assert len(listed) == 19
-    assert (listed[0]["subject"], listed[0]["status"]) == ("my-idea (released)", "passed")
+    assert (listed[0]["subject"], listed[0]["status"]) == ("my-idea (released, saat)", "passed")
     code, printed = command("--attack", "original", "--verbose")
     assert (code, printed.splitlines()[-1]) == (0, "all 18 checks passed")
     assert "  passed   It leaves the hasher as it was." in printed

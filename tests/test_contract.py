@@ -80,7 +80,7 @@ def test_drafts_pass(kind: DraftKind, world: World, tmp_path: Path) -> None:
     results = list(check_module(module, world, tmp_path))
     assert {one.status for one in results} == {"passed"}
     subjects = {one.subject for one in results}
-    assert subjects == {"my-idea (released)", "my-idea (paper, paper-literal)", "my_idea.py"}
+    assert subjects == {"my-idea (released, saat)", "my-idea (paper, paper-literal)", "my_idea.py"}
 
 
 def test_the_honest_attack_passes(world: World, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_an_attack_that_cannot_be_built_under_a_protocol(
     found = message.format(name=NAME, line=line)
     assert failures(results) == [("faulty (paper)", "build", found)]
     assert {one.subject for one in results} == {
-        *("faulty (paper)", "faulty (released)", "faulty (paper-literal)", NAME)
+        *("faulty (paper)", "faulty (released, saat)", "faulty (paper-literal)", NAME)
     }
     with pytest.raises(PluginError, match="the attack 'faulty' cannot be built: "):
         registry().attacks["faulty"].build(PROTOCOLS["paper"])

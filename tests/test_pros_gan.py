@@ -112,8 +112,10 @@ def test_prototype_nets_recipe_follows_the_protocol() -> None:
         if isinstance(r, PrototypeCode)
     }
     paper = (24, False, "train", 10 * 100 * 10)
+    released = (64, True, "database", 10 * 30_000)
     assert found == {
-        "released": (64, True, "database", 10 * 30_000),
+        "released": released,
+        "saat": released,
         "paper": paper,
         "paper-literal": paper,
     }

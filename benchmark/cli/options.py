@@ -49,7 +49,7 @@ ProtocolOption = Annotated[
     list[str] | None,
     typer.Option(
         "--protocol",
-        help="paper, released or paper-literal; repeatable.",
+        help="released, paper, paper-literal or saat; repeatable.",
         autocompletion=completer("protocols"),
     ),
 ]

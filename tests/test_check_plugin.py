@@ -64,7 +64,7 @@ def test_failures_come_first_and_what_was_not_run_is_one_line(
     code, printed = command(written(tmp_path, text, "bad.py"))
     lines = printed.splitlines()
     assert code == 1
-    assert lines[0] == "faulty (released): 2 failed, 7 passed"
+    assert lines[0] == "faulty (released, saat): 2 failed, 7 passed"
     assert lines[1].startswith("  failed   the attack returned pixels outside [0, 1]: from -")
     assert lines[2].startswith("  failed   the attack changed the hasher it was shown: ")
     assert lines[-1] == "4 of 19 checks failed"
@@ -73,7 +73,7 @@ def test_failures_come_first_and_what_was_not_run_is_one_line(
     assert code == 1
     assert printed.count("it raises ZeroDivisionError (worse.py, line 33): division by zero") == 2
     assert printed.count("  skipped  not run, as the check 'run' failed\n") == 2
-    assert "faulty (released): 1 failed, 1 passed, 7 not run\n" in printed
+    assert "faulty (released, saat): 1 failed, 1 passed, 7 not run\n" in printed
 
 
 @pytest.mark.parametrize(
@@ -103,10 +103,10 @@ def test_what_ends_or_blocks_its_process_has_failed(cache: Path, tmp_path: Path)
     assert done.returncode == 1, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert lines == [
-        "exits (released): 1 failed, 1 passed, 7 not run",
+        "exits (released, saat): 1 failed, 1 passed, 7 not run",
         "  failed   the check 'run' ended its process",
         "  skipped  not run, as the check 'run' failed",
-        "escapes (released): 1 failed, 1 passed, 7 not run",
+        "escapes (released, saat): 1 failed, 1 passed, 7 not run",
         "  failed   the check 'run' raises Escape: out",
         "  skipped  not run, as the check 'run' failed",
         "hangs.py: 1 failed",

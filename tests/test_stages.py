@@ -7,16 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from hashattack.attacks.protocols import PROTOCOLS
+from hashattack.benchmark import metrics
 from hashattack.benchmark.external import ExternalError
 from hashattack.benchmark.external.trials import Origin
 from hashattack.benchmark.pipeline import STAGES
 from hashattack.benchmark.results.frame import load_results
 from hashattack.benchmark.results.manifest import read_manifest
+from hashattack.benchmark.results.run import Run
 from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.datasets.base import RetrievalData
 from hashattack.datasets.digits import Digits
+from hashattack.reports.captions import score_text
 from hashattack.reports.results import Runs
 from tests.conftest import SmokeRun, run_inline, small_suite
 
@@ -67,6 +72,30 @@ def test_t_map_is_that_of_the_stored_codes(smoke: SmokeRun, cache: Path) -> None
         distances = (codes.shape[1] - codes @ database.T) // 2
         values = [expected_ap(*pair) for pair in zip(distances, relevant, strict=True)]
         assert np.mean(values) == pytest.approx(stored, abs=1e-12)
+
+
+def test_a_protocol_counts_the_first_results_it_names(
+    cache: Path, digits: RetrievalData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert PROTOCOLS["saat"].top == 5000
+    monkeypatch.setitem(PROTOCOLS, "saat", replace(PROTOCOLS["saat"], top=20))  # of 240 images
+    run_inline(small_suite(protocols=["released", "saat"]), cache, tmp_path)
+    run, rows = Run(tmp_path, cache), load_results(tmp_path)
+    for row in rows.to_dict("records"):
+        top = None if row["protocol"] == "released" else 20
+        assert row["top"] == 20 if top else pd.isna(row["top"])
+        where = {"attack": row["attack"], "protocol": row["protocol"]}
+        codes = run.codes("adversarial", **where), run.codes("database", victim=row["victim"])
+        targets, own = run.target_labels(**where), digits.query.labels[:10]
+        scores = run.scores(**where)
+        for name, labels in (("t_map", targets), ("map", own)):
+            arrays = (*codes, labels, digits.database.labels)
+            expected = metrics.average_precisions(*arrays, top=top)
+            assert scores[name].to_numpy() == pytest.approx(expected)
+            stable = metrics.average_precisions(*arrays, ties="stable", top=top)
+            assert scores[f"{name}_stable"].to_numpy() == pytest.approx(stable)
+    assert rows.groupby("protocol")["chance"].first().nunique() == 2, "chance is at k, too"
+    assert {score_text(row) for row in rows.to_dict("records")} == {"t-MAP", "t-MAP@20"}
 
 
 def test_rows_say_how_many_label_rows_their_targets_are_drawn_from(

@@ -178,6 +178,7 @@ def describe(
         "draw_seed": setting.seed,
         "attack_seed": setting.attack_seed,
         "protocol": setting.protocol.name,
+        "top": setting.protocol.top,
         "n_queries": graph.n_queries,
         **dataclasses.asdict(compute),  # batch, threads, dtype, precision, compiled
     }

@@ -295,6 +295,11 @@ class JobGraph:
             gallery = Gallery(**sizes, count=self.suite.gallery, seed=setting.seed, of=of)
             clean = self.encode(victim, seed, "query")
             chain["gallery"] = self.job(gallery, images=craft, clean=clean, **ranked)
-        score = Score(**sizes, goal=setting.goal, of=f"{of} against {spec.name}")
+        score = Score(
+            **sizes,
+            goal=setting.goal,
+            top=setting.protocol.top,
+            of=f"{of} against {spec.name}",
+        )
         chain["score"] = self.job(score, **ranked)
         return chain

@@ -135,9 +135,10 @@ def _neighbours(pair: Pair, *, plan: Plan, out: Path, cache: Path) -> Iterator[s
     data = plan.specs[pair.candidate.row["dataset_fingerprint"]].load(cache)
     labels, targets = np.asarray(data.database.labels), arrays["targets"]["targets"]
     codes = (arrays["codes"]["codes"], arrays["database"]["codes"])
-    intended = mean_average_precision(*codes, targets, labels)
+    top = pair.candidate.row["top"]
+    intended = mean_average_precision(*codes, targets, labels, top=top)
     for shift, neighbour in ((-1, "previous"), (1, "next")):
-        found = mean_average_precision(*codes, np.roll(targets, -shift, axis=0), labels)
+        found = mean_average_precision(*codes, np.roll(targets, -shift, axis=0), labels, top=top)
         if found > intended + _CLEAR:
             yield (
                 f"its images retrieve the target label of the {neighbour} query (t-MAP "

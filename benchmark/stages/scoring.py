@@ -98,6 +98,7 @@ class Score(OnData):
 
     n_queries: int
     goal: Goal
+    top: int | None
     of: str = field(metadata={"key": False})  # for messages; the inputs' keys say it already
 
 
@@ -111,7 +112,8 @@ def score(task: Score, context: Context) -> Output:
     """Store the retrieval metrics of each query ``[q]``, by column; the row has their means.
 
     Those of a targeted attack are for its target labels and for the queries' own, those of a
-    non-targeted one for the queries' own alone. ``curve_top`` ``[t]`` are lengths of result lists,
+    non-targeted one for the queries' own alone; average precisions are at the ``top``, where there
+    is one. ``curve_top`` ``[t]`` are lengths of result lists,
     ``curve_precision`` and ``curve_recall`` their means over queries, for the first of these
     labels; a query without a relevant item has no recall.
     """
@@ -123,24 +125,26 @@ def score(task: Score, context: Context) -> Output:
     labels = np.asarray(data.database.labels)
     ranked = functools.partial(rank, threads=1, device=context.device)
     sets = [targets, own] if task.goal == "targeted" else [own]
-    ranking = ranked(attacked["codes"], database, sets, labels)
-    items, hits, stable = ranking.items, ranking.hits[0], stable_ap(ranking)
+    ranking = ranked(attacked["codes"], database, sets, labels, top=task.top)
+    items, hits, own_hits = ranking.items, ranking.hits[0], ranking.hits[-1]
+    stable = stable_ap(ranking)
     measured = {
-        "map": expected_ap(items, ranking.hits[-1]),
+        "map": expected_ap(items, own_hits, task.top),
         "map_stable": stable[-1],
-        "chance_map": chance_ap(items, ranking.hits[-1]),
+        "chance_map": chance_ap(items, own_hits, task.top),
     }
     if task.goal == "targeted":
         found = expected_found(np.array([10]), items, hits)[:, 0]
         measured |= {
-            "t_map": expected_ap(items, hits),
+            "t_map": expected_ap(items, hits, task.top),
             "t_map_stable": stable[0],
-            "chance": chance_ap(items, hits),
+            "chance": chance_ap(items, hits, task.top),
             "precision_at_10": found / min(10, len(labels)),
         }
     if "codes_8bit" in attacked:
         stored = ranked(attacked["codes_8bit"], database, sets[:1], labels, stable=False)
-        measured[f"{RANKED_BY[task.goal]}_8bit"] = expected_ap(stored.items, stored.hits[0])
+        ranked_by, again = RANKED_BY[task.goal], (stored.items, stored.hits[0])
+        measured[f"{ranked_by}_8bit"] = expected_ap(*again, task.top)
     row = {name: float(values.mean()) for name, values in measured.items()}
     n_no_relevant = int((hits.sum(axis=1) == 0).sum())
     return Output({**measured, **_curves(items, hits)}, {**row, "n_no_relevant": n_no_relevant})

@@ -155,7 +155,7 @@ def craft(
     attack: str | Attack | Entry,
     hasher: Hasher,
     images: Array | Images,
-    target_labels: Array,
+    labels: Array | None = None,
     *,
     train: tuple[Array, Array] | Split | Pool | None = None,
     database: tuple[Array, Array] | Split | Pool | None = None,
@@ -175,7 +175,8 @@ def craft(
             a function with ``@attack``.
         hasher: the white-box source; it is copied, and runs on its device and in its dtype.
         images: q queries.
-        target_labels: the label row that each query is to retrieve ``[q, C]``.
+        labels: the label row that each query is to retrieve ``[q, C]``; of a non-targeted attack
+            that sees them, the queries' own. Others need none.
         train: the training images that the attacker knows, with their label rows: a pair, or a
             split of ``run.dataset()``; a ``Pool(labels, codes)`` where codes are at hand and the
             attack needs no images.
@@ -206,9 +207,9 @@ def craft(
     changes = {**(params or {}), **({} if epsilon is None else {"epsilon": epsilon})}
     built, rules = crafting.as_attack(attack, protocol, changes)
     queries = crafting.as_images(images, "images")
-    targets = crafting.as_labels(target_labels, len(queries), "target_labels")
+    rows = crafting.labels_for(built, labels, len(queries))
     made = crafting.Network.of(hasher, batch).run(
-        built, queries, targets, train=train, database=database, protocol=rules, seed=seed
+        built, queries, rows, train=train, database=database, protocol=rules, seed=seed
     )
     passes = made.get("passes_per_image")
     return Crafted(

@@ -94,7 +94,7 @@ class Network:
         self,
         attack: Attack,
         images: Images,
-        targets: UInt8Array,
+        labels: UInt8Array,
         *,
         train: Any,
         database: Any,
@@ -120,14 +120,14 @@ class Network:
         passes = PassCounter(self.hasher)
         with numerics(self.compute.precision, self.place.device):
             known = learn(attack, known, seed=seed)
-            codes = attack.target_codes(known, targets, np.arange(len(targets)), seed)
+            codes = attack.target_codes(known, labels, np.arange(len(labels)), seed)
             found: Arrays = {} if codes is None else {"target_codes": codes.numpy()}
             if attack.code_only:
                 return found
-            batch = self.compute.batch if self.fills else min(self.compute.batch, len(targets))
+            batch = self.compute.batch if self.fills else min(self.compute.batch, len(labels))
             how = replace(self.compute, batch=batch), self.place
             perturb, before = attack.ready(known), passes.total
-            crafted, _, made = perturbed(perturb, images, targets, codes, seed, *how)
+            crafted, _, made = perturbed(perturb, images, labels, codes, seed, *how)
             found["passes_per_image"] = np.array(passes.since(before) / made)
             passes.close()
             audit.check_images(crafted, tuple(crafted.shape))
@@ -176,6 +176,20 @@ def as_attack(attack: Any, protocol: str, params: Mapping[str, Any]) -> tuple[At
             f"{type(attack).__name__}"
         )
     return override(attack, dict(params), "params"), rules
+
+
+def labels_for(attack: Attack, value: Any, count: int) -> UInt8Array:
+    """Return the label rows that an attack is given, uint8 ``[n, C]``: zeros where it sees none.
+
+    Raises:
+        InputError: there are none, and it sees some; or they are no label rows.
+    """
+    if attack.goal != "targeted" and not attack.sees_query_labels:
+        return np.zeros((count, 1), dtype=np.uint8)
+    if value is None:
+        whose = "the queries' own" if attack.sees_query_labels else "target"
+        raise InputError(f"labels: {attack.id} needs {whose} label rows [{count}, C]")
+    return as_labels(value, count, "labels")
 
 
 def as_images(value: Any, name: str) -> Images:

@@ -208,12 +208,12 @@ IMAGES, TARGETS = np.zeros((2, 3, 32, 32), np.uint8), np.eye(2, 10)
         ({"images": IMAGES.transpose(0, 2, 3, 1)}, "move the channels first"),
         ({"images": IMAGES + 0.5 + 254}, "divide by 255, or give uint8"),
         ({"images": IMAGES.astype(int)}, "expected uint8 or floats in [0, 1], got int64"),
-        ({"images": IMAGES[:0], "target_labels": TARGETS[:0]}, "images: there are none"),
+        ({"images": IMAGES[:0], "labels": TARGETS[:0]}, "images: there are none"),
         (
-            {"target_labels": TARGETS[:1]},
-            "target_labels: expected 2 label rows [2, C], got (1, 10)",
+            {"labels": TARGETS[:1]},
+            "labels: expected 2 label rows [2, C], got (1, 10)",
         ),
-        ({"target_labels": TARGETS * 2}, "expected rows of 0 and 1"),
+        ({"labels": TARGETS * 2}, "expected rows of 0 and 1"),
         ({"protocol": "papers"}, "did you mean 'paper'?"),
         ({"params": {"step": 2}}, "params.step: dhta has no such hyper-parameter; did you mean"),
         ({"params": {"steps": "many"}}, "params.steps: "),
@@ -225,7 +225,7 @@ IMAGES, TARGETS = np.zeros((2, 3, 32, 32), np.uint8), np.eye(2, 10)
     ],
 )
 def test_bad_inputs_are_named(hasher: Hasher, arguments: dict[str, Any], message: str) -> None:
-    given = {"attack": "dhta", "hasher": hasher, "images": IMAGES, "target_labels": TARGETS}
+    given = {"attack": "dhta", "hasher": hasher, "images": IMAGES, "labels": TARGETS}
     with pytest.raises(api.UserError) as raised:
         api.craft(**{**given, **arguments})
     assert message in str(raised.value)

@@ -13,11 +13,13 @@ from hashattack.attacks.base import Attack, AttackError
 from hashattack.attacks.gradient import Identity
 from hashattack.attacks.mainstay_code import MainstayCode
 from hashattack.attacks.protocols import PROTOCOLS
+from hashattack.benchmark import api
 from hashattack.benchmark.names import budget_text
 from hashattack.benchmark.plan.plan import Plan, make_plan
 from hashattack.benchmark.registry import registry
 from hashattack.benchmark.results.frame import load_results
 from hashattack.benchmark.store.store import JobRef, Store
+from hashattack.datasets.errors import UserError
 from hashattack.reports.headline import headline
 from hashattack.reports.leaderboard import leaderboards
 from hashattack.reports.names import Names
@@ -117,6 +119,31 @@ def test_map_is_that_of_the_queries_own_labels(ran: tuple[Plan, Path], cache: Pa
         ranks = np.flatnonzero(hit[np.argsort(distance, kind="stable")]) + 1
         precisions = np.arange(1, len(ranks) + 1) / ranks
         assert scores["map_stable"][query] == pytest.approx(precisions.mean(), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["hag", "saat-nontargeted", "mainstay-opposite"])
+def test_crafting_without_a_suite_gives_the_bits_of_a_run(
+    ran: tuple[Plan, Path], cache: Path, name: str
+) -> None:
+    run = api.load_run(ran[1], cache=cache)
+    data, hasher = run.dataset(), run.hasher("DPSH-Tiny-12")
+    own = np.asarray(data.query.labels[:10])
+    made = api.craft(
+        name,
+        hasher,
+        data.query.images.read(np.arange(10)),
+        None if name == "hag" else own,
+        train=data.train,
+        database=data.database,
+        params={} if name.endswith("opposite") else STEPS["params"],
+        batch=4,
+    )
+    where = {"attack": name, "goal": "non-targeted"}
+    np.testing.assert_array_equal(made.codes, run.codes(**where))
+    np.testing.assert_array_equal(run.target_labels(**where), own)
+    if name != "hag":
+        with pytest.raises(UserError, match="needs the queries' own label rows"):
+            api.craft(name, hasher, data.query.images.read(np.arange(10)), train=data.train)
 
 
 def test_a_report_shows_both_goals(ran: tuple[Plan, Path]) -> None:

@@ -63,9 +63,10 @@ class Run:
         """Return the scores of every query of a cell, one row per query.
 
         Columns: ``query``, the row in the query split; ``target``, the numbers of its target's
-        labels, like ``2 7``; then what results have means of, fractions in [0, 1]: ``t_map``,
-        ``t_map_stable``, ``map``, ``precision_at_10``, … and, unless the attack only names codes,
-        ``t_map_8bit``, ``perceptibility``, ``l2`` and ``linf`` (pixels in [0, 1]).
+        labels, like ``2 7`` (of its own where the goal is non-targeted); then what results have
+        means of, fractions in [0, 1]: ``t_map``, ``t_map_stable``, ``map``, ``precision_at_10``, …
+        and, unless the attack only names codes, ``t_map_8bit``, ``perceptibility``, ``l2`` and
+        ``linf`` (pixels in [0, 1]).
 
         Raises:
             SelectionError: not exactly one cell with a result.
@@ -83,7 +84,9 @@ class Run:
         return pd.DataFrame(found)
 
     def target_labels(self, **columns: Any) -> UInt8Array:
-        """Return the queries' target label rows, uint8 {0, 1} ``[q, C]``.
+        """Return the label rows that cells are scored for, uint8 {0, 1} ``[q, C]``.
+
+        They are the queries' target labels, or their own where the goal is non-targeted.
 
         Raises:
             SelectionError: none, or cells with several draws.

@@ -30,7 +30,7 @@ from hashattack.targets.training import to_pixels
 
 DIGITS = Digits(n_train=120, n_query=24, n_database=240, side=32)
 QUERIES, SEED = 6, 5
-_FEW = {"steps": 5, "prototype_steps": 5, "epochs": 1, "width": 4}  # at most
+_FEW = {"steps": 5, "prototype_steps": 5, "epochs": 1, "width": 4, "most_rows": 2}  # at most
 _CPU = torch.device("cpu")
 
 

@@ -1,0 +1,185 @@
+"""Universal perturbations: one for each target label row, learnt beforehand, added to every query.
+
+After Moosavi-Dezfooli et al., CVPR 2017, whose one perturbation of a classifier is for all images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hashattack.attacks.base import (
+    Attack,
+    AttackError,
+    Batch,
+    Crafting,
+    Fitted,
+    Journal,
+    Knowledge,
+    Perturb,
+    Pool,
+    attack,
+)
+from hashattack.attacks.declarations import Cited
+from hashattack.attacks.mainstay_code import mainstay_codes
+from hashattack.attacks.protocols import EPSILON, PoolName, Protocol
+from hashattack.datasets.base import IntArray, UInt8Array
+from hashattack.datasets.seeds import generator
+from hashattack.targets.training import Progress, to_pixels
+
+AFTER_UAP = Cited(
+    paper="after Moosavi-Dezfooli et al., CVPR 2017", url="https://arxiv.org/abs/1610.08401"
+)
+
+
+def frequent_rows(pool: Pool, most: int) -> UInt8Array:
+    """Return label rows of a pool ``[r, C]``, the most frequent first.
+
+    They are at most so many, and for each label that none of these has the most frequent with it.
+    """
+    rows, counts = np.unique(pool.labels, axis=0, return_counts=True)
+    ordered = rows[np.argsort(-counts, kind="stable")]
+    ordered = ordered[ordered.any(axis=1)]
+    kept = ordered[:most]
+    for row in ordered[most:]:
+        if (row > kept.max(axis=0)).any():
+            kept = np.concatenate([kept, row[None]])
+    return kept
+
+
+def nearest_rows(labels: UInt8Array, known: UInt8Array) -> IntArray:
+    """Return for label rows ``[n, C]`` the number of the nearest known one, equal ones first.
+
+    Near is by shared labels over all labels of both; of several, it is the first.
+
+    Raises:
+        AttackError: a row shares no label with any.
+    """
+    shared = labels.astype(np.int64) @ known.T
+    either = labels.sum(axis=1, keepdims=True) + known.sum(axis=1) - shared
+    nearness = shared / np.maximum(either, 1)
+    if not nearness.any(axis=1).all():
+        row = labels[np.flatnonzero(~nearness.any(axis=1))[0]]
+        raise AttackError(
+            "no image that the perturbations were learnt for has one of the target labels "
+            f"{np.flatnonzero(row).tolist()}; choose another policy or a larger training set"
+        )
+    found: IntArray = nearness.argmax(axis=1)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class UniversalPerturbation(Crafting):
+    """Adds the perturbation of the target label row, or of the nearest that has one.
+
+    Each is learnt by sign steps on random training images towards the mainstay code of its row.
+
+    Attributes:
+        pool: the images whose label rows have one, and whose codes make the mainstay codes.
+        most_rows: so many label rows have one, the most frequent.
+        steps: sign steps for each.
+        step_size: in pixels.
+        images_per_step: training images whose gradients are added up.
+    """
+
+    learns: ClassVar[bool] = True
+    needs_code: ClassVar[bool] = False  # the fit has its own
+    pool: PoolName
+    most_rows: int = 64
+    steps: int = 40
+    step_size: float = 1 / 255
+    images_per_step: int = 16
+
+    def __post_init__(self) -> None:
+        if min(self.most_rows, self.steps, self.images_per_step) < 1 or self.step_size <= 0:
+            raise AttackError(f"rows, steps, their size and images must be positive, got {self}")
+
+    @property
+    def passes(self) -> int:
+        """None: the hasher is not asked."""
+        return 0
+
+    @property
+    def fit_batch(self) -> int:
+        """The images of a step."""
+        return self.images_per_step
+
+    def fit_passes(self, n_train: int) -> int:
+        """A forward and a backward pass for each image of each step, of as many rows as may be."""
+        return 2 * min(self.most_rows, n_train) * self.steps * self.images_per_step
+
+    def loss(self, outputs: Tensor, codes: Tensor) -> Tensor:
+        """Return the loss of each image ``[n]``, of outputs and target codes ``[n, K]``."""
+        return -(outputs * codes).mean(dim=1)
+
+    def fit(
+        self,
+        knowledge: Knowledge,
+        *,
+        epsilon: float | None,
+        seed: int,
+        journal: Journal,
+        progress: Progress,
+    ) -> Fitted:
+        """Learn the perturbations row by row; those done before a kill are kept."""
+        pool = knowledge.pool(self.pool)
+        rows = frequent_rows(pool, self.most_rows)
+        codes = mainstay_codes(pool, rows, "cosine")
+        state = journal.load() or {}
+        done = [*state.get("perturbations", ())]
+        curves = [*state.get("losses", ())]
+        for number in range(len(done), len(rows)):
+            draws = generator(seed, f"universal/{knowledge.source}", number)
+            found, losses = self._learn(knowledge, codes[number], epsilon, draws)
+            done.append(found)
+            curves.append(losses)
+            journal.save({"perturbations": np.stack(done), "losses": np.stack(curves)})
+            progress(number + 1, len(rows), "target label")
+        learnt = {"labels": rows, "perturbations": np.stack(done)}
+        return Fitted(learnt, {"hash": np.stack(curves).mean(axis=0).tolist()})
+
+    def _learn(
+        self, knowledge: Knowledge, code: Tensor, epsilon: float | None, draws: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the perturbation of a row ``[3, S, S]`` and the mean loss of each step."""
+        losses, delta, weight = [], torch.zeros(()), next(knowledge.hasher.parameters())
+        for images in self._images(knowledge, draws):
+            pixels = to_pixels(images, weight.device, weight.dtype)
+            delta = (delta.to(pixels) + torch.zeros_like(pixels[0])).requires_grad_()
+            outputs = knowledge.hasher((pixels + delta).clamp(0, 1))
+            loss = self.loss(outputs, code.to(outputs).expand_as(outputs))
+            (gradient,) = torch.autograd.grad(loss.sum(), delta)
+            delta = delta.detach() - self.step_size * gradient.sign()
+            delta = delta.clamp(-1, 1) if epsilon is None else delta.clamp(-epsilon, epsilon)
+            losses.append(float(loss.detach().mean()))
+        return delta.cpu().numpy(), np.array(losses)
+
+    def _images(self, knowledge: Knowledge, draws: np.random.Generator) -> Iterator[UInt8Array]:
+        """Yield the training images of each step ``[m, 3, S, S]``."""
+        images = knowledge.train_images
+        assert images is not None
+        for _ in range(self.steps):
+            yield images.read(draws.integers(len(images), size=self.images_per_step))
+
+    def ready(self, knowledge: Knowledge, epsilon: float | None) -> Perturb:  # noqa: ARG002
+        """Load the perturbations once."""
+        state, weight = knowledge.fitted["crafting"], next(knowledge.hasher.parameters())
+        found = torch.from_numpy(state["perturbations"]).to(weight)
+
+        def perturb(batch: Batch) -> Tensor:
+            nearest = nearest_rows(batch.labels.cpu().numpy(), state["labels"])
+            return (batch.images + found[torch.from_numpy(nearest)]).clamp(0, 1)
+
+        return perturb
+
+
+@attack
+def universal(protocol: Protocol) -> Attack:
+    """One perturbation per target label, learnt towards its mainstay code, added to all queries."""
+    crafting = UniversalPerturbation(pool=protocol.label_rows)
+    return Attack("universal", "Universal", None, crafting, EPSILON, **AFTER_UAP)

@@ -87,7 +87,15 @@ class MainstayCode(TargetCode):
 @attack
 def mainstay(_: Protocol) -> Attack:
     """The mainstay code itself queries the database: an upper bound on SAAT."""
-    return Attack("mainstay-code", "Mainstay code", MainstayCode(), None, None, **SAAT)
+    return Attack(
+        "mainstay-code",
+        "Mainstay code",
+        MainstayCode(),
+        None,
+        None,
+        published_policy="unique-disjoint",
+        **SAAT,
+    )
 
 
 @attack

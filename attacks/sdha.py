@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hashattack.attacks.base import Attack, Batch, Knowledge, Perturb, attack
+from hashattack.attacks.base import Attack, AttackError, Batch, Knowledge, Perturb, attack
 from hashattack.attacks.declarations import Cited
 from hashattack.attacks.gradient import DHTA_SCHEDULE, Gradient, Moment, ProjectedGradient
 from hashattack.attacks.protocols import EPSILON, Protocol, StepRule
@@ -54,6 +54,11 @@ class SdhaGradient(ProjectedGradient):
     schedule: tuple[tuple[float, float], ...] = DHTA_SCHEDULE
     away: bool = False
     most: int = 2000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.most < 1:
+            raise AttackError(f"most must be positive, got {self.most}")
 
     def ready(self, knowledge: Knowledge, epsilon: float | None) -> Perturb:
         """Return the function that finds the relevant codes of a batch and descends."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,20 @@ def test_sdha_draws_relevant_codes_where_there_are_many(world: World) -> None:
     assert not torch.equal(drawn[0], drawn[1])  # of one label row, two draws
     one = crafting._relevant(world.batch(ROWS[1:2], None, torch.float64), seen)
     assert torch.equal(one[0], drawn[1])
+
+
+@pytest.mark.parametrize("name", ["sdha", "sdha-nontargeted"])
+def test_sdha_leaves_a_query_whose_labels_no_training_image_has(name: str, world: World) -> None:
+    seen, batch = (
+        world.seen(PROTOCOLS["paper"], torch.float64),
+        world.batch(ROWS, None, torch.float64),
+    )
+    labels = batch.labels.clone()
+    labels[1] = 0
+    images = built(name, steps=3).ready(seen)(replace(batch, labels=labels))
+    assert [torch.equal(*pair) for pair in zip(images, batch.images, strict=True)] == [
+        row == 1 for row in ROWS
+    ]
 
 
 def test_published_settings() -> None:

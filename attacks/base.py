@@ -116,10 +116,20 @@ class Journal(Protocol):
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a fit returns: a state, and its loss curves by name, one value per epoch."""
+    """What a fit returns: a state, and its loss curves by name, one value per epoch.
+
+    Attributes:
+        state: what it has learnt.
+        curves: losses of the training, which figures show.
+        convergence: a loss of one fixed sample, before training and after each epoch, that says
+            whether the fit is ``undertrained``; empty where nothing says so.
+        ended_early: whether it took less than the ``fit_passes`` it declares.
+    """
 
     state: Arrays
     curves: Mapping[str, Sequence[float]]
+    convergence: Sequence[float] = ()
+    ended_early: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

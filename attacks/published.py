@@ -104,7 +104,7 @@ def anchor(protocol: Protocol) -> Attack:
 
 @attack
 def prosgan(protocol: Protocol) -> Attack:
-    """ProS-GAN as published: one generator pass, no budget declared."""
+    """ProS-GAN as published: one generator pass, no budget; epochs: auto trains to a plateau."""
     return _prosgan("prosgan", "ProS-GAN", protocol)
 
 
@@ -122,7 +122,7 @@ def prosgan1(protocol: Protocol) -> Attack:
 
 @attack
 def prosgan_eps(protocol: Protocol) -> Attack:
-    """A generator within 8/255 that takes one gradient of the hasher.
+    """A generator within 8/255 that takes one gradient of the hasher; epochs: auto as ProS-GAN.
 
     Not in the paper; its rival is FGSM, which also takes one gradient.
     """

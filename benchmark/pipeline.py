@@ -45,7 +45,7 @@ STAGES = {
         # Several hashers as one, and their codes: inputs are numbered.
         Stage("join", outputs=("codes",), prepares=True, makes_hasher=True),
         Stage("draw", outputs=("targets",), prepares=True, measures="draw"),
-        Stage("fit", inputs=_SHOWN, version=2, attacker=True, hides=("query", "database")),
+        Stage("fit", inputs=_SHOWN, version=3, attacker=True, hides=("query", "database")),
         Stage(
             "craft",
             inputs=(*_SHOWN, "crafting", "targets"),

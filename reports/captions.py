@@ -20,6 +20,13 @@ def protocol_text(rows: Rows) -> str:
     return f"{protocol}, shortened" if shortened else protocol
 
 
+def undertrained_text(rows: Rows) -> str:
+    """Return the flag of some rows of an attack, with their share where it is not that of all."""
+    count = sum(row.get("undertrained") is True for row in rows)
+    share = f" in {count} of {len(rows)} cells" if count < len(rows) else ""
+    return f"undertrained{share}" if count else ""
+
+
 def labels_name(policy: str) -> str:
     """Return which labels a score is for, like ``frequent target labels``."""
     return "the queries' own labels" if policy == OWN else f"{policy} target labels"

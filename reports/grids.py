@@ -94,6 +94,8 @@ class Grid:
             f"{f' Overrides: {changed}.' if changed else ''}"
         )
         notes = [self.paper.metrics[name].note for name in self.layout.metrics]
+        weak = dict.fromkeys(str(row["title"]) for row in shown if row.get("undertrained") is True)
+        notes += [f"Undertrained in some cells: {', '.join(weak)}."] if weak else []
         title = " ".join([title, *filter(None, notes)])
         if not differences:
             return f"{title} Bold: the best attack." if self.numbers["best"].any() else title

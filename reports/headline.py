@@ -81,7 +81,7 @@ def _unbounded(group: Group) -> str:
 
 
 def _names(lines: Sequence[Line]) -> str:
-    names = [line.name.label for line in lines]
+    names = [f"{line.name.label}{f' ({line.flag})' if line.flag else ''}" for line in lines]
     return _list(names if len(names) <= _NAMED else [names[0], f"{len(names) - 1} others"])
 
 

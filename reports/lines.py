@@ -18,7 +18,7 @@ import pandas as pd
 
 from hashattack.benchmark.columns import COLUMNS, RANKED_BY, Column, Table, names_of
 from hashattack.benchmark.names import REFERENCE
-from hashattack.reports.captions import protocol_text
+from hashattack.reports.captions import protocol_text, undertrained_text
 from hashattack.reports.names import Name, Names
 from hashattack.reports.uncertainty import Rank, Uncertainty
 
@@ -82,6 +82,7 @@ class Line:
         seeds: how many results a number of one target is of.
         status: ``ok``, or that of its first row without a result.
         note: why there is no result.
+        flag: ``undertrained``, with the share of its results where not all of them are.
         seed_range: the lowest and the highest score of several seeds.
         interval: the 95 % interval of the mean score over queries.
         rank: within its budget class; None where a result is missing.
@@ -96,6 +97,7 @@ class Line:
     seeds: int = 1
     status: str = "ok"
     note: str = ""
+    flag: str = ""
     seed_range: tuple[float, float] | None = None
     interval: tuple[float, float] | None = None
     rank: Rank | None = None
@@ -244,6 +246,7 @@ def line_of(rows: Sequence[Row], names: Names, levels: Levels) -> Line:
         seeds=len(good),
         status=str(bad[0]["status"]) if bad else "ok",
         note="; ".join(dict.fromkeys(str(row["reason"]) for row in bad)),
+        flag=undertrained_text(good),
         seed_range=(min(seeds), max(seeds)) if len(seeds) > 1 else None,
     )
 

@@ -111,6 +111,7 @@ def render_page(
         ],
         board_columns=columns_of("leaderboard"),
         visible_above=round(255 * VISIBLE),
+        undertrained=COLUMNS["undertrained"].help,
         lines=lines,
         cell_columns=columns_of("cells"),
         facets=values,

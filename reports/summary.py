@@ -85,7 +85,7 @@ def _latex_heading(heading: str, cells: Sequence[str]) -> str:
 
 
 def _heading(board: Board) -> str:
-    """Return what a reader must know, in three short lines at most."""
+    """Return what a reader must know, in four short lines at most."""
     seeds = "" if board.seeds == 1 else f", means of {board.seeds} seeds"
     chance = f"; chance: {board.chance}" if board.chance else ""
     lower = "" if board.metric.sign > 0 else ", lower is stronger"
@@ -99,6 +99,10 @@ def _heading(board: Board) -> str:
         lines.append("not ranked: each attack has target labels of its own")
     elif tied:
         lines.append("=: not significantly different from the best of this rank")
+    if any(line.flag for line in board.lines):
+        lines.append(
+            "undertrained: its training ended too early or taught it little (epochs: auto)"
+        )
     return "\n".join(lines)
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 import pandas as pd
 from tabulate import tabulate
 
-from hashattack.benchmark.columns import MISSING, Column
+from hashattack.benchmark.columns import COLUMNS, MISSING, Column
 from hashattack.benchmark.names import counted
 from hashattack.reports.leaderboard import Board, Group
 from hashattack.reports.lines import Line, columns_of
@@ -153,11 +153,11 @@ def used_columns(board: Board, table: Literal["summary", "leaderboard"]) -> list
 
 
 def summary_of(line: Line, columns: Iterable[Column]) -> list[str]:
-    """Return rank, name with its note, mean score, interval and some columns of a line.
+    """Return rank, name with its flag and note, mean score, interval and some columns of a line.
 
     Where a hasher or a seed is missing, the numbers are those of what there is.
     """
-    note = f" [{line.note}]" if line.note else ""
+    note = "".join(f" [{text}]" for text in (line.flag, line.note) if text)
     return [
         "" if line.rank is None else str(line.rank),
         f"{line.name.full}{note}",
@@ -214,6 +214,7 @@ def caption_of(board: Board, columns: Iterable[Column], score: str) -> str:
     ranked = any(line.rank for line in board.lines)
     lower = "" if board.metric.sign > 0 else ", lower is stronger"
     compared = any(column.name == "faster_from" for column in columns)
+    flagged = any(line.flag for line in board.lines)
     return " ".join(
         [
             f"{board.dataset}: {counted(len(board.targets), 'target hasher')}, "
@@ -224,6 +225,7 @@ def caption_of(board: Board, columns: Iterable[Column], score: str) -> str:
             *(["Bold: the best of its budget; underlined: the second."] if ranked else []),
             *notes,
             *(standard if compared else []),
+            *([f"Undertrained: {COLUMNS['undertrained'].help}."] if flagged else []),
             *([f"Shared hyper-parameters: {board.shared}."] if board.shared else []),
         ]
     )

@@ -12,12 +12,14 @@ import pytest
 import torch
 
 from hashattack.attacks.base import Arrays, Attack, AttackError, Batch, Knowledge
+from hashattack.attacks.convergence import undertrained
 from hashattack.attacks.pros_gan import prototype_net
-from hashattack.attacks.pros_gan.budgeted import BudgetedProsGan
+from hashattack.attacks.pros_gan import training as pros_gan_training
+from hashattack.attacks.pros_gan.budgeted import Budgeted, BudgetedProsGan
 from hashattack.attacks.pros_gan.crafting import Adversarial, GeneratorCrafting, ProsGan, hash_loss
 from hashattack.attacks.pros_gan.networks import Discriminator, Generator, LabelDecoder
 from hashattack.attacks.pros_gan.prototype_net import PrototypeCode, PrototypeNet
-from hashattack.attacks.pros_gan.training import TrainingBatch, TrainingSchedule
+from hashattack.attacks.pros_gan.training import TrainingBatch, TrainingData, TrainingSchedule
 from hashattack.attacks.protocols import EPSILON, PROTOCOLS
 from hashattack.benchmark.contract.world import MemoryJournal, knowledge, learn, quick
 from hashattack.benchmark.plan.plan import make_plan
@@ -76,11 +78,11 @@ def test_networks_fit_every_side(side: int) -> None:
 
 def test_the_released_learning_rate() -> None:
     schedule = TrainingSchedule(learning_rate=1.0, rate_decay=True)
-    assert [schedule.rate_at(epoch) for epoch in (0, 49)] == [1.0, 1.0]
-    assert [schedule.rate_at(epoch) for epoch in (50, 99)] == pytest.approx(
+    assert [schedule.rate_at(epoch, 100) for epoch in (0, 49)] == [1.0, 1.0]
+    assert [schedule.rate_at(epoch, 100) for epoch in (50, 99)] == pytest.approx(
         [1 - 1 / 51, 1 - 50 / 51]
     )
-    assert replace(schedule, rate_decay=False).rate_at(99) == 1.0
+    assert replace(schedule, rate_decay=False).rate_at(99, 100) == 1.0
 
 
 def test_protocols_differ_as_published() -> None:
@@ -193,7 +195,7 @@ def test_the_losses_of_generator_and_discriminator_are_their_formulae(
 ) -> None:
     torch.manual_seed(0)
     batch = TrainingBatch(
-        epoch=0,
+        whole=True,
         index=0,
         images=torch.rand(2, 3, 32, 32, dtype=torch.float64),
         labels=torch.tensor([[1, 0, 1], [0, 1, 0]], dtype=torch.float64),
@@ -257,6 +259,12 @@ def training(digits: RetrievalData, **changes: Any) -> tuple[Attack, Knowledge]:
     attack = override(few("prosgan", "released"), {"epochs": 3, **changes}, "test")
     prototypes = replace(attack, crafting=None)
     return attack, learn(prototypes, knowledge(digits, untrained()))
+
+
+def first(count: int, seen: Knowledge) -> Knowledge:
+    """Return the knowledge with fewer training images, which are learnt from faster."""
+    train = replace(seen.train, labels=seen.train.labels[:count], codes=seen.train.codes[:count])
+    return replace(seen, train=train)
 
 
 @pytest.mark.parametrize(
@@ -347,13 +355,110 @@ def test_a_diverging_gan_fails_with_its_curve(digits: RetrievalData) -> None:
     }
 
 
-def test_a_hash_loss_that_never_falls_is_a_failure(digits: RetrievalData) -> None:
-    attack, seen = training(digits)
-    stuck = override(attack, {"learning_rate": 1e-12}, "test").crafting
-    assert stuck is not None
-    with pytest.raises(AttackError, match="never fell in 3 epochs") as caught:
-        stuck.fit(seen, epsilon=None, seed=1, journal=MemoryJournal(), progress=quiet)
-    assert len(caught.value.data["curves"]["hash"]) == 3
+def test_a_fit_reports_its_hash_loss_before_training_and_after_each_epoch(
+    digits: RetrievalData,
+) -> None:
+    """One that never falls is no failure; without a hashing loss nothing is reported."""
+    attack, seen = training(digits, epochs=2)
+    losses = {}
+    for name, changes in {
+        "stuck": {"learning_rate": 1e-12},
+        "guided": {"learning_rate": 0.002, "alpha": 0.0},
+        "alone": {"hamming_weight": 0.0},
+    }.items():
+        part = override(attack, changes, "test").crafting
+        assert part is not None
+        few_images = first(48, seen)
+        made = part.fit(few_images, epsilon=None, seed=1, journal=MemoryJournal(), progress=quiet)
+        assert not made.ended_early
+        losses[name] = made.convergence
+    assert [len(found) for found in losses.values()] == [3, 3, 0]
+    assert losses["stuck"][0] == losses["guided"][0], "untrained, on the same sample"
+    assert losses["stuck"] == pytest.approx([losses["stuck"][0]] * 3, abs=1e-4)
+    assert undertrained(losses["stuck"])
+    assert losses["guided"][-1] < losses["guided"][0]
+
+
+def test_the_sample_has_a_draw_of_its_own_and_is_the_same_each_time(digits: RetrievalData) -> None:
+    _, seen = training(digits)
+    data = TrainingData.of(seen, "train", "rows", 3)
+    once, again = (list(data.sample(20)) for _ in range(2))
+    assert [len(batch.images) for batch in once] == [20, 20, 20, 20, 16]
+    for one, other in zip(once, again, strict=True):
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.targets, other.targets)
+    images = torch.cat([batch.images for batch in once]).flatten(1)
+    assert len(torch.unique(images, dim=0)) == 96
+
+
+def losses_of(epochs: int, scale: float = 10.0, fall: float = 0.8) -> list[float]:
+    """Return losses that fall exponentially, by e every ``scale`` epochs."""
+    return [1 - fall * (1 - math.exp(-epoch / scale)) for epoch in range(epochs + 1)]
+
+
+def test_a_training_is_undertrained_while_a_fifth_of_it_brings_a_twentieth_of_its_fall() -> None:
+    assert [undertrained(losses_of(epochs)) for epochs in (1, 2, 5, 20, 30, 40, 100)] == [
+        *(True, True, True, True, True),
+        *(False, False),
+    ]
+    assert undertrained(losses_of(100, fall=0.009)), "it fell by less than a hundredth"
+    assert not undertrained(losses_of(100, fall=0.011))
+    assert undertrained([1.0, 1.2, 1.3, 1.4]), "it rose"
+
+
+def test_auto_ends_at_the_plateau_and_decays_after_it() -> None:
+    schedule = TrainingSchedule(rate_decay=False, epochs="auto")
+    losses = losses_of(100)
+    (end,) = {schedule.length(losses[: done + 1], 0) for done in range(100)} - {100}
+    assert 30 < end < 35
+    assert undertrained(losses[:end])
+    assert not undertrained(losses[: end + 1])
+    released = replace(schedule, rate_decay=True)
+    assert released.length(losses, 0) == 2 * end
+    assert released.rate_at(end - 1, 2 * end) == released.rate_at(0, 100)
+    assert released.rate_at(end, 2 * end) < released.rate_at(0, 100)
+    assert released.length(losses_of(100, scale=30), 0) == 100, "a plateau after half of them"
+    assert released.length(losses_of(100, fall=0.005), 0) == 100, "it never learnt"
+    assert replace(schedule, epochs=7).length(losses, 0) == 7
+    late = [1.0] * 20 + losses
+    assert schedule.length(late, begins=20) == end + 20
+
+
+def test_auto_trains_to_the_bits_of_its_number_of_epochs(
+    digits: RetrievalData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed one ends at the same epoch; the plateau is seen after the second one."""
+    monkeypatch.setattr(pros_gan_training, "_LONGEST", 8)
+    monkeypatch.setattr(pros_gan_training, "_LEAST", 2)
+    monkeypatch.setattr(pros_gan_training, "undertrained", lambda losses: len(losses) < 3)
+    attack, seen = training(digits, epochs="auto")
+    seen = first(24, seen)
+    part = attack.crafting
+    assert isinstance(part, ProsGan)
+    assert part.fit_passes(10) == 4 * 8 * 10
+    whole = part.fit(seen, epsilon=None, seed=1, journal=MemoryJournal(), progress=quiet)
+    assert whole.ended_early
+    assert len(whole.curves["hash"]) == 4 == len(whole.convergence) - 1
+    journal = Interrupted(3)
+    with pytest.raises(KeyboardInterrupt):
+        part.fit(seen, epsilon=None, seed=1, journal=journal, progress=quiet)
+    resumed = part.fit(seen, epsilon=None, seed=1, journal=journal, progress=quiet)
+    four = replace(part, epochs=4)
+    plain = four.fit(seen, epsilon=None, seed=1, journal=MemoryJournal(), progress=quiet)
+    for other in (resumed, plain):
+        assert other.convergence == whole.convergence
+        assert all((other.state[key] == array).all() for key, array in whole.state.items())
+
+
+def test_the_budgeted_generators_first_guess_is_trained_alone_first() -> None:
+    settings = BudgetedProsGan(target_rows="train", epochs=9)
+    fixed, auto = (
+        Budgeted(Generator(32, 4), untrained(), EPSILON, one)
+        for one in (settings, replace(settings, epochs="auto"))
+    )
+    assert fixed.begins({}) == fixed.begins({"label alone": losses_of(90)}) == 3
+    assert auto.begins({}) == auto.begins({"label alone": losses_of(10)}) == 33
+    assert 20 < auto.begins({"label alone": losses_of(90, scale=7)}) < 30
 
 
 def test_states_of_another_shape_are_refused(digits: RetrievalData) -> None:

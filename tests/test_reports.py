@@ -109,6 +109,40 @@ def test_a_shortened_protocol_is_said_wherever_it_is_named(tmp_path: Path) -> No
     assert '<td class="text">released</td>' in page.read_text(), "Original has no steps"
 
 
+@pytest.mark.usefixtures("no_figures")
+def test_an_undertrained_fit_is_flagged_wherever_its_row_stands(tmp_path: Path) -> None:
+    rows = [
+        row("weak", "A-12", 0.5, undertrained=True, fit_loss=0.954, fit_loss_untrained=0.96),
+        row("weak", "B-12", 0.5, undertrained=True, fit_loss=0.954),
+        row("mixed", "A-12", 0.6, undertrained=True, fit_loss=0.8),
+        row("mixed", "B-12", 0.6, undertrained=False, fit_loss=0.2),
+        *(row("plain", source, 0.7) for source in ("A-12", "B-12")),
+    ]
+    board = board_of(frame(rows))
+    for text in texts_of(board):
+        assert "WEAK [undertrained]" in text
+        assert "MIXED [undertrained in 1 of 2 cells]" in text
+        assert "PLAIN [" not in text
+    assert "its training loss was still falling" in leaderboards_markdown([board])
+    lines = cell_lines(frame(rows), Names(frame(rows)), Sure())
+    flags = [line.flag for line in lines if line.name.title == "MIXED"]
+    assert sorted(flags) == ["", "undertrained"]
+    cells = [
+        cell("original", "DPSH-X-12", 0.3),
+        cell("gan", "DPSH-X-12", 0.9, measured={"undertrained": True, "fit_loss": 0.954}),
+        cell("dhta", "DPSH-X-12", 0.5),
+    ]
+    with unsynced():
+        write_run(tmp_path, cells, tables=("table1",))
+        written = write_report([tmp_path], formats=["md", "html"])
+    page = written.page
+    assert page is not None
+    text = re.sub(r"<[^>]*>", "", page.read_text())
+    assert page.read_text().count('<small class="flag">undertrained</small>') > 1, "board and cells"
+    assert "gan (undertrained)" in text, "the headline"
+    assert "Undertrained in some cells: gan." in (written.folder / "tables.md").read_text()
+
+
 def test_an_attack_on_some_hashers_says_so_and_has_the_averages_of_those() -> None:
     board = board_of(example())
     partial = lines_of(board)["PARTIAL"]

@@ -18,6 +18,7 @@ from hashattack.benchmark.pipeline import STAGES
 from hashattack.benchmark.results.frame import load_results
 from hashattack.benchmark.results.manifest import read_manifest
 from hashattack.benchmark.results.run import Run
+from hashattack.benchmark.stages.attacking import trained
 from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.datasets.base import RetrievalData
 from hashattack.datasets.digits import Digits
@@ -96,6 +97,25 @@ def test_a_protocol_counts_the_first_results_it_names(
             assert scores[f"{name}_stable"].to_numpy() == pytest.approx(stable)
     assert rows.groupby("protocol")["chance"].first().nunique() == 2, "chance is at k, too"
     assert {score_text(row) for row in rows.to_dict("records")} == {"t-MAP", "t-MAP@20"}
+
+
+def test_rows_say_whether_what_an_attack_learnt_has_converged(smoke: SmokeRun) -> None:
+    rows = load_results(smoke.out).groupby("attack").first().to_dict("index")
+    assert pd.isna(rows["dhta"]["fit_loss"])
+    assert pd.isna(rows["prototype-code"]["undertrained"])
+    assert rows["prosgan"]["fit_epochs"] == 1
+    assert 0 < rows["prosgan"]["fit_loss"] < 2
+    assert rows["prosgan"]["undertrained"], "after one epoch"
+    assert "[undertrained]" in smoke.printed
+    quiet = {"convergence": [], "ended_early": False}
+    weak = {"convergence": [1.0, 0.999], "ended_early": False}
+    ended = {"convergence": [1.0, 0.3, 0.3], "ended_early": True}
+    assert trained([quiet]) == {}
+    assert trained([weak, quiet])["undertrained"]
+    assert trained([weak, ended]) == {
+        **{"fit_epochs": 2, "fit_loss": 0.3, "fit_loss_untrained": 1.0},
+        **{"undertrained": True, "shortened": True},
+    }
 
 
 def test_rows_say_how_many_label_rows_their_targets_are_drawn_from(

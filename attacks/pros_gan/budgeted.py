@@ -8,7 +8,7 @@ body turns guess, query and gradient into the next guess.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -63,8 +63,6 @@ class GradientGuidedGenerator(GeneratorNetwork):
 class Budgeted(Objective):
     """The objective within ``epsilon``: the hash loss alone, without discriminator."""
 
-    remedy = "raise learning_rate, epochs or epsilon"
-
     def __init__(
         self, generator: nn.Module, hasher: Hasher, epsilon: float | None, settings: BudgetedProsGan
     ) -> None:
@@ -73,11 +71,17 @@ class Budgeted(Objective):
         self.networks = {"G": generator}
         self.hasher, self.epsilon = hasher, epsilon
         self.gradient_steps = settings.gradient_steps
-        self.label_epochs = round(_LABEL_ALONE * settings.epochs)
+        self.settings = settings
+
+    def begins(self, curves: Mapping[str, Sequence[float]]) -> int:
+        """Return how long the first guess is trained alone: with ``auto``, while its loss falls."""
+        alone = list(curves.get("label alone", ()))
+        most = round(_LABEL_ALONE * self.settings.longest)
+        return self.settings.plateau(alone[:1] + alone, 0, most)
 
     def steps(self, batch: TrainingBatch) -> Iterator[Step]:
         """Yield one update: the sum of the hash losses after every gradient step."""
-        gradient_steps = 0 if batch.epoch < self.label_epochs else self.gradient_steps
+        gradient_steps = self.gradient_steps if batch.whole else 0
         images = self.crafted(batch.images, batch.semantics, batch.codes, steps=gradient_steps)
         losses = [hash_loss(self.hasher, image, batch.codes, _SLOPE) for image in images]
         yield Step("G", torch.stack(losses).sum(), {"label alone": losses[0], "hash": losses[-1]})

@@ -70,7 +70,7 @@ class GeneratorCrafting(Crafting, TrainingSchedule):
     width: int = 64
 
     def __post_init__(self) -> None:
-        if min(self.width, self.epochs, self.batch, self.learning_rate) <= 0:
+        if min(self.width, self.longest, self.batch, self.learning_rate) <= 0:
             raise AttackError("width, epochs, batch and learning_rate must be positive")
 
     @property
@@ -79,8 +79,8 @@ class GeneratorCrafting(Crafting, TrainingSchedule):
         return self.batch
 
     def fit_passes(self, n_train: int) -> int:
-        """Return the cost of a fit: hasher and generator, forward and backward, each epoch."""
-        return 4 * self.epochs * n_train
+        """Return the most that a fit costs: hasher and generator, forward and backward."""
+        return 4 * self.longest * n_train
 
     @abstractmethod
     def generator(self, side: int) -> nn.Module:
@@ -204,10 +204,7 @@ class Adversarial(Objective):
         self.generator, self.discriminator = generator, discriminator
         self.hasher, self.settings = hasher, settings
         self.networks = {"G": generator, "D": discriminator}
-        remedy = "lower alpha, or raise learning_rate or epochs"
-        self.remedy = (
-            remedy if settings.hamming_weight else None
-        )  # the ablation GAN has no such loss
+        self.hashes = settings.hamming_weight > 0  # the ablation GAN has no such loss
 
     def steps(self, batch: TrainingBatch) -> Iterator[Step]:
         """Yield the two updates in their order; the discriminator's every so many batches."""

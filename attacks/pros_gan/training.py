@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from hashattack.attacks.base import Arrays, AttackError, Fitted, Journal, Knowledge
+from hashattack.attacks.convergence import undertrained
 from hashattack.attacks.pros_gan.prototype_net import restore
 from hashattack.attacks.protocols import PoolName
 from hashattack.datasets.base import Images, IntArray, UInt8Array
@@ -27,8 +28,9 @@ from hashattack.targets.checkpoints import load_state, state_arrays
 from hashattack.targets.hasher import sign_codes
 from hashattack.targets.training import Progress, to_pixels
 
-_HASH_MUST_FALL = 0.01  # below the untrained generator's, within at least three epochs
-_SAMPLE = 96  # training images that stand for all
+_SAMPLE = 96  # pairs of a training image and a target that training is judged by
+_LONGEST = 100  # epochs, as published
+_LEAST = 5  # epochs before a plateau can be seen
 
 TargetDraw = Literal["rows", "images"]
 
@@ -37,7 +39,7 @@ TargetDraw = Literal["rows", "images"]
 class TrainingBatch:
     """A batch of training images, each with a target label drawn for it."""
 
-    epoch: int  # 0-based
+    whole: bool  # whether all of the objective is trained, see Objective.begins
     index: int  # of the batch in its epoch
     images: Tensor  # [n, 3, S, S] in [0, 1]
     labels: Tensor  # their own label rows, float [n, C]
@@ -103,20 +105,27 @@ class TrainingData:
         count = len(self.labels)
         return order.permutation(count), targets.choice(len(self.rows), size=count, p=self.shares)
 
-    def sample(self, count: int) -> TrainingBatch:
-        """Return the first training images with targets of a draw of their own, to measure on."""
-        rows = np.arange(min(count, len(self.labels)))
-        draws = generator(self.seed, f"gan-untrained/{self.source}")
-        return self.draw(rows, draws.choice(len(self.rows), size=len(rows), p=self.shares))
+    def sample(self, batch: int) -> Iterator[TrainingBatch]:
+        """Yield the pairs of image and target, in batches, that training is judged by.
+
+        They have a draw of their own and are the same after every epoch. The images are training
+        images: the published recipe learns from all of them, so none is kept from it.
+        """
+        draws = generator(self.seed, f"gan-sample/{self.source}")
+        count = min(_SAMPLE, len(self.labels))
+        rows = draws.choice(len(self.labels), size=count, replace=False)
+        picks = draws.choice(len(self.rows), size=count, p=self.shares)
+        for first in range(0, count, batch):
+            yield self.draw(rows[first : first + batch], picks[first : first + batch])
 
     def draw(
-        self, rows: IntArray, picks: IntArray, epoch: int = 0, index: int = 0
+        self, rows: IntArray, picks: IntArray, *, whole: bool = True, index: int = 0
     ) -> TrainingBatch:
         """Return training images ``rows``, each with the target row of ``picks``."""
         pick = torch.from_numpy(picks).to(self.rows.device)
         own = torch.from_numpy(self.labels[rows])
         return TrainingBatch(
-            epoch=epoch,
+            whole=whole,
             index=index,
             images=to_pixels(self.images.read(rows), self.rows.device, self.rows.dtype),
             labels=own.to(self.rows),
@@ -132,20 +141,49 @@ class TrainingSchedule:
 
     Attributes:
         rate_decay: learning rates fall to zero over the second half.
-        epochs, batch, learning_rate: of Adam with betas .5 and .999.
+        epochs: ``auto`` ends where the hash loss falls no more, after 100 at the latest; with
+            rate_decay, that is where the second half begins.
+        batch, learning_rate: of Adam with betas .5 and .999.
     """
 
     rate_decay: bool
-    epochs: int = 100
+    epochs: int | Literal["auto"] = _LONGEST
     batch: int = 24
     learning_rate: float = 1e-4
 
-    def rate_at(self, epoch: int) -> float:
+    @property
+    def longest(self) -> int:
+        """The most epochs it may take."""
+        return _LONGEST if self.epochs == "auto" else self.epochs
+
+    def plateau(self, losses: Sequence[float], begins: int, most: int) -> int:
+        """Return after how many epochs a loss falls no more; ``most`` as long as it has not.
+
+        Args:
+            losses: before training and after each epoch.
+            begins: the epoch from which they count.
+            most: where training ends at the latest; always there unless ``auto``.
+        """
+        if self.epochs == "auto":
+            for done in range(begins + _LEAST, min(len(losses), most)):
+                if not undertrained(losses[begins : done + 1]):
+                    return done
+        return most
+
+    def length(self, losses: Sequence[float], begins: int) -> int:
+        """Return how many epochs it takes, as far as the losses of the past ones tell.
+
+        ``auto`` trains exactly as that number of epochs does.
+        """
+        halves = 2 if self.rate_decay and self.epochs == "auto" else 1
+        return halves * self.plateau(losses, begins, self.longest // halves)
+
+    def rate_at(self, epoch: int, length: int) -> float:
         """Return the learning rate of a 0-based epoch: released, 1 − (e − 49)/51 from 50 of 100."""
-        half = self.epochs // 2
+        half = length // 2
         if not self.rate_decay or epoch < half:
             return self.learning_rate
-        return self.learning_rate * (1 - (epoch - half + 1) / (self.epochs - half + 1))
+        return self.learning_rate * (1 - (epoch - half + 1) / (length - half + 1))
 
 
 @dataclass(frozen=True)
@@ -161,7 +199,11 @@ class Objective(ABC):
     """The losses of a training."""
 
     networks: Mapping[str, nn.Module]  # the generator under "G"; each gets an Adam of its own
-    remedy: str | None  # what to change if the hash loss does not fall; None if it need not
+    hashes: bool = True  # whether the hash loss is part of it: else training is not judged by it
+
+    def begins(self, curves: Mapping[str, Sequence[float]]) -> int:  # noqa: ARG002
+        """Return the epoch from which all of it is trained, given the means of past epochs."""
+        return 0
 
     @abstractmethod
     def steps(self, batch: TrainingBatch) -> Iterator[Step]:
@@ -178,7 +220,7 @@ class Training:
     def __init__(self, objective: Objective, schedule: TrainingSchedule) -> None:
         self.objective = objective
         self.schedule = schedule
-        self._untrained = math.inf  # the hash loss before the first step
+        self._losses: list[float] = []  # that it is judged by, before training and by epoch
         self._curves: dict[str, list[float]] = {}
         self._optimisers = {
             name: torch.optim.Adam(
@@ -191,43 +233,62 @@ class Training:
         """Train to the last epoch, starting from the saved state if there is one.
 
         Raises:
-            AttackError: a loss became NaN, or the hash loss never fell; the curves are kept.
+            AttackError: a loss became NaN; the curves are kept.
         """
         saved = journal.load()
+        epoch = 0 if saved is None else self._resume(saved)
         if saved is None:
-            with torch.no_grad():
-                self._untrained = float(self.objective.hash_loss(data.sample(_SAMPLE)))
-        first = 0 if saved is None else self._resume(saved)
-        for epoch in range(first, self.schedule.epochs):
-            for name, value in self._epoch(data, epoch, progress).items():
+            self._judge(data)
+        while epoch < (length := self._length()):
+            whole = epoch >= self.objective.begins(self._curves)
+            for name, value in self._epoch(data, epoch, length, whole, progress).items():
                 self._curves.setdefault(name, []).append(value)
+            self._judge(data)
             self._check()
             journal.save(self._state())
-        return Fitted(state_arrays(self.objective.networks["G"]), self._curves)
+            epoch += 1
+        state = state_arrays(self.objective.networks["G"])
+        return Fitted(state, self._curves, self._losses, ended_early=epoch < self.schedule.longest)
 
-    def _epoch(self, data: TrainingData, epoch: int, progress: Progress) -> dict[str, float]:
+    def _length(self) -> int:
+        return self.schedule.length(self._losses, self.objective.begins(self._curves))
+
+    @torch.no_grad()
+    def _judge(self, data: TrainingData) -> None:
+        """Add the mean hash loss of the sample, where the objective has one."""
+        if self.objective.hashes:
+            batches = data.sample(self.schedule.batch)
+            parts = [(len(one.images), float(self.objective.hash_loss(one))) for one in batches]
+            total = sum(count * loss for count, loss in parts)
+            self._losses.append(total / sum(count for count, _ in parts))
+
+    def _epoch(
+        self, data: TrainingData, epoch: int, length: int, whole: bool, progress: Progress
+    ) -> dict[str, float]:
         """Train one epoch and return the mean of each term over the updates that had it."""
         order, picks = data.epoch(epoch)
         batches = -(-len(order) // self.schedule.batch)
         for optimiser in self._optimisers.values():
             for group in optimiser.param_groups:
-                group["lr"] = self.schedule.rate_at(epoch)
+                group["lr"] = self.schedule.rate_at(epoch, length)
         totals: dict[str, tuple[Tensor | int, int]] = {}
         for index in range(batches):
             part = slice(index * self.schedule.batch, (index + 1) * self.schedule.batch)
-            for step in self.objective.steps(data.draw(order[part], picks[part], epoch, index)):
+            batch = data.draw(order[part], picks[part], whole=whole, index=index)
+            for step in self.objective.steps(batch):
                 self._optimisers[step.network].zero_grad()
                 step.loss.backward()  # type: ignore[no-untyped-call]
                 self._optimisers[step.network].step()
                 for name, value in step.parts.items():
                     total, count = totals.get(name, (0, 0))
                     totals[name] = total + value.detach(), count + 1
-            progress(epoch * batches + index + 1, self.schedule.epochs * batches, "step")
+            progress(epoch * batches + index + 1, length * batches, "step")
         return {name: float(total) / count for name, (total, count) in totals.items()}
 
     def _check(self) -> None:
         last = {name: values[-1] for name, values in self._curves.items()}
-        epoch = len(self._curves["hash"])
+        if self._losses:
+            last["hash of the sample"] = self._losses[-1]
         if not all(math.isfinite(value) for value in last.values()):
             bad = ", ".join(name for name, value in last.items() if not math.isfinite(value))
             kept = {
@@ -235,21 +296,14 @@ class Training:
                 for name, values in self._curves.items()
             }
             raise AttackError(
-                f"the GAN diverged in epoch {epoch} ({bad} became NaN); lower learning_rate "
-                f"({self.schedule.learning_rate})",
+                f"the GAN diverged in epoch {len(self._curves['hash'])} ({bad} became NaN); lower "
+                f"learning_rate ({self.schedule.learning_rate})",
                 {"curves": kept},
-            )
-        best, ended = min(self._curves["hash"]), 3 <= epoch == self.schedule.epochs
-        if self.objective.remedy and ended and best > self._untrained - _HASH_MUST_FALL:
-            raise AttackError(
-                f"the hash loss never fell in {epoch} epochs: it is {best:.3f} at best, and was "
-                f"{self._untrained:.3f} untrained; {self.objective.remedy}",
-                {"curves": dict(self._curves)},
             )
 
     def _state(self) -> Arrays:
-        """Return the whole state: curves, networks and Adam's moments."""
-        state: Arrays = {"untrained": np.array(self._untrained)}
+        """Return the whole state: losses, curves, networks and Adam's moments."""
+        state: Arrays = {"losses": np.array(self._losses)}
         state |= {f"curve/{name}": np.array(values) for name, values in self._curves.items()}
         for name, network in self.objective.networks.items():
             state |= {f"{name}/{key}": array for key, array in state_arrays(network).items()}
@@ -263,7 +317,7 @@ class Training:
 
     def _resume(self, state: Arrays) -> int:
         """Load a saved state and return the next epoch."""
-        self._untrained = float(state["untrained"])
+        self._losses = state["losses"].tolist()
         self._curves = {name: array.tolist() for name, array in _below(state, "curve/").items()}
         for name, network in self.objective.networks.items():
             load_state(network, _below(state, f"{name}/"), "the saved training state")

@@ -163,7 +163,7 @@ def quick(attack: Attack) -> Attack:
         for name, most in _FEW.items():
             with contextlib.suppress(*FOREIGN):  # a part that needs more keeps what it has
                 value = getattr(part, name, 0)
-                if value is None or value > most:
+                if not isinstance(value, int | float) or value > most:  # None or auto, too
                     part = replace(part, **{name: most})
         attack = replace(attack, **{role: part})
     return attack
@@ -181,7 +181,9 @@ def learn(attack: Attack, seen: Knowledge, *, seed: int = SEED) -> Knowledge:
         fitted: Any = part.fit(
             seen, epsilon=epsilon, seed=seed, journal=MemoryJournal(), progress=lambda *_: None
         )
-        if not isinstance(fitted, Fitted) or not _storable(fitted.state, fitted.curves):
+        if not isinstance(fitted, Fitted) or not _storable(
+            fitted.state, fitted.curves, fitted.convergence
+        ):
             raise StopChecksError(
                 "its fit must return Fitted(state, curves), NumPy arrays and lists of numbers "
                 f"by name, and returned {fitted!r:.200}"
@@ -190,10 +192,11 @@ def learn(attack: Attack, seen: Knowledge, *, seed: int = SEED) -> Knowledge:
     return seen
 
 
-def _storable(state: Any, curves: Any = None) -> bool:
-    """Return whether a run can store arrays by name, and lists of numbers by name as JSON."""
+def _storable(state: Any, curves: Any = None, convergence: Any = ()) -> bool:
+    """Return whether a run can store arrays by name, and lists of numbers as JSON."""
     try:
         json.dumps({name: list(values) for name, values in (curves or {}).items()})
+        json.dumps(list(convergence))
         return all(
             isinstance(one, np.ndarray) and not one.dtype.hasobject for one in state.values()
         )

@@ -6,14 +6,16 @@ that declares to see them is given them as its draw.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hashattack.attacks.base import PARTS, Attack, Batch, Part, Perturb
+from hashattack.attacks.convergence import undertrained
 from hashattack.benchmark.audit import check_seconds, copied, loss_curves
 from hashattack.benchmark.columns import COLUMNS
 from hashattack.benchmark.jobs import Compute, Context, OnData, Output, Place, Work, implements
@@ -101,7 +103,7 @@ def _work(passes: int, source: SourceSpec, kind: str = "") -> Work:
     work=lambda task, _: _work(task.passes, task.source, task.name),
 )
 def fit(task: Fit, context: Context) -> Output:
-    """Store the learnt state, its loss curves and the seconds that all attempts took."""
+    """Store the learnt state, its losses and the seconds that all attempts took."""
     with attacker_view(task.data(context), task.source, task.compute, context) as (knowledge, _):
         began = clock(context.device)
         fitted = task.part.fit(
@@ -113,9 +115,12 @@ def fit(task: Fit, context: Context) -> Output:
         )
         # Plain copies, whose making counts.
         curves = loss_curves(fitted.curves)
+        convergence = loss_curves({"convergence": fitted.convergence})["convergence"]
         state = {str(name): np.array(values) for name, values in fitted.state.items()}
         seconds = max(clock(context.device) - began, context.journal.seconds)
-    return Output(state, {"curves": curves, "seconds": check_seconds(seconds)})
+    numbers = {"curves": curves, "seconds": check_seconds(seconds)}
+    early = bool(fitted.ended_early)
+    return Output(state, {**numbers, "convergence": convergence, "ended_early": early})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +177,7 @@ def craft(task: Craft, context: Context) -> Output:
         labels = context.arrays("targets")["targets"]
     fits = [role for role in PARTS if role in context.inputs]
     learnt = sum(context.recorded(role)["seconds"] for role in fits)
-    row: dict[str, float] = {}
+    row: dict[str, Any] = trained([context.recorded(role) for role in fits])
     notes: list[str] = []
     with attacker_view(data, task.source, task.compute, context) as (knowledge, passes):
         pixels, rows, _ = first_batch(data.train.images, task.compute, context)
@@ -212,6 +217,20 @@ def understated(attack: Attack, taken: float) -> Iterator[str]:
             f"{attack.id} declares {counted(attack.passes, 'pass')} per image and takes "
             f"{COLUMNS['passes_per_image'].text(taken)}"
         )
+
+
+def trained(fits: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the columns that say whether the fits of an attack's parts have converged.
+
+    Where several have a loss of their own, the last one's is shown: the crafting's.
+    """
+    row: dict[str, Any] = {"shortened": True} if any(one["ended_early"] for one in fits) else {}
+    for losses in (one["convergence"] for one in fits):
+        if len(losses) > 1:
+            weak = row.get("undertrained", False) or undertrained(losses)
+            row |= {"fit_epochs": len(losses) - 1, "undertrained": weak}
+            row |= {"fit_loss": losses[-1], "fit_loss_untrained": losses[0]}
+    return row
 
 
 def perturbed(

@@ -6,6 +6,7 @@ import re
 
 from hashattack.datasets.errors import UserError
 
+TOGETHER = "+"  # between the ids of several things taken together; no id has one
 ID_RULE = "letters, digits and single dashes, dots or '_' between them, 60 characters at most"
 _ID = re.compile(r"(?!.{61})[A-Za-z0-9]+([._-][A-Za-z0-9]+)*")
 _LONGEST = 1000  # characters of a line

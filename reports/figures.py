@@ -10,6 +10,7 @@ import pandas as pd
 
 from hashattack.benchmark.columns import COLUMNS, Column
 from hashattack.benchmark.names import REFERENCE, counted
+from hashattack.datasets.texts import TOGETHER
 from hashattack.reports import points as data
 from hashattack.reports.captions import protocol_text
 from hashattack.reports.leaderboard import Board
@@ -154,6 +155,8 @@ def _of_hashers(
     gains = matrix[matrix["gain"].notna()]
     reading = "Rows are the hashers that were attacked, columns those that were queried; "
     reading += "white-box cells are outlined."
+    if matrix["source"].str.contains(TOGETHER, regex=False).any():
+        reading += " Hashers joined by + were attacked together, and those outside were queried."
     for name, title, value, points in (
         ("transfer", f"Transfer: {metric.title} by source and victim", "score", matrix),
         ("transfer_gain", "Transfer: gain over no attack on the victim", "gain", gains),

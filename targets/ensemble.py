@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from hashattack.datasets.texts import TOGETHER
 from hashattack.targets.hasher import Hasher, TargetSpec
-
-SEPARATOR = "+"  # in names; that of no hasher has one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +26,7 @@ class EnsembleSpec:
     @property
     def name(self) -> str:
         """Its name in tables, like ``DPSH-AlexNet-32+DPSH-VGG11-32``."""
-        return SEPARATOR.join(one.name for one in self.members)
+        return TOGETHER.join(one.name for one in self.members)
 
     @property
     def bits(self) -> int:

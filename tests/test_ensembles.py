@@ -17,6 +17,7 @@ from hashattack.benchmark.api import load_run
 from hashattack.benchmark.audit import InvalidAttackError
 from hashattack.benchmark.plan.estimate import estimate
 from hashattack.benchmark.plan.plan import Plan, make_plan
+from hashattack.benchmark.regression.baseline import freeze
 from hashattack.benchmark.results.frame import load_results
 from hashattack.benchmark.results.run import Run
 from hashattack.benchmark.stages.attacker import check_unchanged
@@ -169,3 +170,12 @@ def test_an_ensemble_needs_members_and_victims(
 def test_sources_are_attacked_alone_or_together() -> None:
     with pytest.raises(SuiteError, match="an ensemble together: name one"):
         suite({"attack": "dhta", "sources": A, "ensemble": [A, B]})
+
+
+def test_a_baseline_keeps_the_weights_of_its_members(
+    made: tuple[Plan, Path], tmp_path: Path
+) -> None:
+    file = tmp_path / "base.json"
+    freeze(made[1], file, metrics=["t_map"], only=["attack=dhta-ifgsm"], targets=True)
+    kept = {path.name for path in (tmp_path / "base-targets").iterdir()}
+    assert kept == {f"digits-{name}-0.safetensors" for name in (A, B, OUTSIDE)}

@@ -28,7 +28,7 @@ from hashattack.reports.plots.panels import WIDTH, Chart, Panel, cost_axis, draw
 from hashattack.reports.plots.styles import PlotStyles
 from hashattack.reports.plots.theme import HUES, theme
 from hashattack.reports.plots.trade_off import trade_off
-from hashattack.reports.plots.transfer import matrix_size, transfer_map
+from hashattack.reports.plots.transfer import matrix_size, side_name, transfer_map
 from hashattack.reports.results import Runs
 from hashattack.reports.uncertainty import Uncertainty
 from tests.fake_runs import cell, frame, row, unsynced, write_run
@@ -184,6 +184,21 @@ def test_transfer_is_written_into_its_cells(styles: PlotStyles) -> None:
     assert texts(drawn(panel)) == ["80", "60"]
     assert len(drawn(panel).patches) == 1, "the white box is outlined"
     assert texts(drawn(transfer_map(points, styles, "gain", T_MAP)[0])) == ["+50", "-10"]
+
+
+def test_hashers_together_are_a_row_with_a_line_for_each(styles: PlotStyles) -> None:
+    together = "A-12+B-12"
+    keys = {"dataset": "digits", "protocol": "released", "policy": "frequent", "label": "DHTA"}
+    points = pd.DataFrame({**keys, "source": ["C-12", together], "victim": "C-12"})
+    points = points.assign(score=[0.8, 0.6], gain=0.1)
+    axis = drawn(transfer_map(points, styles, "score", T_MAP)[0])
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == ["C-12", "A-12 +\nB-12"]
+    assert [tick.get_text() for tick in axis.get_xticklabels()] == ["C-12"]
+    assert len(axis.patches) == 1, "nothing of an ensemble is a white box"
+    height, margins = matrix_size(points)
+    width = WIDTH - margins.left - margins.right
+    assert height - margins.top - margins.bottom == pytest.approx(2 * width)
+    assert side_name("A-12+B-12+C-12+D-12") == "A-12 +\nB-12 +\nand 2 more"
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,7 @@ from hashattack.benchmark.suites.loading import hyper_parameters, override, para
 from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.benchmark.suites.suite import AttackEntry, Suite
 from hashattack.datasets.draws import OWN, Own, SuitePolicy
-from hashattack.datasets.texts import one_line
-from hashattack.targets.ensemble import SEPARATOR
+from hashattack.datasets.texts import TOGETHER, one_line
 
 _UNIQUE = ("unique", "unique-disjoint")  # label rows that one image of the database may have alone
 
@@ -151,7 +150,7 @@ def describe(
     hashers: dict[str, Any] = {}
     for role, spec in (("source", source.spec), ("victim", victim.spec)):
         methods, backbones = (
-            SEPARATOR.join(dict.fromkeys(names))  # of an ensemble, each once
+            TOGETHER.join(dict.fromkeys(names))  # of an ensemble, each once
             for names in zip(*((m.method.name, m.backbone.name) for m in spec.members), strict=True)
         )
         hashers |= {role: spec.name, f"{role}_method": methods}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from hashattack.benchmark.suites.sources import SuiteError
 from hashattack.benchmark.suites.suite import Suite, faults
 from hashattack.datasets.errors import UserError
 from hashattack.datasets.files import read_bytes
+from hashattack.datasets.texts import TOGETHER
 
 _WEIGHTS = "{dataset}-{target}-{seed}.safetensors"  # a target's file, in the folder beside
 _FAULTS_SHOWN = 10
@@ -219,18 +220,28 @@ def _write_targets(out: Path, path: Path, trials: Sequence[Trials]) -> dict[str,
     """Copy the weights of the targets of some trials; return their files by SHA-256."""
     store, jobs = Store(out / "store"), read_manifest(out)["jobs"]
     files: dict[str, str] = {}
-    for one, role in ((one, role) for one in trials for role in HASHERS):
-        row, weights = one.row, getattr(one, role)
+    for row, target, ref in _hashers(trials, jobs):
+        weights = store.output(ref) if store.is_done(ref) else ""
         if not weights or weights in files:
             continue
-        name = _WEIGHTS.format(dataset=row["dataset"], target=row[role], seed=row["target_seed"])
+        name = _WEIGHTS.format(dataset=row["dataset"], target=target, seed=row["target_seed"])
         file = f"{path.stem}-targets/{name}"
         if file in files.values():
             raise BaselineError(
                 f"{out} has two trainings of {name}, on two data sets of one name: freeze each to "
                 "a file of its own, with --only dataset_fingerprint=…"
             )
-        key = one.jobs[role]
-        write_bytes(path.parent / file, save(store.arrays(JobRef(jobs[key]["stage"], key))))
+        write_bytes(path.parent / file, save(store.arrays(ref)))
         files[weights] = file
     return files
+
+
+def _hashers(
+    trials: Sequence[Trials], jobs: Mapping[str, Any]
+) -> Iterator[tuple[Mapping[str, Any], str, JobRef]]:
+    """Yield the row, the name and the job of the targets of some trials, and of ensembles' too."""
+    for one, role in ((one, role) for one in trials for role in HASHERS if one.jobs):
+        names, key = str(one.row[role]).split(TOGETHER), one.jobs[role]
+        keys = [jobs[key]["inputs"][str(n)] for n in range(len(names))] if names[1:] else [key]
+        for name, made in zip(names, keys, strict=True):
+            yield one.row, name, JobRef(jobs[made]["stage"], made)

@@ -21,7 +21,7 @@ from hashattack.benchmark.results.manifest import Manifest, manifest_of
 from hashattack.benchmark.results.stored_suite import sizing_of
 from hashattack.benchmark.suites.loading import hyper_parameters
 from hashattack.benchmark.suites.suite import AttackEntry, Params, Suite
-from hashattack.targets.ensemble import SEPARATOR
+from hashattack.datasets.texts import TOGETHER
 
 PREFIX = "check-"  # of the name of the suite in a check's folder, before its baseline's name
 _HASH_SHOWN, _SETTING_SHOWN = 12, 60  # characters in a message
@@ -158,7 +158,7 @@ def _suite(suite: Suite, request: CheckRequest, references: dict[str, list[Trial
         BaselineError: the suite does not have the references.
     """
     rows = [reference.row for each in references.values() for reference in each]
-    hashers = {name for row in rows for role in HASHERS for name in row[role].split(SEPARATOR)}
+    hashers = {name for row in rows for role in HASHERS for name in row[role].split(TOGETHER)}
     seeds = {row["target_seed"] for row in rows}
     parts = []
     for part in suite.parts or [suite]:

@@ -210,7 +210,7 @@ def test_a_file_that_is_none_says_so(frozen: Path, tmp_path: Path) -> None:
     for content, text in (
         ("{", "Invalid JSON"),
         ("{}", "cells: Field required"),
-        ('{"format": 2}', r"format: Input should be 3 \(got 2\)"),
+        ('{"format": 2}', r"format: Input should be 4 \(got 2\)"),
     ):
         other.write_text(content, encoding="utf-8")
         with pytest.raises(BaselineError, match=rf"(?s){text}"):

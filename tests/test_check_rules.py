@@ -21,6 +21,7 @@ from hashattack.benchmark.regression.result import (
     judge,
     worst,
 )
+from hashattack.benchmark.regression.trials import Trials
 from hashattack.benchmark.statistics import estimate
 from hashattack.benchmark.terminal import text_of
 from hashattack.datasets.seeds import generator
@@ -97,9 +98,53 @@ def test_less_is_better_where_the_metric_says_so() -> None:
     )
 
 
+def scored(level: float, name: str, **columns: Any) -> Trials:
+    trials = made_up(np.zeros(40), **columns)
+    return trials.model_copy(update={"scores": {name: (level + 0.01 * NOISE).tolist()}})
+
+
+def test_a_goal_is_compared_by_the_metric_that_ranks_it() -> None:
+    away = {"goal": "non-targeted", "policy": "own", "attack": "b"}
+    pairs = [pair(0.1 + 0.01 * NOISE), Pair(scored(0.3, "map", **away), scored(0.5, "map", **away))]
+    results = [judge(one, Thresholds()) for one in compare(pairs)]
+    assert "a is better than its baseline: t-MAP +10 points" in results[0].sentence
+    assert "b is better than its baseline: MAP +20 points" in results[1].sentence
+    assert "lower is better" in results[1].sentence
+    text = text_of([table(results)])
+    assert "a, t-MAP" in text
+    assert "b, MAP" in text
+    content = as_json(results, Thresholds(), Path("x"))
+    assert [(one["goal"], one["metric"], one["min_effect"]) for one in content["attacks"]] == [
+        ("targeted", "t_map", 0.02),
+        ("non-targeted", "map", 0.02),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "hint"),
+    [
+        (200, 100, "a takes 2 times the passes per image of its baseline (200, its baseline 100)"),
+        (3, 4000, "a takes 0.00075 times the passes per image of its baseline (3, its baseline 4"),
+        (0, 2, "a takes 0 times the passes per image of its baseline (0, its baseline 2)"),
+        (2.5, 0, "a takes 2.5 passes per image, its baseline none"),
+        (100, 100, ""),
+        (100, None, ""),
+    ],
+)
+def test_passes_that_differ_are_told(ours: float, theirs: float | None, hint: str) -> None:
+    result = judged(Pair(*(made_up(0.5 + NOISE, passes_per_image=one) for one in (ours, theirs))))
+    hints = [line for line in result.hints if "passes" in line]
+    assert len(hints) == bool(hint)
+    assert all(line.startswith(hint) for line in hints)
+    (content,) = as_json([result], Thresholds(), Path("x"))["attacks"]
+    assert content["passes_per_image"] == (None if theirs is None else [ours, theirs])
+    assert content["passes_ratio"] == (ours / theirs if theirs else None)
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs", "text"),
     [
+        ({"sees_query_labels": True}, {}, "it sees the queries' own labels, which the reference"),
         ({"epsilon": 9 / 255}, {}, "it declares a budget of 9/255, the reference 8/255"),
         ({"epsilon": None}, {}, "it declares no budget, the reference 8/255"),
         ({"code_only": True, "epsilon": None}, {}, "it queries with a code"),

@@ -67,7 +67,12 @@ def check(
     against: Annotated[
         str | None, typer.Option(help="Another attack of the baseline. Default: the same.")
     ] = None,
-    metric: Annotated[str, typer.Option(help=f"What is compared: {_METRICS}.")] = "t_map",
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help=f"What is compared: {_METRICS}. Default: t_map; of non-targeted attacks map."
+        ),
+    ] = None,
     min_effect: Annotated[
         float | None,
         typer.Option(
@@ -144,9 +149,9 @@ def check(
         if candidate is not None and (params or reseed):
             raise UserError("--candidate crafts nothing: leave --param and --reseed out")
         request = CheckRequest(attack, against, metric, only or (), params, reseed, retrained)
-        usual = lookup("metric", metric, CHECKED)
-        effect = usual if min_effect is None else min_effect
-        thresholds = Thresholds(effect, alpha, max_slowdown)
+        if metric is not None:
+            lookup("metric", metric, CHECKED)
+        thresholds = Thresholds(min_effect, alpha, max_slowdown)
         held = read_baseline(baseline, metric, data_root)
         if candidate is not None:
             results = checks.check_stored(request, thresholds, held, candidate)
@@ -174,7 +179,10 @@ def freeze(
     file: Annotated[Path, typer.Argument(help="The file to write, like baseline.json.")],
     metric: Annotated[
         list[str] | None,
-        typer.Option(help=f"What it keeps; repeatable. Default: t_map; there is {_METRICS}."),
+        typer.Option(
+            help="What it keeps; repeatable. Default: t_map, of non-targeted attacks map; there "
+            f"is {_METRICS}."
+        ),
     ] = None,
     only: OnlyCells = None,
     targets: Annotated[
@@ -187,10 +195,11 @@ def freeze(
 
     with internal_errors(), usage_errors():
         check_writable(file)
-        metrics = metric or ["t_map"]
-        for name in metrics:
+        for name in metric or ():
             lookup("metric", name, CHECKED)
-        frozen = baseline.freeze(out, file, metrics=metrics, only=only or (), targets=targets)
+        frozen = baseline.freeze(
+            out, file, metrics=metric or None, only=only or (), targets=targets
+        )
         beside = f", {counted(len(frozen.targets), 'target')} beside it" if targets else ""
         size = file.stat().st_size / 1e3
         echo(f"wrote {counted(len(frozen.cells), 'cell')} to {file} ({size:.0f} kB){beside}")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.numpy import save
 
+from hashattack.benchmark.columns import RANKED_BY
 from hashattack.benchmark.plan.cells import row_filter
 from hashattack.benchmark.regression.trials import HASHERS, Trials, read_trials
 from hashattack.benchmark.results.manifest import read_manifest
@@ -48,7 +49,7 @@ class Baseline(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[3] = 3
+    format: Literal[4] = 4
     batches: list[tuple[str, int, int]]
     suite: dict[str, Any]
     parts: list[dict[str, Any]]
@@ -106,32 +107,40 @@ class Baseline(BaseModel):
         return reading(suite)
 
 
-def read_baseline(path: Path, metric: str, data_root: Path | None = None) -> Baseline:
+def read_baseline(path: Path, metric: str | None, data_root: Path | None = None) -> Baseline:
     """Read an output folder or a file frozen from one.
+
+    ``metric`` is a column, or None for the one that ranks a cell.
 
     Raises:
         NoRunError: the folder holds no run.
         BaselineError: the file is no baseline, or does not have the metric.
     """
-    found = _of_folder(path, [metric]) if path.is_dir() else read_file(path)
-    kept = {name for one in found.cells for name in one.scores}
-    if metric not in kept and found.folder is None:
-        raise BaselineError(
-            f"{path} keeps {', '.join(sorted(kept))}, not {metric}: freeze it with "
-            f"--metric {metric}, or compare with the folder"
-        )
+    if path.is_dir():
+        found = _of_folder(path, None if metric is None else [metric])
+    else:
+        found = read_file(path)
+        scored = [one for one in found.cells if one.scores]
+        kept = {name for one in scored for name in one.scores}
+        needed = {metric or RANKED_BY[one.goal] for one in scored}
+        if needed and needed.isdisjoint(kept):
+            lacking = ", ".join(sorted(needed))
+            raise BaselineError(
+                f"{path} keeps {', '.join(sorted(kept))}, not {lacking}: freeze it with "
+                f"--metric {lacking}, or compare with the folder"
+            )
     return found.model_copy(update={"data_root": data_root})
 
 
 def freeze(
-    out: Path, path: Path, *, metrics: Sequence[str], only: Sequence[str], targets: bool
+    out: Path, path: Path, *, metrics: Sequence[str] | None, only: Sequence[str], targets: bool
 ) -> Baseline:
     """Write the baseline of a folder to a file, and on request its targets' weights beside it.
 
     Args:
         out: the output folder.
         path: the file; it has one line per cell, so that a change of a cell changes one line.
-        metrics: the columns it keeps.
+        metrics: the columns it keeps; None for the one that ranks a cell.
         only: filters of the cells it keeps.
         targets: also write the weights.
 
@@ -179,7 +188,7 @@ def read_file(path: Path) -> Baseline:
     return frozen.model_copy(update={"cells": cells, "path": path})
 
 
-def _of_folder(out: Path, metrics: Sequence[str]) -> Baseline:
+def _of_folder(out: Path, metrics: Sequence[str] | None) -> Baseline:
     content = read_manifest(out)
     trials = list(read_trials(out, metrics, content))
     return Baseline(

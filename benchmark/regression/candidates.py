@@ -21,6 +21,7 @@ from hashattack.benchmark.results.manifest import Manifest, manifest_of
 from hashattack.benchmark.results.stored_suite import sizing_of
 from hashattack.benchmark.suites.loading import hyper_parameters
 from hashattack.benchmark.suites.suite import AttackEntry, Params, Suite
+from hashattack.datasets.draws import OWN
 from hashattack.datasets.texts import TOGETHER
 
 PREFIX = "check-"  # of the name of the suite in a check's folder, before its baseline's name
@@ -34,7 +35,7 @@ class CheckRequest:
     Attributes:
         attacks: ids of candidates, or globs of the baseline's.
         against: the reference's id; None: the candidate's own.
-        metric: the column that is compared.
+        metric: the column that is compared; None for the one that ranks the attack.
         only: filters of the reference's cells.
         params: hyper-parameters of the candidates, in place of the baseline's.
         reseed: added to the attacks' own seeds.
@@ -43,11 +44,16 @@ class CheckRequest:
 
     attacks: Sequence[str]
     against: str | None = None
-    metric: str = "t_map"
+    metric: str | None = None
     only: Sequence[str] = ()
     params: Params = field(default_factory=dict)
     reseed: int = 0
     retrained: bool = False
+
+    @property
+    def metrics(self) -> list[str] | None:
+        """What is read of trials, as :func:`read_trials` takes it."""
+        return None if self.metric is None else [self.metric]
 
     def same_settings(self, attack: str) -> bool:
         """Whether a candidate is compared with itself at the same settings."""
@@ -108,6 +114,13 @@ def pairs_of(
         for reference in baseline.cells_of(request.against or attack, request.only):
             near = places[attack, *reference.place]
             if not near:
+                goals = {one.goal for one in there if one.attack == attack}
+                if goals and reference.goal not in goals:
+                    raise BaselineError(
+                        f"{attack} is {' and '.join(sorted(goals))} and {reference.attack} is "
+                        f"{reference.goal}, which nothing measures alike: name another with "
+                        "--against"
+                    )
                 raise BaselineError(
                     f"{where} has no {attack} on {reference.where}: make it there, or leave it "
                     "out with --only"
@@ -237,7 +250,9 @@ def _differences(request: CheckRequest, pair: Pair) -> Iterator[str]:
         return
     if ours.draw and theirs.draw and ours.draw != theirs.draw:
         seed = ours.row["draw_seed"]
-        yield f"the {ours.row['policy']} target labels of draw seed {seed} are others"
+        policy = ours.row["policy"]
+        drawn = f"{policy} target labels of draw seed {seed}"
+        yield f"the {'own labels of the queries' if policy == OWN else drawn} are others"
     for role in HASHERS:
         then, now = (getattr(side, role)[:_HASH_SHOWN] for side in (theirs, ours))
         if then and now and then != now:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hashattack.benchmark.columns import COLUMNS, RANKED_BY
 from hashattack.benchmark.metrics import mean_average_precision
 from hashattack.benchmark.pipeline import PREPARING
 from hashattack.benchmark.plan.plan import Plan
@@ -27,7 +28,7 @@ from hashattack.benchmark.results.manifest import Manifest, NoRunError, manifest
 from hashattack.benchmark.store.store import Store
 
 Run = Callable[[Plan, Manifest], object]  # of the jobs to do, and of all cells of the folder
-_CLEAR = 0.05  # t-MAP by which a suspected mistake must fit better than what was intended
+_CLEAR = 0.05  # a fraction, by which a suspected mistake must fit better than what was intended
 
 
 def check(
@@ -62,7 +63,7 @@ def check(
                 ours.adopt(job.ref, theirs)
 
     def pairs() -> list[Pair]:
-        there = list(read_trials(out, [request.metric], manifest))
+        there = list(read_trials(out, request.metrics, manifest))
         found = pairs_of(request, baseline, there, out)
         refuse_differences(request, baseline, found, manifest)
         return found
@@ -85,7 +86,7 @@ def check_stored(
         UserError: the folder does not hold what is requested, or is of other trials.
     """
     manifest = read_manifest(folder)
-    there = list(read_trials(folder, [request.metric], manifest))
+    there = list(read_trials(folder, request.metrics, manifest))
     pairs = pairs_of(request, baseline, there, folder)
     refuse_differences(request, baseline, pairs, manifest)
     return _results(request, thresholds, baseline, pairs, lambda _: ())
@@ -113,13 +114,17 @@ def _results(
     pairs: Sequence[Pair],
     neighbours: Callable[[Pair], Iterable[str]],
 ) -> list[CheckResult]:
-    """Return a result per candidate, with hints about the worst cell of one that lost on t-MAP."""
+    """Return a result per candidate, with hints about the worst cell of one that lost.
+
+    They are about the metric that ranks its goal and those like it.
+    """
     results = []
     for one in compare(
         pairs, metric=request.metric, alpha=thresholds.alpha, retrained=request.retrained
     ):
         result = judge(one, thresholds)
-        if result.outcome is not Outcome.HELD and one.cells and one.metric.startswith("t_map"):
+        ranks = one.metric.startswith(RANKED_BY[one.goal])
+        if result.outcome is not Outcome.HELD and one.cells and ranks:
             worst = min(one.cells, key=lambda cell: cell.difference)
             hints = [*neighbours(worst.pair), *_direction(worst, baseline, one.metric)]
             result = replace(result, hints=[*hints, *result.hints])
@@ -128,7 +133,12 @@ def _results(
 
 
 def _neighbours(pair: Pair, *, plan: Plan, out: Path, cache: Path) -> Iterator[str]:
-    """Yield a hint if the crafted images retrieve the target labels of neighbouring queries."""
+    """Yield a hint if the crafted images retrieve the target labels of neighbouring queries.
+
+    Those of a non-targeted attack are no sign: any image retrieves few of other queries' labels.
+    """
+    if pair.candidate.goal != "targeted":
+        return
     store, inputs = Store(out / "store"), plan.jobs[pair.candidate.jobs["score"]].inputs
     arrays = {role: store.arrays(ref) for role, ref in inputs.items()}
     # The plan's own data has no labels.
@@ -147,18 +157,21 @@ def _neighbours(pair: Pair, *, plan: Plan, out: Path, cache: Path) -> Iterator[s
 
 
 def _direction(cell: CellResult, baseline: Baseline, metric: str) -> Iterator[str]:
-    """Yield a hint if the images are no nearer to the target than the clean queries."""
-    reference = cell.pair.reference
+    """Yield a hint if the images are no nearer to the attack's goal than the clean queries."""
+    reference, column = cell.pair.reference, COLUMNS[metric]
+    below, away = ("below", "away from") if column.sign > 0 else ("above", "towards")
+    code = "the target code" if reference.goal == "targeted" else "the code of their own labels"
     data = reference.row["dataset_fingerprint"]
     for one in baseline.cells:
         here = one.row["dataset_fingerprint"] == data and one.place == reference.place
         if one.row["role"] != "no-attack" or not here or metric not in one.scores:
             continue
         clean = float(np.mean(one.scores[metric]))
-        if cell.candidate < clean - _CLEAR:
+        if column.sign * (cell.candidate - clean) < -_CLEAR:
             yield (
-                f"its images score below the clean queries (t-MAP {cell.candidate:.3f}, clean "
-                f"{clean:.3f}): they move away from the target code, as with a flipped sign"
+                f"its images score {below} the clean queries ({column.title} "
+                f"{cell.candidate:.3f}, clean {clean:.3f}): they move {away} {code}, as with a "
+                "flipped sign"
             )
         elif abs(cell.candidate - clean) < _CLEAR / 10:
-            yield f"its images score as the clean queries do (t-MAP {clean:.3f})"
+            yield f"its images score as the clean queries do ({column.title} {clean:.3f})"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hashattack.benchmark.columns import COLUMNS
+from hashattack.benchmark.columns import COLUMNS, RANKED_BY
 from hashattack.benchmark.names import REFERENCE
 from hashattack.benchmark.regression.trials import Trials
 from hashattack.benchmark.statistics import (
@@ -42,6 +42,11 @@ class Pair:
     reference: Trials
 
     @property
+    def goal(self) -> str:
+        """What both are measured for."""
+        return self.reference.goal
+
+    @property
     def has_result(self) -> bool:
         """Whether both sides have scores."""
         return bool(self.candidate.scores and self.reference.scores)
@@ -54,6 +59,14 @@ class Pair:
         alike = all(ours.row.get(name) == theirs.row.get(name) for name in _COMPUTE)
         here = alike and ours.host and ours.host == theirs.host
         return float(took / usual) if here and took and usual else None
+
+    @property
+    def passes(self) -> tuple[float, float] | None:
+        """The counted passes per image of candidate and reference; None where one has none."""
+        ours, theirs = (
+            side.row.get("passes_per_image") for side in (self.candidate, self.reference)
+        )
+        return None if ours is None or theirs is None else (float(ours), float(theirs))
 
     @property
     def differing_settings(self) -> dict[str, tuple[Any, Any]]:
@@ -76,6 +89,8 @@ class Pair:
             return None  # clean queries and noise have no budget to compare with
         if ours["code_only"] and not theirs["code_only"]:
             return "it queries with a code, which may belong to no image"
+        if ours.get("sees_query_labels") and not theirs.get("sees_query_labels"):
+            return "it sees the queries' own labels, which the reference does not"
         allowed, taken = theirs.get("epsilon"), ours.get("epsilon")
         if allowed is None or (taken is not None and taken <= allowed + _SAME):
             return None
@@ -88,6 +103,7 @@ class CellResult:
     """The difference in one cell; fractions, positive where the candidate is better."""
 
     pair: Pair
+    metric: str
     reference: float  # mean scores
     candidate: float
     difference: float
@@ -102,6 +118,7 @@ class Comparison:
 
     attack: str
     against: str
+    goal: str
     metric: str
     pairs: Sequence[Pair]
     cells: Sequence[CellResult]  # those with results
@@ -117,6 +134,20 @@ class Comparison:
         return "its baseline" if self.attack == self.against else self.against
 
     @property
+    def passes(self) -> tuple[float, float] | None:
+        """The mean passes per image of candidate and reference over the cells that have both."""
+        known = [pair.passes for pair in self.pairs if pair.passes is not None]
+        if not known:
+            return None
+        ours, theirs = np.mean(known, axis=0)
+        return float(ours), float(theirs)
+
+    @property
+    def passes_ratio(self) -> float | None:
+        """The candidate's passes over the reference's; None where unknown or over zero."""
+        return self.passes[0] / self.passes[1] if self.passes and self.passes[1] else None
+
+    @property
     def slowdown(self) -> float | None:
         """The median slowdown of the cells where it is known."""
         known = [pair.slowdown for pair in self.pairs if pair.slowdown is not None]
@@ -124,34 +155,42 @@ class Comparison:
 
 
 def compare(
-    pairs: Sequence[Pair], *, metric: str = "t_map", alpha: float = 0.05, retrained: bool = False
+    pairs: Sequence[Pair],
+    *,
+    metric: str | None = None,
+    alpha: float = 0.05,
+    retrained: bool = False,
 ) -> list[Comparison]:
     """Compare each candidate with its reference.
 
     Args:
         pairs: the cells of all candidates, which are tested together.
-        metric: a checkable column.
+        metric: a checkable column; None for the one that ranks a goal.
         alpha: the level of all cells' tests together.
         retrained: the two sides' targets are different trainings, so queries are not paired.
     """
     per_cell = max(1 / LEAST_P, _RESAMPLES_PER_CELL / alpha)
     resamples = max(RESAMPLES, math.ceil(per_cell * len(pairs)))
     cells = [
-        _cell(pair, metric, resamples, paired=not retrained) for pair in pairs if pair.has_result
+        _cell(pair, metric or RANKED_BY[pair.goal], resamples, paired=not retrained)
+        for pair in pairs
+        if pair.has_result
     ]
     if not retrained:
         adjusted = holm([cell.p for cell in cells])
         cells = [replace(cell, p=p) for cell, p in zip(cells, adjusted, strict=True)]
     overall = _over_trainings if retrained else _over_cells
     found: list[Comparison] = []
-    for attack in dict.fromkeys(pair.candidate.attack for pair in pairs):
-        own = [pair for pair in pairs if pair.candidate.attack == attack]
-        results = [cell for cell in cells if cell.pair.candidate.attack == attack]
-        difference, low, high = overall(results, metric) if results else [math.nan] * 3
+    for attack, goal in dict.fromkeys((pair.candidate.attack, pair.goal) for pair in pairs):
+        own = [pair for pair in pairs if (pair.candidate.attack, pair.goal) == (attack, goal)]
+        results = [cell for cell in cells if any(cell.pair is pair for pair in own)]
+        measured = metric or RANKED_BY[goal]
+        difference, low, high = overall(results, measured) if results else [math.nan] * 3
         comparison = Comparison(
             attack=attack,
             against=own[0].reference.attack,
-            metric=metric,
+            goal=goal,
+            metric=measured,
             pairs=own,
             cells=results,
             difference=difference,
@@ -170,10 +209,11 @@ def _cell(pair: Pair, metric: str, resamples: int, *, paired: bool) -> CellResul
     )
     if not paired:
         difference = COLUMNS[metric].sign * (candidate - reference)
-        return CellResult(pair, reference, candidate, difference, -1.0, 1.0, math.nan)
+        return CellResult(pair, metric, reference, candidate, difference, -1.0, 1.0, math.nan)
     values, labels = pair.differences(metric), np.array(pair.candidate.labels)
     found = estimate(values, clusters=labels, resamples=resamples)
-    return CellResult(pair, reference, candidate, found.mean, found.low, found.high, found.p)
+    ends = found.low, found.high, found.p
+    return CellResult(pair, metric, reference, candidate, found.mean, *ends)
 
 
 def _over_cells(cells: Sequence[CellResult], metric: str) -> tuple[float, float, float]:

@@ -33,18 +33,23 @@ _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def table(results: Sequence[CheckResult]) -> Table:
     """Return by attack a line per cell, the worst first, and one over all its cells."""
     lines = []
+    titles = {COLUMNS[result.comparison.metric].title for result in results}
     for one in (result.comparison for result in results):
         ordered = sorted(one.cells, key=lambda cell: cell.difference)
-        lines += [[one.attack]] if ordered else []
+        lines += [[_heading(one, titles)]] if ordered else []
         lines += [_line(one, cell) for cell in ordered[:_CELLS_SHOWN]]
         if len(ordered) > _CELLS_SHOWN:
             more = f"… {len(ordered) - _CELLS_SHOWN} more, none worse"
             lines.append([more, *[""] * 6])
         if len(ordered) > 1:
             lines.append(["all", "", "", *_ends(one), "", _times(one.slowdown)])
-    title = COLUMNS[results[0].comparison.metric].title
     header = ["hasher, seeds", "baseline", "candidate"]
-    header += [f"{title} points", "95 % (uncorrected)", "p (Holm)", "time ratio"]
+    header += [
+        f"{next(iter(titles))} points" if len(titles) == 1 else "points",
+        "95 % (uncorrected)",
+        "p (Holm)",
+        "time ratio",
+    ]
     return Table(header, "frrrrrr", lines)
 
 
@@ -57,7 +62,7 @@ def as_json(
         "thresholds": dataclasses.asdict(thresholds),
         "outcome": worst(results).name.lower(),
         "exit_code": int(worst(results)),
-        "attacks": [_attack(result) for result in results],
+        "attacks": [_attack(result, thresholds) for result in results],
     }
 
 
@@ -97,6 +102,11 @@ def _case(
     found.text = text
 
 
+def _heading(one: Comparison, titles: set[str]) -> str:
+    """Return an attack's line above its cells, with its metric where there are several."""
+    return one.attack if len(titles) == 1 else f"{one.attack}, {COLUMNS[one.metric].title}"
+
+
 def _line(one: Comparison, cell: CellResult) -> list[str]:
     pair = cell.pair
     means = [f"{100 * value:.2f}" for value in (cell.reference, cell.candidate)]
@@ -124,17 +134,21 @@ def _times(slowdown: float | None) -> str:
     return "" if slowdown is None else f"{slowdown:.2f}"
 
 
-def _attack(result: CheckResult) -> dict[str, Any]:
+def _attack(result: CheckResult, thresholds: Thresholds) -> dict[str, Any]:
     one = result.comparison
     return {
         "attack": one.attack,
         "against": one.against,
+        "goal": one.goal,
         "metric": one.metric,
+        "min_effect": thresholds.least(one.metric),
         "outcome": result.outcome.name.lower(),
         "sentence": result.sentence,
         "hints": list(result.hints),
         **_numbers(one, "difference", "low", "high"),
         "slowdown": one.slowdown,
+        "passes_per_image": None if one.passes is None else list(one.passes),
+        "passes_ratio": one.passes_ratio,
         "missing": [_name(one, pair) for pair in one.pairs if not pair.has_result],
         "cells": [
             {

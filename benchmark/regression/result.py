@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from hashattack.benchmark.columns import COLUMNS
+from hashattack.benchmark.columns import CHECKED, COLUMNS
 from hashattack.benchmark.names import counted
 from hashattack.benchmark.regression.comparison import CellResult, Comparison, Pair
 from hashattack.benchmark.statistics import p_text
@@ -35,14 +35,18 @@ class Thresholds:
     """What decides about a candidate.
 
     Attributes:
-        min_effect: the smallest loss that counts, a fraction.
+        min_effect: the smallest loss that counts, a fraction; None for the metric's own.
         alpha: the level at which cells are tested together.
         max_slowdown: how many times the reference's seconds it may take; None for any.
     """
 
-    min_effect: float = 0.02
+    min_effect: float | None = None
     alpha: float = 0.05
     max_slowdown: float | None = None
+
+    def least(self, metric: str) -> float:
+        """Return the smallest loss that counts in a metric."""
+        return CHECKED[metric] if self.min_effect is None else self.min_effect
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def _decide(one: Comparison, thresholds: Thresholds) -> tuple[Outcome, str]:
     if missing:
         share = _share(missing, one.pairs)
         return Outcome.MISSING, f"{one.attack}: {share} have no result: {missing[0]}"
-    min_effect = thresholds.min_effect
+    min_effect = thresholds.least(one.metric)
     figures = f"{_difference(one)} over {counted(len(one.cells), 'cell')}{_times(one)}"
     worse = f"{one.attack} is worse than {one.reference_name}"
     if one.high < -min_effect:
@@ -137,7 +141,7 @@ def _decide(one: Comparison, thresholds: Thresholds) -> tuple[Outcome, str]:
 
 def _lost(cell: CellResult, thresholds: Thresholds) -> bool:
     """Return whether the test of a cell by itself finds a loss that counts."""
-    return cell.p <= thresholds.alpha and cell.high < -thresholds.min_effect
+    return cell.p <= thresholds.alpha and cell.high < -thresholds.least(cell.metric)
 
 
 def _corrected(cell: CellResult) -> str:
@@ -160,19 +164,36 @@ def _times(one: Comparison) -> str:
     return f", in {one.slowdown:.3g} times the time"
 
 
+def _passes(one: Comparison) -> str | None:
+    """Return how many times the reference's passes it takes; None where as many, or unknown."""
+    if one.passes is None or one.passes[0] == one.passes[1]:
+        return None
+    ours, theirs = (COLUMNS["passes_per_image"].text(number) for number in one.passes)
+    reference, ratio = one.reference_name, one.passes_ratio
+    if ratio is None:
+        return f"{one.attack} takes {ours} passes per image, {reference} none"
+    numbers = f"{ours}, {reference} {theirs}"
+    return f"{one.attack} takes {ratio:.3g} times the passes per image of {reference} ({numbers})"
+
+
 def _absence(pair: Pair) -> str | None:
     """Return why a pair has no result, or None where it has."""
     for side, owner in ((pair.candidate, ""), (pair.reference, "the baseline's ")):
         if not side.scores:
             reason = side.row.get("reason") or side.row["status"]
             if side.row["status"] == "ok":
-                reason = "it lacks this metric (codes have no distortion), or has NaN in it"
+                reason = (
+                    "it lacks this metric (codes have no distortion, non-targeted attacks no "
+                    "t-MAP), or has NaN in it"
+                )
             return f"{owner}{side.where}: {reason}"
     return None
 
 
 def _hints(one: Comparison, alpha: float) -> Iterator[str]:
-    """Yield which hyper-parameters differ, and which cells' own tests could find no loss at all."""
+    """Yield how passes and settings differ, and which cells' own tests could find no loss."""
+    if (passes := _passes(one)) is not None:
+        yield passes
     found = {name: both for pair in one.pairs for name, both in pair.differing_settings.items()}
     if found:
         listed = [f"{name} {_short(a)} (not {_short(b)})" for name, (a, b) in found.items()]
@@ -181,9 +202,10 @@ def _hints(one: Comparison, alpha: float) -> Iterator[str]:
     least = math.ceil(math.log2(2 * one.family / alpha))
     labels = [len(set(cell.pair.candidate.labels)) for cell in one.cells if not one.retrained]
     few = [number for number in labels if number < least]
+    labelled = "target labels" if one.goal == "targeted" else "labels"
     if few:
         yield (
-            f"{_share(few, labels)} have too few target labels for a test of their own "
+            f"{_share(few, labels)} have too few {labelled} for a test of their own "
             f"({few[0]}; {least} are needed): only the whole is tested"
         )
 

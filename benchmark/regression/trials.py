@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
-from hashattack.benchmark.columns import CHECKED, COLUMNS, names_of
+from hashattack.benchmark.columns import COLUMNS, RANKED_BY, names_of
 from hashattack.benchmark.pipeline import IN_ROW, STAGES
 from hashattack.benchmark.results.manifest import read_manifest, result_rows
 from hashattack.benchmark.store.keys import digest
@@ -25,6 +25,7 @@ HASHERS = ("source", "victim")
 _NEEDED = (
     "attack",
     "role",
+    "goal",
     "budget_class",
     "code_only",
     "dataset_fingerprint",
@@ -58,8 +59,8 @@ class Trials(BaseModel):
         source, victim: SHA-256 of the hashers' weights; empty where there are none yet.
         draw: digest of the target labels drawn.
         scores: by metric, one per query; empty where the cell has no result.
-        labels: the number of each query's target label row: queries with the same one share its
-            target code. A file keeps them once per draw.
+        labels: the number of each query's target label row, of a non-targeted attack of its own:
+            queries with the same one share its target code. A file keeps them once per draw.
         host: the machine that crafted it; empty where unknown, as in a file.
     """
 
@@ -78,6 +79,11 @@ class Trials(BaseModel):
     def attack(self) -> str:
         """The attack's id."""
         return str(self.row["attack"])
+
+    @property
+    def goal(self) -> str:
+        """What it is measured for: ``targeted`` or ``non-targeted``."""
+        return str(self.row["goal"])
 
     @property
     def place(self) -> tuple[Any, ...]:
@@ -109,14 +115,14 @@ class Trials(BaseModel):
 
 def read_trials(
     out: Path,
-    metrics: Collection[str] = tuple(CHECKED),
+    metrics: Collection[str] | None = None,
     manifest: dict[str, Any] | None = None,
 ) -> Iterator[Trials]:
     """Yield the trials of every cell of an output folder.
 
     Args:
         out: the folder.
-        metrics: the columns whose values per query are read.
+        metrics: the columns whose values per query are read; None for the one that ranks a row.
         manifest: the cells to read; None for those of the folder.
 
     Raises:
@@ -138,13 +144,14 @@ def read_trials(
         source = jobs[chain["craft"]]["inputs"].get("target", victim)
         labels, draw = draws(inputs["targets"])
         scored = row["status"] == "ok"
+        wanted = [RANKED_BY[row["goal"]]] if metrics is None else metrics
         yield Trials(
             row=row,
             jobs={**chain, "source": source, "victim": victim},
             source=_output(store, jobs, source),
             victim=_output(store, jobs, victim),
             draw=draw,
-            scores=_scores(store, chain, metrics) if scored else {},
+            scores=_scores(store, chain, wanted) if scored else {},
             labels=labels,
             host=_host(store, chain["craft"]) if scored else "",
         )

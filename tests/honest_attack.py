@@ -93,6 +93,19 @@ def learns(code: str) -> str:
 NUMBER = r"[\d.e-]+"
 
 
+def moves_away(code: str, declared: str) -> str:
+    """Return the honest attack as one that only moves away, by the end of its crafting."""
+    text = crafts(code).replace(
+        "    scale: float = 1.0\n", "    needs_code: ClassVar[bool] = False\n"
+    )
+    text = text.replace("batch.codes.to(batch.images)", "hasher(batch.images)")
+    text = text.replace("target_code=rule", "target_code=None")
+    return text.replace("epsilon=EPSILON", f"epsilon=EPSILON, goal='non-targeted'{declared}")
+
+
+SEEN = "batch.labels.to(images).mean(dim=1).view(-1, 1, 1, 1)"
+USES = f"return images + (out - images) * {SEEN}"
+
 # What looks like a fault and is none: how it is written, and the note it gets, if any.
 SOUND = {
     "in [-1, 1]": (
@@ -140,6 +153,22 @@ SOUND = {
     "a seed of its own": (
         crafts("return images + (out - images) * generator(0, 'mine').random()"),
         {"seed": r"its draws for 'mine' are the same under every seed \(they are from seed 0\)"},
+    ),
+    "away without labels": (moves_away("return out", ""), {}),
+    "labels that are not given": (
+        moves_away(f"assert not batch.labels.any()\n{USES}", ""),
+        {},
+    ),
+    "labels that are seen": (moves_away(USES, ", sees_query_labels=True"), {}),
+    "labels seen for nothing": (
+        moves_away("return out", ", sees_query_labels=True"),
+        {"query_labels": "it declares that it sees the queries' labels, so it is ranked apart"},
+    ),
+    "more passes than declared": (
+        crafts("hasher(images)\nhasher.trunk.forward(images)\nreturn out").replace(
+            SCALE, SCALE + "    passes = property(lambda self: 1)\n"
+        ),
+        {"passes": "faulty declares 1 pass per image and takes 2$"},
     ),
     "a seed made of its seed": (
         crafts("return images + (out - images) * generator(batch.seed + 1, 'mine').random()"),

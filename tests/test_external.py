@@ -9,6 +9,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from hashattack.benchmark.external.trials import Origin
 from hashattack.benchmark.results.frame import load_results
 from hashattack.benchmark.results.manifest import read_manifest
 from hashattack.benchmark.results.stored_suite import stored_suite
-from hashattack.benchmark.store.store import JobRef
+from hashattack.benchmark.store.store import JobRef, Store
 from hashattack.benchmark.suites.sources import SuiteError
 from tests.conftest import (
     SMALL_DIGITS,
@@ -106,6 +107,56 @@ def foreign_hasher(trials: Path, name: str) -> Callable[[Tensor], Tensor]:
         return torch.tanh(tensors["scale"] * nn.functional.linear(features, weight, bias))
 
     return outputs
+
+
+# -- non-targeted --------------------------------------------------------------------------------
+
+
+def test_non_targeted_images_get_the_row_they_would_have_had_here(
+    cache: Path, tmp_path: Path
+) -> None:
+    out, trials = tmp_path / "run", tmp_path / "trials"
+    attack = {"attack": "hag", "params": {"steps": 3}}
+    run_inline(small_suite(attacks=["original", attack]), cache, out)
+    origin = Origin.of(out, cache)
+    (written,) = export_trials(origin, trials, goal="non-targeted").settings
+    assert (written.policy, written.targets) == ("own", None)
+    assert "non-targeted, without query labels" in written.summary
+    assert settings_in(trials)[0]["targets"] is None
+    wanted = load_results(out).set_index("attack").loc["hag"]
+    images = Store(out / "store").arrays(JobRef("craft", _craft_key(out, "hag")))["images"]
+    np.save(tmp_path / "images.npy", images)
+    what = request(tmp_path / "images.npy", source=written.sources[0].name)
+    row = scored(origin, trials, cache, tmp_path / "scored", what).iloc[0]
+    for name in ("map", "map_8bit", "goal", "sees_query_labels", "budget_class", "policy", "linf"):
+        assert row[name] == wanted[name], name
+    assert pd.isna(row["t_map"])
+    assert pd.isna(row["passes_per_image"])
+    codes = replace(what, kind="codes", epsilon=None)
+    with pytest.raises(ExternalError, match="made of the queries' labels, which these trials"):
+        codes.cells(TrialFile.read(trials), origin)
+
+
+def test_query_labels_are_exported_on_request_and_ranked_apart(cache: Path, tmp_path: Path) -> None:
+    out, trials = tmp_path / "run", tmp_path / "trials"
+    run_inline(small_suite(attacks=["original"]), cache, out)
+    origin = Origin.of(out, cache)
+    with pytest.raises(ExternalError, match="only a non-targeted attack may see"):
+        export_trials(origin, trials, query_labels=True)
+    (written,) = export_trials(origin, trials, goal="non-targeted", query_labels=True).settings
+    own = origin.trials[0].graph.data.query.labels[: written.n_queries]
+    assert written.targets == [np.flatnonzero(row).tolist() for row in own]
+    np.save(tmp_path / "codes.npy", np.ones((written.n_queries, 12), dtype=np.int8))
+    what = request(tmp_path / "codes.npy", source=written.sources[0].name, kind="codes")
+    row = scored(origin, trials, cache, tmp_path / "scored", what).iloc[0]
+    assert row["sees_query_labels"]
+    assert row["budget_class"] == "code+labels"
+    assert row["status"] == "ok"
+
+
+def _craft_key(out: Path, attack: str) -> str:
+    cells = read_manifest(out)["cells"]
+    return str(next(one["jobs"]["craft"] for one in cells if one["row"]["attack"] == attack))
 
 
 # -- exported ----------------------------------------------------------------------------------
@@ -198,7 +249,8 @@ def test_data_sets_are_exported_apart(cache: Path, tmp_path: Path) -> None:
     origin = Origin.of(tmp_path / "run", cache)
     written = export_trials(origin, tmp_path / "trials", images=True).settings
     settings = settings_in(tmp_path / "trials")
-    for one, trial in zip(settings, origin.trials, strict=True):
+    targeted = [trial for trial in origin.trials if trial.setting.goal == "targeted"]
+    for one, trial in zip(settings, targeted, strict=True):
         assert one["queries"] == f"queries/digits-{one['dataset_fingerprint'][:8]}"
         last = np.asarray(Image.open(tmp_path / "trials" / one["queries"] / "00009.png"))
         wanted = trial.graph.data.query.images.read(np.array([9]))[0]

@@ -16,6 +16,7 @@ from hashattack.benchmark.cli.options import (
     QuietOption,
     SlotsPerDeviceOption,
 )
+from hashattack.benchmark.columns import COLUMNS, RANKED_BY, Goal
 from hashattack.benchmark.console import EXIT_CELLS_MISSING, cache_folder, echo, usage_errors
 from hashattack.benchmark.terminal import show
 from hashattack.datasets.errors import UserError
@@ -31,8 +32,18 @@ def export_trials(
     out: OriginOption,
     to: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("trials"),
     only: OnlyOption = None,
+    goal: Annotated[
+        Goal, typer.Option(help="Of the attacks they are for: targeted or non-targeted.")
+    ] = "targeted",
     images: Annotated[
         bool, typer.Option("--images", help="Also the clean queries, as lossless PNG.")
+    ] = False,
+    query_labels: Annotated[
+        bool,
+        typer.Option(
+            "--query-labels",
+            help="Also the queries' own labels, for a non-targeted attack that sees them.",
+        ),
     ] = False,
     no_hashers: Annotated[
         bool,
@@ -43,7 +54,8 @@ def export_trials(
 ) -> None:
     """Write what other code needs to attack the same queries: target labels, hashers, images.
 
-    The queries' own labels are not among it. --only takes columns like dataset, source, policy.
+    The queries' own labels are not among it, unless --query-labels says so. --only takes columns
+    like dataset, source, policy.
     """
     from hashattack.benchmark.external import export
     from hashattack.benchmark.external.trials import Origin
@@ -53,7 +65,13 @@ def export_trials(
         load_plugins(plugin or ())
         origin = Origin.of(out, cache_folder(cache))
         written = export.export_trials(
-            origin, to, only or (), images=images, hashers=not no_hashers
+            origin,
+            to,
+            only or (),
+            goal=goal,
+            images=images,
+            hashers=not no_hashers,
+            query_labels=query_labels,
         )
     for one in written.settings:
         show(one.summary)
@@ -165,6 +183,8 @@ def score(
 
 def _summary(row: Mapping[str, Any]) -> str:
     """Return the result of a row in a line."""
-    result = f"t-MAP {100 * row['t_map']:.2f} %" if row["status"] == "ok" else row["reason"]
+    column = COLUMNS[RANKED_BY[row["goal"]]]
+    measured = f"{column.title} {column.text(row.get(column.name))} {column.unit}"
+    result = measured if row["status"] == "ok" else row["reason"]
     notes = f" ({row['notes']})" if row.get("notes") else ""
     return f"{row['status']}: {row['title']} against {row['victim']}: {result}{notes}"

@@ -70,6 +70,7 @@ class Trial:
         built = Attack.of(build(protocol))
         self.build, self.protocol, self.world = build, protocol, world
         self.declared, self.attack = built, quick(built)
+        self.labels = world.labels(self.attack)
         self.run = functools.cache(self._run)
 
     def _run(
@@ -79,19 +80,22 @@ class Trial:
         chance: int = 0,
         again: int = 0,  # noqa: ARG002 - separates runs that are otherwise the same
         seed: int = SEED,
+        others: bool = False,
     ) -> Run:
-        """Run the attack on all queries; of the arguments, only ``seed`` may change what it makes.
+        """Run the attack on all queries.
 
-        ``chance`` seeds the global random states.
+        Of the arguments, only ``seed`` may change what it makes, and ``others``, which gives it the
+        labels of other queries. ``chance`` seeds the global random states.
         """
+        labels = self.labels[::-1].copy() if others else self.labels
         seen, data = self.seen(dtype), self.world.data(self.protocol)
         recorded = patch.object(seeds, "derive", wraps=seeds.derive)
         unread = hidden_labels_unread(data)
         with unread, global_random_states(chance) as moved, recorded as derive:
             counter = PassCounter(seen.hasher)
             seen = learn(self.attack, seen, seed=seed)
-            codes = self.attack.target_codes(seen, self.world.targets[ROWS], ROWS + 0, seed)
-            batch = self.world.batch(ROWS, codes, dtype, seed)
+            codes = self.attack.target_codes(seen, labels[ROWS], ROWS + 0, seed)
+            batch = self.world.batch(ROWS, codes, dtype, seed, labels)
             perturb = None if self.attack.code_only else self.attack.ready(seen)
             before = counter.total
             images = torch.empty(0) if perturb is None else perturbed(perturb, batch)
@@ -105,12 +109,16 @@ class Trial:
         needs_source = self.attack.needs_source
         return self.world.seen(self.protocol, dtype, needs_source=needs_source)
 
+    def batch(self, rows: IntArray, codes: Tensor | None, dtype: torch.dtype) -> Batch:
+        """Return queries to perturb together; ``codes`` are those of all queries ``[q, K]``."""
+        return self.world.batch(rows, codes, dtype, labels=self.labels)
+
     def exact_codes(self, rows: IntArray) -> Tensor:
         """Return the target codes of queries that are asked for together, all else as before."""
         fitted = self.run(torch.float64).seen.fitted
         with global_random_states(0):
             seen = replace(self.seen(torch.float64), fitted=fitted)
-            codes = self.attack.target_codes(seen, self.world.targets[rows], rows + 0, SEED)
+            codes = self.attack.target_codes(seen, self.labels[rows], rows + 0, SEED)
             return torch.empty(len(rows), 0) if codes is None else codes
 
     def exact_images(self, rows: IntArray = ROWS, size: int = QUERIES) -> Tensor:
@@ -119,7 +127,7 @@ class Trial:
         assert run.perturb is not None
         chunks = [rows[start : start + size] for start in range(0, len(rows), size)]
         with global_random_states(0):
-            batches = [self.world.batch(chunk, run.codes, torch.float64) for chunk in chunks]
+            batches = [self.batch(chunk, run.codes, torch.float64) for chunk in chunks]
             return torch.cat([perturbed(run.perturb, batch) for batch in batches])
 
 
@@ -196,7 +204,7 @@ def _audited() -> Iterator[None]:
 
 def check_images(trial: Trial) -> None:
     """Its images are finite, of the queries' number type, in [0, 1] and within its budget."""
-    images, clean = trial.run().images, trial.world.batch(ROWS, None, torch.float32).images
+    images, clean = trial.run().images, trial.batch(ROWS, None, torch.float32).images
     require(images.dtype == clean.dtype, f"its images are {images.dtype}, queries {clean.dtype}")
     with _audited():
         audit.check_images(images, tuple(clean.shape))
@@ -211,7 +219,7 @@ def check_zero_budget(trial: Trial) -> None:
         return replace(trial.build(protocol), epsilon=0.0)
 
     images = Trial(build, trial.protocol, trial.world).run().images
-    most = gap(images, trial.world.batch(ROWS, None, torch.float32).images)
+    most = gap(images, trial.batch(ROWS, None, torch.float32).images)
     require(
         most <= audit.TOLERANCE,
         f"with a budget of zero its images differ from the queries by {most:.3g}",
@@ -221,6 +229,17 @@ def check_zero_budget(trial: Trial) -> None:
 def check_passes(trial: Trial) -> str | None:
     """It takes no more passes per image than it declares."""
     return next(understated(trial.attack, trial.run().passes), None)
+
+
+def check_query_labels(trial: Trial) -> str | None:
+    """It uses the queries' labels that it declares to see."""
+    run, other = trial.run(), trial.run(others=True)
+    if gap(run.codes, other.codes) or gap(run.images, other.images):
+        return None
+    return (
+        "it declares that it sees the queries' labels, so it is ranked apart, and makes the same "
+        "with the labels of other queries: leave sees_query_labels out"
+    )
 
 
 def check_hasher(trial: Trial) -> None:
@@ -236,7 +255,7 @@ def check_inputs(trial: Trial) -> None:
     given: dict[str, tuple[Any, Any]] = {
         "training set": (run.seen.train, fresh.train),
         "database": (run.seen.database, fresh.database),
-        "batch": (run.batch, trial.world.batch(ROWS, run.codes, torch.float32)),
+        "batch": (run.batch, trial.batch(ROWS, run.codes, torch.float32)),
     }
     changed = [
         f"the {name} of its {part}"
@@ -254,7 +273,7 @@ def check_repeats(trial: Trial) -> None:
         raise StopChecksError(f"it moves the global random state of {' and '.join(run.moved)}")
     if run.perturb is not None:
         with global_random_states(0):
-            batch = trial.world.batch(ROWS, run.codes, torch.float32)
+            batch = trial.batch(ROWS, run.codes, torch.float32)
             most = gap(run.images, perturbed(run.perturb, batch))
         if most:
             raise StopChecksError(
@@ -331,5 +350,7 @@ def attack_checks(attack: Attack) -> list[Check]:
     images: list[Check] = [] if attack.code_only else [check_images, check_passes]
     if images and attack.epsilon is not None:
         images.append(check_zero_budget)
+    if attack.sees_query_labels:
+        images.append(check_query_labels)
     conduct: list[Check] = [check_hasher, check_inputs, check_repeats, check_batch, check_seed]
     return [check_declaration, check_run, *images, *conduct]

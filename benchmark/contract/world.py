@@ -21,7 +21,7 @@ from hashattack.benchmark.audit import hidden_labels
 from hashattack.benchmark.contract.checks import StopChecksError
 from hashattack.benchmark.plugins import FOREIGN
 from hashattack.benchmark.stages.attacker import NoHasher
-from hashattack.datasets.base import IntArray, RetrievalData, Split, SplitName
+from hashattack.datasets.base import IntArray, RetrievalData, Split, SplitName, UInt8Array
 from hashattack.datasets.digits import Digits
 from hashattack.targets.backbones import Tiny
 from hashattack.targets.hasher import Hasher, TargetSpec, build_hasher, sign_codes
@@ -75,6 +75,7 @@ class World:
         rows, counts = np.unique(data.train.labels, axis=0, return_counts=True)
         frequent = rows[np.argsort(-counts, kind="stable")[:2]]
         self.targets = frequent[[0, 0, 1, 0, 1, 1]]  # of the queries, uint8 [QUERIES, C]
+        self.own = np.array(data.query.labels[:QUERIES])  # the queries' own, of the same shape
 
     def data(self, protocol: Protocol) -> RetrievalData:
         """Return the data as the process of an attack holds it: without hidden labels."""
@@ -95,14 +96,30 @@ class World:
             database=known.database if protocol.sees_database else None,
         )
 
+    def labels(self, attack: Attack) -> UInt8Array:
+        """Return the label rows that an attack is given, uint8 ``[QUERIES, C]``."""
+        if attack.goal == "targeted":
+            return self.targets
+        return self.own if attack.sees_query_labels else np.zeros_like(self.own)
+
     def batch(
-        self, rows: IntArray, codes: Tensor | None, dtype: torch.dtype, seed: int = SEED
+        self,
+        rows: IntArray,
+        codes: Tensor | None,
+        dtype: torch.dtype,
+        seed: int = SEED,
+        labels: UInt8Array | None = None,
     ) -> Batch:
-        """Return queries to perturb together; ``codes`` are those of all queries ``[q, K]``."""
+        """Return queries to perturb together.
+
+        ``codes`` ``[q, K]`` and ``labels`` ``[q, C]`` are those of all queries; None for the target
+        labels.
+        """
+        labels = self.targets if labels is None else labels
         return Batch(
             images=to_pixels(self._queries.read(rows), _CPU, dtype),
             codes=None if codes is None else codes[rows],
-            labels=torch.from_numpy(self.targets[rows]),
+            labels=torch.from_numpy(labels[rows]),
             rows=rows + 0,
             seed=seed,
         )

@@ -17,6 +17,7 @@ from PIL import Image
 from pydantic import BaseModel, Field, ValidationError
 from torch import nn
 
+from hashattack.benchmark.columns import Goal
 from hashattack.benchmark.external import ExternalError
 from hashattack.benchmark.external.trials import Origin, Trial, TrialIdentity
 from hashattack.benchmark.names import counted
@@ -24,6 +25,7 @@ from hashattack.benchmark.store.files import link_or_copy, write_bytes
 from hashattack.benchmark.store.store import JobRef
 from hashattack.benchmark.suites.suite import faults
 from hashattack.datasets.base import SplitName
+from hashattack.datasets.draws import OWN
 from hashattack.datasets.files import read_bytes
 from hashattack.targets.backbones import Backbone
 from hashattack.targets.seeding import seeded
@@ -46,14 +48,22 @@ class TrialRecord(TrialIdentity):
 
     setting: int
     sources: list[SourceRecord] = Field(min_length=1)
-    targets: list[list[int]]
+    targets: list[list[int]] | None  # for non-targeted attacks the queries' own, or not told
+
+    @property
+    def has_query_labels(self) -> bool:
+        """Whether it tells the queries' own labels, for attacks that see them."""
+        return self.policy == OWN and self.targets is not None
 
     @property
     def summary(self) -> str:
         """The setting in a line."""
         queries = counted(self.n_queries, "query")
+        drawn = f"{self.policy} target labels"
+        if self.policy == OWN:
+            drawn = f"non-targeted, {'with' if self.has_query_labels else 'without'} query labels"
         return (
-            f"{self.setting}: {self.dataset}, {self.protocol}, {self.policy} target labels, "
+            f"{self.setting}: {self.dataset}, {self.protocol}, {drawn}, "
             f"draw seed {self.draw_seed}, target seed {self.target_seed}, {queries}; "
             f"{', '.join(source.name for source in self.sources)}"
         )
@@ -87,8 +97,10 @@ def export_trials(
     to: Path,
     filters: Sequence[str] = (),
     *,
+    goal: Goal = "targeted",
     images: bool = False,
     hashers: bool = True,
+    query_labels: bool = False,
 ) -> TrialFile:
     """Write the trials of a folder.
 
@@ -96,13 +108,18 @@ def export_trials(
         origin: the output folder with trained hashers.
         to: the folder to write to.
         filters: which trials, as ``--only`` takes them.
+        goal: of the attacks that they are for.
         images: also write the clean queries, as lossless PNG.
         hashers: put the hashers there, too; without, ``trials.json`` names where they are.
+        query_labels: tell the queries' own labels to a non-targeted attack that sees them.
 
     Raises:
-        ExternalError: no hasher is trained, or none matches.
+        ExternalError: no hasher is trained, or none matches; the queries' labels for an attack that
+            may not see them.
     """
-    chosen = origin.trained(filters)
+    if query_labels and goal != "non-targeted":
+        raise ExternalError("only a non-targeted attack may see the queries' labels")
+    chosen = origin.trained(filters, goal)
     several = len({trial.graph.data.fingerprint for trial, _ in chosen}) > 1
     settings: list[dict[str, Any]] = []
     targets = []
@@ -118,7 +135,9 @@ def export_trials(
         (to / labels).mkdir(parents=True, exist_ok=True)
         for split in splits:
             np.save(to / labels / f"{split}.npy", np.asarray(data.split(split).labels))
-        drawn = [np.flatnonzero(row).tolist() for row in trial.target_labels]
+        drawn = None
+        if goal == "targeted" or query_labels:
+            drawn = [np.flatnonzero(row).tolist() for row in trial.target_labels]
         content = {
             "setting": number,
             **trial.identity.model_dump(),
@@ -128,10 +147,12 @@ def export_trials(
             "labels": {split: f"{labels}/{split}.npy" for split in splits},
             "classes": list(data.classes),
             "sources": [_source(origin, to, trial, name, splits, hashers) for name in names],
-            "targets": drawn,  # a query's target label row, as numbers of classes
+            # A query's target label row as numbers of classes; for a non-targeted attack that sees
+            # it, the query's own.
+            "targets": drawn,
         }
         settings.append(content)
-        for row, target in enumerate(drawn):
+        for row, target in enumerate(drawn or [[]] * trial.graph.n_queries):
             named = "; ".join(data.classes[label] for label in target)
             targets.append((number, row, IMAGE.format(row=row), named))
     for queries, trial in most.items() if images else ():

@@ -6,7 +6,7 @@ import fnmatch
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -123,17 +123,25 @@ class ScoreRequest:
             if not fnmatch.filter(trial.targets, glob):
                 listed = ", ".join(trial.targets)
                 raise ExternalError(f"--victim {glob}: no such hasher; there is {listed}")
+        part, goal = _OtherCode(), trial.setting.goal
+        aims = goal == "targeted" or record.has_query_labels
+        if self.kind == "codes" and not aims:
+            raise ExternalError(
+                "--codes of a non-targeted attack are made of the queries' labels, which these "
+                "trials do not have: export them with --query-labels"
+            )
         graph, source = trial.targets[self.source]
         count, side = graph.n_queries, graph.data.side
         shape = (count, 3, side, side) if self.kind == "images" else (count, source.spec.bits)
         read_submission(self.kind, path, shape)
-        part = _OtherCode()
         attack = Attack(
             id=self.attack,
             title=self.title,
-            target_code=part,
+            target_code=part if aims else None,
             crafting=None if self.kind == "codes" else part,
             epsilon=self.epsilon,
+            goal=goal,
+            sees_query_labels=record.has_query_labels,
         )
         task = External(
             kind=self.kind,
@@ -171,7 +179,7 @@ def matching_trial(record: TrialRecord, origin: Origin, source: str) -> Trial:
     trained = origin.is_trained(trial, source)
     present = {
         **dict(trial.identity),
-        "targets": [np.flatnonzero(row).tolist() for row in trial.target_labels],
+        "targets": record.targets and [np.flatnonzero(row).tolist() for row in trial.target_labels],
         source: origin.store.output(trial.hasher(source).ref) if trained else "not trained",
     }
     differing = [
@@ -196,6 +204,8 @@ def _short(value: object) -> str:
 @dataclass(frozen=True, kw_only=True)
 class _OtherCode(TargetCode, Crafting):
     """Stands in an attack for the parts that ran elsewhere."""
+
+    needs_code: ClassVar[bool] = False
 
     def codes(self, *_: Any, **__: Any) -> Tensor:
         """Raise, because only what the part returned is known."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from hashattack.benchmark.columns import Goal
 from hashattack.benchmark.external import ExternalError
 from hashattack.benchmark.jobs import Job
 from hashattack.benchmark.plan.cells import row_filter, settings_of
@@ -18,6 +19,7 @@ from hashattack.benchmark.stages.attacking import DrawTargets, target_labels
 from hashattack.benchmark.store.store import Store
 from hashattack.benchmark.suites.suite import Suite
 from hashattack.datasets.base import UInt8Array
+from hashattack.datasets.draws import OWN
 
 
 class TrialIdentity(BaseModel):
@@ -60,7 +62,7 @@ class Trial:
 
     @property
     def target_labels(self) -> UInt8Array:
-        """The queries' target label rows, uint8 ``[q, C]``."""
+        """The queries' target label rows, of non-targeted attacks their own, uint8 ``[q, C]``."""
         task = self.graph.draw(self.setting).task
         assert isinstance(task, DrawTargets)
         return target_labels(task, self.graph.data)[0]
@@ -95,7 +97,7 @@ class Origin:
         suite = stored_suite(out, attacks=False)
         found: dict[TrialIdentity, Trial] = {}
         for graph, targets in graphs_of(suite, cache, stored_sizing(out), labelled=True):
-            for setting in settings_of(graph.suite):
+            for setting in settings_of(graph.suite, [*graph.suite.policies, OWN]):
                 if setting.policy == "as-published":  # its draws belong to single attacks
                     continue
                 trial = Trial(graph, setting)
@@ -108,22 +110,26 @@ class Origin:
         """Return whether the hasher of a target is in the store."""
         return name in trial.targets and self.store.is_done(trial.hasher(name).ref)
 
-    def trained(self, filters: Sequence[str]) -> list[tuple[Trial, list[str]]]:
+    def trained(
+        self, filters: Sequence[str], goal: Goal = "targeted"
+    ) -> list[tuple[Trial, list[str]]]:
         """Return the trials with the names of their trained targets that match a filter.
 
         Args:
             filters: as ``--only`` takes them; none keep everything.
+            goal: of the attacks that they are for.
 
         Raises:
             ExternalError: no hasher is trained, or none matches.
         """
-        if not self.trials:
+        trials = [trial for trial in self.trials if trial.setting.goal == goal]
+        if not trials:
             raise ExternalError(
                 f"{self.out}: its policy is as-published, where each attack has its own target "
                 "labels; run it under another policy"
             )
         matches = row_filter(filters)
-        trained = [(t, name) for t in self.trials for name in t.targets if self.is_trained(t, name)]
+        trained = [(t, name) for t in trials for name in t.targets if self.is_trained(t, name)]
         if not trained:
             raise ExternalError(f"{self.out}: none of its hashers is trained yet; run it first")
         kept: dict[TrialIdentity, tuple[Trial, list[str]]] = {}

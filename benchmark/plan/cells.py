@@ -34,13 +34,10 @@ class Cell:
     skipped: str | None = None  # the reason why it has no jobs
 
 
-def settings_of(suite: Suite) -> Iterator[Setting]:
-    """Yield what a suite's attacks are compared under: protocols × policies × seeds.
+def policies_of(suite: Suite) -> list[SuitePolicy | Own]:
+    """Return by which rules the labels of a suite's attacks are drawn.
 
     Non-targeted attacks have the policy ``own``. A suite of references alone has its policies.
-
-    Raises:
-        SuiteError: target labels that the images of an anchor code need not carry.
     """
     first = PROTOCOLS[suite.protocols[0]]
     goals = {registry().attacks[entry.attack].build(first).goal for entry in suite.attacks}
@@ -50,6 +47,15 @@ def settings_of(suite: Suite) -> Iterator[Setting]:
         policies += suite.policies
     if non_targeted:
         policies.append(OWN)
+    return policies
+
+
+def settings_of(suite: Suite, policies: Sequence[SuitePolicy | Own]) -> Iterator[Setting]:
+    """Yield what attacks are compared under: protocols × policies × seeds.
+
+    Raises:
+        SuiteError: target labels that the images of an anchor code need not carry.
+    """
     for protocol, policy, target_seed, seed in product(
         suite.protocols, policies, suite.target_seeds, range(suite.seeds)
     ):
@@ -63,7 +69,7 @@ def settings_of(suite: Suite) -> Iterator[Setting]:
 
 def cells_of(graph: JobGraph, targets: Sequence[Target]) -> Iterator[Cell]:
     """Yield the cells of one data set: settings × attacks × (source, victim)."""
-    for setting in settings_of(graph.suite):
+    for setting in settings_of(graph.suite, policies_of(graph.suite)):
         for number, entry in enumerate(graph.suite.attacks):
             place = f"attacks[{number}]"
             attack, changed = _attack_of(graph, entry, setting.protocol, f"{place}.params")

@@ -191,13 +191,13 @@ def _absence(pair: Pair) -> str | None:
 
 
 def _hints(one: Comparison, alpha: float) -> Iterator[str]:
-    """Yield how passes and settings differ, and which cells' own tests could find no loss."""
-    if (passes := _passes(one)) is not None:
-        yield passes
+    """Yield how settings and passes differ, and which cells' own tests could find no loss."""
     found = {name: both for pair in one.pairs for name, both in pair.differing_settings.items()}
     if found:
         listed = [f"{name} {_short(a)} (not {_short(b)})" for name, (a, b) in found.items()]
         yield f"{one.attack} differs from {one.reference_name} in {', '.join(listed)}"
+    if (passes := _passes(one)) is not None:
+        yield passes
     # G signs have 2^G assignments, of which two are as extreme as can be.
     least = math.ceil(math.log2(2 * one.family / alpha))
     labels = [len(set(cell.pair.candidate.labels)) for cell in one.cells if not one.retrained]

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from hashattack.benchmark.columns import COLUMNS, Column
 from hashattack.benchmark.names import budget_text, counted
 from hashattack.benchmark.statistics import p_text
-from hashattack.reports.captions import labels_name
+from hashattack.reports.captions import UNDERTRAINED, labels_name
 from hashattack.reports.galleries import Gallery
 from hashattack.reports.headline import headline
 from hashattack.reports.leaderboard import Board, Comparison, Group
@@ -111,7 +111,7 @@ def render_page(
         ],
         board_columns=columns_of("leaderboard"),
         visible_above=round(255 * VISIBLE),
-        undertrained=COLUMNS["undertrained"].help,
+        undertrained=UNDERTRAINED,
         lines=lines,
         cell_columns=columns_of("cells"),
         facets=values,

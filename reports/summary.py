@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hashattack.benchmark.columns import Column
 from hashattack.benchmark.names import counted
 from hashattack.benchmark.terminal import Part, Table, folded_heading
-from hashattack.reports.captions import labels_name
+from hashattack.reports.captions import UNDERTRAINED, labels_name
 from hashattack.reports.leaderboard import Board
 from hashattack.reports.tables import (
     LATEX_MARKS,
@@ -100,9 +100,7 @@ def _heading(board: Board) -> str:
     elif tied:
         lines.append("=: not significantly different from the best of this rank")
     if any(line.flag for line in board.lines):
-        lines.append(
-            "undertrained: its training ended too early or taught it little (epochs: auto)"
-        )
+        lines.append(f"undertrained: {UNDERTRAINED}")
     return "\n".join(lines)
 
 

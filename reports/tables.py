@@ -10,8 +10,9 @@ from typing import Literal
 import pandas as pd
 from tabulate import tabulate
 
-from hashattack.benchmark.columns import COLUMNS, MISSING, Column
+from hashattack.benchmark.columns import MISSING, Column
 from hashattack.benchmark.names import counted
+from hashattack.reports.captions import UNDERTRAINED
 from hashattack.reports.leaderboard import Board, Group
 from hashattack.reports.lines import Line, columns_of
 
@@ -225,7 +226,7 @@ def caption_of(board: Board, columns: Iterable[Column], score: str) -> str:
             *(["Bold: the best of its budget; underlined: the second."] if ranked else []),
             *notes,
             *(standard if compared else []),
-            *([f"Undertrained: {COLUMNS['undertrained'].help}."] if flagged else []),
+            *([f"Undertrained: {UNDERTRAINED}."] if flagged else []),
             *([f"Shared hyper-parameters: {board.shared}."] if board.shared else []),
         ]
     )

@@ -398,6 +398,7 @@ KINDS = {
     "progress-unit": fits(lambda _, progress: progress(1, 2, HOSTILE)),
     "curves-of-text": fits(lambda *_: Fitted({}, {"loss": ["low"]})),
     "curves-of-nan": fits(lambda *_: Fitted({}, {"loss": [float("nan")]})),
+    "convergence-of-nan": fits(lambda *_: Fitted({}, {}, [float("nan")])),
     "no-curves": fits(lambda *_: Fitted({}, 7)),
     "odd-curves": fits(lambda *_: Fitted({"x": np.zeros(1)}, {HOSTILE: [1.0]})),
     "no-state": fits(lambda *_: Fitted(7, {})),

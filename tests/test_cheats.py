@@ -163,6 +163,7 @@ OUTCOMES = {
     "progress-unit": ("ok", ""),
     "curves-of-text": ("failed", "the curves of a fit must be lists of finite numbers by name"),
     "curves-of-nan": ("failed", "the curves of a fit must be lists of finite numbers by name"),
+    "convergence-of-nan": ("failed", "the curves of a fit must be lists of finite numbers by name"),
     "no-curves": ("failed", "the curves of a fit must be lists of finite numbers by name"),
     "odd-curves": ("ok", ""),
     "no-state": ("failed", "AttributeError: 'int' object has no attribute 'items'"),

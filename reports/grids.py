@@ -14,6 +14,7 @@ import pandas as pd
 
 from hashattack.benchmark.columns import COLUMNS, MISSING
 from hashattack.benchmark.names import REFERENCE
+from hashattack.datasets.draws import OWN
 from hashattack.reports.captions import labels_text, protocol_text
 from hashattack.reports.lines import records, shares_draw
 from hashattack.reports.names import Names
@@ -88,9 +89,11 @@ class Grid:
         queries = " or ".join(map(str, sorted(set(rows["n_queries"].dropna()))))
         overrides = rows["overrides"].str.split(", ").explode()
         changed = ", ".join(dict.fromkeys(text for text in overrides if text))
+        groups = [records(part) for _, part in rows.groupby("policy", sort=False)]
+        labels = " and ".join(labels_text(part) for part in groups)
         title = (
             f"{self.layout.title}{where}; protocol {protocol_text(shown)}, "
-            f"{labels_text(shown)}, {queries} queries, ties in database order."
+            f"{labels}, {queries} queries, ties in database order."
             f"{f' Overrides: {changed}.' if changed else ''}"
         )
         notes = [self.paper.metrics[name].note for name in self.layout.metrics]
@@ -147,9 +150,9 @@ def measured(results: pd.DataFrame, paper: Paper, names: Names) -> pd.DataFrame:
         competes=((rows["budget_class"] != REFERENCE) & ~rows["code_only"]).fillna(False),
         setting=rows[_SETTING].astype("string").fillna("").agg(" ".join, axis=1),
     )
+    numbers = {name: metric.values(rows) for name, metric in paper.metrics.items()}
     long = [
-        base.assign(metric=name, value=metric.values(rows))
-        for name, metric in paper.metrics.items()
+        base.loc[values.index].assign(metric=name, value=values) for name, values in numbers.items()
     ]
     groups = pd.concat(long).groupby(paper.all_keys, sort=False, dropna=False)
     status = groups["status"].agg(lambda found: next((s for s in found if s != "ok"), "ok"))
@@ -159,9 +162,16 @@ def measured(results: pd.DataFrame, paper: Paper, names: Names) -> pd.DataFrame:
 
 
 def settings(results: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Yield the rows of each protocol and policy, variants left out."""
-    for _, rows in results[results["variant"] == ""].groupby(["protocol", "policy"], sort=False):
-        yield rows
+    """Yield the rows of each protocol and policy, variants left out.
+
+    Those of the queries' own labels stand beside the target labels of each policy.
+    """
+    for _, rows in results[results["variant"] == ""].groupby("protocol", sort=False):
+        own = rows["policy"] == OWN
+        for _, targeted in rows[~own].groupby("policy", sort=False):
+            yield pd.concat([targeted, rows[own]])
+        if own.all():
+            yield rows
 
 
 def grids(results: pd.DataFrame, paper: Paper, layout: Layout, names: Names) -> Iterator[Grid]:

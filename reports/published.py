@@ -13,7 +13,7 @@ import pandas as pd
 import yaml
 from pydantic import AfterValidator, BaseModel, PrivateAttr, ValidationError
 
-from hashattack.benchmark.columns import COLUMNS
+from hashattack.benchmark.columns import COLUMNS, Goal
 from hashattack.datasets.errors import UserError
 
 FOLDER = Path(__file__).parent / "papers"
@@ -37,6 +37,10 @@ class Metric(BaseModel, extra="forbid", frozen=True):
 
     column: ColumnName
     protocols: dict[str, ColumnName] = {}  # the column under protocols that have another
+    goal: Goal = "targeted"  # of the rows that it is a number of
+    top: int | None = (
+        None  # the k of MAP@k; rows that are scored at another one have no such number
+    )
     scale: float = 1.0  # what our value is multiplied by
     format: str  # the format specification of the scaled value
     title: str = ""  # its heading; the metric's name where there is none
@@ -44,7 +48,13 @@ class Metric(BaseModel, extra="forbid", frozen=True):
     note: str = ""  # what captions say of it
 
     def values(self, results: pd.DataFrame) -> pd.Series[float]:
-        """Return our values in the paper's units, of the column of each row's protocol."""
+        """Return our values in the paper's units, of the column of each row's protocol.
+
+        Rows of another goal or scored at another k are left out.
+        """
+        top = results["top"]
+        same = top.isna() if self.top is None else (top == self.top).fillna(False)
+        results = results[same & (results["goal"] == self.goal).fillna(False)]
         values = results[self.column]
         for protocol, column in self.protocols.items():
             values = values.where(results["protocol"] != protocol, results[column])

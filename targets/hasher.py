@@ -66,6 +66,8 @@ class TargetSpec:
 
     ``weights`` says where the trunk starts: ``imagenet`` (torchvision's file), ``labels``
     (pretrained on the data set's own labels), ``none`` (random) or ``file`` (a state dict).
+    ``defence`` is how it is hardened after training; there is none yet that could make one, so no
+    key of a job holds it.
     """
 
     method: HashingMethod
@@ -74,6 +76,7 @@ class TargetSpec:
     normalise: Normalise = "none"
     weights: str = "imagenet"
     training: Recipe = field(default_factory=Recipe)
+    defence: str = field(default="", metadata={"key": False})
 
     def __post_init__(self) -> None:
         if not 1 <= self.bits <= LONGEST_CODE:
@@ -81,8 +84,9 @@ class TargetSpec:
 
     @property
     def name(self) -> str:
-        """The hasher's name in tables, like ``DPSH-ResNet18-32``."""
-        return f"{self.method.name}-{self.backbone.name}-{self.bits}"
+        """The hasher's name in tables, like ``DPSH-ResNet18-32``, or ``DPH-AlexNet-32+SAAT``."""
+        name = f"{self.method.name}-{self.backbone.name}-{self.bits}"
+        return f"{name}+{self.defence}" if self.defence else name
 
     @property
     def members(self) -> tuple[TargetSpec, ...]:

@@ -119,7 +119,7 @@ def test_help_fits_and_teaches(command: str) -> None:
     [
         ("run --suite de", ["demo"]),
         ("plan -s figure4", ["figure4a", "figure4b"]),
-        ("run --scale ", ["mini", "paper"]),
+        ("run --scale ", ["mini", "paper", "saat"]),
         ("run --protocol paper", ["paper", "paper-literal"]),
         ("run --dataset F", ["FLICKR-25K"]),
         ("doctor dig", ["digits"]),

@@ -171,6 +171,7 @@ def targets_of(suite: Suite) -> Iterator[Target]:
                 normalise=entry.normalise,
                 weights=entry.weights if entry.weights in NAMED_WEIGHTS else "file",
                 training=entry.training,
+                defence=entry.defence,
             )
             if spec.name in seen:
                 raise SuiteError(f"{place}: the suite has two target hashers called {spec.name}")

@@ -132,6 +132,8 @@ class TargetEntry(_Strict):
             ``none`` random weights, anything else the path of a state dict.
         checkpoint: the file of a hasher made elsewhere, read instead of trained. Its name may hold
             ``{method}``, ``{backbone}``, ``{bits}``, ``{seed}`` and ``{dataset}``.
+        defence: how the hasher is hardened after training. No defence is implemented yet: the cells
+            of one are skipped.
         pretraining: with ``weights: labels``, how the trunk is trained.
         training: how the hasher is trained.
     """
@@ -144,6 +146,7 @@ class TargetEntry(_Strict):
     normalise: Normalise = "none"
     weights: TargetFile = "imagenet"
     checkpoint: TargetFile | None = None
+    defence: Annotated[str, Field(pattern=r"^\w*$", max_length=20)] = ""
     pretraining: Recipe = Recipe()
     training: Recipe = Recipe()
 

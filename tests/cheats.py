@@ -8,6 +8,7 @@ from pathlib import Path
 from hashattack.datasets.base import RetrievalData
 
 _TEXT = '''
+import copy
 import gc
 import hashlib
 import sys
@@ -42,7 +43,8 @@ def entry(kind, epsilon=EPSILON):
         code = anchor_code(protocol) if kind.needs_code else None
         made = kind(**loop)
         name = kind.__name__.lower()
-        return Attack(id=name, title=name, target_code=code, crafting=made, epsilon=epsilon)
+        goal = getattr(kind, "goal", "targeted")
+        return Attack(name, name, code, made, epsilon, goal=goal)
 
     globals()["declared_" + kind.__name__] = attack(build)
     return kind
@@ -221,6 +223,75 @@ def trains_with_its_codes(protocol):
     code = TrainingCode(**vars(anchor_code(protocol)))
     name, loop = "trainswithitscodes", ProjectedGradient(**LOOP)
     return Attack(id=name, title=name, target_code=code, crafting=loop, epsilon=EPSILON)
+
+
+class Away(Crafting):
+    """Is non-targeted, and declares to see no label of a query."""
+
+    goal = "non-targeted"
+    needs_code = False
+
+
+@entry
+@dataclass(frozen=True, kw_only=True)
+class PeeksToMoveAway(Away):
+    def perturb(self, batch, hasher, epsilon):
+        queries().labels
+        return batch.images
+
+
+@entry
+@dataclass(frozen=True, kw_only=True)
+class AimsUndeclared(Away):
+    """Says that it only moves away, and looks for labels to aim at."""
+
+    def perturb(self, batch, hasher, epsilon):
+        KEPT.setdefault("given", []).append((batch.codes, batch.labels.clone()))
+        return batch.images
+
+
+def counters(hasher):
+    """Return the hooks that count passes, each with the dictionary that it is in."""
+    held = (hasher.trunk._forward_pre_hooks, hasher.trunk._forward_hooks)
+    return [(hooks, key, hook) for hooks in held for key, hook in hooks.items()]
+
+
+@entry
+@dataclass(frozen=True, kw_only=True)
+class StopsTheCount(ProjectedGradient):
+    def perturb(self, batch, hasher, epsilon):
+        for hooks, key, _ in counters(hasher):
+            del hooks[key]
+            hooks[key] = lambda *_: None
+        return super().perturb(batch, hasher, epsilon)
+
+
+@entry
+@dataclass(frozen=True, kw_only=True)
+class SetsTheCountBack(ProjectedGradient):
+    def perturb(self, batch, hasher, epsilon):
+        made = super().perturb(batch, hasher, epsilon)
+        for _, _, hook in counters(hasher):
+            inner = getattr(hook, "__wrapped__", hook)
+            for cell in inner.__closure__ or ():
+                if hasattr(cell.cell_contents, "images"):
+                    cell.cell_contents.images = 0
+        return made
+
+
+@entry
+@dataclass(frozen=True, kw_only=True)
+class GoesAround(ProjectedGradient):
+    """Declares one pass, and goes around the hasher to copies and to single layers."""
+
+    passes = property(lambda self: 1)
+
+    def perturb(self, batch, hasher, epsilon):
+        made = super().perturb(batch, copy.deepcopy(hasher), epsilon)
+        image = made
+        for layer in hasher.trunk:
+            image = layer(image)
+        return made
 
 
 @entry

@@ -15,7 +15,9 @@ import pytest
 import yaml
 from joblib.externals.loky.cloudpickle_wrapper import dumps
 
+from hashattack.attacks.base import Attack, AttackError
 from hashattack.attacks.gradient import ProjectedGradient
+from hashattack.attacks.target_codes import AnchorCode
 from hashattack.benchmark.audit import InvalidAttackError, check_seconds
 from hashattack.benchmark.columns import DTYPES
 from hashattack.benchmark.engines.base import cpu_slots
@@ -88,6 +90,12 @@ def rows(
         ("overrides", "hasher it was shown: forward of the hasher is <class 'function'>"),
         ("notatensor", "the attack returned ndarray, expected a tensor"),
         ("claims", "all is well"),
+        ("peekstomoveaway", "the attack reads the queries' labels, which the threat model hides"),
+        (
+            "stopsthecount",
+            "the attack changed the hasher it was shown: trunk does not count passes",
+        ),
+        ("setsthecountback", "the attack set back the count of its passes"),
     ],
 )
 def test_a_cheat_is_an_invalid_row_with_its_reason(name: str, reason: str, rows: Any) -> None:
@@ -96,6 +104,29 @@ def test_a_cheat_is_an_invalid_row_with_its_reason(name: str, reason: str, rows:
     assert reason in row["reason"]
     assert pd.isna(row["t_map"])
     assert pd.isna(row["map"])
+
+
+def test_an_attack_that_declares_to_see_no_label_is_given_none(rows: Any) -> None:
+    row = rows("aimsundeclared")
+    assert (row["status"], row["goal"], row["sees_query_labels"]) == ("ok", "non-targeted", False)
+    given = sys.modules["plugin_cheats"].KEPT["given"]
+    assert len(given) == 3
+    assert all(codes is None and not labels.any() for codes, labels in given)
+
+
+def test_a_declaration_that_does_not_fit_the_goal_is_refused() -> None:
+    rule, loop = AnchorCode(pool="train", replacement=True), ProjectedGradient(steps=2, rule="l2")
+    with pytest.raises(AttackError, match="only with sees_query_labels=True"):
+        Attack("a", "A", rule, loop, 0.1, goal="non-targeted")
+    with pytest.raises(AttackError, match="only a non-targeted attack may see the queries' labels"):
+        Attack("a", "A", rule, loop, 0.1, sees_query_labels=True)
+
+
+def test_passes_that_go_around_the_hasher_are_counted_and_told(rows: Any) -> None:
+    row = rows("goesaround")
+    assert row["status"] == "ok"
+    assert row["passes_per_image"] == 2 * 2 + 1
+    assert row["notes"] == "goesaround declares 1 pass per image and takes 5"
 
 
 def test_an_image_changed_after_it_was_returned_stays_what_it_was(

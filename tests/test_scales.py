@@ -139,7 +139,7 @@ def test_mistakes_in_includes_and_scales_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"dhat": {"steps": 1}}, r"attack_params.dhat: no such attack; did you mean 'dhta'"),
+        ({"dhtaa": {"steps": 1}}, r"attack_params.dhtaa: no such attack; did you mean 'dhta'"),
         ({"dhta": {"step": 1}}, r"attack_params.dhta.step: no attack .*; did you mean"),
     ],
 )

@@ -31,7 +31,7 @@ def test_shipped_suites_are_sound_and_described(name: str) -> None:
         ({"attcks": []}, "attcks: unknown key; did you mean 'attacks'?"),
         ({"compute": {"bach": 3}}, "compute.bach: unknown key; did you mean 'batch'?"),
         ({"attacks": [{"attack": "dhta", "parms": {}}]}, "attacks[0].parms: unknown key; did you"),
-        ({"attacks": ["dtha"]}, "attacks[0].attack: unknown attack 'dtha'; did you mean 'dhta'?"),
+        ({"attacks": ["dhtaa"]}, "attacks[0].attack: unknown attack 'dhtaa'; did you mean 'dhta'?"),
         (
             {"datasets": "digit"},
             "datasets[0].dataset: unknown data set 'digit'; did you mean 'digits'?",
@@ -85,7 +85,7 @@ def test_hyper_parameters_are_overridden_by_flat_name_and_checked() -> None:
     for params, message in (
         ({"step": 3}, "here.step: dhta has no such hyper-parameter; did you mean 'steps'?"),
         ({"steps": "few"}, "here.steps: Input should be a valid integer"),
-        ({"rule": "l3"}, "here.rule: Input should be 'sign', 'l2' or 'raw/32'"),
+        ({"rule": "l3"}, "here.rule: Input should be 'sign', 'l2', 'raw/32'"),
         ({"steps": 0}, "steps and step_size must be positive"),
         ({"epsilon": -1}, "epsilon must be a number of pixels"),
     ):

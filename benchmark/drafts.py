@@ -22,8 +22,8 @@ def write_draft(
 ) -> tuple[Path, str]:
     """Write an attack that runs as it is to a folder, and return its file and its id.
 
-    ``kind`` is what is new about it: ``loss``, ``loop``, ``fit`` or ``rule``. Capitals and '_' in
-    the name become small letters and dashes; it cannot be one of ``taken``.
+    ``kind`` is what is new about it: ``loss``, ``loop``, ``fit``, ``rule`` or ``away``. Capitals
+    and '_' in the name become small letters and dashes; it cannot be one of ``taken``.
 
     Raises:
         DraftError: not an id, one that is taken, or a file that is there already.

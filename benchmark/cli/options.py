@@ -9,7 +9,7 @@ import typer
 
 from hashattack.benchmark.cli.lists import completer
 
-DraftKind = Literal["loss", "loop", "fit", "rule"]  # what is new about a new attack
+DraftKind = Literal["loss", "loop", "fit", "rule", "away"]  # what is new about a new attack
 
 SuiteOption = Annotated[
     str,

@@ -37,7 +37,8 @@ def new(
         DraftKind,
         typer.Option(
             help="What is new about it: the loss of projected gradient descent, a loop of its own, "
-            "a fit before the first query, or the rule that names target codes."
+            "a fit before the first query, the rule that names target codes, or a non-targeted way "
+            "of its own."
         ),
     ] = "loss",
 ) -> None:

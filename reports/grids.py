@@ -67,10 +67,12 @@ class Grid:
         rows, columns = list(self.layout.rows), self.layout.columns
         if cells.duplicated([*rows, *columns]).any():
             raise PaperError(f"{self.layout.id}: two numbers have the same row and column")
-        for key in (*rows, *columns):  # each level of the table in the paper's order
-            cells[key] = pd.Categorical(cells[key], list(dict.fromkeys(cells[key])))
+        places, tops = _in_order(cells[rows]), _in_order(cells[columns])
         texts, marks = (
-            cells.pivot(index=rows, columns=columns, values=name).astype(object).fillna("")
+            cells.pivot(index=rows, columns=columns, values=name)
+            .astype(object)
+            .fillna("")
+            .reindex(index=places, columns=tops)
             for name in ("text", "mark")
         )
         return Table(
@@ -109,6 +111,21 @@ class Grid:
             f"Measured minus published. {title} One mark: more than 1 point (10 % of the published "
             f"value for other metrics); two marks: more than 5 points (50 %).{also}"
         )
+
+
+def _in_order(keys: pd.DataFrame) -> pd.Index[Any]:
+    """Return the entries of an axis in the paper's order, those of one outer key together."""
+    entries = list(dict.fromkeys(keys.itertuples(index=False, name=None)))
+    outer = [list(dict.fromkeys(keys[name])) for name in keys.columns[:-1]]
+    # Stable: the innermost keys stay in the order in which they come within the outer ones.
+    entries.sort(
+        key=lambda one: [listed.index(key) for listed, key in zip(outer, one[:-1], strict=True)]
+    )
+    names: list[str] = list(keys.columns)
+    if len(names) > 1:
+        return pd.MultiIndex.from_tuples(entries, names=names)
+    found: pd.Index[Any] = pd.Index([key for (key,) in entries], name=names[0])
+    return found
 
 
 def value_text(cell: dict[Any, Any], metric: Metric) -> str:

@@ -79,6 +79,13 @@ def test_goals_share_a_table_and_each_has_its_own_best_attack() -> None:
     assert found["MS-COCO", "64", "t-MAP@5000"] == "SAAT"
     assert found["NUS-WIDE", "16", "t-MAP@5000"] == "ProS-GAN"
     assert len(found) == 2 * 12
+    texts = grid.table().texts
+    attacks = ["Original", "HAG", "SDHA", "SAAT"], ["P2P", "DHTA", "ProS-GAN", "THA", "SAAT"]
+    rows = zip(GOALS, attacks, strict=True)
+    assert texts.index.tolist() == [(metric, one) for metric, listed in rows for one in listed]
+    lengths = ("16", "32", "48", "64")
+    wanted = [(one, bits) for one in ("FLICKR-25K", "NUS-WIDE", "MS-COCO") for bits in lengths]
+    assert [tuple(key) for key in texts.columns] == wanted
     caption = grid.table().caption
     assert "unique-disjoint target labels and the queries' own labels" in caption
 

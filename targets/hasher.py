@@ -126,10 +126,14 @@ class Hasher(nn.Module):
         """Its networks without hash layers."""
         return [self.trunk]
 
+    def logits(self, images: Tensor) -> Tensor:
+        """Return the hash layer's outputs ``[n, K]`` of pixels in [0, 1]."""
+        logits: Tensor = self.hash_layer(self.trunk((images - self.mean) / self.std))
+        return logits
+
     def forward(self, images: Tensor, alpha: float = 1.0) -> Tensor:
         """Return tanh(alpha · scale · logit) in [-1, 1], ``[n, K]``, of pixels in [0, 1]."""
-        features = self.trunk((images - self.mean) / self.std)
-        return torch.tanh(alpha * self.scale * self.hash_layer(features))
+        return torch.tanh(alpha * self.scale * self.logits(images))
 
 
 def sign_codes(outputs: Tensor) -> Tensor:

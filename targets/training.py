@@ -17,7 +17,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from hashattack.datasets.base import Split, UInt8Array
 from hashattack.datasets.seeds import generator
 from hashattack.targets.backbones import Backbone, TargetError
-from hashattack.targets.hasher import Hasher, Recipe, TargetSpec
+from hashattack.targets.hasher import Hasher, Normalise, Recipe, TargetSpec
 from hashattack.targets.seeding import seeded
 
 Progress = Callable[[int, int, str], None]  # done, total, unit
@@ -129,19 +129,24 @@ def train_hasher(hasher: Hasher, spec: TargetSpec, split: Split, run: TrainingRu
 
 
 def pretrain_trunk(
-    backbone: Backbone, split: Split, side: int, recipe: Recipe, run: TrainingRun
+    backbone: Backbone,
+    split: Split,
+    side: int,
+    recipe: Recipe,
+    run: TrainingRun,
+    normalise: Normalise = "none",
 ) -> tuple[nn.Module, list[float]]:
     """Return a trunk trained on the data set's own labels, and its loss curve.
 
     The stand-in for ImageNet weights: multi-label binary cross-entropy through a linear layer that
-    is thrown away.
+    is thrown away. ``normalise`` is that of the hashers it is for.
     """
     with seeded(run.seed, f"pretrain/{backbone.name}"):
         trunk, width = backbone.build(side)
-        network = nn.Sequential(trunk, nn.Linear(width, split.labels.shape[1])).to(run.device)
+        network = Hasher(trunk, width, split.labels.shape[1], normalise).to(run.device)
     labels = torch.from_numpy(np.array(split.labels)).to(run.device, torch.float32)
 
     def loss_of(pixels: Tensor, rows: Tensor, step: int) -> Tensor:  # noqa: ARG001 - no schedule
-        return binary_cross_entropy_with_logits(network(pixels), labels[rows])
+        return binary_cross_entropy_with_logits(network.logits(pixels), labels[rows])
 
     return trunk, optimise(network, split, loss_of, recipe, run)

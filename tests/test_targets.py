@@ -24,7 +24,7 @@ from hashattack.targets.checkpoints import (
 )
 from hashattack.targets.hasher import Recipe, TargetSpec, build_hasher, sign_codes
 from hashattack.targets.losses import DPH, DPSH, HashingMethod, HashNet
-from hashattack.targets.training import TrainingRun, optimise, train_hasher
+from hashattack.targets.training import TrainingRun, optimise, pretrain_trunk, train_hasher
 from tests.conftest import untrained
 
 CPU = torch.device("cpu")
@@ -35,6 +35,22 @@ def quiet(done: int, total: int, unit: str) -> None: ...
 
 def run_of(seed: int, parts: int = 1) -> TrainingRun:
     return TrainingRun(seed=seed, device=CPU, progress=quiet, parts=parts)
+
+
+def test_a_trunk_is_pretrained_on_what_its_hashers_will_show_it(digits: RetrievalData) -> None:
+    lowest: list[float] = []
+
+    class Watched(Tiny):
+        def trunk(self, side: int) -> torch.nn.Module:
+            trunk = super().trunk(side)
+            trunk.register_forward_pre_hook(lambda _, given: lowest.append(float(given[0].min())))
+            return trunk
+
+    recipe = Recipe(epochs=1, batch=len(digits.train))
+    pretrain_trunk(Watched(), digits.train, digits.side, recipe, run_of(0))
+    assert lowest[-1] >= 0
+    pretrain_trunk(Watched(), digits.train, digits.side, recipe, run_of(0), "imagenet")
+    assert lowest[-1] < -1.5, "black, less a mean of about .45, over about .23"
 
 
 @pytest.mark.parametrize(

@@ -147,8 +147,13 @@ class JobGraph:
             return self.job(ImportHasher(spec=spec, side=side, sha256=sha256, path=str(path)))
         inputs = {}
         if weights == "labels":
-            recipe = target.entry.pretraining
-            trunk = Pretrain(**self.on_data, threads=threads, backbone=backbone, recipe=recipe)
+            trunk = Pretrain(
+                **self.on_data,
+                threads=threads,
+                backbone=backbone,
+                recipe=target.entry.pretraining,
+                normalise=spec.normalise,
+            )
             inputs["trunk"] = self.job(trunk)
         elif weights != "none":
             path = weights_file(backbone, weights)

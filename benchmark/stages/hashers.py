@@ -20,7 +20,7 @@ from hashattack.benchmark.pipeline import STAGES
 from hashattack.datasets.base import SplitName
 from hashattack.targets.backbones import Backbone, TargetError
 from hashattack.targets.checkpoints import load_state, read_trunk, state_arrays
-from hashattack.targets.hasher import Recipe, TargetSpec, build_hasher
+from hashattack.targets.hasher import Normalise, Recipe, TargetSpec, build_hasher
 from hashattack.targets.state_dicts import read_state
 from hashattack.targets.training import TrainingRun, pretrain_trunk, train_hasher
 
@@ -66,11 +66,12 @@ def import_hasher(task: ImportHasher, _: Context) -> Output:
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrain(OnData):
-    """Train a trunk on the data set's labels; shared by all its targets."""
+    """Train a trunk on the data set's labels; shared by all its targets of one normalisation."""
 
     threads: int
     backbone: Backbone
     recipe: Recipe
+    normalise: Normalise
 
 
 @implements(
@@ -88,7 +89,8 @@ def pretrain(task: Pretrain, context: Context) -> Output:
     """Store the trunk's state. Its seed is fixed: it stands in for one published file."""
     data = task.data(context)
     run = _training_run(0, context)
-    trunk, curve = pretrain_trunk(task.backbone, data.train, data.side, task.recipe, run)
+    how = task.recipe, run, task.normalise
+    trunk, curve = pretrain_trunk(task.backbone, data.train, data.side, *how)
     return Output(state_arrays(trunk), {"curve": curve})
 
 

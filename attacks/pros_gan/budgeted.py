@@ -87,9 +87,9 @@ class Budgeted(Objective):
         yield Step("G", torch.stack(losses).sum(), {"label alone": losses[0], "hash": losses[-1]})
 
     def hash_loss(self, batch: TrainingBatch) -> Tensor:
-        """Return the hash loss after the last gradient step."""
+        """Return the hash loss after the last gradient step, of the hasher's own tanh."""
         crafted = self.crafted(batch.images, batch.semantics, batch.codes)[-1]
-        return hash_loss(self.hasher, crafted, batch.codes, _SLOPE)
+        return hash_loss(self.hasher, crafted, batch.codes)
 
     def crafted(
         self, images: Tensor, semantics: Tensor, codes: Tensor, steps: int | None = None

@@ -113,8 +113,8 @@ def test_prototype_nets_recipe_follows_the_protocol() -> None:
         for name, r in rules.items()
         if isinstance(r, PrototypeCode)
     }
-    paper = (24, False, "train", 10 * 100 * 10)
-    released = (64, True, "database", 10 * 30_000)
+    paper = (24, False, "train", 7 * 100 * 10)
+    released = (64, True, "database", 7 * 30_000)
     assert found == {
         "released": released,
         "saat": released,

@@ -145,7 +145,7 @@ def _neighbours(pair: Pair, *, plan: Plan, out: Path, cache: Path) -> Iterator[s
     data = plan.specs[pair.candidate.row["dataset_fingerprint"]].load(cache)
     labels, targets = np.asarray(data.database.labels), arrays["targets"]["targets"]
     codes = (arrays["codes"]["codes"], arrays["database"]["codes"])
-    top = pair.candidate.row["top"]
+    top = pair.candidate.row.get("top")  # None for all results
     intended = mean_average_precision(*codes, targets, labels, top=top)
     for shift, neighbour in ((-1, "previous"), (1, "next")):
         found = mean_average_precision(*codes, np.roll(targets, -shift, axis=0), labels, top=top)

@@ -30,7 +30,7 @@ from hashattack.targets.training import Progress, to_pixels
 
 _SAMPLE = 96  # pairs of a training image and a target that training is judged by
 _LONGEST = 100  # epochs, as published
-_LEAST = 5  # epochs before a plateau can be seen
+_LEAST = 6  # epochs before a plateau can be seen: means of two are compared
 
 TargetDraw = Literal["rows", "images"]
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 _PART = 5  # the last fifth of the epochs is compared with the fifth before it
-_FALLING = 0.02  # of the whole fall; one that is exponential has 1 % left then, slower ones more
+_FALLING = 0.05  # of the whole fall; one that is exponential has 4 % left then, slower ones more
 _LEARNT = 0.01  # of the untrained loss: the code of a smaller fall is hardly another
 
 
@@ -19,7 +19,7 @@ def learnt(losses: Sequence[float]) -> bool:
 
 
 def falling(losses: Sequence[float]) -> bool:
-    """Return whether the last fifth of the epochs still brought a fiftieth of the whole fall."""
+    """Return whether the last fifth of the epochs still brought a twentieth of the whole fall."""
     before, last = _ends(losses)
     return before - last > _FALLING * (losses[0] - last)
 

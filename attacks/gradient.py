@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from hashattack.attacks.base import AttackError, Batch, Crafting
-from hashattack.attacks.gradient_transforms import Gradient as Gradient
-from hashattack.attacks.gradient_transforms import Moment as Moment
+from hashattack.attacks.gradient_transforms import Moment
 from hashattack.attacks.optimisers import adam, sgd
 from hashattack.attacks.protocols import StepRule
 from hashattack.attacks.transfer import TransferHooks
@@ -75,10 +74,10 @@ class ProjectedGradient(TransferHooks, Crafting):
             for ``l2``.
         schedule: tanh's slope alpha as (end, alpha) in fractions of the steps.
         random_start: whether it starts at a uniform draw from the budget, or at the image itself.
-        restarts: how often it starts; of each query the image with the lowest loss is kept.
+        restarts: how often it starts; of each query the image with the lowest :meth:`aim` is kept.
 
     A variant overrides one hook: :meth:`loss`, :meth:`direction`, :meth:`directions` where a
-    step's direction depends on earlier ones, :meth:`gradients` where the loss is of more than the
+    step's direction depends on earlier ones, :meth:`gradient` where the loss is of more than the
     hasher's outputs, or :meth:`perturb` where other codes than the target codes go into the loss.
     """
 
@@ -115,6 +114,14 @@ class ProjectedGradient(TransferHooks, Crafting):
         """Return the loss of each image ``[n]``, of outputs and target codes ``[n, K]``."""
         return -(outputs * codes).mean(dim=1)
 
+    def aim(self, outputs: Tensor, codes: Tensor) -> Tensor:
+        """Return by what a restart is chosen, lower is better, ``[n]``.
+
+        Not by :meth:`loss`: one that leaves out the bits that have flipped is higher after more
+        flips.
+        """
+        return -(outputs * codes).mean(dim=1)
+
     def direction(self, gradient: Tensor) -> Tensor:
         """Return the ascent direction the step goes against, of a gradient ``[n, 3, S, S]``."""
         if self.rule == "sign":
@@ -130,24 +137,19 @@ class ProjectedGradient(TransferHooks, Crafting):
             return sgd(momentum=0.9)
         return adam() if self.rule == "adam" else self.direction
 
-    def gradients(
-        self,
-        batch: Batch,
-        codes: Tensor,
-        hasher: Hasher,
-        epsilon: float | None,
-    ) -> Gradient:
-        """Return what gives a batch's gradients; it may remember earlier ones."""
+    def gradient(
+        self, delta: Tensor, moment: Moment, batch: Batch, codes: Tensor, hasher: Hasher
+    ) -> Tensor:
+        """Return the loss's gradient at a perturbation, both ``[n, 3, S, S]``.
 
-        def gradient_at(delta: Tensor, moment: Moment) -> Tensor:
-            leaf, alpha = delta.detach().requires_grad_(), self.alpha(moment.step)
-            gradients = []
-            for view in self.views(batch.images + leaf, batch, moment):
-                loss = self.loss(hasher(view, alpha=alpha), codes).sum()
-                gradients.append(torch.autograd.grad(loss, leaf)[0])
-            return sum(gradients[1:], start=gradients[0]) / len(gradients)
-
-        return self.transferable(gradient_at, batch, epsilon, self.step_size)
+        What a step goes against is made of such gradients by the transfer settings.
+        """
+        leaf, alpha = delta.detach().requires_grad_(), self.alpha(moment.step)
+        gradients = []
+        for view in self.views(batch.images + leaf, batch, moment):
+            loss = self.loss(hasher(view, alpha=alpha), codes).sum()
+            gradients.append(torch.autograd.grad(loss, leaf)[0])
+        return sum(gradients[1:], start=gradients[0]) / len(gradients)
 
     def perturb(self, batch: Batch, hasher: Hasher, epsilon: float | None) -> Tensor:
         """Return images moved towards the target codes."""
@@ -158,7 +160,8 @@ class ProjectedGradient(TransferHooks, Crafting):
     def descend(self, batch: Batch, codes: Tensor, hasher: Hasher, epsilon: float | None) -> Tensor:
         """Return images of low loss, of each query the best of all restarts.
 
-        ``codes`` are what :meth:`loss` gets of each query, ``[n, K]`` or ``[n, ...]``.
+        ``codes`` are what :meth:`loss` and :meth:`aim` get of each query, ``[n, K]`` or
+        ``[n, ...]``.
         """
         codes = codes.to(batch.images)
         tries = [self._once(batch, codes, hasher, epsilon, one) for one in range(self.restarts)]
@@ -166,8 +169,8 @@ class ProjectedGradient(TransferHooks, Crafting):
             return tries[0]
         alpha = self.alpha(self.steps - 1)
         with torch.no_grad():
-            losses = torch.stack([self.loss(hasher(one, alpha=alpha), codes) for one in tries])
-        best = losses.argmin(dim=0)  # [n]
+            aims = torch.stack([self.aim(hasher(one, alpha=alpha), codes) for one in tries])
+        best = aims.argmin(dim=0)  # [n]
         return torch.stack(tries)[best, torch.arange(len(best), device=best.device)]
 
     def _once(
@@ -175,7 +178,11 @@ class ProjectedGradient(TransferHooks, Crafting):
     ) -> Tensor:
         """Return images whose perturbation was projected after every step."""
         images, delta = batch.images, self._start(batch, epsilon, restart)
-        gradient_at = self.gradients(batch, codes, hasher, epsilon)
+
+        def raw(delta: Tensor, moment: Moment) -> Tensor:
+            return self.gradient(delta, moment, batch, codes, hasher)
+
+        gradient_at = self.transferable(raw, batch, epsilon, self.step_size)
         direction = self.directions()
         for step in range(self.steps):
             gradient = gradient_at(delta, Moment(restart, step))

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from hashattack.attacks.base import Attack, AttackError, Batch, Knowledge, Perturb, attack
 from hashattack.attacks.declarations import Cited
-from hashattack.attacks.gradient import DHTA_SCHEDULE, Gradient, Moment, ProjectedGradient
+from hashattack.attacks.gradient import DHTA_SCHEDULE, ProjectedGradient
+from hashattack.attacks.gradient_transforms import Moment
 from hashattack.attacks.protocols import EPSILON, Protocol, StepRule
 from hashattack.datasets.seeds import generator
 from hashattack.targets.hasher import Hasher, sign_codes
@@ -96,16 +97,18 @@ class SdhaGradient(ProjectedGradient):
         summed = ((total + balance) * plus + (total - balance) * minus).sum(dim=1) / 2
         return _WEIGHT / bits * summed / relevant.sum(dim=1).clamp_min(1)
 
-    def gradients(
-        self, batch: Batch, codes: Tensor, hasher: Hasher, epsilon: float | None
-    ) -> Gradient:
-        """Return the gradients of that loss and of the pixels' mean squared error."""
-        hashing = super().gradients(batch, codes, hasher, epsilon)
+    def aim(self, outputs: Tensor, codes: Tensor) -> Tensor:
+        """Return the mean over the relevant codes of minus their products with the outputs."""
+        counts = (codes[:, :, 0] != 0).sum(dim=1).clamp_min(1)
+        agreement = (outputs * (codes.sum(dim=1) / counts.unsqueeze(1))).mean(dim=1)
+        return agreement if self.away else -agreement
 
-        def gradient_at(delta: Tensor, moment: Moment) -> Tensor:
-            return hashing(delta, moment) + 2 * delta / delta[0].numel()
-
-        return gradient_at
+    def gradient(
+        self, delta: Tensor, moment: Moment, batch: Batch, codes: Tensor, hasher: Hasher
+    ) -> Tensor:
+        """Return the gradient of that loss and of the pixels' mean squared error."""
+        hashing = super().gradient(delta, moment, batch, codes, hasher)
+        return hashing + 2 * delta / delta[0].numel()
 
 
 @attack

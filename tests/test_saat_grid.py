@@ -108,6 +108,43 @@ def test_sdhas_loss_is_its_formula(away: bool) -> None:
         assert loss == pytest.approx(25 / K * mean, rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("loop", "misled"),
+    [
+        (SaatGradient(steps=1, rule="sign"), True),
+        (SaatGradient(steps=1, rule="sign", away=True), True),
+        (HagGradient(), True),
+        (SdhaGradient(), False),
+        (SdhaGradient(away=True), False),
+    ],
+)
+def test_of_two_restarts_the_one_with_more_flipped_bits_is_kept(
+    loop: ProjectedGradient, misled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loss that leaves flipped bits out is lower where some have not flipped yet."""
+    codes = outputs_and_codes((4, K))[1]
+    towards = codes
+    if isinstance(loop, SdhaGradient):
+        towards = -codes if loop.away else codes
+        codes = torch.stack([codes, codes, 0 * codes], dim=1)  # the last is no code
+    all_flipped = 0.9 * towards
+    some_flipped = towards * torch.tensor([0.9] * (K - 4) + [0.4, 0.4, 0.4, -0.05])
+    if misled:
+        assert (loop.loss(some_flipped, codes) < loop.loss(all_flipped, codes)).all()
+    swapped = torch.tensor([False, False, False, True]).view(4, 1)  # each image for itself
+    orders = (some_flipped, all_flipped), (all_flipped, some_flipped)
+    tries = [torch.where(swapped, *pair)[:, None, None] for pair in orders]
+    monkeypatch.setattr(ProjectedGradient, "_once", lambda *given: tries[given[-1]])
+    batch = Batch(tries[0], None, torch.zeros(4, 3, dtype=torch.uint8), np.arange(4), seed=0)
+
+    def hasher(images: Tensor, alpha: float) -> Tensor:  # noqa: ARG001
+        return images[:, 0, 0]
+
+    twice = replace(loop, random_start=True, restarts=2)
+    kept = twice.descend(batch, codes, hasher, EPSILON)  # type: ignore[arg-type]
+    assert torch.equal(kept[:, 0, 0], all_flipped)
+
+
 def written_out(
     attack: Attack, batch: Batch, hasher: Any, loss: Any, step: Any, steps: int
 ) -> Tensor:
@@ -142,10 +179,15 @@ def test_hag_takes_the_step_of_a_full_batch(world: World) -> None:
     assert torch.allclose(attack.ready(seen)(batch), wanted, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.8])
 @pytest.mark.parametrize("name", ["sdha", "sdha-nontargeted"])
-def test_sdha_is_adam_on_pixels_and_codes(name: str, world: World) -> None:
-    seen = world.seen(PROTOCOLS["paper"], torch.float64)
-    attack, batch = built(name, steps=20), world.batch(ROWS, None, torch.float64)
+def test_sdha_is_adam_on_pixels_and_codes(name: str, momentum: float, world: World) -> None:
+    """A momentum is of both gradients together."""
+    seen, batch = (
+        world.seen(PROTOCOLS["paper"], torch.float64),
+        world.batch(ROWS, None, torch.float64),
+    )
+    attack = built(name, steps=20, momentum=momentum)
     crafting = attack.crafting
     assert isinstance(crafting, SdhaGradient)
     shared = batch.labels.int() @ torch.from_numpy(seen.train.labels).int().T > 0
@@ -159,6 +201,10 @@ def test_sdha_is_adam_on_pixels_and_codes(name: str, world: World) -> None:
         return pixels + torch.cat(codes)
 
     def step(gradient: Tensor, number: int, state: dict[str, Any]) -> Any:
+        if momentum:
+            size = gradient.abs().mean(dim=(1, 2, 3), keepdim=True).clamp_min(1e-300)
+            gradient = gradient / size + momentum * state.get("momentum", 0)
+            state["momentum"] = gradient
         state["first"] = 0.9 * state.get("first", 0) + 0.1 * gradient
         state["second"] = 0.999 * state.get("second", 0) + 0.001 * gradient**2
         mean, square = state["first"] / (1 - 0.9**number), state["second"] / (1 - 0.999**number)

@@ -196,7 +196,10 @@ def test_variance_tuning_adds_what_the_neighbours_had() -> None:
 def test_off_they_change_nothing() -> None:
     batch = some_batch([1, 2])
     assert list(PLAIN.views(batch.images, batch, Moment(0, 0))) == [batch.images]
-    slopes = PLAIN.gradients(batch, batch.images, exact(), EPSILON)
+
+    def slopes(delta: Tensor, moment: Moment) -> Tensor:
+        return PLAIN.gradient(delta, moment, batch, batch.images, exact())
+
     assert PLAIN.transferable(slopes, batch, EPSILON, SIZE) is slopes
 
 

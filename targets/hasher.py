@@ -66,8 +66,8 @@ class TargetSpec:
 
     ``weights`` says where the trunk starts: ``imagenet`` (torchvision's file), ``labels``
     (pretrained on the data set's own labels), ``none`` (random) or ``file`` (a state dict).
-    ``defence`` is how it is hardened after training; there is none yet that could make one, so no
-    key of a job holds it.
+    ``defence`` is how it is hardened after training. None is implemented yet: no job makes such a
+    hasher, so that no key needs to hold it.
     """
 
     method: HashingMethod
@@ -84,9 +84,16 @@ class TargetSpec:
 
     @property
     def name(self) -> str:
-        """The hasher's name in tables, like ``DPSH-ResNet18-32``, or ``DPH-AlexNet-32+SAAT``."""
+        """The hasher's name in tables, like ``DPSH-ResNet18-32``, or ``DPH-AlexNet-32-SAAT``."""
         name = f"{self.method.name}-{self.backbone.name}-{self.bits}"
-        return f"{name}+{self.defence}" if self.defence else name
+        return f"{name}-{self.defence}" if self.defence else name
+
+    @property
+    def unavailable(self) -> str | None:
+        """Why there can be no such hasher, or None."""
+        if self.defence:
+            return f"no defence is implemented, so there is no {self.name}"
+        return None
 
     @property
     def members(self) -> tuple[TargetSpec, ...]:

@@ -27,6 +27,7 @@ from hashattack.benchmark.external.export import TrialFile, export_trials
 from hashattack.benchmark.external.scoring import matching_trial, submit
 from hashattack.benchmark.external.submission import Kind, parse_epsilon, read_submission
 from hashattack.benchmark.external.trials import Origin
+from hashattack.benchmark.plan.plan import graphs_of
 from hashattack.benchmark.results.frame import load_results
 from hashattack.benchmark.results.manifest import read_manifest
 from hashattack.benchmark.results.stored_suite import stored_suite
@@ -209,6 +210,22 @@ def test_an_exported_folder_is_all_that_other_code_needs(
         if (cell["row"]["attack"], cell["row"]["victim"]) == ("original", SOURCE)
     )
     assert (codes.numpy() == origin.store.arrays(JobRef("hash", key))["codes"]).all()
+
+
+def test_a_defended_hasher_is_not_the_undefended_one(cache: Path, tmp_path: Path) -> None:
+    """As after saat1 and then saat2 in one folder."""
+    run_inline(small_suite(attacks=["original"]), cache, tmp_path)
+    (target,) = small_suite().targets
+    targets = [target.model_dump(), target.model_dump() | {"defence": "SAAT"}]
+    plan, _ = run_inline(small_suite(attacks=["original"], targets=targets), cache, tmp_path)
+    skipped = {cell.row["victim"]: cell.skipped for cell in plan.cells}
+    reason = "no defence is implemented, so there is no DPSH-Tiny-12-SAAT"
+    assert skipped == {"DPSH-Tiny-12": None, "DPSH-Tiny-12-SAAT": reason}
+    ((graph, (_, defended)),) = graphs_of(plan.suite, cache)
+    with pytest.raises(SuiteError, match=reason):
+        graph.train(defended, 0)
+    (written,) = export_trials(Origin.of(tmp_path, cache), tmp_path / "trials").settings
+    assert [source.name for source in written.sources] == ["DPSH-Tiny-12"]
 
 
 def test_an_export_without_hashers_says_where_they_are(origin: Origin, tmp_path: Path) -> None:

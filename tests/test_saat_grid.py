@@ -137,7 +137,7 @@ def test_of_two_restarts_the_one_with_more_flipped_bits_is_kept(
     monkeypatch.setattr(ProjectedGradient, "_once", lambda *given: tries[given[-1]])
     batch = Batch(tries[0], None, torch.zeros(4, 3, dtype=torch.uint8), np.arange(4), seed=0)
 
-    def hasher(images: Tensor, alpha: float) -> Tensor:  # noqa: ARG001
+    def hasher(images: Tensor, alpha: float) -> Tensor:
         return images[:, 0, 0]
 
     twice = replace(loop, random_start=True, restarts=2)

@@ -122,8 +122,8 @@ def test_defended_hashers_are_skipped_with_the_reason(cache: Path) -> None:
     assert not plan.jobs
     assert len(plan.cells) == 2 * 4 * 4
     reasons = {cell.row["victim"]: cell.skipped for cell in plan.cells}
-    wanted = "no defence is implemented, so there is no DPH-AlexNet-16+ATRDH"
-    assert reasons["DPH-AlexNet-16+ATRDH"] == wanted
+    wanted = "no defence is implemented, so there is no DPH-AlexNet-16-ATRDH"
+    assert reasons["DPH-AlexNet-16-ATRDH"] == wanted
     assert {cell.row["victim_defence"] for cell in plan.cells} == {"ATRDH", "SAAT"}
     rows = frame([{**cell.row, "status": "skipped"} for cell in plan.cells])
     (grid,) = filled(rows, "saat2")

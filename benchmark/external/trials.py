@@ -103,6 +103,8 @@ class Origin:
                 trial = Trial(graph, setting)
                 trial = found.setdefault(trial.identity, trial)
                 for target in targets:
+                    if target.spec.unavailable:
+                        continue
                     trial.targets.setdefault(target.spec.name, (graph, target))
         return cls(out, suite, list(found.values()))
 

@@ -87,8 +87,8 @@ def cells_of(graph: JobGraph, targets: Sequence[Target]) -> Iterator[Cell]:
 def obstacle(attack: Attack, source: Source, victim: Target) -> str | None:
     """Return why a cell cannot be run, or None."""
     for spec in (*source.spec.members, victim.spec):
-        if spec.defence:
-            return f"no defence is implemented, so there is no {spec.name}"
+        if spec.unavailable:
+            return spec.unavailable
     if attack.code_only and isinstance(source, Ensemble):
         return "a code of several hashers together queries the database of none"
     if attack.code_only and source.spec.bits != victim.spec.bits:

@@ -132,8 +132,14 @@ class JobGraph:
         return requested or available
 
     def train(self, target: Target, seed: int) -> Job:
-        """Return the training of a target, after that of its trunk, or the import of one."""
+        """Return the training of a target, after that of its trunk, or the import of one.
+
+        Raises:
+            SuiteError: there is no such hasher, or its file does not fit.
+        """
         spec, weights = target.spec, target.entry.weights
+        if spec.unavailable:
+            raise SuiteError(spec.unavailable)
         side, backbone, threads = self.data.side, spec.backbone, self.suite.compute.threads
         if target.entry.checkpoint is not None:
             path = self._checkpoint(spec, target.entry.checkpoint, seed)

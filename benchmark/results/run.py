@@ -267,7 +267,7 @@ class Run:
             return EnsembleSpec(members=tuple(chain.from_iterable(found)))
         for part in self._suite.parts or [self._suite]:
             for target in targets_of(part):
-                if canonical(target.spec) == task["spec"]:
+                if not target.spec.unavailable and canonical(target.spec) == task["spec"]:
                     return target.spec
         raise SelectionError(f"{self.folder}: the plug-in of its hasher changed since it was run")
 

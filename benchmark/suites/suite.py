@@ -146,7 +146,7 @@ class TargetEntry(_Strict):
     normalise: Normalise = "none"
     weights: TargetFile = "imagenet"
     checkpoint: TargetFile | None = None
-    defence: Annotated[str, Field(pattern=r"^\w*$", max_length=20)] = ""
+    defence: Annotated[str, Field(pattern=r"^([A-Za-z]\w*)?$", max_length=20)] = ""
     pretraining: Recipe = Recipe()
     training: Recipe = Recipe()
 

@@ -94,7 +94,7 @@ class Network:
         self,
         attack: Attack,
         images: Images,
-        labels: UInt8Array,
+        labels: UInt8Array | None,
         *,
         train: Any,
         database: Any,
@@ -110,6 +110,9 @@ class Network:
         if attack.unavailable is not None:
             raise AttackError(f"{attack.id}: {attack.unavailable}")
         pool, train_images = self._seen(train, "train")
+        if labels is None:  # zeros, as in a run
+            classes = 1 if train is None else pool.labels.shape[1]
+            labels = np.zeros((len(images), classes), dtype=np.uint8)
         known = Knowledge(
             source=self.hasher.name,
             hasher=self.hasher,
@@ -178,14 +181,14 @@ def as_attack(attack: Any, protocol: str, params: Mapping[str, Any]) -> tuple[At
     return override(attack, dict(params), "params"), rules
 
 
-def labels_for(attack: Attack, value: Any, count: int) -> UInt8Array:
-    """Return the label rows that an attack is given, uint8 ``[n, C]``: zeros where it sees none.
+def labels_for(attack: Attack, value: Any, count: int) -> UInt8Array | None:
+    """Return the label rows that an attack is given, uint8 ``[n, C]``, None where it sees none.
 
     Raises:
         InputError: there are none, and it sees some; or they are no label rows.
     """
     if attack.goal != "targeted" and not attack.sees_query_labels:
-        return np.zeros((count, 1), dtype=np.uint8)
+        return None
     if value is None:
         whose = "the queries' own" if attack.sees_query_labels else "target"
         raise InputError(f"labels: {attack.id} needs {whose} label rows [{count}, C]")

@@ -56,9 +56,10 @@ def draw_figures(
         results, retrieved = (rows.replace({"protocol": texts}) for rows in (results, retrieved))
     styles = PlotStyles(runs.cells, names)
     charts: list[Chart] = []
-    for metric in (column for column in COLUMNS.values() if column.ranks):
-        own, lists = data.scored(data.comparable(results), metric), data.of_goal(retrieved, metric)
+    for column in (column for column in COLUMNS.values() if column.ranks):
+        own, lists = data.scored(data.comparable(results), column), data.of_goal(retrieved, column)
         if len(own):
+            metric = data.named(column, own)
             charts += _trade_offs(own, styles, uncertainty, metric)
             charts += _of_hashers(own, styles, uncertainty, metric)
             charts += _retrieval(lists, styles, metric)
@@ -104,6 +105,9 @@ def _trade_offs(
             )
             more = " With more queries, attacks that train move left."
         more += _without(good, column, styles)
+        seeing = good[good["sees_query_labels"].fillna(False)]["label"].unique()
+        names = ", ".join(map(styles.name, seeing))
+        more += f" They see the queries' labels: {names}." if names else ""
         own = data.trade_off_rows(good, column)
         if not (own["role"] != "no-attack").any():
             continue

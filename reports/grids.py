@@ -100,6 +100,8 @@ class Grid:
         )
         notes = [self.paper.metrics[name].note for name in self.layout.metrics]
         weak = dict.fromkeys(str(row["title"]) for row in shown if row.get("undertrained") is True)
+        seeing = dict.fromkeys(row["title"] for row in shown if row["sees_query_labels"] is True)
+        notes += [f"They see the queries' labels: {', '.join(seeing)}."] if seeing else []
         notes += [f"Undertrained in some cells: {', '.join(weak)}."] if weak else []
         title = " ".join([title, *filter(None, notes)])
         if not differences:
@@ -155,7 +157,7 @@ def measured(results: pd.DataFrame, paper: Paper, names: Names) -> pd.DataFrame:
 
     Returns:
         The keys, ``value``, ``status``, ``title`` (the attack's in other tables), ``competes``
-        (whether it is an attack with an image).
+        (whether it is an attack with an image), ``sees`` (whether it sees the queries' labels).
     """
     rows = results[results["variant"] == ""]
     titles = pd.Series([names.of(row).title for row in rows.to_dict("records")], rows.index)
@@ -165,6 +167,7 @@ def measured(results: pd.DataFrame, paper: Paper, names: Names) -> pd.DataFrame:
         title=titles,
         status=rows["status"],
         competes=((rows["budget_class"] != REFERENCE) & ~rows["code_only"]).fillna(False),
+        sees=rows["sees_query_labels"].fillna(False),
         setting=rows[_SETTING].astype("string").fillna("").agg(" ".join, axis=1),
     )
     numbers = {name: metric.values(rows) for name, metric in paper.metrics.items()}
@@ -175,7 +178,9 @@ def measured(results: pd.DataFrame, paper: Paper, names: Names) -> pd.DataFrame:
     status = groups["status"].agg(lambda found: next((s for s in found if s != "ok"), "ok"))
     status = status.mask(groups["setting"].nunique() > 1, "ambiguous").rename("status")
     means = groups["value"].mean().where(status == "ok").rename("value")
-    return pd.concat([means, status, groups[["title", "competes"]].first()], axis=1).reset_index()
+    return pd.concat(
+        [means, status, groups[["title", "competes", "sees"]].first()], axis=1
+    ).reset_index()
 
 
 def settings(results: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -193,7 +198,8 @@ def settings(results: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 def grids(results: pd.DataFrame, paper: Paper, layout: Layout, names: Names) -> Iterator[Grid]:
     """Yield a table once a protocol, a policy and, where they are not columns, a data set."""
-    for rows in settings(results):
+    goals = {paper.metrics[name].goal for name in layout.metrics}
+    for rows in settings(results[results["goal"].isin(goals)]):
         numbers = _numbers(rows, paper, layout, names)
         if "dataset" in layout.columns and len(numbers):
             yield Grid(paper, layout, "", rows, numbers)
@@ -225,11 +231,15 @@ def _numbers(results: pd.DataFrame, paper: Paper, layout: Layout, names: Names) 
 
 
 def _best(paper: Paper, layout: Layout, numbers: pd.DataFrame) -> pd.Series[bool]:
-    """Whether each number is the best attack's, among those that differ in the attack alone."""
+    """Whether each number is the best attack's, among those that differ in the attack alone.
+
+    Attacks that see the queries' labels compete with each other only.
+    """
     same = dict.fromkeys(k for k in (*layout.columns, *layout.rows, "metric") if k != "attack")
     signs = numbers["metric"].map(lambda name: COLUMNS[paper.metrics[name].column].sign)
     rivals = (numbers["value"] * signs).where(numbers["competes"].fillna(False).astype(bool))
-    groups = rivals.groupby([numbers[key] for key in same], sort=False)
+    sees = numbers["sees"].fillna(False).astype(bool)
+    groups = rivals.groupby([*(numbers[key] for key in same), sees], sort=False)
     return (rivals == groups.transform("max")) & (groups.transform("count") > 1)
 
 
@@ -245,7 +255,7 @@ def differences(results: pd.DataFrame, paper: Paper, names: Names) -> pd.DataFra
     ]
     if not parts:
         return pd.DataFrame()
-    both = pd.concat(parts)
+    both = pd.concat(parts).drop_duplicates()  # own labels stand beside each policy's targets
     titles = {
         name: f"{metric.title or name}{' (points)' if metric.points else ''}"
         for name, metric in paper.metrics.items()

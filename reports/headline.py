@@ -27,7 +27,8 @@ def headline(board: Board) -> str:
         )
     budgets = [group for group in board.groups if group.epsilon]
     if len(budgets) > _NAMED:
-        budgets = [budgets[0], budgets[-1]]  # the smallest and the largest
+        ends = budgets[0].epsilon, budgets[-1].epsilon  # the smallest and the largest
+        budgets = [group for group in budgets if group.epsilon in ends]
     sentences = [_of_budget(group, board, first=not n) for n, group in enumerate(budgets)]
     sentences += [_unbounded(group) for group in board.groups if group.budget == "unbounded"]
     return " ".join(filter(None, sentences)) or "Only bounds have a result yet."
@@ -38,7 +39,7 @@ def _of_budget(group: Group, board: Board, *, first: bool) -> str:
     ranked = [line for line in group.lines if line.rank]
     if not ranked:
         where = f"on all {len(board.targets)} hashers" if len(board.targets) > 1 else "yet"
-        return f"At {group.title}, no attack has a complete result {where}."
+        return f"{group.where}, no attack has a complete result {where}."
     best = [line for line in ranked if line.rank and line.rank.number == 1]
     level = best[0].values.get("no_attack")
     against = "" if level is None or not first else f" against {_percent(level)} without attack"
@@ -46,18 +47,18 @@ def _of_budget(group: Group, board: Board, *, first: bool) -> str:
     if best[0].values.get("gain", 1.0) <= 0:
         verb = "are" if len(best) > 1 else "is"
         return (
-            f"At {group.title}, even the best, {_names(best)}, {verb} no stronger than no attack: "
+            f"{group.where}, even the best, {_names(best)}, {verb} no stronger than no attack: "
             f"{score} {_means(best)} against {_percent(best[0].values['no_attack'])}."
         )
     if len(ranked) == 1:
-        return f"At {group.title}, {_names(best)} reaches a {score} of {_means(best)}{against}."
+        return f"{group.where}, {_names(best)} reaches a {score} of {_means(best)}{against}."
     if len(best) == 1:
         verb = "leads"
     elif len(best) == 2:
         verb = "lead, not significantly different"
     else:
         verb = f"lead, not significantly different from {best[0].name.label}"
-    return f"At {group.title}, {_names(best)} {verb}: {score} {_means(best)}{against}."
+    return f"{group.where}, {_names(best)} {verb}: {score} {_means(best)}{against}."
 
 
 def _unbounded(group: Group) -> str:
@@ -70,6 +71,8 @@ def _unbounded(group: Group) -> str:
         return ""
     has, reach = ("which has", "reaches") if len(best) == 1 else ("which have", "reach")
     part = f" ({best[0].note})" if best[0].note else ""
+    sees = "sees" if len(best) == 1 else "see"
+    seeing = f" and {sees} the queries' labels" if group.budget != group.kind else ""
     largest = [line.numbers["linf"] for line in best if "linf" in line.numbers]
     if not largest:
         seen = ""
@@ -77,7 +80,7 @@ def _unbounded(group: Group) -> str:
         visibly = ", visibly" if all(line.visible for line in best) else ""
         upto = "up to " if len(largest) > 1 else ""
         seen = f"{visibly} (L∞ {upto}{255 * max(largest):.0f}/255)"
-    return f"{_names(best)}, {has} no budget, {reach} {_means(best)}{part}{seen}."
+    return f"{_names(best)}, {has} no budget{seeing}, {reach} {_means(best)}{part}{seen}."
 
 
 def _names(lines: Sequence[Line]) -> str:

@@ -66,6 +66,12 @@ class Group:
         return float(levels) if whole else None
 
     @property
+    def where(self) -> str:
+        """How a sentence about it begins."""
+        who = "" if self.budget == self.kind else ", of attacks that see the queries' labels"
+        return f"At {budget_text(self.budget)}{who}"
+
+    @property
     def place(self) -> tuple[float, float, bool]:
         """What groups are ordered by."""
         return _CLASS_ORDER.get(self.budget, 1), self.epsilon or 0, self.budget != self.kind

@@ -227,9 +227,8 @@ def line_of(rows: Sequence[Row], names: Names, levels: Levels) -> Line:
     values = {}
     for column in (one for one in COLUMNS.values() if one.tables):
         known = [row for row in good if not pd.isna(row[column.name])]
-        value = _of(column, known) if known else 0.0
-        if known and (value or column.kind != "cost"):  # what costs nothing has no cost
-            values[column.name] = value
+        if known:
+            values[column.name] = _of(column, known)
     if scores:
         values[metric.name] = _mean(scores.values())
     jobs = grouped(good, "source", "target_seed", "draw_seed")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from hashattack.benchmark.columns import Column
 from hashattack.benchmark.names import REFERENCE, counted
+from hashattack.reports.captions import score_text
 from hashattack.reports.names import parameters
 from hashattack.reports.published import FigureLayout
 from hashattack.reports.uncertainty import Uncertainty
@@ -23,6 +25,12 @@ def scored(rows: pd.DataFrame, metric: Column) -> pd.DataFrame:
     """Return the rows that are ranked by a column, which is their ``score``, with its chance."""
     own = of_goal(rows, metric)
     return own.assign(score=own[metric.name], chance=own[metric.chance]) if len(own) else own
+
+
+def named(metric: Column, rows: pd.DataFrame) -> Column:
+    """Return the column with the k of MAP@k in its title, where all rows have the same."""
+    titles = {score_text(row) for row in rows[["goal", "top"]].drop_duplicates().to_dict("records")}
+    return replace(metric, title=titles.pop()) if len(titles) == 1 else metric
 
 
 def of_goal(rows: pd.DataFrame, metric: Column) -> pd.DataFrame:

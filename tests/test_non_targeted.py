@@ -191,7 +191,7 @@ def test_the_lower_map_leads_and_who_sees_labels_is_ranked_apart() -> None:
     assert shares["INFORMED"] == pytest.approx(0.5 / 0.55)
     assert headline(board) == (
         "At L∞ ≤ 8/255, STRONG leads: MAP 30.0 % against 60.0 % without attack. "
-        "At L∞ ≤ 8/255, sees the queries' labels, INFORMED reaches a MAP of 10.0 %."
+        "At L∞ ≤ 8/255, of attacks that see the queries' labels, INFORMED reaches a MAP of 10.0 %."
     )
     text = markdown(leaderboard_table(board))
     assert "**30.00**" in text, "the best of its budget is the lowest"

@@ -331,7 +331,7 @@ class Attack:
 
     @property
     def code_only(self) -> bool:
-        """Whether the target code itself queries the database: an upper bound, not an image."""
+        """Whether the target code itself queries the database: a bound, not an image."""
         return self.crafting is None
 
     @property

@@ -22,7 +22,7 @@ class Moment:
 
     restart: int
     step: int
-    point: int = 0  # of those that one step looks at
+    point: int = 0  # of those whose gradients one step takes
 
     def purpose(self, name: str) -> str:
         """Return the purpose of a draw that belongs to this moment."""

@@ -1,6 +1,6 @@
 """HAG: away from the query's own hash code, which needs no label.
 
-With h the code of the query, m_k = [|z_k − h_k| < 1.5] the bits that have not turned yet and
+With h the code of the query, m_k = [|z_k − h_k| < 1.5] the bits that have not flipped yet and
 M = Σ m: (Σ m z h / M + 1)² + (mean over all bits of m z)².
 """
 
@@ -46,9 +46,9 @@ class HagGradient(ProjectedGradient):
 
     def loss(self, outputs: Tensor, codes: Tensor) -> Tensor:
         """Return the loss of each image ``[n]``, of outputs and opposite codes ``[n, K]``."""
-        turning = ((outputs + codes).abs() < 1.5).to(outputs)
-        agreement = (turning * outputs * codes).sum(dim=1) / turning.sum(dim=1).clamp_min(1)
-        return (1 - agreement).square() + (turning * outputs).mean(dim=1).square()
+        unflipped = ((outputs + codes).abs() < 1.5).to(outputs)
+        agreement = (unflipped * outputs * codes).sum(dim=1) / unflipped.sum(dim=1).clamp_min(1)
+        return (1 - agreement).square() + (unflipped * outputs).mean(dim=1).square()
 
     def perturb(self, batch: Batch, hasher: Hasher, epsilon: float | None) -> Tensor:
         """Return images moved away from the code of the query as it is."""

@@ -22,7 +22,7 @@ from hashattack.datasets.base import IntArray, UInt8Array
 from hashattack.datasets.seeds import generator
 from hashattack.targets.hasher import sign_codes
 
-TTA_GAN = Cited(paper="Zhu et al., MMAsia 2023", url="https://github.com/ericazf/TTA-GAN")
+TTA_GAN = Cited(paper="Zhu et al., MMAsia 2023", url="")
 _ROWS_AT_ONCE = 64  # bounds the memory, [rows, N] in float64
 
 

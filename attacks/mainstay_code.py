@@ -65,7 +65,7 @@ class MainstayCode(TargetCode):
         weights: of the images that share a label with the row, by labels shared: ``cosine`` over
             the square root of the product of both rows' sizes, ``jaccard`` over the labels of
             either, ``equal`` 1.
-        opposite: return the code with all bits turned, for attacks that move away from it.
+        opposite: return the code with all bits flipped, for attacks that move away from it.
     """
 
     pool: PoolName = "train"
@@ -86,7 +86,7 @@ class MainstayCode(TargetCode):
 
 @attack
 def mainstay(_: Protocol) -> Attack:
-    """The mainstay code itself queries the database: an upper bound on SAAT."""
+    """The mainstay code itself queries the database: a bound on SAAT."""
     return Attack(
         "mainstay-code",
         "Mainstay code",

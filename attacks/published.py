@@ -97,7 +97,7 @@ def dhta_ifgsm(protocol: Protocol) -> Attack:
 
 @attack
 def anchor(protocol: Protocol) -> Attack:
-    """The anchor code itself queries the database: an upper bound on DHTA."""
+    """The anchor code itself queries the database: a bound on DHTA."""
     code, policy = anchor_code(protocol), unique_rows(protocol)
     return Attack("anchor-code", "Anchor code", code, None, None, published_policy=policy, **DHTA)
 
@@ -132,7 +132,7 @@ def prosgan_eps(protocol: Protocol) -> Attack:
 
 @attack
 def prototype(protocol: Protocol) -> Attack:
-    """The prototype code itself queries the database: an upper bound on ProS-GAN."""
+    """The prototype code itself queries the database: a bound on ProS-GAN."""
     code, policy = prototype_code(protocol), unique_rows(protocol)
     return Attack("prototype-code", "Prototype code", code, None, None, "bound", policy, **PROSGAN)
 

@@ -1,6 +1,6 @@
 """The attacks of SAAT: sign steps towards a mainstay code, or away from the query's own.
 
-With s_k = z_k c_k the agreement of output and code at a bit, and w the bits that have not turned
+With s_k = z_k c_k the agreement of output and code at a bit, and w the bits that have not flipped
 yet: towards c, −Σ w (2 + s) s / Σ w with w = [s < .5]; away from c, +Σ w (2 + s) s / Σ w with
 w = [s > −.5]. The release sums w over the batch; per image it gives the same signs, and no image
 depends on the others of its batch.
@@ -30,11 +30,11 @@ class SaatGradient(ProjectedGradient):
     away: bool = False
 
     def loss(self, outputs: Tensor, codes: Tensor) -> Tensor:
-        """Return the loss of each image ``[n]``; 0 where every bit has turned."""
+        """Return the loss of each image ``[n]``; 0 where every bit has flipped."""
         s = outputs * codes
-        turning = (s < 0.5).to(s)
+        unflipped = (s < 0.5).to(s)
         factor = 2 - s if self.away else 2 + s
-        return -(turning * factor * s).sum(dim=1) / turning.sum(dim=1).clamp_min(1)
+        return -(unflipped * factor * s).sum(dim=1) / unflipped.sum(dim=1).clamp_min(1)
 
 
 def _loop(*, away: bool) -> SaatGradient:
@@ -50,7 +50,7 @@ def _loop(*, away: bool) -> SaatGradient:
 
 @attack
 def saat(_: Protocol) -> Attack:
-    """Towards the mainstay code of the target label, bits that have not turned alone."""
+    """Towards the mainstay code of the target label, by the bits alone that have not flipped."""
     code, loop = MainstayCode(), _loop(away=False)
     return Attack("saat", "SAAT", code, loop, EPSILON, published_policy="unique-disjoint", **SAAT)
 

@@ -31,7 +31,7 @@ class TransferHooks:
             pixels divided by 2 to the i (SI: Lin et al., ICLR 2020).
         translation_kernel: side in pixels of the Gaussian that smooths gradients, odd; 1 for none
             (TI: Dong et al., CVPR 2019).
-        variance_samples: neighbours whose gradients are looked at in each step (VT: Wang and He,
+        variance_samples: neighbours whose gradients are taken in each step (VT: Wang and He,
             CVPR 2021).
         variance_radius: how far away they are, in budgets; in pixels where there is no budget.
     """

@@ -1,4 +1,4 @@
-"""Universal perturbations: one for each target label row, learnt beforehand, added to every query.
+"""Universal perturbations: one for each frequent label row, learnt beforehand, added to queries.
 
 After Moosavi-Dezfooli et al., CVPR 2017, whose one perturbation of a classifier is for all images.
 """
@@ -180,6 +180,6 @@ class UniversalPerturbation(Crafting):
 
 @attack
 def universal(protocol: Protocol) -> Attack:
-    """One perturbation per target label, learnt towards its mainstay code, added to all queries."""
+    """A perturbation for each frequent label row, learnt towards its mainstay code."""
     crafting = UniversalPerturbation(pool=protocol.label_rows)
     return Attack("universal", "Universal", None, crafting, EPSILON, **AFTER_UAP)

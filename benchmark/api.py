@@ -183,7 +183,7 @@ def craft(
         database: the same of the database, which the protocol ``released`` shows to an attacker.
         params: hyper-parameters by name, as in a suite and in the column ``params``.
         epsilon: the L-infinity budget, of pixels in [0, 1]; None for the attack's own.
-        protocol: ``released``, ``paper``, ``paper-literal`` or ``saat``.
+        protocol: a protocol's name.
         seed: of everything that the attack draws.
         batch: images at a time, as in a run, which fills the last batch up; None for 32, or all
             images where they are fewer.

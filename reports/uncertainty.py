@@ -32,8 +32,9 @@ class Rank:
 class Uncertainty:
     """Intervals of the means of score jobs, and differences of two attacks; each computed once.
 
-    Queries that share a target label share its target code. Target labels are therefore what
-    intervals and tests resample, as ``check`` does for a cell.
+    Queries that share a target label share its target code, those of a non-targeted attack their
+    own labels. Label rows are therefore what intervals and tests resample, as ``check`` does for a
+    cell.
     """
 
     def __init__(self, runs: Runs) -> None:
@@ -49,7 +50,7 @@ class Uncertainty:
             scores: of one attack under several seeds, or on several hashers.
 
         Returns:
-            Its ends; None where fewer than six target labels allow any mean.
+            Its ends; None where fewer than six label rows allow any mean.
         """
         values, clusters = self._by_query(self._by_draw(scores))
         found = estimate(values, clusters=clusters, widest=(0.0, 1.0))
@@ -91,9 +92,9 @@ class Uncertainty:
         return [Rank(number, numbers.count(number) > 1) for number in numbers]
 
     def _by_query(self, draws: dict[str, list[str]]) -> tuple[FloatArray, IntArray | None]:
-        """Return the means of score jobs, one per draw and query, and their target labels.
+        """Return the means of score jobs, one per draw and query, and their label rows.
 
-        The labels are None where the jobs have no draw.
+        These are None where the jobs have no draw.
         """
         values = np.concatenate([self._mean(scores) for scores in draws.values()])
         if "" in draws:

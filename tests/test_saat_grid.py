@@ -53,7 +53,7 @@ def logistic(x: float) -> float:
 @pytest.mark.parametrize("away", [False, True])
 def test_saats_loss_is_its_formula(away: bool) -> None:
     outputs, c = outputs_and_codes((4, K))
-    outputs[3] = -0.9 * c[3] if away else 0.9 * c[3]  # all bits have turned
+    outputs[3] = -0.9 * c[3] if away else 0.9 * c[3]  # all bits have flipped
     loop = SaatGradient(steps=1, rule="sign", away=away)
     found = loop.loss(outputs, -c if away else c)
     for image, loss in enumerate(found.tolist()):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from hashattack.attacks.protocols import PROTOCOLS
 from hashattack.benchmark.cli.lists import completer
 
 DraftKind = Literal["loss", "loop", "fit", "rule", "away"]  # what is new about a new attack
@@ -49,7 +50,7 @@ ProtocolOption = Annotated[
     list[str] | None,
     typer.Option(
         "--protocol",
-        help="released, paper, paper-literal or saat; repeatable.",
+        help=f"{', '.join(PROTOCOLS)}; repeatable.",
         autocompletion=completer("protocols"),
     ),
 ]

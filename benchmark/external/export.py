@@ -48,11 +48,11 @@ class TrialRecord(TrialIdentity):
 
     setting: int
     sources: list[SourceRecord] = Field(min_length=1)
-    targets: list[list[int]] | None  # for non-targeted attacks the queries' own, or not told
+    targets: list[list[int]] | None  # for non-targeted attacks the queries' own, or None
 
     @property
     def has_query_labels(self) -> bool:
-        """Whether it tells the queries' own labels, for attacks that see them."""
+        """Whether it has the queries' own labels, for attacks that see them."""
         return self.policy == OWN and self.targets is not None
 
     @property
@@ -111,7 +111,7 @@ def export_trials(
         goal: of the attacks that they are for.
         images: also write the clean queries, as lossless PNG.
         hashers: put the hashers there, too; without, ``trials.json`` names where they are.
-        query_labels: tell the queries' own labels to a non-targeted attack that sees them.
+        query_labels: include the queries' own labels, for a non-targeted attack that sees them.
 
     Raises:
         ExternalError: no hasher is trained, or none matches; the queries' labels for an attack that

@@ -215,7 +215,7 @@ def _retrieval(own: pd.DataFrame, styles: PlotStyles, metric: Column) -> Iterato
 
 
 def _suffix(metric: Column) -> str:
-    """Return what tells the files of non-targeted attacks from those of targeted ones."""
+    """Return what distinguishes the files of non-targeted attacks from those of targeted ones."""
     return "" if metric.ranks == "targeted" else f"_{metric.name}"
 
 

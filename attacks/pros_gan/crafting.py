@@ -246,7 +246,7 @@ class Adversarial(Objective):
         return Step("D", loss, {"discriminator": loss})
 
     def _judged(self, images: Tensor, labels: Tensor, *, fake: bool) -> Tensor:
-        """Return the error of the discriminator, which shall say the classes, then 1 for a fake."""
+        """Return the error of the discriminator: it is to say the classes, then 1 for a fake."""
         last = labels.new_full((len(labels), 1), float(fake))
         desired = torch.cat([labels, last], dim=1) if self.settings.class_outputs else last
         return self._error(self.discriminator(2 * images - 1), desired)

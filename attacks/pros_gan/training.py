@@ -171,7 +171,7 @@ class TrainingSchedule:
         return most
 
     def length(self, losses: Sequence[float], begins: int) -> int:
-        """Return how many epochs it takes, as far as the losses of the past ones tell.
+        """Return how many epochs it takes, as far as the losses of the past ones show.
 
         ``auto`` trains exactly as that number of epochs does.
         """

@@ -53,7 +53,7 @@ class AttackStyle:
 class PlotStyles:
     """One style and one short name for each setting of an attack, by its label.
 
-    Rows without an attack are grey and the upper bound is black; attacks have hues for colour-blind
+    Rows without an attack are grey and the bound is black; attacks have hues for colour-blind
     readers.
 
     Attributes:

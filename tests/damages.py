@@ -53,7 +53,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     "numbers": other_numbers,
     "a list": written(b"[1, 2]"),
     "no names": written(b"{}"),
-    "other names": written(b'{"status": "ok", "data": 3, "jobs": [], "format": 3, "key": null}'),
+    "other names": written(b'{"status": "ok", "data": 3, "jobs": [], "format": 4, "key": null}'),
     "deep": written(b"[" * 100_000),
     "not text": written(bytes(range(256))),
     "a folder": replaced_by(Path.mkdir),

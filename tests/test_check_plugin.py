@@ -44,16 +44,16 @@ def test_a_good_one_is_a_line_a_subject(cache: Path, command: Command, tmp_path:
     done = run_cli("check-plugin", str(good), "--json", str(results), "--cache", str(cache))
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines() == [
-        "my-idea (released, saat): 9 passed",
-        "my-idea (paper, paper-literal): 9 passed",
+        "my-idea (released, saat): 10 passed",
+        "my-idea (paper, paper-literal): 10 passed",
         "my_idea.py: 1 passed",
-        "all 19 checks passed",
+        "all 21 checks passed",
     ]
     listed = json.loads(results.read_text(encoding="utf-8"))
     assert len(listed) == 19
     assert (listed[0]["subject"], listed[0]["status"]) == ("my-idea (released, saat)", "passed")
     code, printed = command("--attack", "original", "--verbose")
-    assert (code, printed.splitlines()[-1]) == (0, "all 18 checks passed")
+    assert (code, printed.splitlines()[-1]) == (0, "all 20 checks passed")
     assert "  passed   It leaves the hasher as it was." in printed
 
 
@@ -64,16 +64,16 @@ def test_failures_come_first_and_what_was_not_run_is_one_line(
     code, printed = command(written(tmp_path, text, "bad.py"))
     lines = printed.splitlines()
     assert code == 1
-    assert lines[0] == "faulty (released, saat): 2 failed, 7 passed"
+    assert lines[0] == "faulty (released, saat): 2 failed, 8 passed"
     assert lines[1].startswith("  failed   the attack returned pixels outside [0, 1]: from -")
     assert lines[2].startswith("  failed   the attack changed the hasher it was shown: ")
-    assert lines[-1] == "4 of 19 checks failed"
+    assert lines[-1] == "4 of 21 checks failed"
     forget()
     code, printed = command(written(tmp_path, crafts("return 1 / 0"), "worse.py"))
     assert code == 1
     assert printed.count("it raises ZeroDivisionError (worse.py, line 33): division by zero") == 2
     assert printed.count("  skipped  not run, as the check 'run' failed\n") == 2
-    assert "faulty (released, saat): 1 failed, 1 passed, 7 not run\n" in printed
+    assert "faulty (released, saat): 1 failed, 1 passed, 8 not run\n" in printed
 
 
 @pytest.mark.parametrize(
@@ -103,15 +103,15 @@ def test_what_ends_or_blocks_its_process_has_failed(cache: Path, tmp_path: Path)
     assert done.returncode == 1, done.stdout + done.stderr
     lines = done.stdout.splitlines()
     assert lines == [
-        "exits (released, saat): 1 failed, 1 passed, 7 not run",
+        "exits (released, saat): 1 failed, 1 passed, 8 not run",
         "  failed   the check 'run' ended its process",
         "  skipped  not run, as the check 'run' failed",
-        "escapes (released, saat): 1 failed, 1 passed, 7 not run",
+        "escapes (released, saat): 1 failed, 1 passed, 8 not run",
         "  failed   the check 'run' raises Escape: out",
         "  skipped  not run, as the check 'run' failed",
         "hangs.py: 1 failed",
         "  failed   the check 'import' took longer than 3 s (--timeout)",
-        "3 of 5 checks failed, 14 not run",
+        "3 of 5 checks failed, 16 not run",
     ]
 
 

@@ -186,7 +186,7 @@ def test_a_damaged_manifest_is_named_and_one_of_another_version_is_not_damaged(r
     with pytest.raises(DamagedRunError, match=r"plan.json is damaged; .* finished jobs are kept"):
         read_manifest(ran.out)
     (ran.out / "plan.json").write_text('{"format": 2, "cells": []}')  # without a checksum
-    with pytest.raises(FolderFormatError, match="format 2, this one is 3"):
+    with pytest.raises(FolderFormatError, match="format 2, this one is 4"):
         read_manifest(ran.out)
 
 

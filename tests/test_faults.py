@@ -128,7 +128,7 @@ def test_a_diverging_training_is_a_failed_row(cache: Path, tmp_path: Path) -> No
 def test_a_diverging_gan_is_a_failed_row_with_its_curve(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(TrainingSchedule, "rate_at", lambda _, epoch: 1e30 if epoch else 1e-3)
+    monkeypatch.setattr(TrainingSchedule, "rate_at", lambda _, epoch, __: 1e30 if epoch else 1e-3)
     small = {"prototype_steps": 5, "width": 4, "epochs": 3, "batch": 20}
     attacks = ["original", {"attack": "prosgan", "params": small}]
     run_inline(small_suite(attacks=attacks), cache, tmp_path)

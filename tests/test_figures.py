@@ -177,8 +177,7 @@ def test_figure_4_needs_its_rows_and_takes_no_others() -> None:
     def gan(attack: str, t_map: float, alpha: float = 50, **more: Any) -> dict[str, Any]:
         return row(attack, "DPSH-X-12", t_map, params=f'{{"alpha":{alpha}}}', **more)
 
-    (paper,) = papers()
-    ablation, alpha = paper.figures
+    ablation, alpha = (layout for paper in papers() for layout in paper.figures)
     swept = [gan("prosgan", 0.9 - n / 1000, n, variant=f"alpha={n}") for n in (10, 100)]
     plain = [gan("prosgan", 0.8), gan("prosgan1", 0.7)]
     assert not len(sweep_rows(labelled(plain), alpha))
@@ -198,7 +197,7 @@ def test_many_hashers_share_panels_and_their_curves_are_means() -> None:
     assert set(panel_names(rows)) == {f"DPSH-{net}" for net in "ABCDE"}
     many = frame([row("dhta", f"DPSH-net{n}-12", 0.5) for n in range(len(rows))])
     assert set(panel_names(many)) == {"all hashers"}
-    curves = many.merge(pd.DataFrame({"top": [1, 10, 100]}), how="cross")
+    curves = many.drop(columns="top").merge(pd.DataFrame({"top": [1, 10, 100]}), how="cross")
     curves["label"] = "DHTA"
     curves["recall"] = curves["top"] / 100
     curves["precision"] = [0.2 + 0.04 * (n // 3) for n in range(len(curves))]

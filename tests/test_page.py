@@ -52,7 +52,13 @@ def test_every_number_on_the_page_is_in_the_table(smoke: SmokeRun) -> None:
     original = results[results["attack"] == "original"].set_index("source")["t_map"].astype(float)
     names = Names(results)
     called = [names.of(line) for line in results.to_dict("records")]
-    results["name"] = [f"{name.title} {name.settings}".strip() for name in called]
+    flags = [
+        "undertrained" if weak == "True" else "" for weak in results["undertrained"].astype(str)
+    ]
+    results["name"] = [
+        " ".join(filter(None, (name.title, name.settings, flag)))
+        for name, flag in zip(called, flags, strict=True)
+    ]
     for row in shown:
         match = (results["name"] == row["attack"]) & (results["source"] == row["source"])
         (line,) = results[match].to_dict("records")

@@ -177,7 +177,7 @@ def test_an_exit_while_an_attack_is_built_is_no_success(tmp_path: Path) -> None:
 
 def test_an_unknown_attack_is_answered_with_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'dhta'"):
-        load_suite("smoke", {}, ["dhat"])
+        load_suite("smoke", {}, ["dhtaa"])
 
 
 # The attack alone, its class being in another module.

@@ -79,7 +79,7 @@ def test_attacks_with_draws_of_their_own_are_not_ranked() -> None:
     assert not any(line.rank for line in lines.values())
     assert "gain" not in lines["STRONG"].values
     assert "Chance" not in lines, "it differs"
-    draws = "as-published (316 to 4,270 eligible label rows, chance 25.00"
+    draws = "as-published target labels (316 to 4,270 eligible label rows, chance 25.00"
     for text, part in zip(
         texts_of(board), (draws, "as-published target labels; chance: 25.00", draws), strict=True
     ):

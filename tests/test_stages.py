@@ -148,6 +148,6 @@ def test_rows_say_how_many_label_rows_their_targets_are_drawn_from(
     ]
     origin = Origin.of(tmp_path, cache)
     policies = [trial.setting.policy for trial in origin.trials]
-    assert policies == ["frequent"] * 2, "attacks from outside cannot share a published draw"
+    assert policies == ["frequent", "own"] * 2, "attacks from outside share no published draw"
     with pytest.raises(ExternalError, match="its policy is as-published"):
         replace(origin, trials=[]).trained(())

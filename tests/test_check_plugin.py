@@ -50,7 +50,7 @@ def test_a_good_one_is_a_line_a_subject(cache: Path, command: Command, tmp_path:
         "all 21 checks passed",
     ]
     listed = json.loads(results.read_text(encoding="utf-8"))
-    assert len(listed) == 19
+    assert len(listed) == 21
     assert (listed[0]["subject"], listed[0]["status"]) == ("my-idea (released, saat)", "passed")
     code, printed = command("--attack", "original", "--verbose")
     assert (code, printed.splitlines()[-1]) == (0, "all 20 checks passed")

@@ -52,9 +52,8 @@ def test_every_number_on_the_page_is_in_the_table(smoke: SmokeRun) -> None:
     original = results[results["attack"] == "original"].set_index("source")["t_map"].astype(float)
     names = Names(results)
     called = [names.of(line) for line in results.to_dict("records")]
-    flags = [
-        "undertrained" if weak == "True" else "" for weak in results["undertrained"].astype(str)
-    ]
+    weak = results["undertrained"].astype(str) == "True"
+    flags = weak.map({True: "undertrained", False: ""})
     results["name"] = [
         " ".join(filter(None, (name.title, name.settings, flag)))
         for name, flag in zip(called, flags, strict=True)

@@ -10,11 +10,11 @@ from statistics import fmean
 
 _PART = 5  # the last fifth of the epochs is compared with the fifth before it
 _FALLING = 0.05  # of the whole fall; one that is exponential has 4 % left then, slower ones more
-_LEARNT = 0.01  # of the untrained loss: the code of a smaller fall is hardly another
+_LEARNT = 0.05  # of the untrained loss: a smaller fall turns hardly a bit
 
 
 def learnt(losses: Sequence[float]) -> bool:
-    """Return whether the loss fell at all: by a hundredth of what it was before training."""
+    """Return whether the loss fell at all: by a twentieth of what it was before training."""
     return losses[0] - _ends(losses)[1] >= _LEARNT * abs(losses[0])
 
 

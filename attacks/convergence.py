@@ -25,7 +25,7 @@ def falling(losses: Sequence[float]) -> bool:
 
 
 def undertrained(losses: Sequence[float]) -> bool:
-    """Return whether a training of at least one epoch taught too little, or ended too early."""
+    """Return whether a training of at least one epoch brought too little, or ended too early."""
     return falling(losses) or not learnt(losses)
 
 

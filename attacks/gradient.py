@@ -27,6 +27,11 @@ DHTA_SCHEDULE = ((0.5, 0.1), (0.6, 0.2), (0.7, 0.3), (0.8, 0.5), (0.9, 0.7), (1.
 FULL_SLOPE = ((1.0, 1.0),)
 
 
+def hashing_loss(outputs: Tensor, codes: Tensor) -> Tensor:
+    """Return DHTA's loss of each image ``[n]``, of outputs and target codes ``[n, K]``."""
+    return -(outputs * codes).mean(dim=1)
+
+
 def slope(schedule: tuple[tuple[float, float], ...], step: int, steps: int) -> float:
     """Return a schedule's alpha at a 0-based step of so many."""
     # Integer comparison, so that 2,000 steps switch exactly where the published loop does.
@@ -112,7 +117,7 @@ class ProjectedGradient(TransferHooks, Crafting):
 
     def loss(self, outputs: Tensor, codes: Tensor) -> Tensor:
         """Return the loss of each image ``[n]``, of outputs and target codes ``[n, K]``."""
-        return -(outputs * codes).mean(dim=1)
+        return hashing_loss(outputs, codes)
 
     def aim(self, outputs: Tensor, codes: Tensor) -> Tensor:
         """Return by what a restart is chosen, lower is better, ``[n]``.
@@ -120,7 +125,7 @@ class ProjectedGradient(TransferHooks, Crafting):
         Not by :meth:`loss`: one that leaves out the bits that have flipped is higher after more
         flips.
         """
-        return -(outputs * codes).mean(dim=1)
+        return hashing_loss(outputs, codes)
 
     def direction(self, gradient: Tensor) -> Tensor:
         """Return the ascent direction the step goes against, of a gradient ``[n, 3, S, S]``."""

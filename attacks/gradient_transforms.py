@@ -18,7 +18,7 @@ from hashattack.attacks.base import Batch
 
 @dataclass(frozen=True)
 class Moment:
-    """When a gradient is asked for: at which step of which restart, at which point of the step."""
+    """When a gradient is computed: at which step of which restart, at which point of the step."""
 
     restart: int
     step: int

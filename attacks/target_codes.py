@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -13,6 +14,17 @@ from hashattack.attacks.protocols import PoolName
 from hashattack.datasets.base import IntArray, UInt8Array
 from hashattack.datasets.seeds import generator
 from hashattack.targets.hasher import sign_codes
+
+
+def overlap(labels: UInt8Array, others: UInt8Array) -> npt.NDArray[np.float64]:
+    """Return for label rows ``[n, C]`` and others ``[m, C]`` shared labels over all labels of both.
+
+    The Jaccard index, ``[n, m]``; 0 for two empty rows.
+    """
+    shared = labels.astype(np.int64) @ others.T
+    either = labels.sum(axis=1, keepdims=True) + others.sum(axis=1) - shared
+    found: npt.NDArray[np.float64] = shared / np.maximum(either, 1)
+    return found
 
 
 def members(pool: Pool, target: UInt8Array) -> IntArray:
@@ -27,8 +39,7 @@ def members(pool: Pool, target: UInt8Array) -> IntArray:
     rows = np.flatnonzero((pool.labels == target).all(axis=1))
     if len(rows):
         return rows
-    either = (pool.labels | target).sum(axis=1)
-    nearness = (pool.labels & target).sum(axis=1) / np.maximum(either, 1)
+    (nearness,) = overlap(target[None], pool.labels)
     if not nearness.any():
         shown = np.flatnonzero(target).tolist()
         raise AttackError(

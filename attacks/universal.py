@@ -5,7 +5,6 @@ After Moosavi-Dezfooli et al., CVPR 2017, whose one perturbation of a classifier
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -26,10 +25,14 @@ from hashattack.attacks.base import (
     attack,
 )
 from hashattack.attacks.declarations import Cited
+from hashattack.attacks.gradient import hashing_loss
 from hashattack.attacks.mainstay_code import mainstay_codes
 from hashattack.attacks.protocols import EPSILON, PoolName, Protocol
-from hashattack.datasets.base import IntArray, UInt8Array
+from hashattack.attacks.target_codes import overlap
+from hashattack.datasets.base import Images, IntArray, UInt8Array
+from hashattack.datasets.draws import label_rows
 from hashattack.datasets.seeds import generator
+from hashattack.targets.hasher import Hasher
 from hashattack.targets.training import Progress, to_pixels
 
 AFTER_UAP = Cited(
@@ -42,9 +45,8 @@ def frequent_rows(pool: Pool, most: int) -> UInt8Array:
 
     They are at most so many, and for each label that none of these has the most frequent with it.
     """
-    rows, counts = np.unique(pool.labels, axis=0, return_counts=True)
+    rows, counts = label_rows(pool.labels)
     ordered = rows[np.argsort(-counts, kind="stable")]
-    ordered = ordered[ordered.any(axis=1)]
     kept = ordered[:most]
     for row in ordered[most:]:
         if (row > kept.max(axis=0)).any():
@@ -60,9 +62,7 @@ def nearest_rows(labels: UInt8Array, known: UInt8Array) -> IntArray:
     Raises:
         AttackError: a row shares no label with any.
     """
-    shared = labels.astype(np.int64) @ known.T
-    either = labels.sum(axis=1, keepdims=True) + known.sum(axis=1) - shared
-    nearness = shared / np.maximum(either, 1)
+    nearness = overlap(labels, known)
     if not nearness.any(axis=1).all():
         row = labels[np.flatnonzero(~nearness.any(axis=1))[0]]
         raise AttackError(
@@ -101,7 +101,7 @@ class UniversalPerturbation(Crafting):
 
     @property
     def passes(self) -> int:
-        """None: the hasher is not asked."""
+        """It runs no hasher."""
         return 0
 
     @property
@@ -113,10 +113,6 @@ class UniversalPerturbation(Crafting):
         """A forward and a backward pass for each image of each step, of as many rows as may be."""
         return 2 * min(self.most_rows, n_train) * self.steps * self.images_per_step
 
-    def loss(self, outputs: Tensor, codes: Tensor) -> Tensor:
-        """Return the loss of each image ``[n]``, of outputs and target codes ``[n, K]``."""
-        return -(outputs * codes).mean(dim=1)
-
     def fit(
         self,
         knowledge: Knowledge,
@@ -126,7 +122,13 @@ class UniversalPerturbation(Crafting):
         journal: Journal,
         progress: Progress,
     ) -> Fitted:
-        """Learn the perturbations row by row; those done before a kill are kept."""
+        """Learn the perturbations row by row; those done before a kill are kept.
+
+        Raises:
+            AttackError: there are no training images.
+        """
+        if knowledge.train_images is None:
+            raise AttackError("a universal perturbation needs the training images")
         pool = knowledge.pool(self.pool)
         rows = frequent_rows(pool, self.most_rows)
         codes = mainstay_codes(pool, rows, "cosine")
@@ -135,7 +137,8 @@ class UniversalPerturbation(Crafting):
         curves = [*state.get("losses", ())]
         for number in range(len(done), len(rows)):
             draws = generator(seed, f"universal/{knowledge.source}", number)
-            found, losses = self._learn(knowledge, codes[number], epsilon, draws)
+            images = knowledge.train_images
+            found, losses = self._learn(knowledge.hasher, images, codes[number], epsilon, draws)
             done.append(found)
             curves.append(losses)
             journal.save({"perturbations": np.stack(done), "losses": np.stack(curves)})
@@ -144,27 +147,28 @@ class UniversalPerturbation(Crafting):
         return Fitted(learnt, {"hash": np.stack(curves).mean(axis=0).tolist()})
 
     def _learn(
-        self, knowledge: Knowledge, code: Tensor, epsilon: float | None, draws: np.random.Generator
+        self,
+        hasher: Hasher,
+        images: Images,
+        code: Tensor,
+        epsilon: float | None,
+        draws: np.random.Generator,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the perturbation of a row ``[3, S, S]`` and the mean loss of each step."""
-        losses, delta, weight = [], torch.zeros(()), next(knowledge.hasher.parameters())
-        for images in self._images(knowledge, draws):
-            pixels = to_pixels(images, weight.device, weight.dtype)
-            delta = (delta.to(pixels) + torch.zeros_like(pixels[0])).requires_grad_()
-            outputs = knowledge.hasher((pixels + delta).clamp(0, 1))
-            loss = self.loss(outputs, code.to(outputs).expand_as(outputs))
+        weight, losses = next(hasher.parameters()), []
+        bound = 1.0 if epsilon is None else epsilon
+        shape = images.read(np.zeros(1, dtype=np.int64)).shape[1:]
+        delta = torch.zeros(shape).to(weight)
+        for _ in range(self.steps):
+            drawn = images.read(draws.integers(len(images), size=self.images_per_step))
+            pixels = to_pixels(drawn, weight.device, weight.dtype)
+            delta.requires_grad_()
+            outputs = hasher((pixels + delta).clamp(0, 1))
+            loss = hashing_loss(outputs, code.to(outputs))
             (gradient,) = torch.autograd.grad(loss.sum(), delta)
-            delta = delta.detach() - self.step_size * gradient.sign()
-            delta = delta.clamp(-1, 1) if epsilon is None else delta.clamp(-epsilon, epsilon)
+            delta = (delta.detach() - self.step_size * gradient.sign()).clamp(-bound, bound)
             losses.append(float(loss.detach().mean()))
         return delta.cpu().numpy(), np.array(losses)
-
-    def _images(self, knowledge: Knowledge, draws: np.random.Generator) -> Iterator[UInt8Array]:
-        """Yield the training images of each step ``[m, 3, S, S]``."""
-        images = knowledge.train_images
-        assert images is not None
-        for _ in range(self.steps):
-            yield images.read(draws.integers(len(images), size=self.images_per_step))
 
     def ready(self, knowledge: Knowledge, epsilon: float | None) -> Perturb:  # noqa: ARG002
         """Load the perturbations once."""

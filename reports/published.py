@@ -38,9 +38,7 @@ class Metric(BaseModel, extra="forbid", frozen=True):
     column: ColumnName
     protocols: dict[str, ColumnName] = {}  # the column under protocols that have another
     goal: Goal = "targeted"  # of the rows that it is a number of
-    top: int | None = (
-        None  # the k of MAP@k; rows that are scored at another one have no such number
-    )
+    top: int | None = None  # the k of MAP@k; rows scored at another one have no such number
     scale: float = 1.0  # what our value is multiplied by
     format: str  # the format specification of the scaled value
     title: str = ""  # its heading; the metric's name where there is none

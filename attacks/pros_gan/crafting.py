@@ -204,7 +204,7 @@ class Adversarial(Objective):
         self.generator, self.discriminator = generator, discriminator
         self.hasher, self.settings = hasher, settings
         self.networks = {"G": generator, "D": discriminator}
-        self.hashes = settings.hamming_weight > 0  # the ablation GAN has no such loss
+        self.has_hash_loss = settings.hamming_weight > 0  # the ablation GAN has no such loss
 
     def steps(self, batch: TrainingBatch) -> Iterator[Step]:
         """Yield the two updates in their order; the discriminator's every so many batches."""

@@ -28,7 +28,7 @@ from hashattack.targets.checkpoints import load_state, state_arrays
 from hashattack.targets.hasher import sign_codes
 from hashattack.targets.training import Progress, to_pixels
 
-_SAMPLE = 96  # pairs of a training image and a target that training is judged by
+_SAMPLE = 96  # pairs of a training image and a target that training is measured on
 _LONGEST = 100  # epochs, as published
 _LEAST = 6  # epochs before a plateau can be seen: means of two are compared
 
@@ -106,7 +106,7 @@ class TrainingData:
         return order.permutation(count), targets.choice(len(self.rows), size=count, p=self.shares)
 
     def sample(self, batch: int) -> Iterator[TrainingBatch]:
-        """Yield the pairs of image and target, in batches, that training is judged by.
+        """Yield the pairs of image and target, in batches, that training is measured on.
 
         They have a draw of their own and are the same after every epoch. The images are training
         images: the published recipe learns from all of them, so none is kept from it.
@@ -199,7 +199,7 @@ class Objective(ABC):
     """The losses of a training."""
 
     networks: Mapping[str, nn.Module]  # the generator under "G"; each gets an Adam of its own
-    hashes: bool = True  # whether the hash loss is part of it: else training is not judged by it
+    has_hash_loss: bool = True  # else its training is not measured
 
     def begins(self, curves: Mapping[str, Sequence[float]]) -> int:  # noqa: ARG002
         """Return the epoch from which all of it is trained, given the means of past epochs."""
@@ -220,7 +220,7 @@ class Training:
     def __init__(self, objective: Objective, schedule: TrainingSchedule) -> None:
         self.objective = objective
         self.schedule = schedule
-        self._losses: list[float] = []  # that it is judged by, before training and by epoch
+        self._losses: list[float] = []  # of the sample, before training and by epoch
         self._curves: dict[str, list[float]] = {}
         self._optimisers = {
             name: torch.optim.Adam(
@@ -238,12 +238,12 @@ class Training:
         saved = journal.load()
         epoch = 0 if saved is None else self._resume(saved)
         if saved is None:
-            self._judge(data)
+            self._measure(data)
         while epoch < (length := self._length()):
             whole = epoch >= self.objective.begins(self._curves)
             for name, value in self._epoch(data, epoch, length, whole, progress).items():
                 self._curves.setdefault(name, []).append(value)
-            self._judge(data)
+            self._measure(data)
             self._check()
             journal.save(self._state())
             epoch += 1
@@ -254,9 +254,9 @@ class Training:
         return self.schedule.length(self._losses, self.objective.begins(self._curves))
 
     @torch.no_grad()
-    def _judge(self, data: TrainingData) -> None:
+    def _measure(self, data: TrainingData) -> None:
         """Add the mean hash loss of the sample, where the objective has one."""
-        if self.objective.hashes:
+        if self.objective.has_hash_loss:
             batches = data.sample(self.schedule.batch)
             parts = [(len(one.images), float(self.objective.hash_loss(one))) for one in batches]
             total = sum(count * loss for count, loss in parts)

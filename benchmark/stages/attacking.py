@@ -162,7 +162,7 @@ def craft(task: Craft, context: Context) -> Output:
 
     ``passes_per_image`` are the forward and backward passes of the hasher that were counted while
     queries were crafted; rows that pad the last batch are in both numbers. ``fit_seconds`` is what
-    the parts took to learn, and what the attack does before the first query (look codes up, load
+    the parts took to learn, and what the attack does before the first query (find codes, load
     weights, warm up) if that takes half a second or more. An attack with networks of its own warms
     up on training images, so that memory is allocated and kernels are chosen; an optimiser takes so
     many steps that the first one hardly counts.

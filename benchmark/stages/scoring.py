@@ -112,10 +112,10 @@ def score(task: Score, context: Context) -> Output:
     """Store the retrieval metrics of each query ``[q]``, by column; the row has their means.
 
     Those of a targeted attack are for its target labels and for the queries' own, those of a
-    non-targeted one for the queries' own alone; average precisions are at the ``top``, where there
-    is one. ``curve_top`` ``[t]`` are lengths of result lists,
-    ``curve_precision`` and ``curve_recall`` their means over queries, for the first of these
-    labels; a query without a relevant item has no recall.
+    non-targeted one for the queries' own alone; average precisions are at ``top``, where there is
+    one. ``curve_top`` ``[t]`` are lengths of result lists, ``curve_precision`` and
+    ``curve_recall`` their means over queries, for the first of these labels; a query without a
+    relevant item has no recall.
     """
     data = task.data(context)
     database = context.arrays("database")["codes"]

@@ -335,6 +335,11 @@ class Attack:
         return self.crafting is None
 
     @property
+    def sees_labels(self) -> bool:
+        """Whether it is given label rows: target labels, or the queries' own."""
+        return self.goal == "targeted" or self.sees_query_labels
+
+    @property
     def learns(self) -> bool:
         """Whether one of its parts is trained before the first query."""
         return bool(self.learning)

@@ -187,7 +187,7 @@ def labels_for(attack: Attack, value: Any, count: int) -> UInt8Array | None:
     Raises:
         InputError: there are none, and it sees some; or they are no label rows.
     """
-    if attack.goal != "targeted" and not attack.sees_query_labels:
+    if not attack.sees_labels:
         return None
     if value is None:
         whose = "the queries' own" if attack.sees_query_labels else "target"

@@ -61,6 +61,12 @@ def test_each_is_learnt_by_sign_steps_on_the_sum_of_its_images(digits: Retrieval
     assert len(made.curves["hash"]) == 4
 
 
+def test_without_training_images_there_is_nothing_to_learn_from(digits: RetrievalData) -> None:
+    seen = replace(knowledge(digits, untrained()), train_images=None)
+    with pytest.raises(AttackError, match="needs the training images"):
+        PART.fit(seen, epsilon=EPSILON, seed=1, journal=MemoryJournal(), progress=quiet)
+
+
 def test_a_killed_fit_ends_with_the_same(digits: RetrievalData) -> None:
     seen = knowledge(digits, untrained())
     arguments: dict[str, Any] = {"epsilon": EPSILON, "seed": 1, "progress": quiet}

@@ -98,9 +98,8 @@ class World:
 
     def labels(self, attack: Attack) -> UInt8Array:
         """Return the label rows that an attack is given, uint8 ``[QUERIES, C]``."""
-        if attack.goal == "targeted":
-            return self.targets
-        return self.own if attack.sees_query_labels else np.zeros_like(self.own)
+        labels = self.targets if attack.goal == "targeted" else self.own
+        return labels if attack.sees_labels else np.zeros_like(labels)
 
     def batch(
         self,

@@ -254,7 +254,7 @@ class JobGraph:
                     passes=passes,
                 )
                 inputs[role] = self.job(fit, **inputs)
-        if attack.goal == "targeted" or attack.sees_query_labels:
+        if attack.sees_labels:
             inputs["targets"] = self.draw(setting, attack)
         craft = Craft(
             **self.on_data,

@@ -11,7 +11,7 @@ from hashattack.benchmark.columns import COLUMNS, RANKED_BY
 from hashattack.datasets.draws import OWN
 
 Rows = Sequence[Mapping[Any, Any]]  # of results.csv
-UNDERTRAINED = "the training loss was still falling, or hardly fell (epochs: auto)"
+UNDERTRAINED = "its loss was still falling, or hardly fell; try epochs: auto"
 
 
 def protocol_text(rows: Rows) -> str:
